@@ -160,6 +160,14 @@ def torchao(session: nox.Session) -> None:
 
 
 @nox.session
+def kernels(session: nox.Session) -> None:
+    """Train with liger-kernel's fused kernels on a CPU, where Triton interprets them."""
+    install(session, "-e", ".[kernels]", *GROUPS["test"])
+    environment = {**QUIET, "FTC_SESSION": "kernels", "TRITON_INTERPRET": "1"}
+    session.run("pytest", "-n0", "tests/runtime/training/test_fused.py", *session.posargs, env=environment)
+
+
+@nox.session
 def embeddings(session: nox.Session) -> None:
     """Compare losses of embeddings with sentence-transformers' own, and have it load what runs and rerankers leave."""
     install(session, "-e", ".[train]", *GROUPS["test"], *GROUPS["embeddings"])
@@ -205,10 +213,10 @@ def hosted(session: nox.Session) -> None:
 
 @nox.session
 def remote(session: nox.Session) -> None:
-    """Fetch rows from a web server and from a bucket of a server that speaks S3."""
+    """Fetch rows from a web server and from a bucket of a server that speaks S3, and keep a run's state in one."""
     install(session, "-e", ".[remote]", *GROUPS["test"], *GROUPS["remote"])
-    tests = "tests/compiler/resolve/files/test_remote.py"
-    session.run("pytest", "-n0", tests, *session.posargs, env={**QUIET, "FTC_SESSION": "remote"})
+    tests = ("tests/compiler/resolve/files/test_remote.py", "tests/verbs/test_storage.py")
+    session.run("pytest", "-n0", *tests, *session.posargs, env={**QUIET, "FTC_SESSION": "remote"})
 
 
 @nox.session

@@ -36,7 +36,10 @@ from benchmarks.support.gpu_parts import PARTS, Machine, Part
 _ROOT = Path(__file__).resolve().parents[1]
 _LEAST_SECONDS = 20
 """No part is begun with less time than this."""
-_LIBRARIES = ("ftc", "torch", "transformers", "peft", "accelerate", "bitsandbytes", "triton", "flash-attn", "pydantic")
+_LIBRARIES = (
+    *("ftc", "torch", "transformers", "peft", "accelerate", "bitsandbytes", "triton", "flash-attn", "liger-kernel"),
+    "pydantic",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=9, help="time for this call")
     parser.add_argument("--out", type=Path, default=Path("gpu.jsonl"), help="results, one line a part")
     parser.add_argument("--work", type=Path, help="folder for models, kept for later calls; a new one by default")
-    parser.add_argument("--only", default="", help="parts whose name holds this word")
+    parser.add_argument("--only", default="", help="the part of this name, or those whose name holds it")
     parser.add_argument("--again", action="store_true", help="also those that failed before")
     parser.add_argument("--tiny", action="store_true", help="on this machine's CPU, with models of two layers")
     parser.add_argument("--part", help=argparse.SUPPRESS)
@@ -70,12 +73,14 @@ def main() -> None:
             print(json.dumps(part.measure(machine)))
             return
         known = _known(asked.out, asked.again)
+        named = [part for part in PARTS if part.name == asked.only]
+        wanted = named or [part for part in PARTS if asked.only in part.name]
         for part in PARTS:
             left = ends - time.monotonic()
-            if asked.only in part.name and part.name not in known and left > _LEAST_SECONDS:
+            if part in wanted and part.name not in known and left > _LEAST_SECONDS:
                 _tell(part, ended := _run(part, min(left, part.seconds), work, asked.tiny))
                 _keep(asked.out, part, ended, asked.tiny)
-    missing = [part.name for part in PARTS if asked.only in part.name and part.name not in _known(asked.out, False)]
+    missing = [part.name for part in wanted if part.name not in _known(asked.out, False)]
     print(f"{len(missing)} parts are left{': ' + ', '.join(missing) if missing else ''}")
 
 

@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--python", default="3.12", help="version of Python over there")
     parser.add_argument("--platform", nargs="+", default=_PLATFORMS, help="platforms of wheels that work over there")
     parser.add_argument("--has", nargs="*", default=[], help="packages that are over there, such as scipy, the largest")
-    parser.add_argument("--also", nargs="*", default=["bitsandbytes"], help="further packages, without what they need")
+    parser.add_argument("--also", nargs="*", default=["bitsandbytes", "liger-kernel"], help="more, without their own")
     parser.add_argument("--most-mib", type=float, help="fail where all of it is larger")
     asked = parser.parse_args()
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ftc.compiler.draft import Draft, Reasons
 from ftc.compiler.weights import base_of
-from ftc.spec.documents.settings import GroupSettings
+from ftc.spec.documents.loss_settings import GroupSettings
 from ftc.spec.module_names import Part, depths_of, embedding_part, part_of
 from ftc.spec.parameter_patterns import close_names, fits, fits_any
 from ftc.spec.strategies.chosen import is_tied_output

@@ -88,3 +88,18 @@ def test_copies_on_an_unknown_number_of_machines_are_named(text: str) -> None:
     assert "train.sharding" not in recipe_values(imported)
     (told,) = [fate for fate in imported.keys if "copies of the model" in fate.reason]
     assert "budget.nodes" in told.help
+
+
+@pytest.mark.parametrize(
+    ("text", "is_told"),
+    [
+        (f"{AXOLOTL}tensor_parallel_size: 2\n", True),
+        (f"{AXOLOTL}tensor_parallel_size: 1\n", False),
+        (f"{TUNE}{_ROWS}tensor_parallel_dim: 4\n", True),
+        (f"{FACTORY}tensor_model_parallel_size: 2\n", True),
+    ],
+)
+def test_layers_that_are_divided_elsewhere_are_named(text: str, is_told: bool) -> None:
+    told = [fate for fate in import_text(text).keys if "no layer or row" in fate.reason]
+    assert len(told) == is_told
+    assert all("sharding: fsdp" in fate.help for fate in told)

@@ -98,9 +98,12 @@ class Job:
     rows_per_step: int = 8
     evaluated: bool = False
     checkpoints: int = 1
+    train: tuple[str, ...] = ()
+    """Further lines under `train:`."""
 
     def __str__(self) -> str:
-        return f"{self.model} {self.strategy} {self.length}{' packed' if self.packed else ''}"
+        more = [line.replace(":", "").replace("activation_checkpointing", "checkpointing") for line in self.train]
+        return " ".join((self.model, self.strategy, str(self.length), *(["packed"] if self.packed else []), *more))
 
 
 def _calibrate(machine: Machine) -> dict[str, Any]:
@@ -214,6 +217,9 @@ def _figures(record: RunRecord, plan: Plan, steps: Sequence[StepDone]) -> dict[s
         "time_by_phase": [phase.to_json() for phase in record.time_by_phase],
         "tokens_a_second": round(tokens / seconds),
         "first_step_seconds": round(steps[0].seconds, 2),
+        "kernels": list(plan.settings.train.kernels),
+        "compiled": plan.settings.train.compile,
+        "checkpointing": plan.settings.train.activation_checkpointing,
     }
     card = next((card for card in CARDS.values() if plan.device and card.label == plan.device.label), None)
     work = plan.work.phases.get("train") if plan.work else None
@@ -244,7 +250,8 @@ def _project(machine: Machine, job: Job, name: str) -> Path:
         f"  max_length: {length}\nmodel: {{base: model}}\nstrategy: {{kind: {job.strategy}}}\n"
         f"train:\n  max_steps: {job.steps}\n  epochs: 4\n  batch_size: {rows_per_step}\n  learning_rate: 1e-5\n"
         f"  packing: {str(job.packed).lower()}\n  evaluate_every: {job.steps // job.checkpoints}\n"
-        f"budget: {budget}\n",
+        + "".join(f"  {line}\n" for line in job.train)
+        + f"budget: {budget}\n",
         encoding="utf-8",
     )
     return project
@@ -383,6 +390,12 @@ _SPEED = [
     Job("0.5B", "qlora", 8192),
     Job("8B", "full", 4096, packed=True, steps=6),
 ]
+_WAYS = [
+    Job(*job, packed=True, train=(line,))
+    for job in (("0.5B", "lora", 2048), ("8B", "lora", 4096), ("1.5B", "full", 2048))
+    for line in ("kernels: torch", "kernels: liger", "compile: true", "activation_checkpointing: selective")
+]
+"""Ways to compute the same steps: torch's own kernels, fused ones, compiled layers, and what is kept of activations."""
 _MEMORY = [
     f"{model} {strategy}{kept}"
     for model in ("SmolLM2-360M", "Qwen2.5-1.5B", "Qwen3-1.7B", "GPT-2", "BERT-base", "T5-base")
@@ -397,9 +410,10 @@ PARTS: tuple[Part, ...] = (
     Part("kill and resume", 240, _killed),
     *(Part(f"memory {case}", 120, _memory_of(case)) for case in _MEMORY[:6]),
     *(Part(f"run {job}", 480, _run_of(job)) for job in _SPEED[1:4]),
+    *(Part(f"run {job}", 480, _run_of(job)) for job in _WAYS[:4]),
     Part("replay", 240, _replayed),
     Part("out of memory", 180, _without_memory),
-    *(Part(f"run {job}", 480, _run_of(job)) for job in _SPEED[4:]),
+    *(Part(f"run {job}", 480, _run_of(job)) for job in (*_WAYS[4:], *_SPEED[4:])),
     *(Part(f"memory {case}", 120, _memory_of(case)) for case in _MEMORY[6:]),
 )
 """By worth: what is measured first counts most."""

@@ -17,7 +17,7 @@ from ftc.compiler.importers import (
     words,
 )
 from ftc.compiler.importers.axolotl_keys import OTHER_KEYS, PREFERENCE_NUMBERS, RATING_NUMBERS
-from ftc.compiler.importers.meshes import mesh_sizes
+from ftc.compiler.importers.meshes import divided_layers, mesh_sizes
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.preference_losses import preference_loss_named
 
@@ -217,10 +217,11 @@ _RULES: rules.Rules = {
         "pad_to_sequence_len dataloader_prefetch_factor remove_unused_columns push_dataset_to_hub streaming "
         "pad_to_multiple_of"),
     **rules.needless(rules.FASTER_KERNELS,
-        "liger_rope liger_rms_norm liger_glu_activation liger_layer_norm liger_fused_linear_cross_entropy "
-        "liger_cross_entropy liger_rms_norm_gated lora_mlp_kernel lora_qkv_kernel lora_o_kernel use_kernels "
+        "liger_layer_norm liger_fused_linear_cross_entropy liger_cross_entropy liger_rms_norm_gated "
+        "lora_mlp_kernel lora_qkv_kernel lora_o_kernel use_kernels "
         "cut_cross_entropy flash_attn_cross_entropy flash_attn_rms_norm flash_attn_fuse_mlp "
         "torch_compile_mode experts_implementation use_scattermoe use_sonicmoe flash_attention"),
+    **rules.each(training.fused_kernels, "liger_rope liger_rms_norm liger_glu_activation"),
     **rules.earlier_adapters("lora_model_dir"),
     **rules.dropped("the model's own template is used", "chat_template",
         "write this template to a file, and name it as `model.chat_template`", ("tokenizer_default", "jinja")),
@@ -252,9 +253,10 @@ _RULES: rules.Rules = {
     **rules.dropped("ftc never runs code from a model's repository", "trust_remote_code",
         "the model must be supported by transformers"),
     **rules.dropped("a plugin of Axolotl's", "plugins", "check its keys, listed separately"),
-    **rules.shared_work(
-        "fsdp fsdp_config fsdp_version deepspeed ddp ddp_timeout ddp_find_unused_parameters tensor_parallel_size "
-        "context_parallel_size expert_parallel_size accelerator_config device_map use_ray ray_num_workers"),
+    **rules.shared_work("fsdp fsdp_config fsdp_version deepspeed ddp ddp_timeout ddp_find_unused_parameters "
+        "accelerator_config device_map"),
+    **divided_layers("tensor_parallel_size context_parallel_size expert_parallel_size"),
+    **rules.dropped("a recipe names no launcher", "use_ray ray_num_workers", "`ftc launch PLAN --on ray`"),
     **mesh_sizes("dp_replicate_size", "dp_shard_size"),
     **rules.blocking("reinforcement learning other than GRPO is not supported", "rl", _SUPERVISED),
     **rules.blocking("process reward models are not supported", "process_reward_model",

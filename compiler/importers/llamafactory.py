@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from ftc.compiler.importers import rounding, rows, rules, trackers, training, vocabulary, words
+from ftc.compiler.importers.meshes import divided_layers
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.parameter_patterns import MOST_PATTERNS
 
@@ -290,7 +291,8 @@ _RULES: rules.Rules = {
     **rules.needless(rules.FOLDERS, "overwrite_cache"),
     **rules.needless(rules.OWN_LOADER,
         "preprocessing_batch_size streaming buffer_size data_shared_file_system dataset_dir media_dir"),
-    **rules.needless(rules.FASTER_KERNELS, "enable_liger_kernel use_unsloth use_unsloth_gc use_v1_kernels tf32"),
+    **rules.needless(rules.FASTER_KERNELS, "use_unsloth use_unsloth_gc use_v1_kernels tf32"),
+    **rules.each(training.fused_kernels, "enable_liger_kernel"),
     **rules.needless("saves memory, does not change the result", "use_reentrant_gc"),
     **rules.dropped("the model's own template is used", "template",
         "compare the rows in `ftc tokens`; `model.chat_template` takes a file with another one"),
@@ -320,9 +322,11 @@ _RULES: rules.Rules = {
     **rules.switched({"moe_aux_loss_coef": "train.router_aux_loss"}),
     **rules.blocking("LLaMA Pro is not supported", "use_llama_pro", "choose lora, qlora or full"),
     **rules.shared_work(
-        "fsdp_transformer_layer_cls_to_wrap ray_num_workers ray_run_name ray_storage_path resources_per_worker "
-        "placement_strategy use_mca tensor_model_parallel_size pipeline_model_parallel_size sequence_parallel "
-        "context_parallel_size expert_model_parallel_size"),
+        "fsdp_transformer_layer_cls_to_wrap use_mca"),
+    **divided_layers("tensor_model_parallel_size pipeline_model_parallel_size sequence_parallel context_parallel_size "
+        "expert_model_parallel_size"),
+    **rules.dropped("a recipe names no launcher", "ray_num_workers ray_run_name ray_storage_path resources_per_worker "
+        "placement_strategy", "`ftc launch PLAN --on ray`"),
     **rules.ignored("belongs to another of LLaMA-Factory's commands, which stops at it when it trains",
         "export_dir export_size export_device export_legacy_format export_quantization_bit infer_backend "
         "export_quantization_dataset export_hub_model_id"),

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from ftc.compiler.importers.rules import HOW_MANY_MACHINES, Rules, shared_work
+from ftc.compiler.importers.rules import HOW_MANY_MACHINES, Rules, dropped, shared_work
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.shardings import SHARDINGS
 
-__all__ = ["mesh_sizes"]
+__all__ = ["divided_layers", "mesh_sizes"]
 
 _COPIES = next(card for card in SHARDINGS if card.divided_among == "machine")
+
+
+def divided_layers(keys: str) -> Rules:
+    """Keys that divide the products of a layer, the tokens of a row, layers or experts among devices."""
+    reason = "devices divide the model's weights, and no layer or row while it is computed"
+    help = "set `train.sharding: fsdp` and `budget.devices`"
+    return dropped(reason, keys, help, off=(False, None, "", 0, 1, {}))
 
 
 def mesh_sizes(copies: str, parts: str) -> Rules:

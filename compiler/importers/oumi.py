@@ -222,7 +222,7 @@ _RULES: rules.Rules = {
     **vocabulary.roles(pad="model.tokenizer_pad_token"),
     **rules.needless("the plan chooses how weights are stored",
         "model.torch_dtype_str peft.bnb_4bit_compute_dtype peft.bnb_4bit_quant_storage"),
-    **rules.needless(rules.FASTER_KERNELS, "model.enable_liger_kernel"),
+    **rules.each(training.fused_kernels, "model.enable_liger_kernel"),
     **vocabulary.rotation("model.model_kwargs.rope_scaling"),
     **rules.dropped("arguments for a constructor", "model.model_kwargs model.tokenizer_kwargs"),
     **rules.needless("the plan chooses", "training.mixed_precision_dtype"),

@@ -19,6 +19,7 @@ __all__ = [
     "compiling",
     "early_stopping",
     "evaluation",
+    "fused_kernels",
     "length_grouped",
     "narrow_weights",
     "optimizer",
@@ -237,6 +238,14 @@ def compiling(t: Translation, key: str) -> None:
         t.carry(key, "train.compile", True, "each layer, where it trains")
     else:
         t.needless(key, "off, as in ftc")
+
+
+def fused_kernels(t: Translation, key: str | Key) -> None:
+    """Whether liger-kernel computes parts of layers; here one value for all parts, and its loss isn't needed."""
+    if t.flag(key):
+        t.carry(key, "train.kernels", "liger", "where one GPU trains; the loss is ftc's own, in chunks")
+    else:
+        t.needless(key, "changes speed and memory, not the result")
 
 
 def packing(t: Translation, key: str | Key) -> None:

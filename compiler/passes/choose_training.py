@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 
 from ftc.compiler.draft import Draft, Reasons
 from ftc.compiler.float8_choices import check_float8, float8_settings
+from ftc.compiler.kernel_choices import check_kernels, kernel_settings
 from ftc.compiler.masking_choices import masking_settings
 from ftc.compiler.parameter_groups import check_groups, group_settings
 from ftc.compiler.quantize_choices import check_rounded, quantize_settings
@@ -96,10 +97,10 @@ def choose_training(draft: Draft) -> Draft:
         **(_numbers(draft, why) | _ranking(draft, why) | _sampling(draft, why) | vector_settings(draft, why)),
         **(masking_settings(draft, why) | router_settings(draft, why) | quantize_settings(draft, why)),
         **float8_settings(draft, why),
-        **group_settings(draft, why, rate),
+        **(group_settings(draft, why, rate) | kernel_settings(draft, why)),
     )
     draft = check_rounded(check_router(_check_average(draft.settle("train", section, why))))
-    draft = check_groups(check_float8(draft))
+    draft = check_kernels(check_groups(check_float8(draft)))
     return _choose_seeds(_check_class_weights(_check_precision(draft)))
 
 

@@ -122,6 +122,8 @@ def _with_what_is_missing(draft: ClosedDraft) -> ClosedDraft:
         draft = draft.miss(f"memory of the loss `{draft.train.loss}`: the analytical estimate counts a cross entropy")
     if draft.train.compile:
         draft = draft.miss("memory of compiled layers: estimated as without compiling them")
+    if draft.train.kernels:
+        draft = draft.miss("memory of fused kernels: the analytical estimate counts torch's own, an upper bound")
     if parts := uncounted_parts(draft.model):
         draft = draft.miss(
             f"memory of {', '.join(parts)}: the analytical estimate covers attention, feed-forward layers and norms"

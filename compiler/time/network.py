@@ -15,6 +15,7 @@ from typing import Literal
 from ftc.compiler.time.amounts import Kernel, window_of
 from ftc.spec.architectures import Family
 from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.fused_kernels import FusedPart
 from ftc.spec.module_names import part_of, role_of
 from ftc.spec.precisions import NUMBER_TYPES, Float8Products
 from ftc.spec.strategies import Beside
@@ -109,6 +110,7 @@ class Network:
         composes_norms: Whether its norms are computed piece by piece.
         rotates: Whether queries and keys are turned by their place.
         rounded: Weights that each pass rounds, as they will be when they are exported.
+        fused: Parts of layers that one kernel computes, in place of several.
         float8_time: Time of a product in 8 bits by that of the same product in the other type.
     """
 
@@ -135,6 +137,7 @@ class Network:
     composes_norms: bool
     rotates: bool
     rounded: int = 0
+    fused: tuple[FusedPart, ...] = ()
     float8_time: float = 1.0
 
     @property

@@ -24,6 +24,7 @@ from ftc.compiler.time.amounts import Rates
 from ftc.compiler.time.float8_costs import cast_operations, cast_traffic
 from ftc.compiler.time.network import Linear, Network, Part
 from ftc.spec.checkpointing import Recomputing, checkpointing_card
+from ftc.spec.fused_kernels import fused_kernel
 from ftc.spec.strategies import Beside
 
 __all__ = ["STEP_MOVES", "StepFlops", "Traffic", "flop_rates", "traffic_rates"]
@@ -227,6 +228,8 @@ _NORMS = {True: 24, False: 8}
 """Reads and writes of a layer's two norms, in widths of the model: in pieces, or one kernel each."""
 _RESIDUALS = 6
 _ROTATIONS = 10
+_GATE = 2.5
+"""Reads and writes of what comes out of each product into a feed-forward part, by the activation behind it."""
 _SCORES = 8
 """Reads and writes of each score where attention isn't fused: product, mask, softmax, dropout, product."""
 _BACKWARD = 1.5
@@ -315,12 +318,13 @@ def traffic_rates(
     forward = layers + head + Rates(passes=weights + made) + casts
     backward = layers * _BACKWARD + again + head + Rates(passes=weights + weights_again + back) + casts_back
     rounded, to_float8 = len(network.linears) if network.rounded else 0, cast_operations(network)
+    fewer = [fused_kernel(part).fewer_operations for part in network.fused]
     operations = {
-        way: count * network.depth
+        way: (count - sum(one[place] for one in fewer)) * network.depth
         + _ADAPTER_OPERATIONS * network.adapters
         + _ROUNDING_OPERATIONS[way] * rounded
         + to_float8[way]
-        for way, count in _LAYER_OPERATIONS.items()
+        for place, (way, count) in enumerate(_LAYER_OPERATIONS.items())
     }
     tensors = 2 * network.adapters if not network.is_full else 2 * len(network.linears)
     return Traffic(
@@ -335,8 +339,9 @@ def traffic_rates(
 
 def _layers(network: Network, activation_bytes: int, *, one_place: bool, products: bool = True) -> Rates:
     """Activations that all layers read and write, a token and a pair; those of large products only where asked for."""
-    main = sum((_linear(one, products) for one in network.linears if not one.in_decoder), start=0.0)
-    decoder = sum((_linear(one, products) for one in network.linears if one.in_decoder), start=0.0)
+    gate = fused_kernel("gate").moves if "gate" in network.fused else _GATE
+    main = sum((_linear(one, products, gate) for one in network.linears if not one.in_decoder), start=0.0)
+    decoder = sum((_linear(one, products, gate) for one in network.linears if one.in_decoder), start=0.0)
     alone = sum((_linear(one) for one in network.linears if one_place and network.is_behind_last_attention(one)), 0.0)
     beside = _beside(network, products)
     scores = _SCORES * network.heads if network.attention == "formula" else 0
@@ -353,21 +358,23 @@ def _layers(network: Network, activation_bytes: int, *, one_place: bool, product
     )
 
 
-def _linear(one: Linear, product: bool = True) -> float:
+def _linear(one: Linear, product: bool = True, gate: float = _GATE) -> float:
     """Elements a token: what comes in and goes out, what an adapter does beside it, and an activation behind it."""
     moved = float(product * (one.inputs + one.outputs))  # of experts once for each that a token goes through
     if one.beside is not None:
         moved += 3 * one.inputs + 4 * one.outputs + 2 * one.beside.width
     if one.part == "feed in":
-        moved += 2.5 * one.outputs
+        moved += gate * one.outputs
     return moved * one.chosen
 
 
 def _beside(network: Network, attends: bool = True) -> float:
     """Elements a token and layer that norms, residuals, rotations and attention move."""
-    rotations = _ROTATIONS * (network.queries + network.keys) if network.rotates else 0
+    turned = fused_kernel("rotation").moves if "rotation" in network.fused else _ROTATIONS
+    rotations = turned * (network.queries + network.keys) if network.rotates else 0
+    norms = fused_kernel("norm").moves if "norm" in network.fused else _NORMS[network.composes_norms]
     attention = (6 * network.queries + 2 * network.keys) if attends or network.attention == "formula" else 0
-    return (_NORMS[network.composes_norms] + _RESIDUALS) * network.hidden + rotations + attention
+    return (norms + _RESIDUALS) * network.hidden + rotations + attention
 
 
 def _weight_bytes(network: Network, activation_bytes: int) -> float:

@@ -76,7 +76,7 @@ def draft_network(draft: ClosedDraft, *, training: bool = True, adapters: bool =
     )
     width = head.score_width(len(draft.labels), vocabulary=model.vocab_size, hidden=model.hidden_size)
     network = replace(network, head_width=width, rounded=sum(rounded_modules(draft).values()))
-    return _in_float8(draft, network) if training else network
+    return _in_float8(draft, replace(network, fused=draft.train.kernels)) if training else network
 
 
 def _in_float8(draft: ClosedDraft, network: Network) -> Network:

@@ -187,8 +187,9 @@ def observe(
         Refusal: Processes have other packages or code, or their machines are of another class (FTC701), or a launcher
             numbers them so that those of a machine don't hold a model together, as the plan has it (FTC716).
     """
-    compiles = plan.settings.train.compile
-    machine = machine_class(accelerator.device, accelerator.num_processes, compiles=compiles)
+    train = plan.settings.train
+    uses = {"compiles": train.compile, "fuses": bool(train.kernels)}
+    machine = machine_class(accelerator.device, accelerator.num_processes, **uses)
     device = device_name(accelerator.device)
     found = Observation(
         platform=environment.platform,

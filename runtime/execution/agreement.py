@@ -36,6 +36,7 @@ __all__ = [
     "STORE_FD",
     "Report",
     "arriving",
+    "by_the_first",
     "compare",
     "compare_refusals",
     "environment_values",
@@ -61,6 +62,8 @@ RAY_JOB, RAY_VERSION = "FTC_RAY_JOB", "FTC_RAY_VERSION"
 RUN_FOLDER = "the run's folder"
 """Among the values of a report: processes that see different states of it don't share a disk."""
 
+_opened: list[tuple[Any, int, int]] = []
+"""The store of `by_the_first`, for the meeting behind it."""
 _hosted: list[Any] = []
 """Stores that this process serves to the others, for as long as it lives."""
 
@@ -112,7 +115,31 @@ def arriving() -> Iterator[None]:
         raise
 
 
+def by_the_first(act: Callable[[], None]) -> None:
+    """Has the first process do something before the processes meet, while the others wait.
+
+    Where it raises, the others go on to the meeting, at which the first one then tells all why it refuses.
+
+    Raises:
+        Refusal: In the others: the first process was lost (FTC644).
+    """
+    if not is_one_of_several(os.environ):
+        act()
+        return
+    opened = store, rank, _ = _store()
+    _opened.append(opened)
+    if rank == 0:
+        try:
+            act()
+        finally:
+            store.set("first", "")
+    elif not _come(store, ["first"], _MEETING_SECONDS, unless=lambda: loss_of_companion(0.0)):
+        raise Refusal([lost("process 0", f"it was not ready within {_MEETING_SECONDS:g} s")])
+
+
 def _store() -> tuple[Any, int, int]:
+    if _opened:  # a socket that was handed down can be taken once
+        return _opened.pop()
     from torch import distributed
 
     dist: Any = distributed  # of which it says nothing about its stores

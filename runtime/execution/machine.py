@@ -20,19 +20,23 @@ from typing import Any, Literal
 import torch
 
 from ftc.spec.documents.machine import ARITHMETIC_VARIABLES, MachineClass
+from ftc.spec.fused_kernels import LIGER
 
 __all__ = ["MemoryPeak", "begin_stretch", "device_name", "keeps_freed", "machine_class", "peak_memory"]
 
 _VECTORS = re.compile(r"^(sse|ssse|avx|fma|f16c|amx|vnni|asimd|neon|sve|sme|bf16|fphp|i8mm|vsx)")
 
 
-def machine_class(device: torch.device, num_processes: int, *, compiles: bool = False) -> MachineClass:
+def machine_class(
+    device: torch.device, num_processes: int, *, compiles: bool = False, fuses: bool = False
+) -> MachineClass:
     """The class of this machine, with the modes that are set now.
 
     Args:
         device: Where the model is.
         num_processes: How many share the steps.
         compiles: Whether layers are compiled, so that bits depend on compilers too.
+        fuses: Whether parts of layers have fused kernels, which a package brings and a compiler makes.
     """
     on_card = device.type == "cuda"
     found = _cpu_info("flags") or _cpu_info("Features")
@@ -50,6 +54,8 @@ def machine_class(device: torch.device, num_processes: int, *, compiles: bool = 
     }
     if compiles:
         modes |= {"compiled_by": _compilers()}
+    if fuses:
+        modes |= {"fused_by": ", ".join(_versions(LIGER, "triton")) or "none"}
     return MachineClass(
         architecture=platform.machine().lower(),
         device=device_name(device),
@@ -86,9 +92,14 @@ def _compilers() -> str:
     path = shutil.which(os.environ.get("CXX", "g++"))
     said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False) if path else None
     found = [said.stdout.partition("\n")[0]] if said is not None else []
-    with suppress(PackageNotFoundError):
-        found.append(f"triton {version('triton')}")
-    return ", ".join(found) or "none"
+    return ", ".join([*found, *_versions("triton")]) or "none"
+
+
+def _versions(*packages: str) -> Iterator[str]:
+    """Those of packages that are installed, with their names."""
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            yield f"{name} {version(name)}"
 
 
 def _driver() -> str | None:

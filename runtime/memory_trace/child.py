@@ -20,7 +20,7 @@ from ftc.spec.version import VERSION
 
 __all__ = ["main", "trace"]
 
-_LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes")
+_LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "liger-kernel")
 
 
 def trace(job: TraceJob) -> TraceResult:

@@ -30,6 +30,7 @@ from ftc.runtime.memory_trace.holdings import (
     register_state,
     register_teacher,
 )
+from ftc.runtime.memory_trace.kernels import without_launches
 from ftc.runtime.memory_trace.log import Log
 from ftc.runtime.memory_trace.meta_model import watched_teacher
 from ftc.runtime.memory_trace.rows import ordered_rows, stand_in_rows
@@ -37,6 +38,7 @@ from ftc.runtime.memory_trace.sections import Groups, Marked, layers_name, mark
 from ftc.runtime.memory_trace.torch_internals import fused_on_meta, run_backward
 from ftc.runtime.memory_trace.tracker import StorageTracker, card_buffers
 from ftc.runtime.models.base_model import trainable_tensors
+from ftc.runtime.models.fused_layers import fuse_layers
 from ftc.runtime.models.number_types import torch_type
 from ftc.runtime.tasks import make_scorer, objective_of
 from ftc.runtime.tasks.package_loss import package_loss_of
@@ -122,7 +124,7 @@ def _watched(
     teacher: nn.Module | None,
     tracker: StorageTracker,
 ) -> Log:
-    settings, is_divided = job.settings, job.settings.train.is_divided
+    settings, is_divided, on_meta = job.settings, job.settings.train.is_divided, device.type == "meta"
     if settings.train.offload == "none":
         register_model(tracker, model, groups, empties_cache=_empties_cache(job))
     else:
@@ -136,7 +138,8 @@ def _watched(
         scorer = make_scorer(model, settings, arithmetic)
         loop_job = _loop_job(job, model, scorer, tracker, groups, device)
         loop_job = replace(loop_job, teacher=watched_teacher(job, teacher, arithmetic, tracker))
-        with tracker, fused_on_meta():
+        launching = without_launches() if on_meta and settings.train.kernels else nullcontext()
+        with tracker, fused_on_meta(), launching:
             _train(loop_job, tracker)
             if (writing := settings.train.writing) is not None and _can_write(job):
                 _generate(job, model, tracker, groups, device, "sampling", writing.max_new_tokens)
@@ -149,7 +152,7 @@ def _watched(
                 pass
             elif shelf is not None:
                 keep(loop_job, job.settings, tracker, shelf)
-            elif device.type == "meta":
+            elif on_meta:
                 with Host(is_device=job.device.kind == "cpu") as host:
                     keep(loop_job, job.settings, tracker, Shapes(tracker, host))
             if writes_answers(job):
@@ -204,6 +207,8 @@ def _loop_job(
     for parameter in parameters.values():
         parameter.register_post_accumulate_grad_hook(partial(_note_gradient, job, tracker))
     train = _two_steps(job)
+    if train.kernels:
+        fuse_layers(model, train)
     with fused_on_meta():
         optimizer = make_optimizer(parameters, train, model)
         _leave_pages_out(optimizer)

@@ -189,7 +189,8 @@ def _replay(request: ReplayRequest, tell: Tell) -> None:
     )
     with deterministic(settings, threads=request.threads):
         accelerator = make_accelerator(settings)
-        found = machine_class(accelerator.device, accelerator.num_processes, compiles=settings.train.compile)
+        uses = {"compiles": settings.train.compile, "fuses": bool(settings.train.kernels)}
+        found = machine_class(accelerator.device, accelerator.num_processes, **uses)
         tell(MachineSeen(machine=found))
         if request.expected is not None and found != request.expected:
             return

@@ -276,12 +276,19 @@ class Batch:
         """The batch on a device."""
         if device.type == "cpu":
             return self
+        source = self.pinned() if device.type == "cuda" else self
         moved: dict[str, Any] = {
             field.name: tensor.to(device, non_blocking=True)
             for field in fields(self)
-            if field.name != "offsets" and (tensor := getattr(self, field.name)) is not None
+            if field.name != "offsets" and (tensor := getattr(source, field.name)) is not None
         }
         return replace(self, **moved)
+
+    def pinned(self) -> Batch:
+        """The batch in memory that the system leaves in its place, from which a card copies while others compute."""
+        tensors = ((field.name, getattr(self, field.name)) for field in fields(self) if field.name != "offsets")
+        held: dict[str, Any] = {name: one.pin_memory() for name, one in tensors if isinstance(one, torch.Tensor)}
+        return replace(self, **held)
 
     def part(self, lines: slice) -> Batch:
         """The batch with some of its targets, as far as losses go."""

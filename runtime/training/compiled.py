@@ -62,7 +62,8 @@ def compile_layers(job: Job, notice: Callable[[Diagnostic], None], compiler: Map
         for layer in layers:
             del layer.forward
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        notice(_not_compiled(f"torch says: {lines[0][:300]}"))
+        told = next((line.strip() for line in lines if " error: " in line), lines[0])  # the compiler's own words
+        notice(_not_compiled(f"torch says: {told[:300]}"))
     finally:
         job.optimizer.zero_grad(set_to_none=True)
         job.model.eval()

@@ -29,8 +29,8 @@ __all__ = ["coupled_gradients"]
 
 def coupled_gradients(
     job: Job, coupling: RowCoupling, fed: StepRows, batches: Sequence[Batch], pieces: Sequence[tuple[list[int], bool]]
-) -> float:
-    """Adds up the gradients of a step; returns the mean loss of its rows.
+) -> torch.Tensor:
+    """Adds up the gradients of a step; returns the mean loss of its rows, on the device.
 
     Args:
         job: All that the loop works with.
@@ -47,7 +47,7 @@ def coupled_gradients(
         vectors = job.scorer.logits(job.model, batches[0])
         loss = coupling.losses(vectors.index_select(0, places[0].argsort()), groups).mean()
         job.accelerator.backward(loss * job.scale.factor)
-        return float(loss.detach().item())
+        return loss.detach()
 
     found = None
     with torch.no_grad():
@@ -73,7 +73,7 @@ def coupled_gradients(
             vectors = job.scorer.logits(job.model, batch)
             wanted = gradient.index_select(0, where) if counts else torch.zeros_like(vectors)
             job.accelerator.backward((vectors * wanted).sum())
-    return float(loss.detach().item())
+    return loss.detach()
 
 
 def _places(numbers: Sequence[int], groups: Any, rows: Sequence[int]) -> torch.Tensor:

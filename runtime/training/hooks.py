@@ -165,9 +165,9 @@ def save(training: Training, done: StepDone) -> None:
             if session.is_first:
                 checkpoint.prune(checkpoints, training.progress, training.job.train.keep_checkpoints)
                 session.note_time("save", time.perf_counter() - started)
-                session.journal.emit(CheckpointSaved(step=done.step))
     session.note_memory("save")
     note_progress(session, training.progress)
+    session.journal.emit(CheckpointSaved(step=done.step))  # whoever hears of it finds the record as far as it
 
 
 def note_progress(session: Session, progress: Progress) -> None:

@@ -20,6 +20,7 @@ from ftc.runtime.tasks.scorer import Batch, Scorer, focal_loss, packed_batch, to
 from ftc.runtime.tasks.text_groups import coupling_of
 from ftc.runtime.training.coupled import coupled_gradients
 from ftc.runtime.training.distillation import Teacher
+from ftc.runtime.training.hand_over import Ahead, looks_ahead, reading
 from ftc.runtime.training.loss_scale import LossScale
 from ftc.runtime.training.optimizers import Pace, set_learning_rate
 from ftc.runtime.training.router_loss import RouterLoss
@@ -77,9 +78,9 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
     Raises:
         Refusal: A loss or gradient is not finite; weights and optimizer are as they were before that step.
     """
-    rank = job.accelerator.process_index
+    rank, ahead = job.accelerator.process_index, None
     for step in range(first_step, job.train.num_steps):
-        fed = job.source.at(step)
+        fed = ahead.fed if ahead else job.source.at(step)
         started = time.perf_counter()
         seed_everything(stream_seed(job.seeds.dropout, step, rank))
         rows = fed.numbers
@@ -87,13 +88,16 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
 
         # Forward and backward, one micro-batch after the other.
         digest = BatchDigest()
-        loss = _accumulate_gradients(job, fed, targets, digest)
+        total, divisor = _accumulate_gradients(job, fed, targets, digest, ahead)
 
         # Clipping, after which a broken step must not reach the weights.
         if targets:
             job.scale.unscale(job.optimizer)
         longest = math.inf if job.train.max_grad_norm is None else job.train.max_grad_norm
-        grad_norm = float(whole(nn.utils.clip_grad_norm_(job.parameters.values(), longest)))
+        read = reading(total, whole(nn.utils.clip_grad_norm_(job.parameters.values(), longest)))
+        ahead = _look_ahead(job, step + 1)
+        loss, grad_norm = read()
+        loss /= divisor
         factor, overflowed = job.scale.factor, bool(targets) and job.scale.adapt()
         if not (math.isfinite(loss) and (overflowed or math.isfinite(grad_norm))) or job.scale.is_exhausted:
             raise Refusal([_not_finite(job, fed, step, loss, grad_norm)])
@@ -133,22 +137,28 @@ def rehearse(job: Job, step: int, rows: list[int]) -> None:
     job.accelerator.backward(_loss(job, batch, 1.0 / max(1, targets), targets))
 
 
-def _accumulate_gradients(job: Job, fed: StepRows, targets: int, digest: BatchDigest) -> float:
-    """Adds up the gradients of a step over micro-batches and devices; returns the mean loss of its targets.
+def _accumulate_gradients(
+    job: Job, fed: StepRows, targets: int, digest: BatchDigest, ahead: Ahead | None = None
+) -> tuple[torch.Tensor, float]:
+    """Adds up the gradients of a step over micro-batches and devices.
 
     Every loss is divided by the targets of the whole step, so the gradient doesn't depend on how rows are divided.
+
+    Returns:
+        The mean loss of its targets, on the device, and what it is still to be divided by.
     """
     accelerator, world_size = job.accelerator, job.accelerator.num_processes
     pieces = _pieces(job, fed)
     if (coupling := coupling_of(job.scorer)) is not None:  # a row's loss depends on all others
-        batches = [_batch(job, fed, rows, digest) for rows, _ in pieces]
-        return coupled_gradients(job, coupling, fed, batches, pieces)
+        made = [ahead.batch if ahead and not number else None for number in range(len(pieces))]
+        batches = [_batch(job, fed, rows, digest, one) for one, (rows, _) in zip(made, pieces, strict=True)]
+        return coupled_gradients(job, coupling, fed, batches, pieces), 1.0
     factor = job.scale.factor
     share = factor * world_size / max(1, targets)  # wrappers average over devices; we need the sum
     total = torch.zeros((), device=accelerator.device)
     for number, (rows, counts) in enumerate(pieces, start=1):
         weight = share if counts else 0.0
-        batch = _batch(job, fed, rows, digest)
+        batch = _batch(job, fed, rows, digest, ahead.batch if ahead and number == 1 else None)
         with nullcontext() if number == len(pieces) else accumulating(accelerator, job.model):
             targets_here = sum(job.scorer.num_targets(fed.rows, row) for row in rows) if job.router else 0
             loss = _loss(job, batch, weight, targets_here)
@@ -157,13 +167,25 @@ def _accumulate_gradients(job: Job, fed: StepRows, targets: int, digest: BatchDi
     if world_size > 1:
         summed: Any = accelerator.reduce(total, reduction="sum")
         total = summed
-    mean_loss: float = total.item() / factor / world_size
-    return mean_loss
+    return total, factor * world_size
 
 
-def _batch(job: Job, fed: StepRows, rows: list[int], digest: BatchDigest) -> Batch:
+def _look_ahead(job: Job, step: int) -> Ahead | None:
+    """A step's first micro-batch, in memory from which the device copies by itself; None where nothing is gained."""
+    if step >= job.train.num_steps or job.source.follows_weights or not looks_ahead(job.accelerator.device):
+        return None
+    fed = job.source.at(step)
+    return Ahead(fed, _made(job, fed, _pieces(job, fed)[0][0]).pinned())
+
+
+def _made(job: Job, fed: StepRows, rows: list[int]) -> Batch:
+    """A micro-batch in host RAM."""
+    return packed_batch(fed.rows, rows) if job.train.packing else job.scorer.batch(fed.rows, rows)
+
+
+def _batch(job: Job, fed: StepRows, rows: list[int], digest: BatchDigest, made: Batch | None = None) -> Batch:
     """A micro-batch on its device, after its digest was taken."""
-    batch = packed_batch(fed.rows, rows) if job.train.packing else job.scorer.batch(fed.rows, rows)
+    batch = made or _made(job, fed, rows)
     digest.add([int(fed.rows.rows[row]) for row in rows], batch)
     return batch.to(job.accelerator.device)
 

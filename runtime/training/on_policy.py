@@ -30,6 +30,7 @@ class OnPolicyRows:
         self._plain, self._writer, self._settings = plain, writer, settings
         self._writing, self._stops = settings.train.writing, frozenset(settings.model.stop_ids)
         self.answers: tuple[WrittenAnswer, ...] = ()
+        self.follows_weights = True
 
     def at(self, step: int) -> StepRows:
         """The rows of an optimizer step, counted from 0: those of the split, or the model's answers to their prompts.

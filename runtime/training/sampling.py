@@ -64,6 +64,7 @@ class SampledRows:
             prompts.lengths, groups, train.steps_per_epoch, settings.seeds.order, batching=train.batching
         )
         self.answers: tuple[SampledAnswer, ...] = ()
+        self.follows_weights = True
 
     def at(self, step: int) -> StepRows:
         """Samples the answers of a step, counted from 0, and makes rows of them.

@@ -48,6 +48,11 @@ class RowSource(Protocol):
     """Gives each step its rows: a function of the step's number, and of the weights where the model writes them."""
 
     @property
+    def follows_weights(self) -> bool:
+        """Whether a step's rows depend on the weights, so that they can't be had before it."""
+        ...
+
+    @property
     def answers(self) -> tuple[WrittenAnswer, ...]:
         """What the model wrote for the last step that was asked for; empty where it writes nothing."""
         ...
@@ -64,6 +69,7 @@ class StreamRows:
     rows: TokenStream
     order: BatchOrder
     answers: tuple[WrittenAnswer, ...] = ()
+    follows_weights: bool = False
 
     def at(self, step: int) -> StepRows:
         """The rows of an optimizer step, counted from 0."""
@@ -83,6 +89,7 @@ class MaskedRows:
     draw: Callable[[Any, Any, int, int, int], tuple[Any, Any]] = step_masks
     """A row's ids in a step and which are learned, of what it was, `masking`, seed, step and number; always as many."""
     answers: tuple[WrittenAnswer, ...] = ()
+    follows_weights: bool = False
 
     def at(self, step: int) -> StepRows:
         """The rows of an optimizer step, counted from 0."""

@@ -17,6 +17,7 @@ from ftc.runtime.tasks.reinforcement import ReinforcementScorer
 from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, Scorer, packed_batch, target_losses
 from ftc.runtime.training.answer_writer import AnswerWriter
 from ftc.runtime.training.compiled import compile_layers
+from ftc.runtime.training.fused import use_kernels
 from ftc.runtime.training.hooks import HOOKS, Training, digests_together, note_progress, weight_checksum
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.loss_scale import LossScale
@@ -174,6 +175,8 @@ def make_job(session: Session, work: ModelWithScorer) -> Job:
         scale=LossScale.of(settings.train, session.accelerator.device),
         average=average_of(parameters, settings.train),
     )
+    if settings.train.kernels:
+        use_kernels(job, work.model, session.notice)
     if settings.train.compile:
         compile_layers(job, session.notice)
     return job

@@ -56,6 +56,11 @@ Address = Annotated[
     AfterValidator(_with_port),
 ]
 """An address without name, password or query."""
+StorageAddress = Annotated[
+    str,
+    Field(pattern=r"^((s3|gs)://[a-z0-9][a-z0-9._-]{1,221}|file:///[A-Za-z0-9._-]+)(/[A-Za-z0-9_][A-Za-z0-9._=-]*)*$"),
+]
+"""A bucket or a folder, with a prefix and without a password."""
 RayAddress = (
     Annotated[
         str, Field(pattern=r"^(auto|\[?[A-Za-z0-9][A-Za-z0-9.:-]{0,252}\]?:\d{1,5})$"), AfterValidator(_with_port)
@@ -197,6 +202,9 @@ class LaunchSettings(Document):
     ray: RaySettings = RaySettings()
     together: HostedSettings = HostedSettings()
     openai: HostedSettings = HostedSettings()
+    storage: StorageAddress | None = None
+    """Where runs keep their state beside `runs/`, such as `s3://bucket/prefix`, so that another machine can continue
+    them. Only on this machine where not given."""
 
     def hosted(self, name: Literal["together", "openai"]) -> HostedSettings:
         """The section of a hosted service."""

@@ -25,6 +25,7 @@ from ftc.spec.writing import Writing
 __all__ = [
     "DistillationSettings",
     "EmbeddingSettings",
+    "GroupSettings",
     "MaskingSettings",
     "PreferenceSettings",
     "RegressionSettings",
@@ -245,3 +246,11 @@ class QuantizeAwareSettings(Document):
     def words(self) -> str:
         """In a few words."""
         return f"{self.weights} in groups of {self.group_size}" if self.group_size else f"{self.weights} by row"
+
+
+class GroupSettings(Document):
+    """Parameters with a learning rate of their own."""
+
+    parameters: tuple[str, ...]
+    """Patterns of names, of which a parameter fits one."""
+    learning_rate: Real

@@ -88,6 +88,7 @@ class TraceJob(Document):
                 **({"squares": True} if self.settings.train.z_loss is not None else {}),
                 **({"loss": [self.settings.train.loss, self.loss_code]} if self.settings.train.loss else {}),
                 **({"averages": True} if self.settings.train.averages else {}),
+                **({"kernels": train["kernels"]} if "kernels" in train else {}),
                 **({"rounds": train["quantize_aware"]} if "quantize_aware" in train else {}),
                 **({"float8": train["float8"]} if "float8" in train else {}),
                 "is_noisy": self.settings.train.neftune_alpha is not None,

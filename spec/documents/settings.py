@@ -18,6 +18,7 @@ from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSet
 from ftc.spec.documents.model_options import ModelOptions
 from ftc.spec.documents.prompted import PromptBaseline
 from ftc.spec.documents.seeds import Seeds
+from ftc.spec.fused_kernels import FusedPart
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizer_keys import OptimizerNumbers
@@ -36,7 +37,6 @@ __all__ = [
     "DeterminismSettings",
     "DeviceSettings",
     "EvalSettings",
-    "GroupSettings",
     "ModelSettings",
     "Open",
     "OpenEval",
@@ -154,14 +154,6 @@ class DeterminismSettings(Document):
     """Steps that are run twice in fresh processes before training; 0 for none."""
 
 
-class GroupSettings(Document):
-    """Parameters with a learning rate of their own."""
-
-    parameters: tuple[str, ...]
-    """Patterns of names, of which a parameter fits one."""
-    learning_rate: Real
-
-
 class OpenTrain(Document):
     """Training, step by step, but for what the solver chooses, the teacher, and how alike two runs have to be."""
 
@@ -177,7 +169,7 @@ class OpenTrain(Document):
     """Of a new head; None where it learns as everything else does, or there is none."""
     head_modules: tuple[str, ...] = ()
     """Modules of a new head, where it has a learning rate of its own."""
-    parameter_groups: tuple[GroupSettings, ...] = ()
+    parameter_groups: tuple[losses.GroupSettings, ...] = ()
     """Learning rates by name, of which the first that fits counts; absent from the plan where there are none."""
     class_weights: tuple[Real, ...] = ()
     """What a row's loss is multiplied by, in the order of the labels; empty for nothing."""
@@ -195,6 +187,8 @@ class OpenTrain(Document):
     """Weight of the z-loss; None for none."""
     compile: bool = False
     """Whether layers are compiled for training; absent from the plan where they aren't."""
+    kernels: tuple[FusedPart, ...] = ()
+    """Parts of layers that fused kernels compute in training; absent where torch's own compute all."""
     ema_decay: Real | None = None
     """Largest decay of the average of trained weights, which is measured and saved in their place; None for none."""
     average_checkpoints: int | None = None
@@ -291,7 +285,8 @@ class TrainSettings(OpenTrain):
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints")
         sections = ("embedding", "reranking", "router", "masking", "spans", "sampling", "quantize_aware", "float8")
-        usual = {**dict.fromkeys((*asked, *sections)), "nodes": 1, "parameter_groups": (), "compile": False}
+        usual: dict[str, Any] = {**dict.fromkeys((*asked, *sections)), "nodes": 1, "compile": False}
+        usual |= {"parameter_groups": (), "kernels": ()}
         said = handler(self).items()
         return {name: value for name, value in said if name not in usual or getattr(self, name) != usual[name]}
 

@@ -41,6 +41,7 @@ KEYS: dict[str, str] = {
     **dict.fromkeys(("lr_scheduler", "lr_scheduler_type", "scheduler"), "train.schedule.kind"),
     **dict.fromkeys(("gradient_checkpointing", "enable_activation_checkpointing"), "train.activation_checkpointing"),
     **dict.fromkeys(("torch_compile", "use_compile"), "train.compile"),
+    **dict.fromkeys(("use_liger_kernel", "enable_liger_kernel", "use_liger", "use_kernels"), "train.kernels"),
     **dict.fromkeys(("gradient_clipping", "grad_clip", "clip_grad_norm"), "train.max_grad_norm"),
     **dict.fromkeys(("dtype", "torch_dtype", "mixed_precision"), "train.precision"),
     **dict.fromkeys(("label_smoothing_factor",), "train.label_smoothing"),

@@ -32,6 +32,7 @@ EVERYWHERE: tuple[Setting, ...] = (
     Setting("train.activation_checkpointing", "here", _HERE),
     Setting("train.loss_chunk_size", "here", _HERE),
     Setting("train.compile", "here", _HERE),
+    Setting("train.kernels", "here", _HERE),
     Setting("train.keep_checkpoints", "here", _HERE),
     Setting("train.determinism.kernels", "here", _HERE),
     Setting("train.determinism.proof_steps", "here", _HERE),

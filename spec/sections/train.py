@@ -10,6 +10,7 @@ from ftc.spec.base import Document, Effect, Real
 from ftc.spec.checkpointing import Recomputing
 from ftc.spec.divergences import Divergence
 from ftc.spec.extension_points import ENTRY
+from ftc.spec.fused_kernels import AskedKernels
 from ftc.spec.knobs import effects_in
 from ftc.spec.optimizer_choice import usual_optimizer
 from ftc.spec.optimizer_keys import OptimizerKeys
@@ -349,6 +350,12 @@ class Train(Document):
     rounding; evaluations are computed as without. Where the layers can't be compiled, the run says so and goes on
     without (FTC673). Default: no, because compiling takes up to some minutes at each start, and the plan has no
     estimate of that, or of what a step gains."""
+    kernels: AskedKernels = "auto"
+    """Kernels of the layers' norms (RMSNorm), rotations (RoPE) and gated activations (SwiGLU, GeGLU) in training.
+    `liger`: those of the package liger-kernel (`ftc[kernels]`), one kernel in place of several and less kept for the
+    backward pass, on one CUDA GPU; losses differ by rounding, evaluations are computed as without. Where a plan or a
+    run can't have them, it says so and goes on with torch's own (FTC674). `torch`: torch's own. Default `auto`:
+    liger-kernel on a GPU where it is installed and knows the model type, and torch's own elsewhere."""
     sharding: AskedSharding = "auto"
     """What each of several devices (`budget.devices`) holds: with `ddp` the whole model, with `fsdp` a shard of every
     weight, gradient and optimizer state, and one layer at a time as a whole (torch's `fully_shard`). `hsdp` is for

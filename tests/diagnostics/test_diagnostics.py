@@ -45,8 +45,13 @@ _VISION = "tests/e2e/test_vision.py"
 
 _HOSTED = "tests/e2e/test_hosted.py"
 _EXTENSION = "tests/e2e/test_extension.py"
+_STORAGE = "tests/e2e/test_storage.py"
 ELSEWHERE: dict[str, str] = {
+    "FTC720": f"{_STORAGE}::test_a_storage_that_cannot_be_written_is_told_before_training",
+    "FTC721": f"{_STORAGE}::test_a_connection_that_breaks_costs_no_step_and_the_next_checkpoint_is_stored",
+    "FTC722": f"{_STORAGE}::test_a_damaged_state_is_named_and_an_older_one_used",
     "FTC673": "tests/runtime/training/test_compiled.py::test_a_run_goes_on_where_nothing_can_be_compiled",
+    "FTC674": "tests/compiler/test_kernel_choices.py::test_where_there_are_none_only_who_asked_by_name_is_told",
     "FTC781": "tests/e2e/test_profile.py::test_more_steps_than_the_run_has",
     "FTC790": f"{_HOSTED}::test_what_a_service_cannot_do_is_refused_by_name",
     "FTC791": f"{_HOSTED}::test_limits_of_the_service_are_named",

@@ -21,7 +21,8 @@ def _called(out: Path, *arguments: str) -> str:
 
 def test_parts_leave_lines_and_are_not_run_again(tmp_path: Path) -> None:
     out = tmp_path / "gpu.jsonl"
-    for only in ("run 0.5B lora 2048", "repeat", "kill and resume"):
+    ways = [f"run 0.5B lora 2048 packed {way}" for way in ("kernels torch", "kernels liger", "checkpointing selective")]
+    for only in ("run 0.5B lora 2048", *ways, "repeat", "kill and resume"):
         _called(out, "--only", only)
     lines = {line["part"]: line for line in map(json.loads, out.read_text(encoding="utf-8").splitlines())}
     assert not [line["problem"] for line in lines.values() if line["problem"]]

@@ -26,6 +26,7 @@ from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.companion_settings import WordnetSettings
 from ftc.spec.documents.facts import EnvironmentFacts, PackageFacts
+from ftc.spec.fused_kernels import EXTRA as FUSED
 from ftc.spec.metrics import WORDNET, needs_of
 from ftc.spec.optimizer_choice import candidates
 from ftc.spec.precisions import asks_float8
@@ -85,6 +86,7 @@ def asked_extras(recipe: Recipe, *, reads_images: bool) -> frozenset[str]:
     of_model = {"vision"} if reads_images else set()
     rounds = recipe.train.quantize_aware is not None or asks_float8(recipe.train.precision)
     of_model |= {TORCHAO} if rounds else set()
+    of_model |= {FUSED} if recipe.train.kernels != "torch" else set()
     return frozenset(of_metrics | of_optimizers | of_rows | of_model)
 
 

@@ -22,7 +22,7 @@ from ftc.spec.storage.installed import InstalledPackage
 
 __all__ = ["DECIDES_NUMBERS", "code_digest", "files_digest"]
 
-DECIDES_NUMBERS = ("bitsandbytes", "peft", "tokenizers", "torch", "torchao", "transformers")
+DECIDES_NUMBERS = ("bitsandbytes", "liger-kernel", "peft", "tokenizers", "torch", "torchao", "transformers")
 """Packages whose code makes the numbers of a run; the others are known by their RECORD."""
 
 _SUFFIXES = (".py", ".so", ".pyd", ".dll", ".dylib")

@@ -232,9 +232,11 @@ def _has_run(done: Run, args: Namespace) -> int:
 
 def _up_to_date(done: Run, args: Namespace) -> int:
     from ftc.verbs.pages import write_missing_pages
+    from ftc.verbs.storing import store_rest
     from ftc.views.plan import up_to_date_text
 
     undrawn = write_missing_pages(done)
+    store_rest(done, lambda event: None)
     if args.json:
         print_result(done)
     else:

@@ -26,6 +26,7 @@ from ftc.verbs.pages import write_missing_pages, write_pages
 from ftc.verbs.plan import Planned
 from ftc.verbs.register import register_asked
 from ftc.verbs.runs import Run, load_run, predecessor
+from ftc.verbs.storing import brought_back, store_rest, stored
 from ftc.verbs.track import tracked_by
 
 if TYPE_CHECKING:
@@ -46,18 +47,20 @@ def execute_planned(
 
     Raises:
         Refusal: Packages are missing (FTC650), there is no such step (FTC580), inputs moved, the run's processes differ
-            (FTC701), or the run could not go on.
+            (FTC701), the site's storage can't be used (FTC720), or the run could not go on.
     """
     from ftc.runtime.execution.agreement import arriving, meet
 
     with arriving():
         _refuse_early(planned, again, until)
+        planned = planned if again else brought_back(planned, listen)
         going_on = planned.run if not again else None
         folder = going_on.folder if going_on else _new_folder(planned, again)
     meet(_values(planned, folder))
     if going_on is not None and going_on.record.is_finished:
         if not is_follower(os.environ):
             _say(write_missing_pages(going_on), listen)
+            store_rest(going_on, listen)
         return going_on
     from ftc.runtime.execution.execute import Inputs, Steering, execute
     from ftc.runtime.tracking.reporters import Reporters
@@ -73,21 +76,22 @@ def execute_planned(
     make_ignored(planned.root / "runs")
     place = RunFolder(folder)
     reporters = Reporters(tracked_by(planned), planned.root, place)
-    following = _Following(planned.root, plan, place, listen, planned.recipe_text, reporters)
-    try:
-        record = execute(plan, inputs, place, following.hear, Steering(until, stop), reporters.settle)
-    except BaseException:
-        with suppress(OSError):  # a disk that is full must not hide why the run failed
-            following.end()
-            _say(reporters.finish(), listen)
-        raise
-    following.end()
-    run = load_run(folder)
-    if is_follower(os.environ):  # the first process writes the pages
-        return run
-    assert run.record == record, "the record on disk is the one that the runtime returned"
-    _say(write_pages(run), listen)
-    _say(reporters.finish(), listen)
+    with stored(planned.root, plan, folder, listen) as storing:
+        following = _Following(planned.root, plan, place, storing, planned.recipe_text, reporters)
+        try:
+            record = execute(plan, inputs, place, following.hear, Steering(until, stop), reporters.settle)
+        except BaseException:
+            with suppress(OSError):  # a disk that is full must not hide why the run failed
+                following.end()
+                _say(reporters.finish(), listen)
+            raise
+        following.end()
+        run = load_run(folder)
+        if is_follower(os.environ):  # the first process writes the pages
+            return run
+        assert run.record == record, "the record on disk is the one that the runtime returned"
+        _say(write_pages(run), listen)
+        _say(reporters.finish(), listen)
     register_asked(run, reporters.asked, {title for title, _ in reporters.places}, listen)
     return run
 

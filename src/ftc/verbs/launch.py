@@ -12,7 +12,7 @@ from ftc.spec.documents.launch import LAUNCH_FILE, LaunchSettings
 from ftc.spec.documents.plan import Plan
 from ftc.spec.storage.reading import read_regular
 
-__all__ = ["Launch", "launch_of", "several_machines"]
+__all__ = ["Launch", "launch_of", "several_machines", "site_settings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +71,20 @@ def launch_of(file: Path, plan: Plan) -> Launch:
         OSError: The file can't be read.
     """
     from ftc.compiler.resolve.files.safe_files import project_root
-    from ftc.spec.language.forms import read_form
 
     root = project_root(file)
+    return Launch(plan, file, root, site_settings(root))
+
+
+def site_settings(root: Path) -> LaunchSettings:
+    """The settings of `ftc.launch.yaml` in a project; the defaults where it has none. For errors see `launch_of`."""
+    from ftc.spec.language.forms import read_form
+
     place = root / LAUNCH_FILE
     if not os.path.lexists(place):
-        return Launch(plan, file, root, LaunchSettings(ftc_launch=1))
+        return LaunchSettings(ftc_launch=1)
     data = read_regular(place)
-    read = read_form(data, LAUNCH_FILE, LaunchSettings, "FTC707", called="launch file", begins="`ftc_launch: 1`")
-    return Launch(plan, file, root, read.value)
+    return read_form(data, LAUNCH_FILE, LaunchSettings, "FTC707", called="launch file", begins="`ftc_launch: 1`").value
 
 
 def several_machines(plan: Plan) -> Refusal:

@@ -20,6 +20,7 @@ from ftc.spec.documents.plan import (
     VerifyStep,
 )
 from ftc.spec.documents.settings import TrainSettings
+from ftc.spec.fused_kernels import fused_kernel
 from ftc.spec.number_losses import number_loss
 from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.precisions import precision_card
@@ -239,6 +240,8 @@ def _training(plan: Plan, page: Page) -> list[str]:
     parts += ["rows grouped by length"] if train.batching == "length_grouped" else []
     parts += [label] if (label := checkpointing_card(train.activation_checkpointing).label) else []
     parts += ["compiled layers"] if train.compile else []
+    if train.kernels:
+        parts.append(f"fused kernels: {', '.join(fused_kernel(part).label for part in train.kernels)}")
     if train.early_stopping:
         parts.append(f"stops early on {escaped(train.early_stopping.metric)}")
     return page.flow("Training", parts)

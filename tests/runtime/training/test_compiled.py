@@ -101,14 +101,16 @@ def test_a_run_goes_on_where_nothing_can_be_compiled(
     classes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def broken(*_: Any) -> Any:
-        raise OSError("no compiler")
+        raise OSError("C++ compile error\n\nOutput:\nc++: fatal error: Killed signal terminated program cc1plus")
 
     monkeypatch.setattr(train, "compile_layers", partial(compile_layers, compiler={"backend": broken}))
     kind = "bert" if classes else "llama"
     expected = make_job(tmp_path, kind, classes=classes).run("plain")
     job = make_job(tmp_path, kind, classes=classes, train__compile=True)
     assert job.run("asked").final_weights_sha256 == expected.final_weights_sha256
-    assert [event.code for event in job.of_kind("noticed")] == ["FTC673"]
+    (noticed,) = job.of_kind("noticed")
+    assert noticed.code == "FTC673"
+    assert "Killed signal terminated program cc1plus" in noticed.text
 
 
 def test_a_layer_that_lacks_memory_is_not_taken_for_one_that_cannot_be_compiled(

@@ -19,8 +19,9 @@ from ftc.runtime.training.optimizers import (
     state_misfit,
     state_tensors,
 )
+from ftc.spec.documents.loss_settings import GroupSettings
 from ftc.spec.documents.selection import Selection
-from ftc.spec.documents.settings import GroupSettings, ScheduleSettings, TrainSettings
+from ftc.spec.documents.settings import ScheduleSettings, TrainSettings
 from ftc.spec.optimizer_card import OptimizerCard
 from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.schedules import learning_rate_at

@@ -1,0 +1,207 @@
+"""A site's storage for runs, an address of `ftc.launch.yaml`: objects named by their sha256, and lists that are written
+last. What is read is compared with its list, whose files hold tensors and JSON alone.
+
+Each filesystem of fsspec has errors of its own, so whatever one raises becomes a finding that names the address.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ftc.spec.canonical import file_digest
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.stored import OBJECTS, StoredState, list_name
+from ftc.spec.storage.atomic_write import building_folder
+
+__all__ = ["Damaged", "Storage", "open_storage", "unreachable"]
+
+_T = TypeVar("_T")
+_TIMES = 3
+_PAUSE_SECONDS = 0.5
+_LARGEST_LIST = 16 * 2**20
+_LOCKED_OUT = ("Credential", "Permission", "Forbidden", "AccessDenied", "Unauthorized", "InvalidAccessKey", "Signature")
+_ABSENT = ("FileNotFound", "NoSuchBucket", "NotFound")
+
+
+class Damaged(Exception):
+    """A stored state whose files are not those of its list."""
+
+
+@dataclass(slots=True)
+class Storage:
+    """What the storage holds of one run.
+
+    Attributes:
+        address: As the site wrote it.
+        filesystem: fsspec's.
+        base: The run's place in it.
+        there: Sizes of objects that are known to be there, by name.
+    """
+
+    address: str
+    filesystem: Any
+    base: str
+    there: dict[str, int] = field(default_factory=dict)
+    least: int = 2
+    """States that stay: should the newest be damaged, there is another one."""
+
+    def lists(self) -> list[str]:
+        """Names of all states, the newest first."""
+        self.filesystem.invalidate_cache()
+        names = self._insist(lambda: self._names(self.base))
+        return sorted((one for one in names if one.endswith(".json")), reverse=True)
+
+    def read(self, name: str) -> StoredState:
+        """A state's list.
+
+        Raises:
+            Damaged: It is none.
+        """
+        text: bytes = self._insist(lambda: self.filesystem.cat_file(f"{self.base}/{name}", start=0, end=_LARGEST_LIST))
+        try:
+            found = StoredState.model_validate_json(text)
+        except ValueError:
+            raise Damaged(f"{name} can't be read") from None
+        if list_name(found.step, is_over=found.is_over) != name:
+            raise Damaged(f"{name} is the list of another state")
+        return found
+
+    def fetch(self, state: StoredState, target: Path) -> None:
+        """Makes a run's folder of a state: whole, each file with the digest of the list, or not at all.
+
+        Raises:
+            Damaged: A file is missing, or another one.
+            OSError: The disk refused.
+        """
+        with building_folder(target) as folder:
+            for name, facts in state.files.items():
+                place = folder / name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    self._insist(lambda: self.filesystem.get_file(self._object(facts), str(place)))  # noqa: B023
+                except FileNotFoundError:
+                    raise Damaged(f"{name} is missing") from None
+                size = place.stat().st_size
+                if size != facts.size:
+                    raise Damaged(f"{name} has {size} bytes instead of {facts.size}")
+                if file_digest(place) != facts.sha256:
+                    raise Damaged(f"{name} has another sha256 than its list")
+
+    def keep(self, state: StoredState, files: Mapping[str, Path]) -> None:
+        """Stores a state: what of its files isn't there yet, then its list."""
+        if not self.there:
+            self.there |= self._insist(self._sizes)
+        for name, facts in state.files.items():
+            if self.there.get(facts.sha256) != facts.size:
+                self._insist(lambda: self._put(files[name], facts))  # noqa: B023
+                self.there[facts.sha256] = facts.size
+        self.write(list_name(state.step, is_over=state.is_over), state.to_text().encode())
+
+    def write(self, name: str, content: bytes) -> None:
+        """Writes a small file."""
+        self._insist(lambda: self.filesystem.pipe_file(f"{self.base}/{name}", content))
+
+    def forget(self, kept: Mapping[str, StoredState]) -> None:
+        """Deletes all states but some: lists first, then the files that no list names any longer.
+
+        A list that another process wrote before goes once as many states are there without it.
+        """
+        wanted = {facts.sha256 for state in kept.values() for facts in state.files.values()}
+        older = [name for name in self.lists() if name not in kept]
+        spared = older[: max(0, self.least - len(kept))] if not any(one.is_over for one in kept.values()) else []
+        for name in older:
+            if name not in spared:
+                self._insist(lambda: self.filesystem.rm_file(f"{self.base}/{name}"))  # noqa: B023
+                continue
+            try:
+                wanted |= {facts.sha256 for facts in self.read(name).files.values()}
+            except Damaged:
+                continue
+        for sha256 in [one for one in self.there if one not in wanted]:
+            self._insist(lambda: self.filesystem.rm_file(f"{self.base}/{OBJECTS}/{sha256}"))  # noqa: B023
+            del self.there[sha256]
+
+    def _put(self, file: Path, facts: FileFacts) -> None:
+        place = self._object(facts)
+        self.filesystem.put_file(str(file), place)
+        self.filesystem.invalidate_cache()
+        if (size := self.filesystem.info(place)["size"]) != facts.size:
+            raise OSError(f"{size} of {facts.size} bytes have arrived")
+
+    def _object(self, facts: FileFacts) -> str:
+        return f"{self.base}/{OBJECTS}/{facts.sha256}"
+
+    def _names(self, place: str) -> list[str]:
+        return [str(one["name"]).rpartition("/")[2] for one in self._listed(place)]
+
+    def _sizes(self) -> dict[str, int]:
+        self.filesystem.invalidate_cache()
+        found = self._listed(f"{self.base}/{OBJECTS}")
+        return {str(one["name"]).rpartition("/")[2]: one["size"] for one in found}
+
+    def _listed(self, place: str) -> list[dict[str, Any]]:
+        try:
+            found: list[dict[str, Any]] = self.filesystem.ls(place, detail=True)
+        except FileNotFoundError:
+            return []
+        return found
+
+    def _insist(self, act: Callable[[], _T]) -> _T:
+        """Does something again where a connection broke."""
+        for number in range(1, _TIMES):
+            try:
+                return act()
+            except Exception as error:
+                if any(mark in _kinds(error) for mark in (*_LOCKED_OUT, *_ABSENT)):
+                    raise
+                time.sleep(_PAUSE_SECONDS * 2**number)
+        return act()
+
+
+def open_storage(address: str, name: str, run_id: str) -> Storage:
+    """The part of a site's storage that belongs to a run.
+
+    Args:
+        address: Such as `s3://bucket/prefix`.
+        name: Of the plan.
+        run_id: Of the run.
+
+    Raises:
+        Refusal: Packages are missing (FTC650), or it can't be reached (FTC720).
+    """
+    try:
+        import fsspec
+
+        is_local = address.startswith("file://")
+        filesystem, base = fsspec.url_to_fs(address, **({"auto_mkdir": True} if is_local else {}))
+    except ImportError as error:
+        help = "`pip install 'ftc[remote]'` brings what stores there"
+        summary = f"storing at {address.partition('://')[0]}:// needs more packages"
+        raise Refusal([diagnostic("FTC650", summary, help=help, notes=str(error)[:200])]) from None
+    except Exception as error:  # noqa: BLE001  each filesystem has errors of its own
+        raise Refusal([unreachable(address, error)]) from None
+    return Storage(address, filesystem, f"{base.rstrip('/')}/{name}/{run_id}")
+
+
+def unreachable(address: str, error: Exception) -> Diagnostic:
+    """What is said of a storage that raised an error."""
+    why, kinds = str(error).strip().partition("\n")[0][:200], _kinds(error)
+    help = "check the address and the network; `ftc apply` continues from what is on this machine"
+    if any(mark in kinds for mark in _LOCKED_OUT):
+        help = "give this machine credentials as the service's own tools read them (`aws configure`, "
+        help += "`gcloud auth application-default login`, or the environment), with the right to read, write and delete"
+    elif any(mark in kinds for mark in _ABSENT):
+        help = "create the bucket; ftc makes none"
+    return diagnostic("FTC720", f"the storage `{address}` can't be used", notes=f"{kinds.split()[0]}: {why}", help=help)
+
+
+def _kinds(error: BaseException) -> str:
+    """Names of an error's class, of those it is made of, and of what caused it."""
+    found = [kind.__name__ for kind in type(error).__mro__[:-3]] or [type(error).__name__]
+    cause = error.__cause__ or error.__context__
+    return " ".join([*found, *([_kinds(cause)] if cause is not None else []), str(error)[:60]])
