@@ -37,7 +37,8 @@ _TOKENS = re.compile(
     r"(?<![A-Za-z0-9_-])(?:AIza[A-Za-z0-9_-]{35}|[rs]k_live_[A-Za-z0-9]{16,}|npm_[A-Za-z0-9]{36}"
     r"|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,})(?![A-Za-z0-9])"
 )
-_LONG_WORD = re.compile(r"[A-Za-z0-9_-]{19}")  # every kind of key has one
+_LONG_WORD_CHARS = 19
+_LONG_WORD = re.compile(rf"[A-Za-z0-9_-]{{{_LONG_WORD_CHARS}}}")  # every kind of key has one
 _IN_URL = "a user name or password in a URL"
 _FEWEST_PHONE_DIGITS, _MOST_PHONE_DIGITS = 8, 15
 
@@ -88,6 +89,8 @@ def _digits(text: str) -> str:
 
 
 def _api_key(text: str) -> bool:
+    if max(map(len, text.split()), default=0) < _LONG_WORD_CHARS:  # cheaper than the pattern, which most texts lack
+        return False
     return bool(_LONG_WORD.search(text)) and bool(_TOKENS.search(text) or {*secrets_in(text)} - {_IN_URL})
 
 

@@ -22,7 +22,8 @@ def make_project(folder: Path, recipe: str, rows: Iterable[dict[str, Any]], mode
     """
     (folder / ".ftc").mkdir(parents=True)
     shutil.copytree(model, folder / "model", copy_function=_linked)
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with (folder / "rows.jsonl").open("w", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(row) + "\n" for row in rows)
     (folder / "recipe.yaml").write_text(recipe, encoding="utf-8")
     return folder / "recipe.yaml"
 

@@ -9,6 +9,7 @@ row's own text counts: tokens that a template adds at the start of a text and be
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Self
@@ -31,7 +32,7 @@ _LEAST_ROWS = 8
 _MARKS = 2
 """Tokens such as `<s>` that mark a text without a template."""
 _COMMON_SHARE, _COMMON_FLOOR = 0.02, 20
-_CHUNK = 4_000_000
+_CHUNK = 1_000_000
 """Training tokens that are compared at once."""
 _FACTORS = np.random.Generator(np.random.PCG64(10)).integers(1, 2**63, size=_RUN, dtype=np.uint64) * np.uint64(2) + (
     np.uint64(1)
@@ -245,8 +246,8 @@ def _are_in(digests: Digests, train: TokenRows | _Known) -> NDArray[np.bool_]:
 
 def _same_rows(test: TokenRows, others: TokenRows | _Known) -> int:
     """Test rows that are among the others as well, token for token and with the same class."""
-    known = set(_wholes(others))
-    return sum(row in known for row in _wholes(test))
+    counts = Counter(_wholes(test))
+    return sum(counts[row] for row in {row for row in _wholes(others) if row in counts})
 
 
 def _wholes(rows: TokenRows | _Known) -> Iterator[tuple[bytes, int]]:

@@ -14,16 +14,18 @@ import re
 import unicodedata
 import zlib
 from array import array
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ftc.compiler.resolve.rows.row_digests import Digests as RowDigests
+from ftc.compiler.resolve.rows.row_digests import first_equal
 from ftc.compiler.resolve.rows.splits import connected
+from ftc.compiler.resolve.rows.spool import Spool
 
 __all__ = ["FEWEST_SHINGLES", "Likeness", "find_likeness", "is_among", "near_pairs", "normalized", "shingles_of"]
 
@@ -31,6 +33,7 @@ FEWEST_SHINGLES = 8
 """Texts with fewer runs of words are compared as a whole alone: in a short text, one other word is another meaning."""
 
 _WORD = re.compile(r"\w+")
+_APART = {code: " " for code in range(128) if not _WORD.match(chr(code))}
 _MOST_WORDS = 2_000
 _SHINGLE_WORDS = 4
 _BANDS, _BAND_ROWS = 12, 6  # a pair of similarity 0.9 is a candidate with probability 0.9999, one of 0.8 with 0.97
@@ -39,6 +42,7 @@ _MOST_CANDIDATES = 32
 _ENOUGH_TWINS = 4
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 _TEXTS_AT_ONCE = 4_096
+_CELL_BITS = 20
 _DRAWN = np.random.RandomState(1)
 _SLOPES = _DRAWN.randint(0, 2**31, _BANDS * _BAND_ROWS, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
 _SHIFTS = _DRAWN.randint(0, 2**32, _BANDS * _BAND_ROWS, dtype=np.uint32)
@@ -47,20 +51,40 @@ _SHIFTS = _DRAWN.randint(0, 2**32, _BANDS * _BAND_ROWS, dtype=np.uint32)
 Digests = NDArray[np.uint64]
 
 
-class Shingles(NamedTuple):
-    """The runs of words of texts.
+class Shingles:
+    """The runs of words of texts: digests in a spool, those of each text sorted, each once; eight bytes a text stay.
 
     Attributes:
-        values: (runs,) Their digests: those of each text sorted, each once.
-        bounds: (texts + 1,) Where each text's begin.
+        common: Runs that too many texts have; they are left out.
     """
 
-    values: Digests
-    bounds: NDArray[np.int64]
+    def __init__(self) -> None:
+        self._spool, self._bounds = Spool(), array("q", [0])
+        self.common = np.zeros(0, np.uint64)
+
+    def add(self, texts: Sequence[str]) -> None:
+        """Puts normalized texts behind the others."""
+        values, counts = _of_some(texts)
+        self._spool.add(values.tobytes())
+        self._bounds.extend((np.cumsum(counts) + self._bounds[-1]).tolist())
+
+    def __len__(self) -> int:
+        return len(self._bounds) - 1
+
+    def between(self, begin: int, end: int) -> tuple[Digests, NDArray[np.int64]]:
+        """Those of some texts, one behind the other, and how many each has."""
+        bounds = np.array(self._bounds[begin : end + 1])
+        values = np.frombuffer(self._spool.read(int(bounds[0]) * 8, int(bounds[-1]) * 8), np.uint64)
+        lengths = np.diff(bounds)
+        if not len(self.common):
+            return values, lengths
+        is_rare = ~is_among(values, self.common)
+        owners = np.repeat(np.arange(end - begin), lengths)
+        return values[is_rare], np.bincount(owners[is_rare], minlength=end - begin)
 
     def of(self, text: int) -> Digests:
         """Those of one text."""
-        return self.values[self.bounds[text] : self.bounds[text + 1]]
+        return self.between(text, text + 1)[0]
 
     def likeness(self, one: int, other: int) -> float:
         """Jaccard similarity of two texts."""
@@ -68,9 +92,37 @@ class Shingles(NamedTuple):
         both = len(np.intersect1d(first, second, assume_unique=True))
         return both / (len(first) + len(second) - both)
 
+    def leave_out_common(self, numbers: NDArray[np.int64]) -> None:
+        """Leaves out the runs that more than a fiftieth of some texts have."""
+        most = int(max(_COMMON_FLOOR, _COMMON_SHARE * len(numbers)))
+        cells = np.zeros(1 << _CELL_BITS, np.int64)  # what many texts have makes its cell large
+        shift = np.uint64(64 - _CELL_BITS)
+        for values in self._chosen(numbers):
+            cells += np.bincount((values >> shift).astype(np.int64), minlength=len(cells))
+        is_large = cells > most
+        found, counts = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+        for values in self._chosen(numbers) if is_large.any() else ():
+            some, times = np.unique(values[is_large[(values >> shift).astype(np.int64)]], return_counts=True)
+            found.append(some)
+            counts.append(times)
+        known, places = np.unique(np.concatenate(found), return_inverse=True)
+        times = np.bincount(places, np.concatenate(counts), minlength=len(known))
+        self.common = known[times > most]
+
+    def _chosen(self, numbers: NDArray[np.int64]) -> Iterator[Digests]:
+        """The runs of some texts, so many texts at a time."""
+        for begin in range(0, len(self), _TEXTS_AT_ONCE):
+            end = min(len(self), begin + _TEXTS_AT_ONCE)
+            values, lengths = self.between(begin, end)
+            is_chosen = np.zeros(end - begin, np.bool_)
+            is_chosen[numbers[slice(*np.searchsorted(numbers, (begin, end)))] - begin] = True
+            yield values[np.repeat(is_chosen, lengths)]
+
 
 def normalized(text: str) -> str:
     """A text without what makes no difference to a reader: case, width and form of characters, marks, white space."""
+    if text.isascii():  # the same, in a third of the time
+        return " ".join(text.lower().translate(_APART).split())
     return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
 
 
@@ -81,8 +133,13 @@ def near_pairs(texts: Iterable[str], threshold: float) -> Iterator[tuple[int, in
     million pairs.
     """
     shingles = shingles_of(texts)
+    yield from _pairs(shingles, np.arange(len(shingles)), threshold)
+
+
+def _pairs(shingles: Shingles, numbers: NDArray[np.int64], threshold: float) -> Iterator[tuple[int, int]]:
+    """The pairs among some texts."""
     kept: dict[int, list[int]] = defaultdict(list)  # the first texts of each bucket
-    for number, buckets in _shared_buckets(shingles):
+    for number, buckets in _shared_buckets(shingles, numbers):
         candidates = sorted({other for bucket in buckets for other in kept[bucket]})[:_MOST_CANDIDATES]
         twins = [other for other in candidates if shingles.likeness(other, number) >= threshold]
         yield from ((other, number) for other in twins)
@@ -92,44 +149,61 @@ def near_pairs(texts: Iterable[str], threshold: float) -> Iterator[tuple[int, in
                     kept[bucket].append(number)
 
 
-def _shared_buckets(shingles: Shingles) -> Iterator[tuple[int, list[int]]]:
-    """Each text that is in a bucket with another, in order, and the numbers of these buckets.
+def _shared_buckets(shingles: Shingles, numbers: NDArray[np.int64]) -> Iterator[tuple[int, list[int]]]:
+    """Each of some texts that is in a bucket with another, in order, and the numbers of these buckets.
 
     Texts are in one bucket if a band of their signatures is the same.
     """
-    texts = np.flatnonzero(np.diff(shingles.bounds) >= FEWEST_SHINGLES)
     members, buckets, count = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
-    for keys in _band_keys(shingles, texts):
-        order = np.argsort(keys, kind="stable")
-        is_new = np.ones(len(keys), dtype=np.bool_)
-        is_new[1:] = keys[order[1:]] != keys[order[:-1]]
-        bucket = np.cumsum(is_new) - 1
-        is_shared = np.bincount(bucket, minlength=1)[bucket] > 1
-        members.append(texts[order[is_shared]])
-        buckets.append(bucket[is_shared] + count)
-        count += len(keys)
+    spool, texts = _band_keys(shingles, numbers)
+    compared = np.concatenate([np.zeros(0, np.int64), *texts])
+    for band in range(_BANDS):
+        keys, at = [np.zeros(0, np.uint64)], 0
+        for some in texts:
+            keys.append(np.frombuffer(spool.read(*(8 * (at + len(some) * one) for one in (band, band + 1))), np.uint64))
+            at += _BANDS * len(some)
+        ascending = np.concatenate(keys)
+        order = np.argsort(ascending, kind="stable")
+        ascending = ascending[order]
+        is_new = np.ones(len(order), dtype=np.bool_)
+        is_new[1:] = ascending[1:] != ascending[:-1]
+        is_shared = ~is_new
+        is_shared[:-1] |= ~is_new[1:]
+        members.append(compared[order[is_shared]])
+        buckets.append((np.cumsum(is_new) - 1)[is_shared] + count)
+        count += len(order)
     member, bucket = np.concatenate(members), np.concatenate(buckets)
     order = np.argsort(member, kind="stable")
     member, bucket = member[order], bucket[order]
-    numbers, starts = np.unique(member, return_index=True)
-    for number, begin, end in zip(numbers.tolist(), starts, np.append(starts, len(member))[1:], strict=True):
+    found, starts = np.unique(member, return_index=True)
+    for number, begin, end in zip(found.tolist(), starts, np.append(starts, len(member))[1:], strict=True):
         yield number, bucket[begin:end].tolist()
 
 
-def _band_keys(shingles: Shingles, texts: NDArray[np.int64]) -> Digests:
-    """(bands, texts) A digest of each band of the MinHash signatures of some texts, each with a run of words."""
-    keys = np.zeros((_BANDS, len(texts)), np.uint64)
-    for first in range(0, len(texts), _TEXTS_AT_ONCE):
-        some = slice(first, first + _TEXTS_AT_ONCE)
-        parts = [shingles.of(text) for text in texts[some]]
-        starts = np.cumsum([0, *map(len, parts[:-1])])
-        values = _mixed((np.concatenate(parts) >> np.uint64(32)).astype(np.uint32))
+def _band_keys(shingles: Shingles, numbers: NDArray[np.int64]) -> tuple[Spool, list[NDArray[np.int64]]]:
+    """A digest of each band of the MinHash signatures of those texts that have enough runs of words: one band behind
+    the other for each so many texts, and the numbers of these.
+    """
+    spool, found = Spool(), list[NDArray[np.int64]]()
+    for begin in range(0, len(shingles), _TEXTS_AT_ONCE):
+        end = min(len(shingles), begin + _TEXTS_AT_ONCE)
+        digests, lengths = shingles.between(begin, end)
+        is_compared = np.zeros(end - begin, np.bool_)
+        is_compared[numbers[slice(*np.searchsorted(numbers, (begin, end)))] - begin] = True
+        is_compared &= lengths >= FEWEST_SHINGLES
+        if not is_compared.any():
+            continue
+        values = _mixed((digests[np.repeat(is_compared, lengths)] >> np.uint64(32)).astype(np.uint32))
+        starts = np.cumsum([0, *lengths[is_compared][:-1]])
+        keys = np.zeros((_BANDS, len(starts)), np.uint64)
         for number, (slope, shift) in enumerate(zip(_SLOPES, _SHIFTS, strict=True)):
-            key = keys[number // _BAND_ROWS, some]
+            key = keys[number // _BAND_ROWS]
             key ^= np.minimum.reduceat(values * slope + shift, starts)
             key *= _FACTOR
             key ^= key >> np.uint64(29)
-    return keys
+        spool.add(keys.tobytes())
+        found.append(np.flatnonzero(is_compared) + begin)
+    return spool, found
 
 
 def _mixed(values: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -141,26 +215,28 @@ def _mixed(values: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 def shingles_of(texts: Iterable[str]) -> Shingles:
     """Digests of each text's runs of four words, without those that many texts have."""
-    values, lengths = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
-    waiting = iter(texts)
+    shingles, waiting = Shingles(), iter(texts)
     while some := [*islice(waiting, _TEXTS_AT_ONCE)]:
-        found, counts = _of_some(some)
-        values.append(found)
-        lengths.append(counts)
-    return _telling(np.concatenate(values), np.concatenate(lengths))
+        shingles.add(some)
+    shingles.leave_out_common(np.arange(len(shingles)))
+    return shingles
+
+
+class _Checksums(dict[str, int]):
+    """CRC-32 of words, each computed once."""
+
+    def __missing__(self, word: str) -> int:
+        self[word] = digest = zlib.crc32(word.encode("utf-8", "surrogatepass"))
+        return digest
 
 
 def _of_some(texts: Sequence[str]) -> tuple[Digests, NDArray[np.int64]]:
     """The digests of the runs of each text, sorted, each once; and how many each text has."""
-    known: dict[str, int] = {}
-    words = array("I")
+    known, words = _Checksums(), array("I")
     counts: list[int] = []
     for text in texts:
         found = text.split(" ", _MOST_WORDS)[:_MOST_WORDS]
-        for word in found:
-            if (digest := known.get(word)) is None:
-                digest = known[word] = zlib.crc32(word.encode("utf-8", "surrogatepass"))
-            words.append(digest)
+        words.extend(map(known.__getitem__, found))
         counts.append(len(found))
     owners = np.repeat(np.arange(len(texts)), counts)
     runs = _runs(np.array(words, dtype=np.uint64))
@@ -171,18 +247,6 @@ def _of_some(texts: Sequence[str]) -> tuple[Digests, NDArray[np.int64]]:
     is_new = np.ones(len(runs), dtype=np.bool_)
     is_new[1:] = (owners[1:] != owners[:-1]) | (runs[1:] != runs[:-1])
     return runs[is_new], np.bincount(owners[is_new], minlength=len(texts))
-
-
-def _telling(values: Digests, lengths: NDArray[np.int64]) -> Shingles:
-    """The runs without those that more than a fiftieth of all texts have."""
-    most = int(max(_COMMON_FLOOR, _COMMON_SHARE * len(lengths)))
-    ascending = np.sort(values)
-    common = np.unique(ascending[most:][ascending[most:] == ascending[: max(0, len(ascending) - most)]])
-    del ascending
-    is_rare = ~is_among(values, common)
-    owners = np.repeat(np.arange(len(lengths)), lengths)[is_rare]
-    counts = np.bincount(owners, minlength=len(lengths))
-    return Shingles(values[is_rare], np.concatenate([[0], np.cumsum(counts)]))
 
 
 def _runs(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -212,49 +276,40 @@ class Likeness:
     """Rows that are alike, by the use of the file that they stand in.
 
     Attributes:
-        normal: For each row, a digest of its text without case, marks and white space.
+        normal: For each row, a number that it shares with all rows whose texts differ only in case, marks and white
+            space, in any file.
         cluster: For each row, a number that it shares with all rows that resemble it, in any file.
     """
 
-    normal: Mapping[str, Sequence[bytes]]
-    cluster: Mapping[str, Sequence[int]]
+    normal: Mapping[str, NDArray[np.int64]]
+    cluster: Mapping[str, NDArray[np.int64]]
 
 
-def find_likeness(texts: Mapping[str, Sequence[str]], similarity: float | None) -> Likeness:
+def find_likeness(texts: Mapping[str, tuple[Iterable[str], int]], similarity: float | None) -> Likeness:
     """Compares the texts of all rows.
 
     Args:
-        texts: Text of each row, by the use of its file.
+        texts: Text of each row and the number of rows, by the use of their file; gone through once, in order.
         similarity: Jaccard similarity from which two texts are near duplicates; None compares none.
     """
-    digests: list[bytes] = []
-    first: dict[bytes, int] = {}  # row with a text, by the text's digest
-    pairs: list[tuple[int, int]] = []
-
-    def distinct() -> Iterator[str]:
-        """The normalized texts, each once, while the rest is noted."""
-        for row, text in enumerate(chain.from_iterable(texts.values())):
-            normal = normalized(text)
-            digest = hashlib.sha256((normal or text).encode("utf-8", "surrogatepass")).digest()
-            if (earlier := first.setdefault(digest, row)) == row:
-                digests.append(digest)
-                yield normal
-            else:
-                digests.append(digests[earlier])
-                pairs.append((earlier, row))
-
-    if similarity is None:
-        deque(distinct(), maxlen=0)
-    else:
-        near = [*near_pairs(distinct(), similarity)]
-        rows = [*first.values()]
-        pairs += [(rows[a], rows[b]) for a, b in near]
-    clusters = connected(len(digests), pairs)
-    normal: dict[str, list[bytes]] = {}
-    cluster: dict[str, list[int]] = {}
+    digests, shingles = bytearray(), Shingles()
+    waiting = chain.from_iterable(some for some, _ in texts.values())
+    while some := [*islice(waiting, _TEXTS_AT_ONCE)]:
+        plain = [*map(normalized, some)]
+        for text, normal in zip(some, plain, strict=True):
+            digests += hashlib.sha256((normal or text).encode("utf-8", "surrogatepass")).digest()
+        if similarity is not None:
+            shingles.add(plain)
+    first = first_equal(RowDigests(digests))
+    cluster = first
+    if similarity is not None:
+        distinct = np.flatnonzero(first == np.arange(len(first)))
+        shingles.leave_out_common(distinct)
+        cluster = connected(len(first), _pairs(shingles, distinct, similarity))[first]
+    equal: dict[str, NDArray[np.int64]] = {}
+    clusters: dict[str, NDArray[np.int64]] = {}
     start = 0
-    for use, some in texts.items():
-        normal[use] = digests[start : start + len(some)]
-        cluster[use] = clusters[start : start + len(some)]
-        start += len(some)
-    return Likeness(normal, cluster)
+    for use, (_, count) in texts.items():
+        equal[use], clusters[use] = first[start : start + count], cluster[start : start + count]
+        start += count
+    return Likeness(equal, clusters)

@@ -6,7 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ftc.compiler.quality.sensitive import Presidio
 from ftc.compiler.quality.texts import damage
@@ -26,7 +29,17 @@ from ftc.spec.documents.streams import SPLITS, Split
 from ftc.spec.personal_data import SECRETS, matching
 from ftc.spec.sections.data import QualityRules
 
-__all__ = ["PAIRS", "Divided", "agreement", "cohen_kappa", "fleiss_kappa", "krippendorff_alpha", "quality_report"]
+__all__ = [
+    "PAIRS",
+    "Divided",
+    "Seen",
+    "agreement",
+    "cohen_kappa",
+    "fleiss_kappa",
+    "krippendorff_alpha",
+    "look_through",
+    "quality_report",
+]
 
 _Judgments = Sequence[str | None]
 """One annotator's label of each row; None where there is none."""
@@ -103,6 +116,18 @@ _SHOWN = 3
 _SECRETS = frozenset(rule.words for rule in SECRETS)
 
 
+class Seen(NamedTuple):
+    """What a text holds that it should not.
+
+    Attributes:
+        rules: Personal data and secrets, by the words of each rule.
+        damages: Each kind of damage, with the text around the first place.
+    """
+
+    rules: tuple[str, ...]
+    damages: tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Divided:
     """One part of the data, with what its rows are compared by.
@@ -110,16 +135,18 @@ class Divided:
     Attributes:
         rows: The rows and their places.
         texts: Text of each.
-        keys: Digest of all that the task reads of each.
-        normal: Digest of each text without case, marks and white space.
+        seen: What was found in a text, by its index; texts with nothing are absent.
+        keys: For each, a number that it shares with all rows of which the task reads the same.
+        normal: For each, a number that it shares with all whose texts differ only in case, marks and white space.
         clusters: For each, a number that it shares with all rows that resemble it.
     """
 
     rows: PartRows
     texts: Sequence[str]
-    keys: Sequence[bytes]
-    normal: Sequence[bytes]
-    clusters: Sequence[int]
+    seen: Mapping[int, Seen]
+    keys: NDArray[np.int64]
+    normal: NDArray[np.int64]
+    clusters: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -141,7 +168,7 @@ class _Match:
     rule: str
     split: Split
     part: Divided
-    rows: Sequence[int]
+    rows: NDArray[np.int64]
     show: Callable[[int], str]
 
     def finding(self) -> QualityFinding:
@@ -152,7 +179,9 @@ class _Match:
             split=self.split,
             rows=len(self.rows),
             of=len(self.part),
-            samples=tuple(Sample(place=self.part.place(row), shown=self.show(row)) for row in self.rows[:_SHOWN]),
+            samples=tuple(
+                Sample(place=self.part.place(row), shown=self.show(row)) for row in self.rows[:_SHOWN].tolist()
+            ),
         )
 
 
@@ -176,14 +205,14 @@ def quality_report(
     matches = [
         *(match for name, part in ordered for match in _copies(name, part, labeled.stratum if labeled else None)),
         *(match for part, other in PAIRS for match in _overlap(part, other, parts)),
-        *(match for name, part in ordered for match in _in_texts(name, part, presidio)),
+        *(match for name, part in ordered for match in _in_texts(name, part)),
     ]
     labels: dict[Split, dict[str, int]] = {}
     if labeled:
         labels = {name: dict(sorted(labeled.count(part.rows.rows).items())) for name, part in ordered}
-    rows_by_kind: dict[str, set[tuple[Split, int]]] = {}
+    rows_by_kind: dict[str, dict[Split, list[NDArray[np.int64]]]] = {}
     for match in matches:
-        rows_by_kind.setdefault(match.kind, set()).update((match.split, row) for row in match.rows)
+        rows_by_kind.setdefault(match.kind, {}).setdefault(match.split, []).append(match.rows)
     not_checked = list(presidio.not_checked()) if presidio else []
     if rules.similarity is None:
         not_checked.insert(0, f"{NEAR_DUPLICATES}: `data.quality.similarity` is null")
@@ -192,7 +221,10 @@ def quality_report(
         rows=sum(map(len, parts.values())),
         similarity=rules.similarity,
         findings=tuple(match.finding() for match in matches),
-        rows_by_kind={kind: len(rows) for kind, rows in rows_by_kind.items()},
+        rows_by_kind={
+            kind: sum(len(np.unique(np.concatenate(rows))) for rows in by_split.values())
+            for kind, by_split in rows_by_kind.items()
+        },
         labels=labels,
         agreement=agreement(rules.annotations, judgments) if len(judgments) > 1 else None,
         presidio=presidio.use() if presidio else None,
@@ -207,24 +239,24 @@ def _copies(name: Split, part: Divided, label: str | None) -> Iterator[_Match]:
         ("duplicates except for case and punctuation", part.normal),
         ("near duplicates", part.clusters),
     )
-    taken: set[int] = set()
+    is_taken = np.zeros(len(part), np.bool_)
     for rule, values in kinds:
-        first = _first_rows(values)
-        later = [row for row, value in enumerate(values) if first[value] != row and row not in taken]
-        taken.update(later)
-        if later:
-            yield _Match("copies", rule, name, part, later, _like(part, first, values))
+        first = _first_in(values, values)
+        later = np.flatnonzero((first != np.arange(len(part))) & ~is_taken)
+        is_taken[later] = True
+        if len(later):
+            yield _Match("copies", rule, name, part, later, _like(part, first))
     if not label:
         return
     classes = [str(row[label]) for row in part.rows.rows]
-    first = _first_rows(part.normal)
-    rows = [row for row, text in enumerate(part.normal) if classes[first[text]] != classes[row]]
+    first = _first_in(part.normal, part.normal)
+    rows = np.array([row for row, other in enumerate(first.tolist()) if classes[other] != classes[row]], np.int64)
 
     def show(row: int) -> str:
-        other = first[part.normal[row]]
+        other = int(first[row])
         return f"{shown(classes[row])}, and {shown(classes[other])} in {part.place(other)}: {part.shown(row)}"
 
-    if rows:
+    if len(rows):
         yield _Match("labels", "same text, different labels", name, part, rows, show)
 
 
@@ -233,52 +265,60 @@ def _overlap(name: Split, other: Split, parts: Mapping[Split, Divided]) -> Itera
     if name not in parts or other not in parts:
         return
     part, known = parts[name], parts[other]
-    kinds: tuple[tuple[str, Sequence[Any], Sequence[Any]], ...] = (
+    kinds = (
         ("duplicates of", part.keys, known.keys),
         ("duplicates (except for case and punctuation) of", part.normal, known.normal),
         ("near duplicates of", part.clusters, known.clusters),
     )
-    taken: set[int] = set()
+    is_taken = np.zeros(len(part), np.bool_)
     for rule, values, others in kinds:
-        first = _first_rows(others)
-        rows = [row for row, value in enumerate(values) if value in first and row not in taken]
-        taken.update(rows)
-        if rows:
-            yield _Match("overlap", f"{rule} {other} rows", name, part, rows, _like(known, first, values))
+        first = _first_in(values, others)
+        rows = np.flatnonzero((first >= 0) & ~is_taken)
+        is_taken[rows] = True
+        if len(rows):
+            yield _Match("overlap", f"{rule} {other} rows", name, part, rows, _like(known, first))
 
 
-def _first_rows(values: Sequence[Any]) -> dict[Any, int]:
-    """The first row of each value."""
-    first: dict[Any, int] = {}
-    for row, value in enumerate(values):
-        first.setdefault(value, row)
-    return first
+def _first_in(values: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(values,) For each value, the first place among the others that has it; -1 where none does."""
+    known, first = np.unique(others, return_index=True)
+    if not len(known):
+        return np.full(len(values), -1)
+    places = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    return np.where(known[places] == values, first[places], -1)
 
 
-def _like(part: Divided, first: Mapping[Any, int], values: Sequence[Any]) -> Callable[[int], str]:
-    """Shows a row by the first one that has the same value."""
+def _like(part: Divided, first: NDArray[np.int64]) -> Callable[[int], str]:
+    """Shows a row by the first one that is like it."""
 
     def show(row: int) -> str:
-        other = first[values[row]]
+        other = int(first[row])
         return f"like {part.place(other)}: {part.shown(other)}"
 
     return show
 
 
-def _in_texts(name: Split, part: Divided, presidio: Presidio | None) -> Iterator[_Match]:
-    """What each text is looked through for, in one pass."""
+def look_through(text: str, presidio: Presidio | None) -> Seen | None:
+    """What a text holds that it should not; None for nothing."""
+    found, damages = (*matching(text), *(presidio.matching(text) if presidio else ())), (*damage(text),)
+    return Seen(found, damages) if found or damages else None
+
+
+def _in_texts(name: Split, part: Divided) -> Iterator[_Match]:
+    """What was found in the texts."""
     damaged: dict[str, dict[int, str]] = {}
     sensitive: dict[str, list[int]] = {}
-    for row, text in enumerate(part.texts):
-        found = (*matching(text), *(presidio.matching(text) if presidio else ()))
-        for words, around in damage(text):
+    for row, (found, damages) in part.seen.items():
+        for words, around in damages:
             damaged.setdefault(words, {})[row] = masked_for(found) if found else shown(around)
         for words in found:
             sensitive.setdefault(words, []).append(row)
     for words, places in sorted(damaged.items()):
-        yield _Match("encoding", words, name, part, list(places), places.__getitem__)
+        yield _Match("encoding", words, name, part, np.array([*places], np.int64), places.__getitem__)
     for words, rows in sorted(sensitive.items()):
-        yield _Match("secrets" if words in _SECRETS else "personal", words, name, part, rows, lambda row: "")
+        yield _Match(
+            "secrets" if words in _SECRETS else "personal", words, name, part, np.array(rows, np.int64), lambda row: ""
+        )
 
 
 def _judgment(value: object) -> str | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, overload
 
 import numpy as np
 
@@ -14,15 +14,40 @@ from ftc.spec.documents.quality import QualityFinding, QualityReport, Sample
 from ftc.spec.documents.streams import SPLITS, Split
 from ftc.spec.tasks import PARTS
 
-__all__ = ["damage", "mojibake", "row_text", "with_lengths"]
+__all__ = ["RowTexts", "damage", "mojibake", "row_text", "with_lengths"]
 
 
 def row_text(row: Mapping[str, Any], columns: Columns) -> str:
     """Everything that the task reads of a row but its class and system messages, a line a value."""
-    names = {column: None for part, column in columns.by_part.items() if PARTS[part].is_content}
-    names |= dict.fromkeys(columns.in_prompt)
-    images = value_of(row, columns.by_part, "image") or ()
-    return "\n".join([*(text for name in names for text in _texts(row.get(name))), *map(_image_words, images)])
+    return RowTexts([row], columns)[0]
+
+
+class RowTexts(Sequence[str]):
+    """The text of each row, read from it when it is asked for."""
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]], columns: Columns) -> None:
+        self._rows, self._by_part = rows, columns.by_part
+        contents = (column for part, column in columns.by_part.items() if PARTS[part].is_content)
+        self._names = tuple(dict.fromkeys((*contents, *columns.in_prompt)))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self._text, self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        return [*map(self._text, self._rows[index])] if isinstance(index, slice) else self._text(self._rows[index])
+
+    def _text(self, row: Mapping[str, Any]) -> str:
+        images = value_of(row, self._by_part, "image") or ()
+        return "\n".join(
+            [*(text for name in self._names for text in _texts(row.get(name))), *map(_image_words, images)]
+        )
 
 
 def _image_words(digest: str) -> str:

@@ -91,7 +91,7 @@ def make_streams(
     try:
         if isinstance(task.rows(), RatedRows):
             for part in data.parts.values():
-                write_other_answers(part.rows, columns)
+                write_other_answers(part, columns)
         form = row_form(task, columns, data.labels, wording, data.parts["train"].rows)
         splits, probe, odd = _encode(draft, data, form, models[0])
         found = [*odd, *_findings(draft, data, splits, odd)]

@@ -161,7 +161,7 @@ def compile_table(plan: Plan, model_folder: Path, table: Table, folder: Path) ->
             summary = f"{table.file} has labels that the run does not have: {listed}"
             raise Refusal([diagnostic("FTC372", summary, help=help)])
     if isinstance(task.rows(), RatedRows):
-        write_other_answers(part.rows, text.columns)
+        write_other_answers(part, text.columns)
     rows = _encoded(plan, task, model_folder, part, store)
     if not len(rows.row):
         help = "use rows that fit into the run's maximum length"

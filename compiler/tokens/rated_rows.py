@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import count
 from typing import Any
 
+from ftc.compiler.resolve.rows.row_store import rewrite
+from ftc.compiler.resolve.rows.table import PartRows
 from ftc.spec.tasks.rows import OTHER_ANSWER_COLUMN
 
 __all__ = ["write_other_answers"]
 
 
-def write_other_answers(rows: Sequence[dict[str, Any]], columns: Mapping[str, str]) -> None:
+def write_other_answers(part: PartRows, columns: Mapping[str, str]) -> None:
     """Gives each row of a split, in place, the answer of the next row with another prompt, the first after the last.
 
     Rows that all have one prompt get the answer of the next row.
 
     Args:
-        rows: Of one split, so that no row of another reaches training.
+        part: A split, so that no row of another reaches training.
         columns: Column by part.
     """
+    rows = part.rows
     asked = [row[columns["messages"]][:-1] if "messages" in columns else row[columns["prompt"]] for row in rows]
-    count, following = len(rows), list(range(1, len(rows))) + [0]
-    for place in (*range(count - 1, -1, -1), *range(count - 1, -1, -1)):  # twice: behind the last comes the first
-        after = (place + 1) % count
+    total, following = len(rows), list(range(1, len(rows))) + [0]
+    for place in (*range(total - 1, -1, -1), *range(total - 1, -1, -1)):  # twice: behind the last comes the first
+        after = (place + 1) % total
         following[place] = after if asked[after] != asked[place] else following[after]
-    for place, row in enumerate(rows):
-        other = following[place] if asked[following[place]] != asked[place] else (place + 1) % count
-        row[OTHER_ANSWER_COLUMN] = _answer(row, rows[other], columns)
+    places, numbers = {number: place for place, number in enumerate(part.numbers)}, count()
+
+    def change(row: dict[str, Any]) -> None:
+        if (place := places.get(next(numbers))) is not None:
+            other = following[place] if asked[following[place]] != asked[place] else (place + 1) % total
+            row[OTHER_ANSWER_COLUMN] = _answer(row, rows[other], columns)
+
+    rewrite(part.table.rows, change)
 
 
 def _answer(row: Mapping[str, Any], other: Mapping[str, Any], columns: Mapping[str, str]) -> Any:

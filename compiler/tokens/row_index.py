@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftc.compiler.resolve.rows.row_digests import rows_digest
+from ftc.compiler.resolve.rows.row_digests import Digests, rows_digest
 from ftc.spec.storage.atomic_write import write_file
 from ftc.spec.storage.cache import named_content
 from ftc.spec.storage.cached import ROWS
@@ -53,7 +53,7 @@ class RowChanges:
         return ", ".join(words) or "the same rows"
 
 
-def remember_rows(folder: Path, digests: Sequence[bytes]) -> None:
+def remember_rows(folder: Path, digests: Digests) -> None:
     """Keeps an index in a folder; one that can't be written is not kept.
 
     Args:
@@ -64,7 +64,7 @@ def remember_rows(folder: Path, digests: Sequence[bytes]) -> None:
     try:
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_file(file, b"".join(digests))
+            write_file(file, bytes(digests.data))
     except OSError:
         return
 

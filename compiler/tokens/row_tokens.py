@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from typing import assert_never
 
 from ftc.compiler.tokens.encoder import TextTokenizer
@@ -98,7 +99,8 @@ def encode_rows(
         case _:
             assert_never(form)
     with _collector_off():
-        return joined([flatten(chunk, counts) for chunk in chunks] or [flatten([], counts)])
+        flat = (flatten(chunk, counts) for chunk in chunks)
+        return joined(chain([next(flat, None) or flatten([], counts)], flat))
 
 
 def _in_chunks(rows: Sequence[Row], numbers: Sequence[int]) -> Iterator[dict[int, Row]]:

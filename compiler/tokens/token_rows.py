@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ftc.compiler.resolve.rows.spool import Spool
 from ftc.spec.documents.streams import DroppedRow, Lists, SplitReport, lengths_file, stream_digest
 from ftc.spec.storage.atomic_write import replacing
 
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 _SHOWN_DROPS = 5
+_AT_ONCE = 1 << 14  # rows
 NO_LABEL = -1
 """Label of a row that has no single class."""
 
@@ -138,11 +140,16 @@ class RowTokens:
     images: Sequence[str] = ()
 
 
-def joined(chunks: Sequence[TokenRows]) -> TokenRows:
-    """Chunks one after the other."""
+def joined(given: Iterable[TokenRows]) -> TokenRows:
+    """Chunks, of which there is at least one, one after the other; many tokens go to disk as they come."""
+    ids, mask, chunks = Spool(), Spool(), list[TokenRows]()
+    for chunk in given:
+        ids.add(chunk.ids.tobytes())
+        mask.add(chunk.mask.tobytes())
+        chunks.append(replace(chunk, ids=np.zeros(0, np.int32), mask=np.zeros(0, np.bool_)))
     return TokenRows(
-        ids=np.concatenate([chunk.ids for chunk in chunks]),
-        mask=np.concatenate([chunk.mask for chunk in chunks]),
+        ids=ids.mapped("int32"),
+        mask=mask.mapped("bool"),
         boundaries=_joined_boundaries([chunk.boundaries for chunk in chunks]),
         prompt_length=np.concatenate([chunk.prompt_length for chunk in chunks]),
         label=np.concatenate([chunk.label for chunk in chunks]),
@@ -249,7 +256,7 @@ def write_stream(path: Path, tokens: TokenRows, place: Callable[[int], str] = la
             "prompt_length": pa.array(tokens.prompt_length),
             "label": pa.array(tokens.label),
             "row": pa.array(tokens.row),
-            "place": pa.array([place(row) for row in tokens.row.tolist()], pa.large_string()),
+            "place": _names(tokens.row, place),
             "targets": _arrow_lists(tokens.targets),
             "offsets": _arrow_lists(tokens.offsets),
             "texts": pa.array(tokens.texts, pa.large_list(pa.large_string())),
@@ -263,14 +270,28 @@ def write_stream(path: Path, tokens: TokenRows, place: Callable[[int], str] = la
     return report(tokens)
 
 
+def _names(rows: NDArray[np.int64], place: Callable[[int], str]) -> pa.LargeStringArray:
+    parts = (rows[begin : begin + _AT_ONCE].tolist() for begin in range(0, max(1, len(rows)), _AT_ONCE))
+    return pa.concat_arrays([pa.array(map(place, part), pa.large_string()) for part in parts])
+
+
+def _supervised(tokens: TokenRows) -> NDArray[np.int64]:
+    """(rows,) How many tokens of each row are supervised."""
+    found, bounds = np.zeros(len(tokens.row), np.int64), tokens.boundaries
+    for begin in range(0, len(found), _AT_ONCE):
+        some = bounds[begin : begin + _AT_ONCE + 1]
+        before = np.concatenate([[0], np.cumsum(tokens.mask[some[0] : some[-1]])])
+        found[begin : begin + _AT_ONCE] = np.diff(before[some - some[0]])
+    return found
+
+
 def _row_lengths(tokens: TokenRows) -> NDArray[np.int32]:
     """(5, rows), as `ftc.spec.documents.streams.RowLengths` has them."""
-    supervised = np.concatenate([[0], np.cumsum(tokens.mask)])
     targets, places = tokens.targets.values, tokens.targets.boundaries
     firsts = np.zeros(len(places) - 1, dtype=np.int64)
     has_target = places[1:] > places[:-1]
     firsts[has_target] = targets[places[:-1][has_target]]
-    lengths, scored = np.diff(tokens.boundaries), np.diff(supervised[tokens.boundaries])
+    lengths, scored = np.diff(tokens.boundaries), _supervised(tokens)
     shared = np.full(len(lengths), _shared(tokens))
     return np.stack((lengths, tokens.prompt_length, scored, firsts, shared)).astype(np.int32)
 
@@ -293,7 +314,7 @@ def _arrow_lists(lists: Lists) -> pa.LargeListArray:
 def report(tokens: TokenRows) -> SplitReport:
     """Counts what a split holds."""
     lengths = np.diff(tokens.boundaries)
-    supervised = np.concatenate([[0], np.cumsum(tokens.mask)])  # (tokens + 1,), supervised tokens before each
+    supervised = _supervised(tokens)
     counts = tokens.counts
     return SplitReport(
         rows_read=counts.read,
@@ -302,8 +323,8 @@ def report(tokens: TokenRows) -> SplitReport:
         length_p50=_percentile(lengths, 50),
         length_p95=_percentile(lengths, 95),
         length_max=int(lengths.max()),
-        supervised_tokens=int(supervised[-1]),
-        supervised_max=int(np.diff(supervised[tokens.boundaries]).max()),
+        supervised_tokens=int(supervised.sum()),
+        supervised_max=int(supervised.max()),
         truncated_rows=counts.truncated,
         dropped_rows=counts.dropped,
         first_dropped=tuple(counts.first_dropped),

@@ -218,9 +218,11 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC327",
-        title="data file larger than memory",
-        cause="All rows are in memory while they are checked for duplicates and leakage across splits.",
-        wrong="data: {source: {path: 80-gigabytes.jsonl}}  # on a machine with 16 GiB",
+        title="data file too large",
+        cause="Rows lie on disk while they are checked for duplicates and leakage across splits, up to four times as "
+        "many bytes as their file has; of each row, some hundred bytes are in memory. Files of tagged words are read "
+        "whole.",
+        wrong="data: {source: {path: 80-gigabytes.jsonl}}  # with 100 GiB of disk left",
         right="head -n 1000000 80-gigabytes.jsonl > rows.jsonl",
     ),
     Code(

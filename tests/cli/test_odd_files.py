@@ -235,11 +235,11 @@ def test_no_file_is_read_without_a_limit(
 def test_a_file_that_never_fits_is_refused_before_it_is_hashed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ftc.compiler.resolve.rows.large_files.memory_bytes", lambda: 2**25)
+    monkeypatch.setattr("ftc.compiler.resolve.rows.large_files.free_bytes", lambda: 2**25)
     hashed: list[str] = []
     digest = DigestCache.file
     monkeypatch.setattr(DigestCache, "file", lambda cache, path: (hashed.append(path.name), digest(cache, path))[1])
-    case = Case("", recipe(), "FTC327", ("rows.csv is too large: 0.06 GiB", "may have 0.03 GiB"))
+    case = Case("", recipe(), "FTC327", ("rows.csv is too large: 0.06 GiB", "has 0.03 GiB left"))
     check(replace(case, verb="plan", world=written("rows.csv", nothing_but_zeros)), tmp_path, monkeypatch, capsys)
     assert "rows.csv" not in hashed
 

@@ -23,7 +23,7 @@ from ftc.compiler.resolve.files.digests import recall_tensors, remember_tensors
 from ftc.compiler.resolve.files.remote import cached_file
 from ftc.compiler.resolve.machine import package_code
 from ftc.compiler.resolve.machine.device import keep_calibration, read_calibration, resolve_device
-from ftc.compiler.resolve.rows.row_digests import rows_digest
+from ftc.compiler.resolve.rows.row_digests import Digests, rows_digest
 from ftc.compiler.tokens.row_index import recall_rows, remember_rows
 from ftc.runtime.exports import converter
 from ftc.spec.canonical import file_digest
@@ -111,7 +111,7 @@ def calibrated(place: Place) -> Read:
 
 
 def indexed(place: Place) -> Read:
-    rows = [hashlib.sha256(str(number).encode()).digest() for number in range(9)]
+    rows = Digests(b"".join(hashlib.sha256(str(number).encode()).digest() for number in range(9)))
 
     def read() -> object:
         remember_rows(place.cache, rows)

@@ -12,7 +12,8 @@ from typing import Any, assert_never
 from ftc.compiler.resolve.rows.columns import Columns, value_of
 from ftc.compiler.resolve.rows.content_parts import image_references, with_parts
 from ftc.compiler.resolve.rows.row_checks import is_exchange, label_text, number_in, rating_of
-from ftc.compiler.resolve.rows.table import Row, Table
+from ftc.compiler.resolve.rows.row_store import Row, rewrite
+from ftc.compiler.resolve.rows.table import Table
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (
     ANSWER_COLUMN,
@@ -52,28 +53,27 @@ _ROLES = {
 def write_canonical(task: Task, columns: Columns, table: Table) -> None:
     """Rewrites the rows of a table in place."""
     by_part, rows = columns.by_part, task.rows()
-    rewrite: Callable[[Row], None]
+    change: Callable[[Row], None]
     match rows:
         case MessageRows() | AnswerRows() | TextGroupRows() | PromptRows() | RatedRows():
-            rewrite = _of_columns(_BY_PART[type(rows)], by_part)
+            change = _of_columns(_BY_PART[type(rows)], by_part)
         case PairRows():
             present = tuple(by_part[part] for part in ("prompt", "chosen", "rejected") if part in by_part)
-            rewrite = partial(_rewrite, columns=present, form=_as_messages)
+            change = partial(_rewrite, columns=present, form=_as_messages)
         case NumberRows():
-            rewrite = partial(_write_numbers, columns=rows.columns or (by_part["score"],))
+            change = partial(_write_numbers, columns=rows.columns or (by_part["score"],))
         case LabelRows(written=True):
-            rewrite = partial(_write_label, column=by_part["label"])
+            change = partial(_write_label, column=by_part["label"])
         case TagRows() if "tokens" in by_part:
             columns_ = by_part["tokens"], by_part["tags"]  # one text with spaces is the only way that a CSV file has
-            rewrite = partial(_rewrite, columns=columns_, form=lambda v: v.split() if isinstance(v, str) else v)
+            change = partial(_rewrite, columns=columns_, form=lambda v: v.split() if isinstance(v, str) else v)
         case InstructionRows() if by_part.keys() & {"instruction", "system", "history", "image"}:
-            rewrite = partial(_write_prompt, by_part=by_part)
+            change = partial(_write_prompt, by_part=by_part)
         case TextRows() | LabelRows() | TagRows() | InstructionRows():
             return
         case _:
             assert_never(rows)
-    for row in table.rows:
-        rewrite(row)
+    rewrite(table.rows, change)
 
 
 def _rewrite(row: Row, columns: Sequence[str], form: Callable[[Any], Any]) -> None:
@@ -207,8 +207,8 @@ def _write_prompt(row: Row, by_part: Mapping[str, str]) -> None:
         )
 
 
-def _of_columns(rewrite: Callable[[Row, Mapping[str, str]], None], by_part: Mapping[str, str]) -> Callable[[Row], None]:
-    return lambda row: rewrite(row, by_part)
+def _of_columns(change: Callable[[Row, Mapping[str, str]], None], by_part: Mapping[str, str]) -> Callable[[Row], None]:
+    return lambda row: change(row, by_part)
 
 
 _BY_PART: dict[type, Callable[[Row, Mapping[str, str]], None]] = {

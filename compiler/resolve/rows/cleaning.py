@@ -12,6 +12,7 @@ from ftc.compiler.quality.spellings import separating, slips, spellings, variant
 from ftc.compiler.resolve.rows.columns import Columns
 from ftc.compiler.resolve.rows.labels import Labeled
 from ftc.compiler.resolve.rows.row_checks import EMPTY, value_faults
+from ftc.compiler.resolve.rows.row_store import Row, rewrite
 from ftc.compiler.resolve.rows.table import Table
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.plan import Check
@@ -98,11 +99,15 @@ def normalize_labels(
 
 def respell(labeled: Labeled, tables: Collection[Table], found: Mapping[str, str]) -> None:
     """Writes labels by another name, in place, and with them the answers that a model learns to write."""
-    for row in (row for table in tables for row in table.rows) if found else ():
+
+    def change(row: Row) -> None:
         value = row[labeled.column]
         row[labeled.column] = found.get(value, value) if labeled.is_single else [found.get(one, one) for one in value]
         if ANSWER_COLUMN in row:
             row[ANSWER_COLUMN] = row[labeled.column]
+
+    for table in tables if found else ():
+        rewrite(table.rows, change)
 
 
 def spelling_findings(task: Task, labeled: Labeled, tables: Collection[Table]) -> Iterator[Diagnostic]:

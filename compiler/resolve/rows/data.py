@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ftc.compiler.quality.findings import quality_findings
 from ftc.compiler.quality.near import Likeness, find_likeness
-from ftc.compiler.quality.report import Divided, quality_report
+from ftc.compiler.quality.report import Divided, Seen, look_through, quality_report
 from ftc.compiler.quality.sensitive import Presidio, load_presidio
-from ftc.compiler.quality.texts import row_text
+from ftc.compiler.quality.texts import RowTexts
 from ftc.compiler.resolve.rows.augment import augmented, paraphrases_of
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows, hidden_characters, normalize_labels, spelling_findings
@@ -24,7 +29,14 @@ from ftc.compiler.resolve.rows.mixture import divide_sources, draw_epoch, join_s
 from ftc.compiler.resolve.rows.numbers import number_findings, number_names, number_scales
 from ftc.compiler.resolve.rows.reading import SpanOf
 from ftc.compiler.resolve.rows.row_checks import check_values, missing_looking
-from ftc.compiler.resolve.rows.row_digests import example_digests, row_digests, rows_digest, unordered_digest
+from ftc.compiler.resolve.rows.row_digests import (
+    Digests,
+    example_digests,
+    first_equal,
+    row_digests,
+    rows_digest,
+    unordered_digest,
+)
 from ftc.compiler.resolve.rows.splits import MEASURED, Part, first_rows, num_copies
 from ftc.compiler.resolve.rows.table import PartRows, Table
 from ftc.compiler.resolve.rows.tested_rows import NONE, HeldOut, keep_tested
@@ -65,7 +77,7 @@ class ResolvedData:
     scales: tuple[TargetScale, ...]
     sources: dict[str, SourceLock]
     quality: QualityReport
-    row_digests: Mapping[str, Sequence[bytes]]
+    row_digests: Mapping[str, Digests]
     diagnostics: tuple[Diagnostic, ...]
     checks: tuple[Check, ...]
     images: ImageStore
@@ -99,13 +111,13 @@ def resolve_data(
     images = _images(columns, tables, reads_images, span_of)
     labeled = labels_of(task, columns)
     respelled, alike = _spelled(data, task, labeled, tables.values()) if labeled else ((), ())
-    texts = {use: [row_text(row, columns) for row in table.rows] for use, table in tables.items()}
-    likeness = find_likeness(texts, data.quality.similarity)
-    parts, notes, kept = _divide(data, tables, columns, labeled, texts, likeness, span_of, tested)
+    texts = {use: RowTexts(table.rows, columns) for use, table in tables.items()}
+    likeness, seen = _compared(texts, data.quality.similarity, presidio := _presidio(data, span_of))
+    parts, notes, kept = _divide(data, tables, columns, labeled, texts, likeness, seen, span_of, tested)
     rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
     train = rows["train"].rows
     names = sorted_of(labeled, train) if labeled else number_names(task, columns, train)
-    quality = quality_report(parts, data.quality, labeled, tables["rows"], _presidio(data, span_of))
+    quality = quality_report(parts, data.quality, labeled, tables["rows"], presidio)
     rated = names if isinstance(task.rows(), NumberRows) else ()
     told = unlearned_labels(labeled, names, rows) if labeled else number_findings(rated, rows)
     unlearned = [_placed(finding, span_of) for finding in told]
@@ -209,15 +221,16 @@ def _divide(
     tables: Mapping[str, Table],
     columns: Columns,
     labeled: Labeled | None,
-    texts: Mapping[str, Sequence[str]],
+    texts: Mapping[str, RowTexts],
     likeness: Likeness,
+    seen: Mapping[str, Mapping[int, Seen]],
     span_of: SpanOf,
     tested: HeldOut,
 ) -> tuple[dict[Part, Divided], list[Diagnostic], tuple[Check, ...]]:
     """Rows by part with what they are compared by, warnings, and what was done with earlier test rows."""
     keys = {use: example_digests(table.rows, columns.used) for use, table in tables.items()}
     by = read_division(data, tables["rows"], labeled.stratum if labeled else None, span_of)
-    alike = likeness.cluster["rows"] if data.split.together == "alike" else None
+    alike = array("q", likeness.cluster["rows"].tobytes()) if data.split.together == "alike" else None
     numbers: dict[Part, Sequence[int]] = {}
     divided, found = divide_sources(data, tables["rows"], keys["rows"], by, alike)
     numbers.update(divided)
@@ -236,13 +249,20 @@ def _divide(
     if data.max_rows is not None and not is_weighted:
         numbers["train"] = first_rows(numbers["train"], keys["rows"], data.split.seed, data.max_rows)
 
+    equal = first_equal(Digests(b"".join(one.data for one in keys.values())) if len(keys) > 1 else keys["rows"])
+    begins = dict(zip(keys, accumulate(map(len, keys.values()), initial=0), strict=False))
+
     def part_of(part: Part) -> Divided:
         use = part if part in tables else "rows"
-        picked: Iterator[list[Any]] = (
-            [values[row] for row in numbers[part]]
-            for values in (texts[use], keys[use], likeness.normal[use], likeness.cluster[use])
+        rows, which = PartRows(tables[use], array("q", numbers[part])), np.array(numbers[part], np.int64)
+        return Divided(
+            rows,
+            RowTexts(rows.rows, columns),
+            _of_part(seen[use], which),
+            equal[which + begins[use]],
+            likeness.normal[use][which],
+            likeness.cluster[use][which],
         )
-        return Divided(PartRows(tables[use], numbers[part]), *picked)
 
     copies = list(order_findings(data.split, divided, by.times, tables["rows"])) if by.times is not None else []
     if count := num_copies(keys["rows"]):
@@ -252,6 +272,30 @@ def _divide(
         copies.append(diagnostic("FTC373", summary, notes=note, help=help, path="data.source"))
     parts: dict[Split, Divided] = {part: part_of(part) for part in SPLITS if part in numbers}
     return parts, copies, kept
+
+
+def _compared(
+    texts: Mapping[str, RowTexts], similarity: float | None, presidio: Presidio | None
+) -> tuple[Likeness, dict[str, dict[int, Seen]]]:
+    """Which texts are alike, and what was found in each that holds something, in one pass."""
+    seen: dict[str, dict[int, Seen]] = {use: {} for use in texts}
+
+    def looked_through(use: str) -> Iterator[str]:
+        for row, text in enumerate(texts[use]):
+            if (found := look_through(text, presidio)) is not None:
+                seen[use][row] = found
+            yield text
+
+    return find_likeness({use: (looked_through(use), len(rows)) for use, rows in texts.items()}, similarity), seen
+
+
+def _of_part(seen: Mapping[int, Seen], rows: NDArray[np.int64]) -> dict[int, Seen]:
+    """What was found in the texts of some rows, which ascend, by their index among these."""
+    found = np.array([*seen], np.int64)
+    places = np.searchsorted(rows, found)
+    places[places == len(rows)] = 0
+    of_part = rows[places] == found if len(rows) else np.zeros(len(found), np.bool_)
+    return {place: seen[row] for place, row in zip(places[of_part].tolist(), found[of_part].tolist(), strict=True)}
 
 
 def _placed(found: Diagnostic, span_of: SpanOf) -> Diagnostic:

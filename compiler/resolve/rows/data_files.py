@@ -14,7 +14,7 @@ from ftc.compiler.resolve.files.hub_errors import of_locked
 from ftc.compiler.resolve.files.remote import fetch_file, has_scheme
 from ftc.compiler.resolve.files.safe_files import UnsafePath, other_form, refuse_odd_file, safe_path, why_unreadable
 from ftc.compiler.resolve.rows.file_sets import files_of, is_pattern, joint_facts
-from ftc.compiler.resolve.rows.large_files import refuse_larger_than_memory
+from ftc.compiler.resolve.rows.large_files import refuse_too_large
 from ftc.compiler.resolve.rows.reading import USUAL_READING, Reading, SpanOf, absent_file
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import FileFacts
@@ -181,7 +181,7 @@ def _on_disk(
     if not is_set and not path.is_file():
         raise Refusal([absent_file(path, source.path, span)])
     for name, file in members.items() if is_set else [(source.path, path)]:
-        refuse_larger_than_memory(file, name, span)
+        refuse_too_large(file, name, span)
     try:
         hashed = digests.files(members.values() if is_set else [path])
     except OSError as error:

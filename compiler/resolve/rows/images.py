@@ -10,12 +10,14 @@ import base64
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftc.compiler.resolve.files.safe_files import UnsafePath, not_regular, safe_path, why_unreadable
 from ftc.compiler.resolve.rows.columns import Columns, value_of
-from ftc.compiler.resolve.rows.table import Home, Row, Table
+from ftc.compiler.resolve.rows.row_store import Row, rewrite
+from ftc.compiler.resolve.rows.table import Home, Table
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.sections.data import Data
@@ -163,11 +165,16 @@ def image_faults(columns: Columns, table: Table, store: ImageStore) -> dict[int,
         Refusal: Pillow isn't installed (FTC129).
     """
     faults: dict[int, ImageFault] = {}
-    for number, row in enumerate(table.rows):
+    numbers = count()
+
+    def change(row: Row) -> None:
+        number = next(numbers)
         for holder, key in _slots(columns, row):
             fault = _put_digest(holder, key, table.home_of(number), store)
             if fault is not None:
                 faults.setdefault(number, fault)
+
+    rewrite(table.rows, change)
     return faults
 
 

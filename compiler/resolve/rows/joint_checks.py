@@ -11,7 +11,8 @@ from functools import partial
 from typing import Any, NamedTuple, assert_never
 
 from ftc.compiler.resolve.rows.columns import Columns
-from ftc.compiler.resolve.rows.table import Row, Table, shown
+from ftc.compiler.resolve.rows.row_store import Row, rewrite
+from ftc.compiler.resolve.rows.table import Table, shown
 from ftc.compiler.resolve.rows.text_rows import CONLL_SUFFIXES
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.tags import OUTSIDE
@@ -65,6 +66,8 @@ def check_together(task: Task, columns: Columns, table: Table) -> list[Diagnosti
     check = _check_of(task, columns.by_part, table)
     if check is None:
         return []
+    if isinstance(kind_of_rows := task.rows(), AnswerRows) and kind_of_rows.is_extractive:
+        rewrite(table.rows, lambda row: _fill_starts(row[columns.by_part["context"]], row[columns.by_part["answers"]]))
     rows_by_kind: dict[tuple[str, str], list[int]] = {}
     firsts: dict[tuple[str, str], _Fault] = {}
     for number, row in enumerate(table.rows):
@@ -174,11 +177,15 @@ def _spans_fault(text: str, spans: list[Any]) -> _Fault | None:
     return None
 
 
-def _answers_fault(context: str, answers: Mapping[str, Any]) -> _Fault | None:
+def _fill_starts(context: str, answers: Mapping[str, Any]) -> None:
     """Fills in where an answer begins, where it stands in the context only once."""
+    texts = answers["text"]
+    if texts and not answers["answer_start"] and all(context.count(text) == 1 for text in texts):
+        answers["answer_start"][:] = [context.index(text) for text in texts]
+
+
+def _answers_fault(context: str, answers: Mapping[str, Any]) -> _Fault | None:
     texts, starts = answers["text"], answers["answer_start"]
-    if texts and not starts and all(context.count(text) == 1 for text in texts):
-        answers["answer_start"][:] = starts = [context.index(text) for text in texts]
     if len(texts) != len(starts) or not all(type(start) is int for start in starts):
         return _Fault(
             "FTC378", "an answer has no `answer_start`, and does not occur exactly once in its context", texts

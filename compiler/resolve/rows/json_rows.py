@@ -10,11 +10,13 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ftc.compiler.resolve.rows.table import LARGEST_ROW, Faults, Row, Table, shown
+from ftc.compiler.resolve.rows.row_store import Row, RowWriter, StoredRows, stored
+from ftc.compiler.resolve.rows.table import LARGEST_ROW, Faults, Table, shown
 from ftc.compiler.resolve.rows.text_rows import decoded_pieces, text_lines, whole_text
 
 __all__ = ["parsed_object", "read_json_array", "read_json_lines"]
@@ -52,11 +54,10 @@ def read_json_lines(path: Path, faults: Faults) -> Table:
     Raises:
         OSError: The file can't be read.
     """
-    rows: list[Row] = []
-    lines: list[int] = []
+    rows, lines, columns = RowWriter(), array("q"), dict[str, None]()
     for number, text in text_lines(path, faults, "write one JSON object a line"):
         begin = text.strip()
-        if not rows and not faults.found and (begin[:1] == "[" or begin == "{"):
+        if not lines and not faults.found and (begin[:1] == "[" or begin == "{"):
             what = "an array" if begin[:1] == "[" else "an object over several lines"
             summary = f"a `.jsonl` file has one object per line, but this one begins with {what}"
             help_ = "rename a file with one array to `.json`, or write one object per line"
@@ -67,9 +68,11 @@ def read_json_lines(path: Path, faults: Faults) -> Table:
             faults.add("FTC355", "a comma ends the line", number, len(text.rstrip()), help=help_)
             break
         if begin and (row := _row(text, number, faults)) is not None:
-            rows.append(row)
+            rows.add_json(begin.encode())
             lines.append(number)
-    return Table(faults.file, _columns(rows), rows, lines)
+            if not row.keys() <= columns.keys():
+                columns.update(dict.fromkeys(row))
+    return Table(faults.file, tuple(columns), rows.rows(), lines)
 
 
 def parsed_object(text: str) -> Row:
@@ -146,7 +149,7 @@ def _no_object(faults: Faults, value: Any, line: int) -> None:
     faults.add("FTC356", "a row that is not an object", line, help=help_, notes=[f"found: {shown(value)}"])
 
 
-def _columns(rows: list[Row]) -> tuple[str, ...]:
+def _columns(rows: Iterable[Row]) -> tuple[str, ...]:
     columns: dict[str, None] = {}
     for row in rows:
         if not row.keys() <= columns.keys():
@@ -164,7 +167,7 @@ def read_json_array(path: Path, faults: Faults) -> Table:
     """
     window = _Window(decoded_pieces(path, faults))
     if window.next_sign() == "{" and (wrapped := _wrapped(path, faults)) is not None:
-        return Table(faults.file, _columns(wrapped), wrapped)
+        return Table(faults.file, _columns(wrapped), stored(wrapped))
     if faults.found:
         return Table(faults.file, (), [])
     rows, lines = _items(window, faults)
@@ -286,13 +289,12 @@ class _Window:
         return value
 
 
-def _items(window: _Window, faults: Faults) -> tuple[list[Row], list[int]]:
-    rows: list[Row] = []
-    lines: list[int] = []
+def _items(window: _Window, faults: Faults) -> tuple[StoredRows, array[int]]:
+    rows, lines = RowWriter(), array("q")
     if (sign := window.next_sign()) != "[":
         if sign:
             _no_array(window, faults)
-        return rows, lines
+        return rows.rows(), lines
     window.move(window.at + 1)
     sign = window.next_sign()
     while sign != "]" and not faults.full:
@@ -309,9 +311,9 @@ def _items(window: _Window, faults: Faults) -> tuple[list[Row], list[int]]:
             if not any(fault.code == "FTC354" for fault in faults.found):  # the text ended early
                 at = (line, 1, window.place(window.at)[2])
                 _broken(faults, error, *(window.place(error.pos) if isinstance(error, json.JSONDecodeError) else at))
-            return rows, lines
+            return rows.rows(), lines
         if isinstance(value, dict):
-            rows.append(value)
+            rows.add(value)
             lines.append(line)
         else:
             _no_object(faults, value, line)
@@ -319,7 +321,7 @@ def _items(window: _Window, faults: Faults) -> tuple[list[Row], list[int]]:
         window.move(window.at + 1)
         if window.next_sign():
             faults.add("FTC355", "text after the array's end", window.line, help="keep only one array in the file")
-    return rows, lines
+    return rows.rows(), lines
 
 
 def _no_array(window: _Window, faults: Faults) -> None:

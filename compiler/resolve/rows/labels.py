@@ -9,8 +9,9 @@ from typing import Any, assert_never
 
 from ftc.compiler.resolve.rows.columns import Columns
 from ftc.compiler.resolve.rows.row_checks import label_text, sorted_labels
+from ftc.compiler.resolve.rows.row_store import Row, rewrite
 from ftc.compiler.resolve.rows.splits import MEASURED, Part
-from ftc.compiler.resolve.rows.table import PartRows, Row, Table
+from ftc.compiler.resolve.rows.table import PartRows, Table
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.safe_repr import label_name
 from ftc.spec.tags import OUTSIDE
@@ -57,13 +58,16 @@ class Labeled:
 
     def write_as_text(self, tables: Iterable[Table]) -> None:
         """Writes classes that are numbers or truth values as text, in place."""
+
+        def change(row: Row) -> None:
+            value = row[self.column]
+            if self.is_single:
+                row[self.column] = label_text(value)
+            elif all(not isinstance(item, dict) for item in value):
+                row[self.column] = [label_text(item) for item in value]
+
         for table in tables:
-            for row in table.rows:
-                value = row[self.column]
-                if self.is_single:
-                    row[self.column] = label_text(value)
-                elif all(not isinstance(item, dict) for item in value):
-                    row[self.column] = [label_text(item) for item in value]
+            rewrite(table.rows, change)
 
     def count(self, rows: Iterable[Row]) -> Counter[str]:
         """How often each label occurs: rows, entities or words."""

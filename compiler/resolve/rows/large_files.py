@@ -1,28 +1,48 @@
-"""Data files that no memory holds: refused before anything of them is read or hashed."""
+"""Data files that no memory, or no disk, holds: refused before anything of them is read or hashed."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
+from ftc.compiler.resolve.rows.spool import MOST_IN_MEMORY
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
+from ftc.spec.storage.paths import cache_folder
 
-__all__ = ["memory_bytes", "refuse_larger_than_memory", "too_large"]
+__all__ = ["free_bytes", "memory_bytes", "refuse_too_large", "too_large"]
 
-_AS_TEXT = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".conll", ".iob", ".iob2", ".bio")
+_BY_ROW = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt")
+"""Kinds of which one row after the other is read."""
+_WHOLE = (".conll", ".iob", ".iob2", ".bio")
 """Kinds whose rows take more memory than their file has bytes; others may be compressed, or hold columns unread."""
+_DISK = 4
+"""Bytes of disk for each byte of a file: its rows, twice while they are written anew, runs of words, and tokens."""
 
 
-def refuse_larger_than_memory(path: Path, shown_as: str, span: Span | None) -> None:
+def refuse_too_large(path: Path, shown_as: str, span: Span | None) -> None:
     """Lets pass a file whose rows may fit.
 
     Raises:
         Refusal: FTC327.
     """
-    if path.suffix.lower() in _AS_TEXT and path.stat().st_size > (most := memory_bytes()):
+    size, kind = path.stat().st_size, path.suffix.lower()
+    if kind in _WHOLE and size > (most := memory_bytes()):
         reason = f"rows take more memory than their file has bytes, and this process may have {most / 2**30:,.2f} GiB"
         raise too_large(path, shown_as, span, reason)
+    if kind in _BY_ROW and size > MOST_IN_MEMORY and _DISK * size > (free := free_bytes()):
+        reason = (
+            f"rows lie on disk while they are compared, up to {_DISK} times the bytes of their file, and the disk of"
+            f" {cache_folder()} has {free / 2**30:,.2f} GiB left"
+        )
+        raise too_large(path, shown_as, span, reason)
+
+
+def free_bytes() -> int:
+    """What is left of the disk that ftc's cache is on."""
+    folder = next(folder for folder in (cache_folder(), *cache_folder().parents) if folder.is_dir())
+    return shutil.disk_usage(folder).free
 
 
 def memory_bytes() -> int:
@@ -39,5 +59,5 @@ def memory_bytes() -> int:
 def too_large(path: Path, shown_as: str, span: Span | None, reason: str) -> Refusal:
     """What is said of a file whose rows no memory holds (FTC327)."""
     summary = f"{shown_as} is too large: {path.stat().st_size / 2**30:,.2f} GiB"
-    help = "take part of the rows, or plan on a machine with more memory"
+    help = "take part of the rows, or plan on a machine with more memory and disk"
     return Refusal([diagnostic("FTC327", summary, span, notes=reason, help=help, path="data.source")])

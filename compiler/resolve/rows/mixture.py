@@ -8,9 +8,11 @@ of all sources were seen; smaller sources then begin again.
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows
@@ -19,8 +21,9 @@ from ftc.compiler.resolve.rows.division import Division
 from ftc.compiler.resolve.rows.reading import SpanOf
 from ftc.compiler.resolve.rows.row_checks import check_values
 from ftc.compiler.resolve.rows.row_digests import example_digests
+from ftc.compiler.resolve.rows.row_store import Row, stored
 from ftc.compiler.resolve.rows.splits import Part, divide, rank
-from ftc.compiler.resolve.rows.table import JoinedTable, PartRows, Row, Table
+from ftc.compiler.resolve.rows.table import JoinedTable, PartRows, Table
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span
 from ftc.spec.documents.plan import Check
 from ftc.spec.sections.data import Data, MixedHub, MixedPath
@@ -55,7 +58,7 @@ def join_sources(
     if not sources:
         return dict(tables)
     found: list[Diagnostic] = []
-    renamed: list[tuple[Table, list[Row]]] = []
+    renamed: list[tuple[Table, Sequence[Row]]] = []
     for number, source in enumerate(sources):
         table = tables[f"rows[{number}]"]
         fields = data.fields if source.fields is None else source.fields
@@ -71,13 +74,13 @@ def join_sources(
         table = empty.without(f"rows[{number}]", columns, table)
         found += [*missing_columns(columns, own, table, spans), *check_values(task, columns, table)]
         names = {column: data.fields.get(part, part) for part, column in columns.by_part.items()}
-        rows = list(table.rows)
+        rows = table.rows
         if any(column != name for column, name in names.items()):
-            rows = [
+            rows = stored(
                 {column: value for column, value in row.items() if column not in names}
                 | {name: row.get(column) for column, name in names.items()}
                 for row in table.rows
-            ]
+            )
         renamed.append((table, rows))
     if any(finding.is_error for finding in found):
         raise Refusal(found)
@@ -92,38 +95,48 @@ def _named_as_in_prompt(task: Task, fields: Mapping[str, str], table: Table) -> 
     if not names:
         return table
     kept = [column for column in table.columns if column not in names and column not in names.values()]
-    rows = [{names.get(name, name): row.get(name) for name in (*kept, *names)} for row in table.rows]
+    rows = stored({names.get(name, name): row.get(name) for name in (*kept, *names)} for row in table.rows)
     return replace(table, columns=(*kept, *names.values()), rows=rows)
 
 
-def _source_numbers(table: Table, num_sources: int) -> list[int]:
+def _source_numbers(table: Table, num_sources: int) -> Sequence[int]:
     """For each row of a joined table, the number of its source."""
     if not isinstance(table, JoinedTable) or num_sources == 0:
-        return [0] * len(table.rows)
-    return [number for number, count in enumerate(table.counts) for _ in range(count)]
+        return array("i", [0]) * len(table.rows)
+    return sum((array("i", [number]) * count for number, count in enumerate(table.counts)), array("i"))
 
 
 def divide_sources(
     data: Data, table: Table, keys: Sequence[bytes], by: Division, alike: Sequence[int] | None
-) -> tuple[dict[Part, list[int]], list[Diagnostic]]:
+) -> tuple[dict[Part, array[int]], list[Diagnostic]]:
     """Row numbers by part: each source gives its share to every part, but for those that are only trained on."""
     sources = sources_of(data)
     numbers = _source_numbers(table, len(sources))
-    divided = [row for row, source in enumerate(numbers) if not (sources and sources[source].only_train)]
+    divided = range(len(numbers))
+    if any(source.only_train for source in sources):
+        divided = [row for row, source in enumerate(numbers) if not sources[source].only_train]
     strata = by.strata
     if sources and data.split.by == "share" and by.times is None:
         strata = [f"{numbers[row]:03} {by.strata[row] if by.strata else ''}" for row in range(len(numbers))]
+
+    def of_divided(values: Sequence[Any]) -> Sequence[Any]:
+        return values if isinstance(divided, range) else [values[row] for row in divided]
+
     parts, findings = divide(
-        [keys[row] for row in divided],
+        of_divided(keys),
         data.split,
-        None if strata is None else [strata[row] for row in divided],
-        groups=None if by.groups is None else [by.groups[row] for row in divided],
-        times=None if by.times is None else [by.times[row] for row in divided],
-        alike=None if alike is None else [alike[row] for row in divided],
+        None if strata is None else of_divided(strata),
+        groups=None if by.groups is None else of_divided(by.groups),
+        times=None if by.times is None else of_divided(by.times),
+        alike=None if alike is None else of_divided(alike),
     )
-    found: dict[Part, list[int]] = {part: [divided[index] for index in rows] for part, rows in parts.items()}
+    if isinstance(divided, range):
+        return parts, findings
+    found: dict[Part, array[int]] = {
+        part: array("q", [divided[index] for index in rows]) for part, rows in parts.items()
+    }
     only_trained = sorted(set(range(len(numbers))) - set(divided))
-    found["train"] = sorted([*found["train"], *only_trained])
+    found["train"] = array("q", sorted([*found["train"], *only_trained]))
     return found, findings
 
 

@@ -12,7 +12,8 @@ from typing import IO, Any, cast
 
 from ftc.compiler.resolve.rows.json_rows import parsed_object
 from ftc.compiler.resolve.rows.large_files import memory_bytes, too_large
-from ftc.compiler.resolve.rows.table import LARGEST_ROW, Row, Table, shown
+from ftc.compiler.resolve.rows.row_store import RowWriter
+from ftc.compiler.resolve.rows.table import LARGEST_ROW, Table, shown
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
 
 __all__ = ["read_by_package"]
@@ -60,8 +61,7 @@ def read_by_package(path: Path, file: str, reader: str, span: Span | None) -> Ta
 
 
 def _table(answers: IO[bytes], path: Path, file: str, reader: str, span: Span | None) -> Table:
-    rows: list[Row] = []
-    lines: list[int | None] = []
+    rows, columns, lines = RowWriter(), dict[str, None](), list[int | None]()
     size, most = 0, memory_bytes()
     for text in iter(lambda: answers.readline(LARGEST_ROW + 1), b""):
         size += len(text)
@@ -77,11 +77,11 @@ def _table(answers: IO[bytes], path: Path, file: str, reader: str, span: Span | 
             ) from None
         if answer.get("end"):
             placed = [line for line in lines if line is not None]
-            columns = dict.fromkeys(name for row in rows for name in row)
-            return Table(file, tuple(columns), rows, placed if len(placed) == len(rows) else None)
+            return Table(file, tuple(columns), rows.rows(), placed if len(placed) == len(rows) else None)
         if "problem" in answer:
             raise _problem(answer, file, reader, span)
-        rows.append(answer["row"])
+        rows.add(answer["row"])
+        columns.update(dict.fromkeys(answer["row"]))
         lines.append(answer["line"])
     raise _fault(file, reader, f"ended after {len(rows):,} rows, or took more than {_MOST_SECONDS // 60} minutes", span)
 

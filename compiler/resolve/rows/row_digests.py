@@ -4,10 +4,85 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, overload
 
-__all__ = ["canonical_text", "example_digests", "row_digests", "rows_digest", "unordered_digest"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Digests",
+    "canonical_text",
+    "example_digests",
+    "first_equal",
+    "row_digests",
+    "rows_digest",
+    "unordered_digest",
+]
+
+_BYTES = 32
+
+
+class Digests(Sequence[bytes]):
+    """sha256 of rows, in their order: 32 bytes a row.
+
+    Args:
+        data: The digests behind one another.
+    """
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data) // _BYTES
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        at = range(len(self))[index] * _BYTES
+        return bytes(self.data[at : at + _BYTES])
+
+    def __iter__(self) -> Iterator[bytes]:
+        data = self.data
+        return (bytes(data[at : at + _BYTES]) for at in range(0, len(data), _BYTES))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(bytes.__eq__, self, other))
+
+    __hash__ = None  # type: ignore[assignment]  # as a list's
+
+    def some(self, numbers: Sequence[int] | NDArray[np.int64]) -> Digests:
+        """Those of some rows."""
+        return Digests(np.frombuffer(self.data, f"V{_BYTES}")[np.asarray(numbers, np.int64)].tobytes())
+
+    def words(self) -> NDArray[np.uint64]:
+        """(rows, 4) The digests as numbers, whose order is that of the bytes."""
+        return np.frombuffer(self.data, ">u8").reshape(-1, 4)
+
+
+def first_equal(digests: Digests) -> NDArray[np.int64]:
+    """(rows,) For each row, the first row with the same digest."""
+    words = digests.words()
+    begins = words[:, 0].astype(np.uint64)
+    order = np.argsort(begins, kind="stable")
+    begins = begins[order]
+    is_new = np.ones(len(order), np.bool_)
+    is_new[1:] = begins[1:] != begins[:-1]
+    same = np.flatnonzero(~is_new)
+    if (words[order[same]] != words[order[same - 1]]).any():  # two digests that begin alike
+        order = np.lexsort(words.T[::-1])
+        is_new[1:] = (words[order[1:]] != words[order[:-1]]).any(axis=1)
+    heads = order[is_new]
+    found = np.empty(len(order), np.int64)
+    found[order] = heads[np.cumsum(is_new) - 1]
+    return found
+
 
 canonical_text: Callable[[Any], str] = json.JSONEncoder(
     ensure_ascii=False, sort_keys=True, separators=(",", ":")
@@ -15,21 +90,30 @@ canonical_text: Callable[[Any], str] = json.JSONEncoder(
 """A row or value as compact JSON with sorted keys: equal values give equal text."""
 
 
-def row_digests(rows: Iterable[Mapping[str, Any]]) -> list[bytes]:
+def row_digests(rows: Iterable[Mapping[str, Any]]) -> Digests:
     """sha256 of each row as compact JSON with sorted keys. Nothing in a row is normalized."""
-    return [hashlib.sha256(canonical_text(row).encode()).digest() for row in rows]
+    return _joined(hashlib.sha256(canonical_text(row).encode()).digest() for row in rows)
 
 
 def rows_digest(digests: Iterable[bytes]) -> str:
     """sha256, in hexadecimal, over rows in their order."""
-    return hashlib.sha256(b"".join(digests)).hexdigest()
+    return hashlib.sha256(digests.data if isinstance(digests, Digests) else b"".join(digests)).hexdigest()
 
 
 def unordered_digest(digests: Iterable[bytes]) -> str:
     """sha256, in hexadecimal, over the same rows in any order: a shuffled file has the same, a copied row another."""
-    return rows_digest(sorted(digests))
+    if not isinstance(digests, Digests):
+        return rows_digest(sorted(digests))
+    return hashlib.sha256(np.sort(np.frombuffer(digests.data, f"S{_BYTES}")).tobytes()).hexdigest()
 
 
-def example_digests(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> list[bytes]:
+def example_digests(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Digests:
     """sha256 of what the task reads of each row. Rows that differ only in other columns are the same example."""
-    return [hashlib.sha256(canonical_text([row.get(column) for column in columns]).encode()).digest() for row in rows]
+    return _joined(hashlib.sha256(canonical_text([row.get(one) for one in columns]).encode()).digest() for row in rows)
+
+
+def _joined(digests: Iterable[bytes]) -> Digests:
+    data = bytearray()
+    for digest in digests:
+        data += digest
+    return Digests(data)

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import csv
 import re
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
-from ftc.compiler.resolve.rows.table import LARGEST_ROW, Dialect, Faults, Row, Table, shown
+from ftc.compiler.resolve.rows.row_store import RowWriter, StoredRows
+from ftc.compiler.resolve.rows.table import LARGEST_ROW, Dialect, Faults, Table, shown
 from ftc.compiler.resolve.rows.text_rows import BOM, CONVERT, decoded_lines
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.language.text_checks import MOST_FINDINGS
@@ -56,7 +58,7 @@ def read_separated(path: Path, usual: str, delimiter: str | None, faults: Faults
     if unnamed := [number for number, name in enumerate(header, 1) if not name.strip()]:
         faults.add("FTC358", f"column {unnamed[0]} of the header has no name", line, help="give the column a name")
     if faults.found:
-        return Table(faults.file, (), [])
+        return Table(faults.file, (), ())
     remark = f"values separated by {DELIMITERS[found]} (detected)" if found != usual and not delimiter else ""
     rows, lines, odd = _rows(records, header, found, faults)
     with path.open("rb") as file:
@@ -77,10 +79,9 @@ def _with_even_ends(lines: Iterator[str]) -> Iterator[str]:
 
 def _rows(
     records: Iterator[tuple[int, list[str]]], header: Sequence[str], delimiter: str, faults: Faults
-) -> tuple[list[Row], list[int], tuple[Diagnostic, ...]]:
+) -> tuple[StoredRows, array[int], tuple[Diagnostic, ...]]:
     """Rows with the lines on which they begin, and warnings; one with too few or too many values is noted."""
-    rows: list[Row] = []
-    lines: list[int] = []
+    rows, lines = RowWriter(), array("q")
     odd: list[Diagnostic] = []
     for line, record in records:
         if faults.full:
@@ -95,11 +96,11 @@ def _rows(
                 notes=[f"found: {shown(delimiter.join(record))}"],
             )
             continue
-        rows.append(dict(zip(header, record, strict=True)))
+        rows.add(dict(zip(header, record, strict=True)))
         lines.append(line)
         if len(odd) < MOST_FINDINGS and (found := _swallowed(record, delimiter, line, faults.file)):
             odd.append(found)
-    return rows, lines, tuple(odd)
+    return rows.rows(), lines, tuple(odd)
 
 
 _ENDINGS = ("FTC354", "FTC355")

@@ -10,69 +10,114 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
+from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ftc.compiler.resolve.rows.row_digests import Digests, first_equal
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.streams import Split as Part
 from ftc.spec.sections.data import Split
 
-__all__ = [
-    "MEASURED",
-    "Part",
-    "Unit",
-    "connected",
-    "divide",
-    "first_rows",
-    "make_units",
-    "num_copies",
-    "rank",
-]
+__all__ = ["MEASURED", "Part", "connected", "divide", "first_rows", "num_copies", "rank"]
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """Rows that go to the same part.
+class Units:
+    """The smallest sets of rows that may be parted, in an order; rows in sets that stay together are beside each other.
 
     Attributes:
-        key: What its place in the seeded order follows from.
-        rows: Row numbers, ascending.
-        stratum: What keeps its proportions in every part; empty where nothing does.
+        rows: (rows,) Row numbers, one set behind the other, ascending in each.
+        bounds: (units + 1,) Where each set begins.
+        ranks: The seeded order of the sets.
+        strata: (units,) Number of each set's stratum: what keeps its proportions in every part.
+        names: The strata, sorted; one that is empty where nothing keeps its proportions.
     """
 
-    key: bytes
-    rows: tuple[int, ...]
-    stratum: str = ""
+    rows: NDArray[np.int64]
+    bounds: NDArray[np.int64]
+    ranks: Digests
+    strata: NDArray[np.int64]
+    names: tuple[str, ...]
 
+    @classmethod
+    def of(
+        cls,
+        seed: int,
+        keys: Sequence[bytes],
+        *,
+        groups: Sequence[str] | None = None,
+        alike: Sequence[int] | None = None,
+        strata: Sequence[str] | None = None,
+    ) -> Self:
+        """The sets in the order of their first rows.
 
-def make_units(
-    keys: Sequence[bytes],
-    *,
-    groups: Sequence[str] | None = None,
-    alike: Sequence[int] | None = None,
-    strata: Sequence[str] | None = None,
-) -> list[Unit]:
-    """The smallest sets of rows that may be parted, in the order of their first rows.
+        Args:
+            seed: Of the order.
+            keys: Digest of each row's content; equal ones stay together.
+            groups: Each row's group. Groups that share a copy of a row stay together, too.
+            alike: For each row, a number that it shares with all rows that resemble it.
+            strata: Each row's stratum. A set's is the one that most of its rows have, the least of several such.
+        """
+        firsts = [_first_of(column) for column in (keys, groups, alike) if column is not None]
+        later = ((first, np.flatnonzero(first != np.arange(len(keys)))) for first in firsts)
+        pairs = (pair for first, rows in later for pair in zip(first[rows].tolist(), rows.tolist(), strict=True))
+        roots = firsts[0] if len(firsts) == 1 else connected(len(keys), pairs)
+        rows = np.argsort(roots, kind="stable")
+        bounds = np.append(np.flatnonzero(np.diff(roots[rows], prepend=-1)), len(rows))
+        names = tuple(sorted(set(strata))) if strata is not None else ("",)
+        units = cls(rows, bounds, Digests(b""), np.zeros(len(bounds) - 1, np.int64), names)
+        ranks, numbers = bytearray(), {name: number for number, name in enumerate(names)}
+        for unit, some in enumerate(units.sets()):
+            if groups is None:
+                key = keys[some[0]] if len(some) == 1 else min(keys[row] for row in some)
+            else:
+                key = min(groups[row].encode("utf-8", "surrogatepass") for row in some)
+            ranks += rank(key, seed)
+            if strata is not None:
+                counts = Counter(strata[row] for row in some)
+                units.strata[unit] = numbers[min(counts, key=lambda name: (-counts[name], name))]
+        return replace(units, ranks=Digests(ranks))
 
-    Args:
-        keys: Digest of each row's content; equal ones stay together.
-        groups: Each row's group. Groups that share a copy of a row stay together, too.
-        alike: For each row, a number that it shares with all rows that resemble it.
-        strata: Each row's stratum. A unit's is the one that most of its rows have, the least of several such.
-    """
-    columns = [column for column in (keys, groups, alike) if column is not None]
-    sets = _connected(*columns) if len(columns) > 1 else _by_value(keys)
-    names = keys if groups is None else [group.encode("utf-8", "surrogatepass") for group in groups]
-    units = []
-    for rows in sets:
-        stratum = ""
-        if strata is not None:
-            counts = Counter(strata[row] for row in rows)
-            stratum = min(counts, key=lambda name: (-counts[name], name))
-        units.append(Unit(min(names[row] for row in rows), tuple(rows), stratum))
-    return units
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """(units,) Rows of each set."""
+        return np.diff(self.bounds)
+
+    def sets(self) -> Iterator[list[int]]:
+        """The rows of each set."""
+        for begin in range(0, len(self), _AT_ONCE):
+            bounds = self.bounds[begin : begin + _AT_ONCE + 1]
+            rows, ends = self.rows[bounds[0] : bounds[-1]].tolist(), (bounds - bounds[0]).tolist()
+            yield from (rows[first:last] for first, last in pairwise(ends))
+
+    def sorted(self, *before: NDArray[Any]) -> Self:
+        """The sets by values of theirs, and then in the seeded order."""
+        return self.some(_in_order(self.ranks, *before))
+
+    def some(self, which: NDArray[np.int64]) -> Self:
+        """Some of the sets, in the order of their numbers."""
+        bounds = np.concatenate([[0], np.cumsum(self.sizes[which])])
+        return replace(
+            self, rows=self.rows_of(which), bounds=bounds, ranks=self.ranks.some(which), strata=self.strata[which]
+        )
+
+    def rows_of(self, which: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows of some sets, one set behind the other."""
+        sizes = self.sizes[which]
+        ends = np.cumsum(sizes)
+        places: NDArray[np.int64] = np.repeat(self.bounds[:-1][which] - ends + sizes, sizes) + np.arange(sizes.sum())
+        return self.rows[places]
 
 
 def rank(key: bytes, seed: int) -> bytes:
@@ -80,16 +125,28 @@ def rank(key: bytes, seed: int) -> bytes:
     return hashlib.sha256(b"%d:" % seed + key).digest()
 
 
-def _by_value(values: Sequence[object]) -> list[list[int]]:
-    sets: dict[object, list[int]] = {}
-    for row, value in enumerate(values):
-        sets.setdefault(value, []).append(row)
-    return list(sets.values())
+def _in_order(ranks: Digests, *before: NDArray[Any]) -> NDArray[np.int64]:
+    """The numbers of values in the order of other values of theirs, and then of their ranks."""
+    words = ranks.words()
+    columns = [*before, words[:, 0].astype(np.uint64)]
+    order = np.lexsort(columns[::-1])
+    is_same = np.ones(max(0, len(order) - 1), np.bool_)
+    for column in columns:
+        is_same &= column[order[1:]] == column[order[:-1]]
+    return np.lexsort((*words.T[::-1], *reversed(before))) if is_same.any() else order
 
 
-def connected(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
-    """For each of so many rows, the first row that pairs lead to from it, directly or by way of others."""
-    roots = list(range(count))
+def _first_of(values: Sequence[Any]) -> NDArray[np.int64]:
+    """(rows,) For each row, the first row with the same value."""
+    if isinstance(values, Digests):
+        return first_equal(values)
+    first: dict[Any, int] = {}
+    return np.array([first.setdefault(value, row) for row, value in enumerate(values)], np.int64)
+
+
+def connected(count: int, pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
+    """(rows,) For each of so many rows, the first row that pairs lead to from it, directly or by way of others."""
+    roots = array("q", range(count))
 
     def root(row: int) -> int:
         while roots[row] != row:
@@ -99,20 +156,18 @@ def connected(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
     for pair in pairs:
         a, b = sorted(map(root, pair))
         roots[b] = a
-    return [root(row) for row in range(count)]
-
-
-def _connected(*columns: Sequence[object]) -> list[list[int]]:
-    """Rows that agree in one of the columns, directly or by way of others."""
-    pairs = ((first, other) for column in columns for first, *others in _by_value(column) for other in others)
-    return _by_value(connected(len(columns[0]), pairs))
+    found = np.array(roots)
+    while (found[found] != found).any():
+        found = found[found]
+    return found
 
 
 MEASURED: tuple[Part, Part] = ("test", "validation")
 """The parts that are never trained on, in the order in which they take their rows."""
 
 _MOST_TRIED = 500  # rows up to which a part is tried, when the smallest ratio that works is looked for
-_Parts = dict[Part, list[int]]
+_AT_ONCE = 1 << 14
+_Parts = dict[Part, NDArray[np.int64]]
 
 
 def divide(
@@ -123,8 +178,8 @@ def divide(
     groups: Sequence[str] | None = None,
     times: Sequence[float] | None = None,
     alike: Sequence[int] | None = None,
-) -> tuple[dict[Part, list[int]], list[Diagnostic]]:
-    """Row numbers by part, each list ascending. Parts with a file of their own, or a share of 0, are absent.
+) -> tuple[dict[Part, array[int]], list[Diagnostic]]:
+    """Row numbers by part, ascending. Parts with a file of their own, or a share of 0, are absent.
 
     By share, a part has `share * rows` rows, rounded half up. With strata, each stratum's rows are divided in the same
     proportion, and what rounding leaves goes to the strata with the largest remainders; each stratum keeps a row for
@@ -148,103 +203,108 @@ def divide(
     }
     asked: dict[Part, float] = {part: share for part, share in shares.items() if isinstance(share, float) and share > 0}
     if split.by == "hash":
-        units = (
-            [Unit(key, (row,)) for row, key in enumerate(keys)]
-            if groups is None
-            else make_units([group.encode("utf-8", "surrogatepass") for group in groups])
-        )
-        parts = _by_hash(units, asked, split.seed)
+        if groups is not None:
+            units = Units.of(split.seed, [group.encode("utf-8", "surrogatepass") for group in groups])
+        else:
+            ranks, rows = bytearray(), np.arange(len(keys))
+            for key in keys:
+                ranks += rank(key, split.seed)
+            units = Units(rows, np.arange(len(keys) + 1), Digests(ranks), np.zeros(len(keys), np.int64), ("",))
+        parts = _by_hash(units, asked)
     elif times is not None:
-        units = sorted(
-            make_units(keys, alike=alike),
-            key=lambda unit: (-min(times[row] for row in unit.rows), rank(unit.key, split.seed)),
-        )
+        units = Units.of(split.seed, keys, alike=alike)
+        oldest = np.minimum.reduceat(np.array(times)[units.rows], units.bounds[:-1])
+        units = units.sorted(-oldest)
         parts = _by_time(units, asked)
     else:
-        units = make_units(keys, groups=groups, alike=alike, strata=strata)
-        units.sort(key=lambda unit: (rank(unit.key, split.seed), unit.rows))
+        units = Units.of(split.seed, keys, groups=groups, alike=alike, strata=strata).sorted()
         parts = _by_share(units, asked)
-    findings = [_empty_part(part, asked[part], units, split) for part in asked if not parts[part]]
+    findings = [_empty_part(part, asked[part], units, split) for part in asked if not len(parts[part])]
     if split.fold_of is not None:
         parts["validation"], parts["train"] = _fold(units, parts["train"], *split.fold_of)
-        if not parts["validation"] or not parts["train"]:
+        if not len(parts["validation"]) or not len(parts["train"]):
             summary, help = f"fold {split.fold} has no row", "use fewer folds, or more rows"
             findings.append(diagnostic("FTC371", summary, help=help, path="data.split.fold"))
-    return {part: sorted(rows) for part, rows in parts.items()}, findings
+    return {part: array("q", np.sort(rows).tobytes()) for part, rows in parts.items()}, findings
 
 
-def first_rows(rows: Sequence[int], keys: Sequence[bytes], seed: int, most: int) -> list[int]:
-    """At most so many of the rows: the first in the seeded order. Ascending."""
-    return sorted(sorted(rows, key=lambda row: (rank(keys[row], seed), row))[:most])
+def first_rows(rows: Sequence[int], keys: Sequence[bytes], seed: int, most: int) -> array[int]:
+    """At most so many of the rows, which ascend: the first in the seeded order. Ascending."""
+    ranks = bytearray()
+    for row in rows:
+        ranks += rank(keys[row], seed)
+    taken = np.sort(_in_order(Digests(ranks))[:most])
+    return array("q", np.array(rows, np.int64)[taken].tobytes())
 
 
 def num_copies(keys: Sequence[bytes]) -> int:
     """Rows whose content an earlier row has already."""
-    return len(keys) - len(set(keys))
+    return int((_first_of(keys) != np.arange(len(keys))).sum())
 
 
-def _by_hash(units: Sequence[Unit], shares: Mapping[Part, float], seed: int) -> _Parts:
+def _by_hash(units: Units, shares: Mapping[Part, float]) -> _Parts:
     """Each unit by its own digest, read as a fraction of 1: below the share of test it is test, and so on."""
-    borders: list[tuple[Part, Fraction]] = []
+    places, border, below = units.ranks.words()[:, 0], Fraction(0), np.zeros(len(units), np.bool_)
+    parts: _Parts = {}
     for part, share in shares.items():
-        borders.append((part, _exact(share) + (borders[-1][1] if borders else 0)))
-    parts: _Parts = {part: [] for part in (*shares, "train")}
-    for unit in units:
-        place = Fraction(int.from_bytes(rank(unit.key, seed)[:8]), 2**64)
-        below: list[Part] = [part for part, border in borders if place < border]
-        parts[below[0] if below else "train"] += unit.rows
+        border += _exact(share)
+        limit = math.ceil(border * 2**64)
+        is_below = places < np.uint64(limit) if limit < 2**64 else np.ones(len(units), np.bool_)
+        parts[part] = units.rows_of(np.flatnonzero(is_below & ~below))
+        below |= is_below
+    return {**parts, "train": units.rows_of(np.flatnonzero(~below))}
+
+
+def _by_time(units: Units, shares: Mapping[Part, float]) -> _Parts:
+    parts: _Parts = {}
+    num_rows, first = len(units.rows), 0
+    for part, share in shares.items():
+        begin = int(units.bounds[first])
+        seats = min(_size(num_rows, _exact(share)), num_rows - begin - 1)
+        last = int(np.searchsorted(units.bounds, begin + seats, side="right")) - 1
+        parts[part] = units.rows[begin : units.bounds[last]]
+        first = last
+    parts["train"] = units.rows[units.bounds[first] :]
     return parts
 
 
-def _by_time(units: Sequence[Unit], shares: Mapping[Part, float]) -> _Parts:
-    parts: _Parts = {}
-    waiting = deque(units)
-    num_rows = num_waiting = sum(len(unit.rows) for unit in units)
-    for part, share in shares.items():
-        seats = min(_size(num_rows, _exact(share)), num_waiting - 1)
-        taken: list[int] = []
-        while waiting and len(taken) + len(waiting[0].rows) <= seats:
-            taken += waiting.popleft().rows
-        num_waiting -= len(taken)
-        parts[part] = taken
-    parts["train"] = [row for unit in waiting for row in unit.rows]
-    return parts
-
-
-def _by_share(units: Sequence[Unit], shares: Mapping[Part, float]) -> _Parts:
-    remaining: dict[str, list[Unit]] = {stratum: [] for stratum in sorted({unit.stratum for unit in units})}
-    for unit in units:
-        remaining[unit.stratum].append(unit)
-    sizes = {stratum: sum(len(unit.rows) for unit in found) for stratum, found in remaining.items()}
-    left = dict(sizes)
-    parts: _Parts = {}
+def _by_share(units: Units, shares: Mapping[Part, float]) -> _Parts:
+    remaining = {number: np.flatnonzero(units.strata == number) for number in np.unique(units.strata).tolist()}
+    sizes = {units.names[number]: int(units.sizes[which].sum()) for number, which in remaining.items()}
+    left, parts = dict(sizes), _Parts()
     for part, share in shares.items():
         seats = _seats(sizes, {stratum: rows - 1 for stratum, rows in left.items()}, _exact(share))
-        parts[part] = []
-        for stratum, found in remaining.items():
-            rows, remaining[stratum] = _take(found, seats[stratum])
-            parts[part] += rows
-            left[stratum] -= len(rows)
-    parts["train"] = [row for found in remaining.values() for unit in found for row in unit.rows]
+        taken = [np.zeros(0, np.int64)]
+        for number, which in remaining.items():
+            name = units.names[number]
+            is_taken = _take(units.sizes[which], seats[name])
+            taken.append(units.rows_of(which[is_taken]))
+            remaining[number] = which[~is_taken]
+            left[name] -= len(taken[-1])
+        parts[part] = np.concatenate(taken)
+    parts["train"] = units.rows_of(np.concatenate([np.zeros(0, np.int64), *remaining.values()]))
     return parts
 
 
-def _fold(units: Sequence[Unit], rows: Sequence[int], number: int, folds: int) -> tuple[list[int], list[int]]:
+def _fold(
+    units: Units, rows: NDArray[np.int64], number: int, folds: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """One of so many folds of some rows, and all other folds.
 
     Units go, the largest first and else in the seeded order, to the fold that has the fewest rows of their stratum.
     """
-    divided, kept = {*rows}, list[int]()
-    sizes: dict[str, list[int]] = {unit.stratum: [0] * folds for unit in units}
-    totals = [0] * folds
-    for unit in sorted(units, key=lambda unit: -len(unit.rows)):
-        if unit.rows[0] in divided:
-            counts = sizes[unit.stratum]
-            fold = min(range(folds), key=lambda one: (counts[one], totals[one], one))
-            counts[fold] += len(unit.rows)
-            totals[fold] += len(unit.rows)
-            kept += unit.rows if fold == number - 1 else ()
-    return kept, sorted(divided - {*kept})
+    is_divided, kept = np.isin(units.rows[units.bounds[:-1]], rows), list[int]()
+    counts = [[0] * folds for _ in units.names]
+    totals, sizes = [0] * folds, units.sizes
+    for unit in np.argsort(-sizes, kind="stable").tolist():
+        if is_divided[unit]:
+            own, size = counts[units.strata[unit]], int(sizes[unit])
+            fold = min(range(folds), key=lambda one: (own[one], totals[one], one))
+            own[fold] += size
+            totals[fold] += size
+            kept += [unit] if fold == number - 1 else []
+    chosen = units.rows_of(np.array(kept, np.int64))
+    return chosen, np.setdiff1d(rows, chosen)
 
 
 def _exact(share: float) -> Fraction:
@@ -270,32 +330,35 @@ def _seats(sizes: Mapping[str, int], capacity: Mapping[str, int], share: Fractio
     return seats
 
 
-def _take(units: Sequence[Unit], seats: int) -> tuple[list[int], list[Unit]]:
-    """The first units that fit into the seats, as rows, and the units that stay."""
-    taken: list[int] = []
-    staying: list[Unit] = []
-    for unit in units:
-        if len(taken) + len(unit.rows) <= seats:
-            taken += unit.rows
-        else:
-            staying.append(unit)
-    return taken, staying
+def _take(sizes: NDArray[np.int64], seats: int) -> NDArray[np.bool_]:
+    """(units,) Whether each unit, in its turn, fits into the seats that are left."""
+    is_taken = np.zeros(len(sizes), np.bool_)
+    if (sizes == 1).all():
+        is_taken[:seats] = True
+        return is_taken
+    for unit in range(len(sizes)):
+        if seats <= 0:
+            break
+        if sizes[unit] <= seats:
+            is_taken[unit] = True
+            seats -= int(sizes[unit])
+    return is_taken
 
 
-def _empty_part(part: Part, share: float, units: Sequence[Unit], split: Split) -> Diagnostic:
-    num_rows = sum(len(unit.rows) for unit in units)
+def _empty_part(part: Part, share: float, units: Units, split: Split) -> Diagnostic:
+    num_rows = len(units.rows)
     smallest = _smallest_share(part, share, units, split)
     if smallest is not None:
         help_ = f"the smallest ratio that gives a row is {smallest:g}; or use a separate file for {part}"
         note = f"{share:g} of {num_rows:,} rows is {float(num_rows * _exact(share)):g}"
-        least = min(len(unit.rows) for unit in units)
+        least = int(units.sizes.min())
         if _size(num_rows, _exact(share)) == 0:
             note += ", which rounds to 0"
         elif least > 1:
             note += f", and the smallest group of rows that stay together has {least:,}"
     else:
         help_ = f"add rows, use a separate file for {part}, or write `{part}: 0`"
-        strata = len({unit.stratum for unit in units})
+        strata = len(np.unique(units.strata))
         among = f"{strata:,} strata, each keeps one for training" if strata > 1 else "one is kept for training"
         alike = "near duplicates" if split.together == "alike" else "duplicates"
         together = f"rows with the same `{split.group}`" if split.group else alike
@@ -304,9 +367,9 @@ def _empty_part(part: Part, share: float, units: Sequence[Unit], split: Split) -
     return diagnostic("FTC371", summary, help=help_, notes=note, path=f"data.split.{part}")
 
 
-def _smallest_share(part: Part, share: float, units: Sequence[Unit], split: Split) -> float | None:
+def _smallest_share(part: Part, share: float, units: Units, split: Split) -> float | None:
     """The least ratio of at most three digits with which this part gets a row; None where none is found."""
-    num_rows = sum(len(unit.rows) for unit in units)
+    num_rows = len(units.rows)
     shares: dict[Part, float] = {
         name: size for name in MEASURED if isinstance(size := getattr(split, name), float) or name == part
     }
@@ -318,9 +381,9 @@ def _smallest_share(part: Part, share: float, units: Sequence[Unit], split: Spli
         if ratio <= share or ratio + others >= 1:
             continue
         if split.by == "hash":
-            parts = _by_hash(units, shares, split.seed)
+            parts = _by_hash(units, shares)
         else:
             parts = _by_time(units, shares) if split.time else _by_share(units, shares)
-        if parts[part] and parts["train"]:
+        if len(parts[part]) and len(parts["train"]):
             return ratio
     return None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, Self
 
 from ftc.compiler.resolve.files.safe_files import project_root
+from ftc.compiler.resolve.rows.row_store import Row, some_of, stored
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.language.text_checks import MOST_FINDINGS, masked
 from ftc.spec.personal_data import in_decoded
@@ -28,9 +30,6 @@ __all__ = [
     "shown",
     "without_form",
 ]
-
-Row = dict[str, Any]
-"""Values by column: text, numbers, booleans, None, and lists and dicts of these."""
 
 LARGEST_ROW = 16 * 2**20
 """Bytes of one line of text, or characters of one CSV field."""
@@ -82,7 +81,7 @@ class Table:
 
     file: str
     columns: tuple[str, ...]
-    rows: list[Row]
+    rows: Sequence[Row]
     lines: Sequence[int] | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
@@ -111,9 +110,40 @@ class Table:
         """The table with some of its rows alone, each still named as in its file. Row numbers ascend."""
         return replace(
             self,
-            rows=[self.rows[row] for row in rows],
-            lines=[self.lines[row] for row in rows] if self.lines else None,
-            numbers=[self.numbers[row] for row in rows] if self.numbers else [*rows],
+            rows=some_of(self.rows, rows),
+            lines=array("q", [self.lines[row] for row in rows]) if self.lines else None,
+            numbers=array("q", [self.numbers[row] for row in rows] if self.numbers else rows),
+        )
+
+
+class Origins(NamedTuple):
+    """Which row of which table each row of a joined table stands for; twelve bytes a row.
+
+    Attributes:
+        tables: The tables that were joined, in their order, with names and places of their rows alone.
+        table: For each row, the number of its table.
+        row: For each row, its number there.
+    """
+
+    tables: tuple[Table, ...]
+    table: array[int]
+    row: array[int]
+
+    @classmethod
+    def of(cls, tables: Sequence[tuple[Table, range]]) -> Self:
+        """All rows of several tables, one table behind the other."""
+        which = (array("i", [number]) * len(rows) for number, (_, rows) in enumerate(tables))
+        rows = chain.from_iterable(rows for _, rows in tables)
+        return cls(tuple(table for table, _ in tables), sum(which, array("i")), array("q", rows))
+
+    def at(self, row: int) -> tuple[Table, int]:
+        """What a row stands for."""
+        return self.tables[self.table[row]], self.row[row]
+
+    def some(self, rows: Sequence[int]) -> Origins:
+        """Those of some rows."""
+        return self._replace(
+            table=array("i", [self.table[row] for row in rows]), row=array("q", [self.row[row] for row in rows])
         )
 
 
@@ -126,19 +156,26 @@ class JoinedTable(Table):
         counts: Rows of each source, in their order, as far as they were joined.
     """
 
-    origins: Sequence[tuple[Table, int]] = ()
+    origins: Origins = field(default_factory=lambda: Origins((), array("i"), array("q")))
     counts: Sequence[int] = ()
 
     @classmethod
-    def of(cls, tables: Sequence[tuple[Table, list[Row]]], file: str = "") -> JoinedTable:
+    def of(cls, tables: Sequence[tuple[Table, Sequence[Row]]], file: str = "") -> JoinedTable:
         """All rows of several tables, each in the form that is given with it; `file` is their name together."""
-        columns = dict.fromkeys(column for _, rows in tables for row in rows for column in row)
+        columns: dict[str, None] = {}
+
+        def all_rows() -> Iterator[Row]:
+            for row in (row for _, rows in tables for row in rows):
+                columns.update(dict.fromkeys(row))
+                yield row
+
+        rows = stored(all_rows())
         return cls(
             file=file or ", ".join(table.file for table, _ in tables),
             columns=tuple(columns),
-            rows=[row for _, rows in tables for row in rows],
+            rows=rows,
             left_out={name: kind for table, _ in tables for name, kind in table.left_out.items()},
-            origins=[(table, number) for table, rows in tables for number in range(len(rows))],
+            origins=Origins.of([(replace(table, rows=()), range(len(rows))) for table, rows in tables]),
             counts=[len(rows) for _, rows in tables],
             remark=next((table.remark for table, _ in tables if table.remark), ""),
         )
@@ -150,44 +187,42 @@ class JoinedTable(Table):
         return cls(
             file=table.file,
             columns=table.columns,
-            rows=[*table.rows, *rows],
+            rows=stored(chain(table.rows, rows)),
             left_out=table.left_out,
-            origins=[*joined.origins, *(joined.origins[number] for number in made_of)],
+            origins=joined.origins.some([*range(len(table.rows)), *made_of]),
             counts=joined.counts,
         )
 
     @classmethod
     def with_copies(cls, table: Table, numbers: Sequence[int]) -> JoinedTable:
         """A table with some of its rows once more."""
-        return cls.with_rows(table, [table.rows[number] for number in numbers], numbers)
+        return cls.with_rows(table, some_of(table.rows, numbers), numbers)
 
     def home_of(self, row: int) -> Home | None:
         """Where the file lies of the row that this one stands for."""
-        table, number = self.origins[row]
+        table, number = self.origins.at(row)
         return table.home_of(number)
 
     @property
     def sources(self) -> tuple[Table, ...]:
         """The tables that were joined, in their order."""
-        return tuple({id(table): table for table, _ in self.origins}.values())
+        return self.origins.tables
 
     def span(self, row: int) -> Span | None:
         """The place of the row that this one stands for."""
-        table, number = self.origins[row]
+        table, number = self.origins.at(row)
         return table.span(number)
 
     def where(self, row: int) -> str:
         """The name of the row that this one stands for."""
-        table, number = self.origins[row]
+        table, number = self.origins.at(row)
         return table.where(number)
 
     def kept(self, rows: Sequence[int]) -> Table:
         """The table with some of its rows alone."""
         borders = [bisect_left(rows, end) for end in accumulate(self.counts, initial=0)]
         counts = [after - before for before, after in pairwise(borders)]
-        return replace(
-            self, rows=[self.rows[row] for row in rows], origins=[self.origins[row] for row in rows], counts=counts
-        )
+        return replace(self, rows=some_of(self.rows, rows), origins=self.origins.some(rows), counts=counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +243,9 @@ class PartRows:
         return cls(table, range(len(table.rows)))
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> Sequence[Row]:
         """The rows themselves, in the order of the table."""
-        return [self.table.rows[number] for number in self.numbers]
+        return some_of(self.table.rows, self.numbers)
 
     def place(self, number: int) -> str:
         """Name of the table's row of this number: `data/train.csv:18`."""

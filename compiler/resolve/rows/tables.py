@@ -19,6 +19,7 @@ from ftc.compiler.resolve.rows.json_rows import read_json_array, read_json_lines
 from ftc.compiler.resolve.rows.large_files import too_large
 from ftc.compiler.resolve.rows.package_rows import read_by_package
 from ftc.compiler.resolve.rows.reading import USUAL_READING, Reading, absent_file
+from ftc.compiler.resolve.rows.row_store import RowWriter
 from ftc.compiler.resolve.rows.separated_rows import read_separated
 from ftc.compiler.resolve.rows.table import Faults, Table, without_form
 from ftc.compiler.resolve.rows.text_rows import CONLL_SUFFIXES, read_conll, read_text_lines
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 _DEEPEST_LIST = 4
+_ROWS_AT_ONCE = 256
 
 
 class UnreadableTable(ValueError):
@@ -112,18 +114,20 @@ def _table(table: Any, file: str, images: Sequence[str]) -> tuple[Table, list[Di
         return shell, findings
     import pyarrow
 
-    columns = {}
-    for name in names:
-        column = table.column(name)
-        as_text = column.cast(pyarrow.string()) if _is_written_as_text(column.type) else column
-        columns[name] = as_text.to_pylist()
-        if holds_bytes(column.type):
-            columns[name] = [with_text_for_bytes(value) for value in columns[name]]
-    for name, of_class in class_names(table.schema.metadata or {}).items():
-        if name in columns:
-            columns[name] = [_named(value, of_class) for value in columns[name]]
-    rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return replace(shell, rows=rows), []
+    classes, rows = class_names(table.schema.metadata or {}), RowWriter()
+    for begin in range(0, len(table), _ROWS_AT_ONCE):
+        columns = {}
+        for name in names:
+            column = table.column(name).slice(begin, _ROWS_AT_ONCE)
+            as_text = column.cast(pyarrow.string()) if _is_written_as_text(column.type) else column
+            columns[name] = as_text.to_pylist()
+            if holds_bytes(column.type):
+                columns[name] = [with_text_for_bytes(value) for value in columns[name]]
+            if name in classes:
+                columns[name] = [_named(value, classes[name]) for value in columns[name]]
+        for values in zip(*columns.values(), strict=True):
+            rows.add(dict(zip(names, values, strict=True)))
+    return replace(shell, rows=rows.rows()), []
 
 
 def class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:

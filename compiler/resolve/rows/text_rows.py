@@ -7,10 +7,12 @@ import errno
 import io
 import itertools
 import os
+from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ftc.compiler.resolve.rows.table import LARGEST_ROW, Faults, Row, Table, shown
+from ftc.compiler.resolve.rows.row_store import RowWriter, stored
+from ftc.compiler.resolve.rows.table import LARGEST_ROW, Faults, Table, shown
 
 __all__ = [
     "BOM",
@@ -162,9 +164,12 @@ def read_text_lines(path: Path, faults: Faults) -> Table:
     Raises:
         OSError: The file can't be read.
     """
-    found = [(number, text.rstrip("\r\n")) for number, text in text_lines(path, faults, "split the text into lines")]
-    full = [(number, text) for number, text in found if text.strip()]
-    return Table(faults.file, ("text",) if full else (), [{"text": text} for _, text in full], [at for at, _ in full])
+    rows, lines = RowWriter(), array("q")
+    for number, text in text_lines(path, faults, "split the text into lines"):
+        if text.strip():
+            rows.add({"text": text.rstrip("\r\n")})
+            lines.append(number)
+    return Table(faults.file, ("text",) if lines else (), rows.rows(), lines)
 
 
 CONLL_SUFFIXES = (".conll", ".iob", ".iob2", ".bio")
@@ -183,10 +188,10 @@ def read_conll(path: Path, faults: Faults) -> Table:
     has_tabs = any("\t" in line for line in decoded_lines(path, Faults(faults.file)))
     sentences, lines = _sentences(decoded_lines(path, faults, quotes=False), "\t" if has_tabs else None, faults)
     width = len(sentences[0][0]) if sentences else 0
-    rows: list[Row] = []
-    for sentence in sentences:
-        columns = list(zip(*sentence, strict=True))
-        rows.append({name: list(column) for name, column in zip(_names(width), columns, strict=True)})
+    rows = stored(
+        {name: list(column) for name, column in zip(_names(width), zip(*sentence, strict=True), strict=True)}
+        for sentence in sentences
+    )
     return Table(faults.file, _names(width), rows, lines)
 
 

@@ -13,7 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ftc.compiler.resolve.rows.table import Row, Table
+from ftc.compiler.resolve.rows.row_store import stored
+from ftc.compiler.resolve.rows.table import Table
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.sections.data import WORKBOOKS
@@ -91,7 +92,7 @@ def _table(cells: Sequence[Sequence[Any]], file: str, remark: str) -> tuple[Tabl
     if twice := sorted({name for name in header if header.count(name) > 1}):
         summary, help_ = f"{file}:{line}: column `{twice[0][:64]}` occurs twice", "give each column a unique name"
         return Table(file, (), []), [diagnostic("FTC358", summary, help=help_, path="data.source")]
-    rows: list[Row] = [dict(zip(header, (_value(row[at]) for at in used), strict=True)) for _, row in below]
+    rows = stored(dict(zip(header, (_value(row[at]) for at in used), strict=True)) for _, row in below)
     return Table(file, tuple(header), rows, [number for number, _ in below], remark=remark), []
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 import zipfile
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -89,11 +90,11 @@ def test_suffixes_ignore_case(tmp_path: Path, suffix: str) -> None:
 
 def test_rows_know_their_lines(tmp_path: Path) -> None:
     table = read(tmp_path, "a.jsonl", '{"a": 1}\n\n{"a": 2, "b": null}\r\n')
-    assert (table.lines, table.columns) == ([1, 3], ("a", "b"))
+    assert ([*(table.lines or ())], table.columns) == ([1, 3], ("a", "b"))
     assert table.span(1) == Span("data/a.jsonl", 3, 1, 3, 2)
     assert table.places([0, 1]) == "data/a.jsonl:1, 3"
-    assert read(tmp_path, "a.json", '[\n {"a": 1},\n\n {"a":\n 2}, {"a": 3}]').lines == [2, 4, 5]
-    assert read(tmp_path, "a.csv", 'a,b\n"1\n1",2\n\n3,4\r5,6').lines == [2, 5, 6]
+    assert read(tmp_path, "a.json", '[\n {"a": 1},\n\n {"a":\n 2}, {"a": 3}]').lines == array("q", [2, 4, 5])
+    assert read(tmp_path, "a.csv", 'a,b\n"1\n1",2\n\n3,4\r5,6').lines == array("q", [2, 5, 6])
 
 
 def test_rows_without_lines_are_counted(tmp_path: Path) -> None:

@@ -1,0 +1,144 @@
+"""Rows as a sequence that holds them as JSON and parses a row when it is asked for.
+
+A data file may be larger than memory: of each row, eight bytes stay there, and its JSON is in a `Spool`.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftc.compiler.resolve.rows.spool import Spool
+
+__all__ = ["Row", "RowWriter", "StoredRows", "rewrite", "some_of", "stored"]
+
+Row = dict[str, Any]
+"""Values by column: text, numbers, booleans, None, and lists and dicts of these."""
+
+_PIECE_BYTES = 1 << 20
+_ROWS_AT_ONCE = 256
+_written = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
+
+
+class RowWriter:
+    """Takes rows one by one; `rows` gives them as a sequence."""
+
+    def __init__(self) -> None:
+        self._pieces = Spool()
+        self._starts = array("q", [0])
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def add(self, row: Row) -> None:
+        """Puts a row behind the others."""
+        self.add_json(_written(row).encode("utf-8", "surrogatepass"))
+
+    def add_json(self, data: bytes) -> None:
+        """Puts a row behind the others that is JSON already, of one object."""
+        data += b","
+        self._pieces.add(data)
+        self._starts.append(self._starts[-1] + len(data))
+
+    def rows(self) -> StoredRows:
+        """The rows that were added."""
+        return StoredRows(self._pieces, np.frombuffer(self._starts, np.int64))
+
+
+class StoredRows(Sequence[Row]):
+    """Rows that are parsed anew whenever they are asked for; `rewrite` alone changes them.
+
+    Args:
+        pieces: Their JSON, a comma behind each.
+        starts: (rows + 1,) Where each begins.
+        numbers: (rows,) Which of them these are, in their order; None for all.
+    """
+
+    __slots__ = ("_numbers", "_pieces", "_starts")
+
+    def __init__(self, pieces: Spool, starts: NDArray[np.int64], numbers: NDArray[np.int64] | None = None) -> None:
+        self._pieces, self._starts, self._numbers = pieces, starts, numbers
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1 if self._numbers is None else len(self._numbers)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(dict.__eq__, self, other))
+
+    __hash__ = None  # type: ignore[assignment]  # as a list's
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({list(self)!r})"
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        if isinstance(index, slice):
+            return list(self.some(range(len(self))[index]))
+        place = range(len(self))[index]  # counts from behind, too, and raises
+        return self._parsed(self._which(place, place + 1))[0]
+
+    def __iter__(self) -> Iterator[Row]:
+        begin = 0
+        while begin < len(self):
+            which = self._which(begin, min(len(self), begin + _ROWS_AT_ONCE))
+            sizes = np.cumsum(self._starts[which + 1] - self._starts[which])
+            which = which[: max(1, int(np.searchsorted(sizes, _PIECE_BYTES)))]  # of large rows few
+            yield from self._parsed(which)
+            begin += len(which)
+
+    def some(self, numbers: Sequence[int] | NDArray[np.int64]) -> StoredRows:
+        """Some of the rows by their numbers, as a sequence over the same bytes."""
+        if isinstance(numbers, range) and numbers == range(len(self)):
+            return self
+        which = np.asarray(numbers, np.int64)
+        return StoredRows(self._pieces, self._starts, which if self._numbers is None else self._numbers[which])
+
+    def rewrite(self, change: Callable[[Row], object]) -> None:
+        """Has every row changed in place, in their order."""
+        writer = RowWriter()
+        for row in self:
+            change(row)
+            writer.add(row)
+        new = writer.rows()
+        self._pieces, self._starts, self._numbers = new._pieces, new._starts, None
+
+    def _which(self, begin: int, end: int) -> NDArray[np.int64]:
+        return np.arange(begin, end) if self._numbers is None else self._numbers[begin:end]
+
+    def _parsed(self, which: NDArray[np.int64]) -> list[Row]:
+        borders = np.flatnonzero(np.diff(which) != 1) + 1
+        firsts, lasts = which[[0, *borders]], which[[*(borders - 1), len(which) - 1]] + 1
+        stretches = zip(self._starts[firsts].tolist(), self._starts[lasts].tolist(), strict=True)
+        data = b"".join([self._pieces.read(begin, end) for begin, end in stretches])
+        found: list[Row] = json.loads(f"[{data[:-1].decode('utf-8', 'surrogatepass')}]")
+        return found
+
+
+def stored(rows: Iterable[Row]) -> StoredRows:
+    """Rows, in their order, with no more than one of them in memory."""
+    writer = RowWriter()
+    for row in rows:
+        writer.add(row)
+    return writer.rows()
+
+
+def rewrite(rows: Sequence[Row], change: Callable[[Row], object]) -> None:
+    """Has every row changed in place, in their order."""
+    if isinstance(rows, StoredRows):
+        rows.rewrite(change)
+        return
+    for row in rows:
+        change(row)
+
+
+def some_of(rows: Sequence[Row], numbers: Sequence[int]) -> Sequence[Row]:
+    """Some of the rows, by their numbers."""
+    return rows.some(numbers) if isinstance(rows, StoredRows) else [rows[number] for number in numbers]

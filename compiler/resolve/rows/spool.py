@@ -1,0 +1,71 @@
+"""Bytes that are written once and then read in pieces: in memory while they are few, else in a file without a name."""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from typing import Any, BinaryIO
+from weakref import finalize
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftc.spec.storage.paths import cache_folder
+
+__all__ = ["MOST_IN_MEMORY", "Spool"]
+
+MOST_IN_MEMORY = 16 * 2**20
+"""Bytes from which they go to disk."""
+_PIECE_BYTES = 1 << 20
+
+
+class Spool:
+    """Bytes behind one another. The file lies in ftc's cache, and is gone with the process."""
+
+    def __init__(self) -> None:
+        self._waiting = bytearray()
+        self._file: BinaryIO | None = None
+
+    def add(self, data: bytes) -> None:
+        """Puts bytes behind the others."""
+        self._waiting += data
+        if len(self._waiting) > (MOST_IN_MEMORY if self._file is None else _PIECE_BYTES):
+            self._flush()
+
+    def read(self, begin: int, end: int) -> bytes:
+        """The bytes between two places.
+
+        Raises:
+            OSError: The disk doesn't have them any more.
+        """
+        if self._file is None:
+            return bytes(self._waiting[begin:end])
+        if self._waiting:
+            self._flush()
+        self._file.seek(begin)
+        found = self._file.read(end - begin)
+        while len(found) < end - begin:
+            if not (more := self._file.read(end - begin - len(found))):
+                raise OSError(f"a file of rows ended at {begin + len(found)}")
+            found += more
+        return found
+
+    def mapped(self, kind: str) -> NDArray[Any]:
+        """All bytes as an array of a kind, of which only what is looked at is in memory."""
+        if self._file is None:
+            return np.frombuffer(self._waiting, kind)
+        if self._waiting:
+            self._flush()
+        return np.frombuffer(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ), kind)
+
+    def _flush(self) -> None:
+        if self._file is None:
+            cache_folder().mkdir(parents=True, exist_ok=True)
+            self._file = tempfile.TemporaryFile(dir=cache_folder(), buffering=0)  # noqa: SIM115 - lives as long as self
+            finalize(self, self._file.close)
+        self._file.seek(0, 2)
+        left = memoryview(self._waiting)
+        while left:
+            left = left[self._file.write(left) :]
+        left.release()
+        self._waiting = bytearray()

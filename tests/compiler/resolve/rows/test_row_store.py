@@ -1,0 +1,80 @@
+"""Rows come back as they were given, from memory or from disk, and disk keeps memory small."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftc.compiler.resolve.rows.row_store import StoredRows, rewrite, some_of, stored
+from ftc.compiler.resolve.rows.tables import read_rows
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=4), inside, max_size=3),
+    max_leaves=6,
+)
+ROWS = st.lists(st.dictionaries(st.text(max_size=6), VALUES, max_size=4), max_size=20)
+
+
+@pytest.fixture(params=["memory", "disk"])
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where the bytes of rows are; the cache's folder is a test's own."""
+    if request.param == "disk":
+        monkeypatch.setattr("ftc.compiler.resolve.rows.spool.MOST_IN_MEMORY", 0)
+    return str(request.param)
+
+
+def test_rows_come_back_as_they_were_given() -> None:
+    @given(ROWS)
+    def check(rows: list[dict[str, object]]) -> None:
+        found = stored(rows)
+        assert [list(row.items()) for row in found] == [list(row.items()) for row in rows]
+        assert repr(list(found)) == repr(rows), "also true and 1, and 1 and 1.0"
+
+    check()
+
+
+@pytest.mark.usefixtures("place")
+def test_rows_by_number_and_some_of_them() -> None:
+    rows = [{"number": number, "text": "é" * (number % 7)} for number in range(1_000)]
+    found = stored(rows)
+    assert (found[0], found[-1], found[3:999:400], len(found)) == (rows[0], rows[-1], rows[3:999:400], 1_000)
+    with pytest.raises(IndexError):
+        found[1_000]
+    for numbers in (range(1_000), range(5, 700), [2, 3, 4, 900], [7, 5, 6, 8, 8], []):
+        some = some_of(found, numbers)
+        assert list(some) == [rows[number] for number in numbers]
+        assert list(some_of(some, range(len(some))[1:])) == [rows[number] for number in numbers[1:]]
+
+
+@pytest.mark.usefixtures("place")
+def test_a_change_is_seen_by_all_who_have_the_rows() -> None:
+    found = stored({"n": number} for number in range(600))
+    also = found
+    rewrite(found, lambda row: row.update(n=row["n"] * 2, more=[row["n"]]))
+    assert also[599] == {"n": 1_198, "more": [599]}
+    even = some_of(found, range(0, 600, 2))
+    rewrite(even, lambda row: row.pop("more"))
+    assert (even[1], found[2]) == ({"n": 4}, {"n": 4, "more": [2]})
+
+
+def test_a_large_file_takes_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ftc.compiler.resolve.rows.spool.MOST_IN_MEMORY", 1 << 16)
+    rows = [{"text": f"{number} {'word ' * 150}", "label": "a"} for number in range(5_000)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    size = (tmp_path / "rows.jsonl").stat().st_size
+    read_rows(tmp_path / "rows.jsonl", "rows.jsonl")  # what is loaded for the first time doesn't count
+    tracemalloc.start()
+    table = read_rows(tmp_path / "rows.jsonl", "rows.jsonl")
+    seen = sum(len(row["text"]) for row in table.rows)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert isinstance(table.rows, StoredRows)
+    assert seen == sum(len(row["text"]) for row in rows)
+    assert table.where(4_999) == "rows.jsonl:5000"
+    assert peak < size / 2
