@@ -44,7 +44,7 @@ def _obstacle(draft: Draft) -> str | None:
         (device_counts(draft) != (1,), "they are used on one device alone"),
         (train.compile, "layers are compiled"),
         (asks_float8(train.precision), "products are in 8 bits"),
-        (draft.recipe.writing is not None, "the model writes answers that it is trained on"),
+        (draft.recipe.writing is not None, "answers are written in training"),
         (train.determinism in _PROVEN, f"equal bits are asked for (`determinism: {train.determinism}`)"),
     )
     return next((reason for is_met, reason in obstacles if is_met), None)

@@ -10,7 +10,7 @@ from ftc.spec.documents.audit import Finding
 __all__ = ["ROWS", "SAMPLES", "SEEN_BY", "WEIGHTS", "Tally", "difference", "finding", "plural"]
 
 WEIGHTS = "whether training again gives the same weights: nothing was executed"
-SAMPLES = "whether the model sampled the answers in answers.ndjson: `--level replay` samples them again"
+SAMPLES = "whether the answers in answers.ndjson are what was written in training: `--level replay` writes them again"
 ROWS = (
     "loss, confidence and answer of each row in predictions.ndjson, beyond what the run's metrics depend on: "
     "`--level full` computes them again"

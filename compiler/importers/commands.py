@@ -30,35 +30,62 @@ _NAMED = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _OPTION = re.compile(r"--([A-Za-z][\w.-]*)(?:=(.*))?", re.DOTALL)
 _JOINS = frozenset({"&&", "||", "|", ";", "&"})
 _REDIRECTION = re.compile(r"(?:\d|&)?>")
-_TOOLS = {"trl": 1, "llamafactory-cli": 1}
+_BEFORE_COMMENT = re.compile(r"""(?:[^\s'"\\#]|\\.|'[^']*'|"(?:[^"\\]|\\.)*"|\s|(?<=\S)#)*(?<!\S)(?=\#)""")
+"""What stands before a comment, which begins a word: elsewhere `#` is part of one, as in `run#2`."""
+_ALL_ARGUMENTS = ("$@", "$*")
+"""What a script is called with, of which its file says nothing."""
+_TOOLS = ("trl", "llamafactory-cli")
 """Programs whose next word says what they do."""
+_MODULES = "trl.scripts."
+"""How the names of the same programs begin behind `python -m`."""
 
 
 def command_root(text: Text, file: str) -> yaml_nodes.Mapping:
     """The options of the only command of a file that has any, as a configuration's keys.
 
     Raises:
-        Refusal: Quotes that don't close, or not exactly one such command (FTC390).
+        Refusal: Quotes that don't close, a command that names a configuration, or not exactly one command (FTC390).
     """
-    found = [words for words in _commands(text, file) if sum(word.startswith("--") for word, _ in words) > 1]
+    found = [
+        words
+        for words in _commands(text, file)
+        if (count := sum(word.startswith("--") for word, _ in words)) > 1 or (count and _program(words) is not None)
+    ]
     if len(found) != 1:
-        summary = f"{len(found)} command lines with options are in the file, where one is imported"
-        place = found[1][0][1] if len(found) > 1 else Span(file, 1, 1, 1, 1)
-        raise Refusal([diagnostic("FTC390", summary, place, help="keep one command in the file")])
+        summary = f"the file has {len(found)} commands with options, and one is imported"
+        place, help = (
+            (found[1][0][1], "keep one of them") if found else (Span(file, 1, 1, 1, 1), "name one that trains")
+        )
+        raise Refusal([diagnostic("FTC390", summary, place, help=help)])
     words, entries = found[0], dict[str, Entry]()
-    start = next((at for at, (word, _) in enumerate(words) if word in _TOOLS or word.endswith(".py")), None)
+    start = _program(words)
     if start is not None:
         word, place = words[start]
         is_tool = word in _TOOLS and start + 1 < len(words)
-        name, rest = (words[start + 1][0], start + 2) if is_tool else (PurePath(word).stem, start + 1)
+        name = PurePath(word).stem if word.endswith(".py") else word.removeprefix(_MODULES)
+        name, rest = (words[start + 1][0], start + 2) if is_tool else (name, start + 1)
         entries[SCRIPT] = Entry(place, Scalar(name, True, place))
-        if launcher := " ".join(one for one, _ in words[:start] if one not in ("python", "python3", "uv", "run")):
+        if launcher := " ".join(one for one, _ in words[:start] if one not in ("python", "python3", "uv", "run", "-m")):
             entries[LAUNCHER] = Entry(words[0][1], Scalar(launcher, True, words[0][1]))
         words = words[rest:]
     for key, place, values in _options(words):
         node: Node = Scalar(*values[0]) if len(values) == 1 else Sequence(tuple(Scalar(*one) for one in values), place)
         entries[key] = Entry(place, node)
+    if SCRIPT in entries and (named := entries.get("config")) is not None:
+        where = named.node.text if isinstance(named.node, Scalar) else "it"
+        help = f"`ftc import {where}`, and change in the recipe what the command adds"
+        raise Refusal([diagnostic("FTC390", "the command names a configuration", named.key_span, help=help)])
     return yaml_nodes.Mapping(entries, Span(file, 1, 1, 1, 1))
+
+
+def _program(words: list[tuple[str, Span]]) -> int | None:
+    """The place of the program among a command's words; None where it is none that could train."""
+    programs = (
+        at
+        for at, (word, _) in enumerate(words)
+        if word in _TOOLS or word.startswith(_MODULES) or (word.endswith(".py") and not word.startswith("-"))
+    )
+    return next(programs, None)
 
 
 def _options(words: list[tuple[str, Span]]) -> Iterator[tuple[str, Span, list[tuple[str, bool, Span]]]]:
@@ -71,7 +98,8 @@ def _options(words: list[tuple[str, Span]]) -> Iterator[tuple[str, Span, list[tu
             continue
         key, values = match[1].replace("-", "_"), [] if match[2] is None else [(match[2], False, place)]
         while match[2] is None and at < len(words) and not _OPTION.fullmatch(words[at][0]):
-            values.append((words[at][0], False, words[at][1]))
+            if words[at][0] not in _ALL_ARGUMENTS:
+                values.append((words[at][0], False, words[at][1]))
             at += 1
         is_off = not values and key.startswith("no_")
         yield (
@@ -91,9 +119,10 @@ def _commands(text: Text, file: str) -> Iterator[list[tuple[str, Span]]]:
     assigned: dict[str, str] = {}
     words: list[tuple[str, Span]] = []
     for number, line in enumerate(text.content.splitlines(), start=1):
-        goes_on = line.rstrip().endswith("\\")
+        before = _BEFORE_COMMENT.match(line)
+        goes_on = before is None and line.rstrip().endswith("\\")
         try:
-            split = shlex.split(line.rstrip().removesuffix("\\"), comments=True)
+            split = shlex.split(before[0] if before else line.rstrip().removesuffix("\\"))
         except ValueError:
             place = Span(file, number, 1, number, max(1, len(line)))
             help = "keep each quoted value on one line"

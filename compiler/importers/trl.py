@@ -111,8 +111,6 @@ def _shape(t: Translation, key: str | Key) -> None:
     program, key_of_sampling = t.text(SCRIPT), sampling.tells_sampling(t)
     if program is not None and program not in _PROGRAMS:
         t.block(SCRIPT, f"the program `{program[:40]}` is none whose keys ftc reads", _OTHER_PROGRAM)
-    elif t.has("config"):
-        t.block("config", "a command that names a configuration", "import that file")
     elif key_of_judging := on_policy.tells_judging(t):
         rows.as_chat(t, key_of_judging, None)
         on_policy.as_judged(t)

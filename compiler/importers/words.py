@@ -160,6 +160,9 @@ def base_model(t: Translation, key: str, revision_key: str | None = None) -> Non
     if base is None:
         t.block(key, "no base model is named", "name it with `--base MODEL`")
         return
+    if base.startswith("$"):
+        t.block(key, f"`{base[:80]}` is a variable without a value in the file", "name the model with `--base MODEL`")
+        return
     found = t.around.locate(base)
     if found is None and base.startswith(("/", "~")):
         help = "name an id on the hub, or a folder in the project, with `--base MODEL`"

@@ -163,6 +163,9 @@ class Stack:
             feeding = max(feeding, scaled + 3 * numbers.residual * h)
         if self._inner in (one.outputs for one in self._adapted(trained).values()):  # two results and their sum
             feeding = max(feeding, self._inner * (3 + self._is_gated) * numbers.linear + 3 * numbers.residual * h)
+        adapted = self._adapted(trained).values()
+        feeding += max((FP32 * one.sums * one.outputs for one in adapted if one.outputs == self._inner), default=0)
+        attending += max((FP32 * one.sums * one.outputs for one in adapted if one.outputs != self._inner), default=0)
         seen = self.length if self.masks else 0  # truth values for all layers
         return self.tokens * (max(attending, feeding) + seen)
 

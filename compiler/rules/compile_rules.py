@@ -21,7 +21,11 @@ def layers_can_be_compiled(recipe: Recipe, source: Source) -> Iterator[Diagnosti
     asked = train.activation_checkpointing
     obstacles = (
         (shares, "layers are compiled on one device alone", "leave `compile` out, or train on one device"),
-        (recipe.writing is not None, "a model that writes its own answers isn't compiled", "leave `compile` out"),
+        (
+            recipe.writing is not None,
+            "layers aren't compiled where training writes answers",
+            "leave `compile` out",
+        ),
         (
             asked != "auto" and not checkpointing_card(asked).compiles,
             f"compiled layers can't have `activation_checkpointing: {asked}`",

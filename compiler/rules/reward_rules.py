@@ -15,7 +15,13 @@ from ftc.spec.rewards import RewardTerm, reward_card
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.reading import parse_json
 
-__all__ = ["groups_are_whole", "loss_knows_its_keys", "rewards_are_complete", "sampled_answers_are_taken_as_they_are"]
+__all__ = [
+    "groups_are_whole",
+    "loss_knows_its_keys",
+    "rewards_are_complete",
+    "sampled_answers_are_taken_as_they_are",
+    "teachers_answers_know_their_keys",
+]
 
 
 def rewards_are_complete(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
@@ -129,3 +135,22 @@ def sampled_answers_are_taken_as_they_are(recipe: Recipe, source: Source) -> Ite
         path, why = "train.distillation.weight", "answers that the model writes itself are no reference answers"
         help = "remove `weight`, so that only the teacher's loss counts, or remove `on_policy`"
         yield diagnostic("FTC446", why, source.span(path), help=help, path=path)
+
+
+def teachers_answers_know_their_keys(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Where the teacher's answers alone are learned, keys of its probabilities have no effect."""
+    lesson = recipe.train.distillation
+    if lesson is None or lesson.seq_kd is None:
+        return
+    section, unused = "train.distillation", list[tuple[str, str, str]]()
+    if lesson.weight == 0:
+        why, help = "with `weight: 0` the teacher's answers alone are learned", "remove it, or write a larger `weight`"
+        unused += [(name, why, help) for name in ("loss", "beta", "temperature")]
+    if lesson.seq_kd.temperature == 0 and lesson.seq_kd.top_k:
+        why, help = "with `temperature: 0` the likeliest token is taken", "remove it, or write a `temperature` above 0"
+        unused.append(("seq_kd.top_k", why, help))
+    for name, why, help in unused:
+        path = f"{section}.{name}"
+        if source.node(path) is not None:
+            summary = f"`{name.rpartition('.')[2]}` has no effect: {why}"
+            yield diagnostic("FTC230", summary, source.span(path), help=help, path=path)

@@ -98,13 +98,15 @@ def _told(alone: Sequence[int], count: int, part: PartRows) -> Iterator[Diagnost
         return
     nothing = len(alone) == count
     summary = f"{len(alone):,} of {count:,} training rows can't be aligned with the teacher's tokens"
+    places = tuple(map(part.place, alone[:_SHOWN]))
+    why = "their answers are other texts once the two tokenizers have read them, or too long for the teacher"
     yield diagnostic(
         "FTC348",
         summary,
         help="choose a teacher that keeps these texts" if nothing else "compare these rows, or remove them",
-        notes="their answers are other texts once the two tokenizers have read them, or too long for the teacher",
+        notes=(why, f"{'such as ' if len(alone) > len(places) else ''}{', '.join(places)}"),
         path="train.distillation.teacher",
-        rows=tuple(map(part.place, alone[:_SHOWN])),
+        rows=places,
         severity=Severity.ERROR if nothing else Severity.WARNING,
     )
 

@@ -316,7 +316,8 @@ CODES: tuple[Code, ...] = (
         id="FTC390",
         title="unreadable configuration",
         cause="The file is not YAML or JSON that can be read safely. Anchors, merge keys and YAML 1.1 words are "
-        "accepted; tags, several documents, and aliases that expand too far are not.",
+        "accepted; tags, several documents, and aliases that expand too far are not. A shell script needs exactly one "
+        "command with options, and these must be on its line, not in a configuration that it names.",
         wrong="hooks: !!python/name:os.system",
         right="hooks: null",
     ),

@@ -104,6 +104,7 @@ class BottleneckSettings(AdaptedSettings):
             keeps=self.size,
             keeps_once=0,
             casts_once=0,
+            sums=0,
         )
 
     def words(self) -> str:

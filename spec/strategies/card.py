@@ -143,8 +143,7 @@ class Beside:
     """What stands beside, before or behind one linear layer.
 
     Attributes:
-        inputs: Width of what comes into it.
-        outputs: Width of what goes out.
+        inputs, outputs: Widths of what comes into it and of what goes out.
         width: Width of its middle; 0 where it has none.
         scales: Whether it only multiplies what comes in or goes out, number by number.
         forward: Multiplications a token.
@@ -158,6 +157,7 @@ class Beside:
         keeps: Further numbers a token that the backward pass needs.
         keeps_once: Numbers that the backward pass needs, whatever the rows.
         casts_once: Frozen numbers of its own that mixed precision casts in each pass, and the backward pass needs.
+        sums: Further results as wide as what goes out, in float32, that are there at once while it is added.
     """
 
     inputs: int
@@ -175,6 +175,7 @@ class Beside:
     keeps: int
     keeps_once: int
     casts_once: int
+    sums: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

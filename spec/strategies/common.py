@@ -172,9 +172,10 @@ def low_rank(rank: int, inputs: int, outputs: int, *, dora: bool = False) -> Bes
         turns_input=False,
         keeps_input=True,
         casts_input=True,
-        keeps=rank,
+        keeps=rank + (2 * outputs if dora else 0),
         keeps_once=0,
         casts_once=0,
+        sums=3 if dora else 0,
     )
 
 

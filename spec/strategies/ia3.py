@@ -83,6 +83,7 @@ def _scales(inputs: int, outputs: int) -> Beside:
         keeps=0,
         keeps_once=0,
         casts_once=0,
+        sums=0,
     )
 
 

@@ -55,6 +55,7 @@ class LoHaSettings(OnPlainLinear):
             keeps=0,
             keeps_once=inputs * outputs,
             casts_once=0,
+            sums=0,
         )
 
     def peft(self) -> PeftMethod:

@@ -73,6 +73,7 @@ class LoKrSettings(OnPlainLinear):
             keeps=0,
             keeps_once=inputs * outputs,
             casts_once=0,
+            sums=0,
         )
 
     def peft(self) -> PeftMethod:

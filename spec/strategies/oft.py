@@ -67,6 +67,7 @@ class OftSettings(OnPlainLinear):
             keeps=0,
             keeps_once=inputs * block + (_TERMS - 2) * made,
             casts_once=0,
+            sums=0,
         )
 
     def peft(self) -> PeftMethod:

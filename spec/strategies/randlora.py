@@ -76,6 +76,7 @@ class RandLoraSettings(OnLinearSettings):
             keeps=0 if is_first else ranks,
             keeps_once=ranks * (inputs + outputs),
             casts_once=0,
+            sums=0,
         )
 
     def peft(self) -> PeftMethod:

@@ -68,6 +68,7 @@ class VeraSettings(OnLinearSettings):
             keeps=self.rank + outputs,  # what each vector multiplies
             keeps_once=0,
             casts_once=self.rank * (inputs + outputs),  # slices of both matrices
+            sums=0,
         )
 
     def peft(self) -> PeftMethod:

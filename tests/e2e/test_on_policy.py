@@ -55,7 +55,7 @@ def test_from_rows_to_audit_and_the_same_bits_after_an_interruption(project: Mak
     assert "answers.ndjson" in json.loads((run / "record.json").read_bytes())["outputs"]
     predicts_as_evaluated(api.find_run(run.name), "chat", ftc, root)
     assert "50 % of the steps on the model's own answers" in (run / "README.md").read_text()
-    assert "Length of sampled answers" in (run / "report.html").read_text()
+    assert "Length of written answers" in (run / "report.html").read_text()
     audited = ftc("audit", run.name)
     assert audited.code == 0, audited.text
     assert "batches of 2 steps made again from written answers" in " ".join(audited.text.split())

@@ -144,3 +144,4 @@ def test_answers_that_a_tokenizer_rewrites_are_named(project: MakeProject, ftc: 
     told = ftc("plan", "recipe.yaml", "--offline")
     assert "FTC348" in told.text
     assert "can't be aligned with the teacher's tokens" in told.text
+    assert "such as rows.jsonl:" in told.text, "the first of them have a place"

@@ -195,7 +195,7 @@ def _sampled(writing: Writing) -> str:
     """How long answers are that are written in training, and how their tokens are drawn."""
     among = f" among the {numbers.plural(writing.top_k, 'likeliest token')}" if writing.top_k else ""
     length = numbers.plural(writing.max_new_tokens, "token")
-    drawn = f"sampled{among} at temperature {writing.temperature:g}" if writing.temperature else "the likeliest token"
+    drawn = f"sampled{among} at temperature {writing.temperature:g}" if writing.temperature else "likeliest tokens"
     return f", up to {length} each, {drawn}"
 
 

@@ -26,6 +26,7 @@ def imported(text: str, file: str = "train.sh") -> Imported:
         ("trl reward", {"task.kind": "reward", "train.learning_rate": 1e-4}),
         ("python examples/scripts/orpo.py", {"task.kind": "preference", "task.loss": "orpo"}),
         ("python cpo.py --cpo_alpha 0.5", {"task.loss": "cpo", "task.sft_weight": 0.5}),
+        ("python -m trl.scripts.dpo", {"task.kind": "preference"}),
         ("trl rloo", {"task.kind": "reinforcement", "task.loss": "rloo"}),
         ("trl grpo --num_generations 4", {"task.kind": "reinforcement", "task.group_size": 4}),
         ("trl sft --dataset_text_field body", {"task.kind": "pretraining", "data.fields.text": "body"}),
@@ -68,8 +69,9 @@ accelerate launch --num_processes 4 \\
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("echo done\n", "0 command lines with options"),
-        (f"trl sft {MODEL}\ntrl dpo {MODEL}\n", "2 command lines with options"),
+        ("echo done\n", "the file has 0 commands with options"),
+        (f"trl sft {MODEL}\ntrl dpo {MODEL}\n", "the file has 2 commands with options"),
+        ("trl sft --config sft.yaml\n", "the command names a configuration"),
         ("trl sft --model_name_or_path 'acme\n", "a quote that this line doesn't close"),
     ],
 )
@@ -85,6 +87,21 @@ def test_commands_beside_it_and_where_it_writes_are_no_part_of_it() -> None:
     assert found.recipe, found.reasons
     assert recipe_values(found)["train.learning_rate"] == 1e-4
     assert "launcher" not in {key.key for key in found.keys}
+
+
+def test_a_number_sign_inside_a_word_begins_no_comment() -> None:
+    text = f"trl sft {MODEL} --dataset_text_field body --run_name run#2 --learning_rate 3e-4  # don't lose it\n"
+    assert recipe_values(imported(text))["train.learning_rate"] == 3e-4
+
+
+def test_what_a_script_is_called_with_belongs_to_no_option() -> None:
+    found = imported(f'trl sft {MODEL} --dataset_text_field body --learning_rate 3e-4 "$@"\n')
+    assert recipe_values(found)["train.learning_rate"] == 3e-4
+
+
+def test_a_model_in_a_variable_that_the_file_does_not_assign_is_named() -> None:
+    found = imported("trl sft --model_name_or_path $MODEL --dataset_name trl-lib/Capybara\n")
+    assert [reason.summary for reason in found.reasons] == ["`$MODEL` is a variable without a value in the file"]
 
 
 def test_reward_functions_that_are_rewards_of_a_recipe_are_carried() -> None:
@@ -106,3 +123,4 @@ def test_llama_factorys_command_has_its_keys() -> None:
     found = imported("llamafactory-cli train --stage sft --model_name_or_path acme/brook --finetuning_type lora\n")
     assert found.tool == "LLaMA-Factory"
     assert [reason.summary for reason in found.reasons] == ["no data set is named"]
+    assert {key.key: key.fate.value for key in found.keys}["script"] == "not needed"

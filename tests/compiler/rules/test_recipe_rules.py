@@ -35,6 +35,18 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"task": ANSWERING, "data": {"source": [{"path": "a.jsonl", "fields": {"question": "ask"}}]}},
         {"task": ANSWERING, "data": {"source": [{"path": "a.jsonl", "fields": {"q": "ask"}}]}},
     ),
+    *(
+        (
+            "FTC230",
+            {"task": {"kind": "chat"}, "train": {"distillation": {"teacher": "./t", "seq_kd": {}, **unused}}},
+            {"task": {"kind": "chat"}, "train": {"distillation": {"teacher": "./t", "seq_kd": {}, **used}}},
+        )
+        for unused, used in (
+            ({"loss": "reverse_kl"}, {"loss": "reverse_kl", "weight": 0.5}),
+            ({"temperature": 3}, {"temperature": 3, "weight": 0.5}),
+            ({"seq_kd": {"top_k": 5}}, {"seq_kd": {"top_k": 5, "temperature": 0.7}}),
+        )
+    ),
     ("FTC290", {"train": {"sharding": "ddp"}}, {"train": {"sharding": "ddp"}, "budget": {"devices": 2}}),
     ("FTC290", {"train": {"sharding": "fsdp"}}, {"train": {"sharding": "fsdp"}, "budget": {"devices": "auto"}}),
     (

@@ -66,6 +66,7 @@ PLANNED = [
         {"kind": "ia3"},
         {"kind": "ln_tuning"},
         {"kind": "bottleneck"},
+        {"kind": "lora", "dora": True},
         {"kind": "prompt_tuning"},
     )
 ] + [
@@ -76,7 +77,10 @@ PLANNED = [
 
 
 @pytest.mark.parametrize(
-    ("name", "strategy"), PLANNED if os.environ.get("FTC_TRACES") else [("BERT-base", {"kind": "ia3"})]
+    ("name", "strategy"),
+    PLANNED
+    if os.environ.get("FTC_TRACES")
+    else [("BERT-base", {"kind": "ia3"}), ("BERT-base", {"kind": "lora", "dora": True})],
 )
 def test_both_methods_agree_about_planned_jobs_with_padding(name: str, strategy: dict[str, str]) -> None:
     form, traced = by_both(grid_facts(GRID[name]), strategy)

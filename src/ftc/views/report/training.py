@@ -237,7 +237,7 @@ def training_section(plan: Plan, record: RunRecord, run: History, drawn: Drawer)
 
 
 def _answer_charts(run: History) -> Iterator[Lines]:
-    """What the model's own answers earned and how long they were; nothing where rows alone were trained on."""
+    """What answers that were written in training earned, and how long they were; nothing where none were."""
     known = [(step.step, step.sampled) for step in run.steps if step.sampled is not None]
     if known:
         rewards, evaluations = [(step, one.reward) for step, one in known], run.validation("mean_reward")
@@ -256,7 +256,7 @@ def _answer_charts(run: History) -> Iterator[Lines]:
     if lengths := [(step.step, own.length) for step in run.steps if (own := step.own_answers) is not None]:
         yield Lines(
             key="length",
-            title="Length of sampled answers",
+            title="Length of written answers",
             description=range_words(lengths, "mean length"),
             series=raw_and_smoothed("", lengths, 0),
             x=STEPS,
