@@ -98,7 +98,7 @@ def has_rows(files: Sequence[Path], locked: SourceLock) -> bool:
     return found is not None and rows_digest(found) == locked.rows_sha256
 
 
-def _rows_in(files: Sequence[Path], locked: SourceLock) -> list[bytes] | None:
+def _rows_in(files: Sequence[Path], locked: SourceLock) -> Sequence[bytes] | None:
     """The digest of each row; None where a file can't be read as rows."""
     from ftc.compiler.resolve.rows.reading import Reading
     from ftc.compiler.resolve.rows.tables import read_rows

@@ -36,7 +36,7 @@ def teacher_speaks_the_same(draft: Draft) -> Iterator[Diagnostic]:
         return
     if teacher.other_tokens is not None and not divergence_card(asked.loss).by_rank:
         ranks = " or ".join(f"`loss: {card.kind}`" for card in DIVERGENCES if card.by_rank)
-        help = (
+        help: str | tuple[str, ...] = (
             "choose a teacher from the base model's family, or a base model from the teacher's",
             f"write {ranks}, which compares probabilities by their rank",
         )

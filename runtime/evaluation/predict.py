@@ -106,7 +106,7 @@ def _scores(session: Session, work: ModelWithScorer, rows: TokenStream) -> list[
     from ftc.runtime.evaluation.scoring import score_rows
 
     size, scores = session.plan.settings.eval.batch_size, []
-    for batch in score_rows(work, rows, size, session.accelerator, session.stop, with_probabilities=True):
+    for batch in score_rows(work, rows, size, session.accelerator, session.stop, with_probabilities=True, alone=True):
         scores += batch
         report_progress(session, "tuned", len(scores), rows)
     return sorted(scores)

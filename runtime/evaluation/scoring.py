@@ -66,8 +66,18 @@ def score_rows(
     stop: StopRequest,
     *,
     with_probabilities: bool = False,
+    alone: bool = False,
 ) -> Iterator[list[RowScore]]:
     """This process's share of a split's rows, batch by batch, the longest first.
+
+    Args:
+        work: The model, whole or divided.
+        rows: The split.
+        batch_size: Rows at once.
+        accelerator: Of the run.
+        stop: Asked before each batch.
+        with_probabilities: Whether scores have those of classes.
+        alone: Whether this process scores all rows, and the others none; for models that aren't divided.
 
     Raises:
         Interrupted: Somebody asked to stop.
@@ -84,7 +94,8 @@ def score_rows(
 
     stop = StopTogether(accelerator, stop) if is_sharded(work.model) else stop
     with keeps_freed():
-        for numbers, counts in shared_batches(work.model, order, batches, accelerator):
+        mine = ((one, True) for one in batches(order)) if alone else None
+        for numbers, counts in mine or shared_batches(work.model, order, batches, accelerator):
             stop.check()
             scores = _score(work, rows, numbers, accelerator.device, with_probabilities=with_probabilities)
             if counts:

@@ -60,7 +60,7 @@ def _layer_class() -> Any:
     with quiet_torchao():
         from torchao.float8.float8_linear import Float8Linear
 
-    class TrainedInFloat8(Float8Linear):  # type: ignore[misc] - torchao has no types
+    class TrainedInFloat8(Float8Linear):  # type: ignore[misc]
         """In training as torchao has it, and otherwise as a linear layer.
 
         torchao asks whether a GPU's arithmetic is mixed, and means any.

@@ -290,8 +290,8 @@ def test_a_place_that_takes_nothing_is_named_before_the_work(
 ) -> None:
     """Predictions of hours must not end at a name that is too long, or a folder that can't be written to."""
     monkeypatch.setattr(api, "predict", lambda *_, **__: pytest.fail("it was refused too late"))
-    assert main(["predict", "RUN", "a text", "-o", f"{'n' * 252}.csv"]) == 1
-    assert "File name too long" in capsys.readouterr().err
+    assert main(["predict", "RUN", "a text", "-o", f"{'n' * 252}.csv"]) == 3
+    assert "a part of the path has 256 characters" in capsys.readouterr().err
     assert main(["predict", "RUN", "a text", "-o", "/proc/answers.csv"]) == 1
     assert "error: /proc/answers.csv: " in capsys.readouterr().err
 

@@ -19,7 +19,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ftc.runtime.artifacts import checkpoint
+from ftc.runtime.artifacts import saving
 from ftc.runtime.artifacts.tensor_files import read_tensors
 from ftc.runtime.evaluation import evaluate
 from ftc.runtime.execution import journal
@@ -104,8 +104,8 @@ def test_memory_that_runs_out_is_told_by_name_wherever_it_does(
     job: Job, name: str, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, function, turn = {
-        "save": (checkpoint, "write_tensors", 3),
-        "step": (loop, "_clip", 5),
+        "save": (saving, "write_tensors", 3),
+        "step": (loop, "set_learning_rate", 5),
         "validation": (hooks, "validate", 2),
         "measuring": (evaluate, "score_rows", 6),
     }[place]

@@ -18,6 +18,7 @@ import pytest
 
 from ftc import api
 from ftc.spec.documents.outcomes import Outcome
+from ftc.spec.sections.data import PathSource
 from tests.support.projects import PROJECTS, write_rows
 
 __all__ = ["as_gated", "asked", "make_learnable", "outcomes_of", "score", "sources_of"]
@@ -52,7 +53,9 @@ def outcomes_of(run: api.Run) -> list[Outcome]:
 
 def sources_of(run: api.Run) -> list[dict[str, Any]]:
     """The same rows as the data file has them; of words with tags `words` and `tags`."""
-    file = run.root / Path(str(run.plan.recipe.data.source.to_json()["path"]))
+    source = run.plan.recipe.data.source
+    assert isinstance(source, PathSource)
+    file = run.root / Path(str(source.to_json()["path"]))
     text = file.read_text(encoding="utf-8")
     rows: list[dict[str, Any]]
     if file.suffix == ".csv":

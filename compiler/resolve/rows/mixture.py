@@ -112,7 +112,7 @@ def divide_sources(
     """Row numbers by part: each source gives its share to every part, but for those that are only trained on."""
     sources = sources_of(data)
     numbers = _source_numbers(table, len(sources))
-    divided = range(len(numbers))
+    divided: Sequence[int] = range(len(numbers))
     if any(source.only_train for source in sources):
         divided = [row for row, source in enumerate(numbers) if not sources[source].only_train]
     strata = by.strata

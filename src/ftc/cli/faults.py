@@ -7,7 +7,6 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from ftc.spec.exit_codes import ExitCode
@@ -116,6 +115,8 @@ def _refused(error: Refusal, args: Namespace) -> int:
 
 def _long_name(file: str) -> Refusal:
     """A path with a name that no file can have, which most often is a text in the place of a file."""
+    from pathlib import PurePath  # `ftc --help` does without
+
     from ftc.spec.diagnostics import Refusal, diagnostic
     from ftc.spec.language.safe_repr import quoted
 

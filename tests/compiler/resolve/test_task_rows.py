@@ -37,7 +37,7 @@ def read(folder: Path, text: str, name: str = "rows.conll") -> Table:
 def canonical(task: Task, *rows: dict[str, Any], **fields: str) -> list[dict[str, Any]]:
     table = Table("rows.jsonl", tuple(rows[0]), list(rows))
     write_canonical(task, task_columns(task, fields, table.columns), table)
-    return table.rows
+    return list(table.rows)
 
 
 def test_a_conll_file(tmp_path: Path) -> None:

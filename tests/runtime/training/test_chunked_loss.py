@@ -77,8 +77,8 @@ def gradients(
     )
     targets = sum(scorer.num_targets(rows, row) for row in range(ROWS))
     torch.manual_seed(0)
-    loss = _accumulate_gradients(job, job.source.at(0), targets, BatchDigest())
-    return loss, {name: one.grad for name, one in job.parameters.items() if one.grad is not None}
+    loss, divisor = _accumulate_gradients(job, job.source.at(0), targets, BatchDigest())
+    return loss.item() / divisor, {name: one.grad for name, one in job.parameters.items() if one.grad is not None}
 
 
 def agree(settings: Settings, folder: Path, rows: TokenStream, teacher: Path | None = None) -> None:
