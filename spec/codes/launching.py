@@ -90,7 +90,8 @@ CODES = (
     Code(
         id="FTC709",
         title="the machines have no place to meet",
-        cause="Without a scheduler, the processes on several machines find each other at a port of the first one.",
+        cause="Without a scheduler, the processes on several machines find each other at a port of the first one. "
+        "Ray that starts on this machine alone has no others: name the address of a cluster.",
         wrong="ftc launch job.plan.json --on torchrun",
         right="ftc launch job.plan.json --on torchrun --head node1:29400",
         exit_code=ExitCode.USAGE,

@@ -117,13 +117,15 @@ def stored_tensors(files: Sequence[Path]) -> dict[str, StoredTensor]:
             places = json.loads(metadata.get(_PLACES, "{}"))
             for name, entry in header.items():
                 begin, end = map(operator.index, entry["data_offsets"])
+                if not 0 <= begin <= end:
+                    raise ValueError(f"{path.name}: `{name}` begins at byte {begin} and ends at {end}")
                 first, *others = (places[name][_OFFSETS] if name in places else None) or [0]
                 if any(others):
                     raise ValueError(f"{path.name}: `{name}` is not divided by rows")
                 stretch = (path, start + begin, start + end)
                 shape = tuple(map(operator.index, entry["shape"]))
                 found.setdefault(name, []).append((operator.index(first), str(entry["dtype"]), shape, stretch))
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{path.name} has no safetensors header") from error
     return {name: _joined(name, sorted(parts)) for name, parts in found.items()}
 

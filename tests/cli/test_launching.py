@@ -341,6 +341,14 @@ def test_addresses_of_ray(
     assert project.exists()
 
 
+def test_ray_on_this_machine_has_no_others(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    assert main(["launch", str(project / "job.plan.json"), "--on", "ray"]) == 64
+    assert "error[FTC709]: where is the Ray cluster of 2 machines?" in capsys.readouterr().err
+
+
 def test_ray_that_is_not_installed_is_named(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -178,6 +178,9 @@ def _ray(args: Namespace, launch: Launch) -> int:
     if is_submitted(address):
         write(f"submitted as job {submit_to_ray(launch, str(address))}; `ray job logs` follows it\n")
         return ExitCode.FINE
+    if address is None and (nodes := launch.plan.settings.train.nodes) > 1:
+        help = "name the cluster with `--address`, or set `ray: {address: …}` in ftc.launch.yaml"
+        raise Refusal([diagnostic("FTC709", f"where is the Ray cluster of {nodes} machines?", help=help)])
     from ftc.runtime.execution.ray_workers import run_ray
 
     return run_ray(ray_job(launch, address))

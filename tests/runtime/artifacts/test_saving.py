@@ -213,3 +213,19 @@ def test_the_manifest_is_written_last(tmp_path: Path, monkeypatch: pytest.Monkey
         *parts,
         "state.json",
     }
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"__metadata__": {"DCP_SHARDING_INFO": "[" * 100_000}, "a": {}},
+        {"a": {"dtype": "F32", "shape": [1], "data_offsets": [-500, 4]}},
+        {"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}},
+    ],
+)
+def test_a_forged_header_is_refused(tmp_path: Path, header: dict[str, Any]) -> None:
+    text = json.dumps(header).encode()
+    file = tmp_path / WEIGHTS
+    file.write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
+    with pytest.raises(ValueError, match=WEIGHTS):
+        stored_digests([file])
