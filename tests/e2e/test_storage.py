@@ -6,16 +6,19 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 
 from ftc import api
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.events import Event
 from ftc.spec.documents.stored import StoredState
+from ftc.spec.storage.paths import RunFolder
 from ftc.verbs import storage
 from tests.e2e.conftest import Ftc, MakeProject
 
@@ -76,7 +79,7 @@ def test_another_machine_goes_on_with_the_same_bits(machine: Callable[[str], Pat
     first = machine("first")
     _apply(first, until=6)
     assert _states(tmp_path)[-1] == "going-00000006.json"
-    assert not (first / ".ftc" / "outgoing").exists() or not any((first / ".ftc" / "outgoing").iterdir())
+    assert not list((first / ".ftc" / "outgoing").glob("[!.]*"))
     second = machine("second")
     done, heard = _apply(second)
     assert _resumed(heard) == [6]
@@ -92,7 +95,7 @@ def test_another_machine_goes_on_with_the_same_bits(machine: Callable[[str], Pat
 
     again, heard = _apply(first)
     assert again.record == done.record, "a machine that is behind takes what others have done since"
-    (aside,) = (first / ".ftc" / "replaced").iterdir()
+    (aside,) = (first / ".ftc" / "replaced").glob("[!.]*")
     assert json.loads((aside / "record.json").read_text())["steps_done"] == 6, "its own state is put aside"
 
 
@@ -131,7 +134,33 @@ def test_a_damaged_state_is_named_and_an_older_one_used(
     assert "damaged" in said
     assert _resumed(heard) == [3]
     assert done.record.steps_done == 9
-    assert not [one for one in (root / ".ftc" / "replaced").iterdir() if one.name.startswith(".tmp-")]
+    assert not (root / "runs" / ".fetched").exists()
+    _, heard = _apply(machine("third"), until=9)
+    assert not _said(heard, "FTC722"), "what was damaged was stored anew"
+
+
+@pytest.mark.slow
+def test_runs_on_another_disk_are_brought_back(machine: Callable[[str], Path]) -> None:
+    _apply(machine("first"), until=6)
+    root, memory = machine("second"), Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == root.stat().st_dev:
+        pytest.skip("there is one disk")
+    with tempfile.TemporaryDirectory(dir=memory) as disk:
+        (root / "runs").symlink_to(disk)
+        _, heard = _apply(root, until=9)
+    assert not _said(heard, "FTC722")
+    assert _resumed(heard) == [6]
+
+
+@pytest.mark.slow
+def test_who_does_not_hold_a_run_stores_nothing_of_it(machine: Callable[[str], Path], tmp_path: Path) -> None:
+    root = machine("first")
+    done, _ = _apply(root, until=6)
+    shutil.rmtree(tmp_path / "store")
+    with filelock.FileLock(RunFolder(done.folder).lock), pytest.raises(Refusal) as refused:
+        _apply(root)
+    assert refused.value.diagnostics[0].code == "FTC627"
+    assert _states(tmp_path) == []
 
 
 @pytest.mark.slow

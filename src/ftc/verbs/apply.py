@@ -51,9 +51,10 @@ def execute_planned(
     """
     from ftc.runtime.execution.agreement import arriving, meet
 
+    doubted = set[str]()
     with arriving():
         _refuse_early(planned, again, until)
-        planned = planned if again else brought_back(planned, listen)
+        planned = planned if again else brought_back(planned, listen, doubted)
         going_on = planned.run if not again else None
         folder = going_on.folder if going_on else _new_folder(planned, again)
     meet(_values(planned, folder))
@@ -76,7 +77,7 @@ def execute_planned(
     make_ignored(planned.root / "runs")
     place = RunFolder(folder)
     reporters = Reporters(tracked_by(planned), planned.root, place)
-    with stored(planned.root, plan, folder, listen) as storing:
+    with stored(planned.root, plan, folder, listen, doubted) as storing:
         following = _Following(planned.root, plan, place, storing, planned.recipe_text, reporters)
         try:
             record = execute(plan, inputs, place, following.hear, Steering(until, stop), reporters.settle)

@@ -41,12 +41,14 @@ class Storage:
         filesystem: fsspec's.
         base: The run's place in it.
         there: Sizes of objects that are known to be there, by name.
+        doubted: Names of objects that may hold something else, and are written again when they are needed.
     """
 
     address: str
     filesystem: Any
     base: str
     there: dict[str, int] = field(default_factory=dict)
+    doubted: set[str] = field(default_factory=set)
     least: int = 2
     """States that stay: should the newest be damaged, there is another one."""
 
@@ -97,9 +99,10 @@ class Storage:
         if not self.there:
             self.there |= self._insist(self._sizes)
         for name, facts in state.files.items():
-            if self.there.get(facts.sha256) != facts.size:
+            if self.there.get(facts.sha256) != facts.size or facts.sha256 in self.doubted:
                 self._insist(lambda: self._put(files[name], facts))  # noqa: B023
                 self.there[facts.sha256] = facts.size
+                self.doubted.discard(facts.sha256)
         self.write(list_name(state.step, is_over=state.is_over), state.to_text().encode())
 
     def write(self, name: str, content: bytes) -> None:

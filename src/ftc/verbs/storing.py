@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from ftc.spec.canonical import file_digest
@@ -39,12 +40,13 @@ __all__ = ["brought_back", "store_rest", "stored"]
 Say = Callable[[Diagnostic], None]
 
 
-def brought_back(planned: Planned, listen: EventListener) -> Planned:
+def brought_back(planned: Planned, listen: EventListener, doubted: set[str]) -> Planned:
     """A plan with its run as far as the site's storage has it, where this machine isn't as far; all processes call it.
 
     Args:
         planned: The plan.
         listen: Hears of states that aren't whole.
+        doubted: Takes the digests of such states' files: what the storage has under these names is not sure to be them.
 
     Raises:
         Refusal: The storage can't be used (FTC720), or packages for it are missing (FTC650).
@@ -55,7 +57,7 @@ def brought_back(planned: Planned, listen: EventListener) -> Planned:
     address = site_settings(planned.root).storage
     if address is None:
         return planned
-    by_the_first(partial(_bring_back, planned, address, partial(_say, listen)))
+    by_the_first(partial(_bring_back, planned, address, partial(_say, listen), doubted))
     run = run_of(planned.root, planned.plan)
     return replace(planned, run=run, standing=standing_of(planned.root, planned.plan, run))
 
@@ -64,7 +66,7 @@ def _say(listen: EventListener, finding: Diagnostic) -> None:
     listen(Noticed(code=finding.code, text=finding.summary))
 
 
-def _bring_back(planned: Planned, address: str, say: Say) -> None:
+def _bring_back(planned: Planned, address: str, say: Say, doubted: set[str]) -> None:
     from ftc.runtime.execution.state import is_held
 
     plan, target = planned.plan, runs_folder(planned.root, planned.plan.name) / planned.plan.run_id
@@ -72,7 +74,9 @@ def _bring_back(planned: Planned, address: str, say: Say) -> None:
     with _reaching(address):
         names = storage.lists()
         storage.write("begun.txt", f"{plan.job_sha256()}\n".encode())  # whoever may not write is told before training
+    fetched = planned.root / "runs" / ".fetched" / plan.name / target.name  # on the disk where it is to be
     for name in names:
+        state = None
         try:
             with _reaching(address):
                 state = storage.read(name)
@@ -80,17 +84,20 @@ def _bring_back(planned: Planned, address: str, say: Say) -> None:
                 raise Damaged(f"{name} belongs to another job")
             if _is_as_far(target, state) or is_held(RunFolder(target)):
                 return
-            aside = _aside(planned.root, target)
+            make_ignored(planned.root / "runs")
             with _reaching(address):
-                storage.fetch(state, aside.with_name(f"fetched-{target.name}"))
+                storage.fetch(state, fetched)
         except Damaged as damage:
+            doubted.update(facts.sha256 for facts in state.files.values()) if state else None
             say(diagnostic("FTC722", f"a state of run {target.name} in the storage is damaged: {damage}"))
             continue
-        make_ignored(planned.root / "runs")
-        target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
-            target.rename(aside)
-        aside.with_name(f"fetched-{target.name}").rename(target)
+            shutil.move(target, _aside(planned.root, target))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fetched.rename(target)
+        with suppress(OSError):  # another plan's states may arrive there, too
+            fetched.parent.rmdir()
+            fetched.parent.parent.rmdir()
         return
 
 
@@ -111,7 +118,7 @@ def _saved(run: RunFolder) -> list[int]:
 def _aside(root: Path, target: Path) -> Path:
     """A free place for a run's folder that another state takes the place of: nothing is deleted."""
     folder = root / ".ftc" / "replaced"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_ignored(folder)
     return next(path for number in range(1, 10**6) if not (path := folder / f"{target.name}-{number}").exists())
 
 
@@ -131,7 +138,9 @@ def _reaching(address: str) -> Iterator[None]:
 
 
 @contextmanager
-def stored(root: Path, plan: Plan, folder: Path, listen: EventListener) -> Iterator[EventListener]:
+def stored(
+    root: Path, plan: Plan, folder: Path, listen: EventListener, doubted: Collection[str] = ()
+) -> Iterator[EventListener]:
     """Sends a run's states to the site's storage while the block runs, and the last one at its end.
 
     Args:
@@ -140,20 +149,22 @@ def stored(root: Path, plan: Plan, folder: Path, listen: EventListener) -> Itera
         folder: The run's.
         listen: Hears of every event that what is yielded hears, and of a state that couldn't be sent: the next one has
             all that it had.
+        doubted: Digests of files that are sent whatever the storage has under their names.
 
     Raises:
         Refusal: The last state couldn't be sent (FTC720).
+        OSError: The disk refused.
     """
     address = site_settings(root).storage
     if address is None or is_follower(os.environ):
         yield listen
         return
     storage, outgoing = open_storage(address, plan.name, folder.name), _outgoing(root, folder)
+    storage.doubted.update(doubted)
     sending = _Sending(storage, RunFolder(folder), outgoing, plan.job_sha256(), listen)
     try:
         yield sending.hear
-    except KeyboardInterrupt:
-        sending.leave()
+    except KeyboardInterrupt:  # somebody insists: what is on its way ends with this process
         raise
     except BaseException:
         with suppress(Refusal, OSError):  # why the run failed counts
@@ -167,6 +178,7 @@ def store_rest(run: Run, listen: EventListener) -> None:
 
     Raises:
         Refusal: It couldn't be sent again (FTC720).
+        OSError: The disk refused.
     """
     if _outgoing(run.root, run.folder).exists():
         with stored(run.root, run.plan, run.folder, listen):
@@ -187,7 +199,6 @@ class _Sending:
     outgoing: Path
     job_sha256: str
     listen: EventListener
-    _worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     _now: Future[None] | None = None
     _states: dict[str, StoredState] = field(default_factory=dict)
     """What this process has sent and still lies there, by the names of lists, the newest first."""
@@ -204,32 +215,42 @@ class _Sending:
         except OSError as error:
             self._tell(error)
         else:
-            self._now = self._worker.submit(self._send, event.step, files)
+            self._now = Future()
+            Thread(target=self._send_beside, args=(self._now, event.step, files), daemon=True).start()
+
+    def _send_beside(self, sent: Future[None], step: int, files: dict[str, Path]) -> None:
+        """Sends in a thread for which a process that is broken off doesn't wait."""
+        try:
+            self._send(step, files)
+        except BaseException as error:  # noqa: BLE001  whoever looks at it is told
+            sent.set_exception(error)
+        else:
+            sent.set_result(None)
 
     def finish(self) -> None:
         """Waits for what is on its way, then sends what the run's folder holds at last.
 
+        The run is held meanwhile. Where another process holds it, that one sends what it does.
+
         Raises:
             Refusal: It couldn't be sent (FTC720).
+            OSError: The disk refused.
         """
+        from ftc.runtime.execution.state import hold, is_held
+
         if self._now is not None:
             self._now.exception()
         self._look()
-        self._worker.shutdown()
-        try:
-            record, steps = load_run(self.run.path).record, _saved(self.run)
-        except (OSError, Refusal):
-            return  # it never began
-        if not steps and not record.is_finished:
+        if not self.run.record.exists() or is_held(self.run):
             return
-        step = record.steps_done if record.is_finished else steps[-1]
-        with _reaching(self.storage.address):
-            self._send(step, self._take(), is_over=record.is_finished)
-        shutil.rmtree(self.outgoing)
-
-    def leave(self) -> None:
-        """Waits for nothing."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        with hold(self.run):
+            record, steps = load_run(self.run.path).record, _saved(self.run)
+            if not steps and not record.is_finished:
+                return
+            step, files = record.steps_done if record.is_finished else steps[-1], self._take()
+            with _reaching(self.storage.address):
+                self._send(step, files, is_over=record.is_finished)
+            shutil.rmtree(self.outgoing)
 
     def _look(self) -> None:
         """Tells of a state that couldn't be sent."""
@@ -247,6 +268,7 @@ class _Sending:
     def _take(self) -> dict[str, Path]:
         """The run's folder as it is now, put aside: checkpoints and results as links, since they don't change."""
         shutil.rmtree(self.outgoing, ignore_errors=True)
+        make_ignored(self.outgoing.parent)
         self.outgoing.mkdir(parents=True)
         files: dict[str, Path] = {}
         for path in sorted(self.run.path.rglob("*")):
