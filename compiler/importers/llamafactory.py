@@ -280,7 +280,7 @@ _RULES: rules.Rules = {
         "use_rslora": "strategy.rank_stabilized",
         "loraplus_lr_ratio": "strategy.loraplus_lr_ratio",
     }),
-    **rules.needless("supervised training", "stage"),
+    **rules.needless("the task follows from it and from the rows", "stage"),
     **rules.needless("only text is trained on", "freeze_vision_tower freeze_multi_modal_projector"),
     **rules.needless("checkpoints contain everything needed to resume", "save_only_model"),
     **rules.needless("the task's metrics decide whether answers are generated", "predict_with_generate"),

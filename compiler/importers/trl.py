@@ -144,14 +144,26 @@ def _paired(t: Translation, program: str | None) -> None:
     """Pairs of answers, as `trl dpo` and the programs of CPO and ORPO read them."""
     t.add("train.learning_rate", _SMALL_RATE, _OF_PROGRAM)
     rows.as_preference(t, SCRIPT if program else "beta", {}, "" if program else "the key of `trl dpo`")
-    if (usual := _COMPARED.get(program or "")) and not t.has("loss_type"):
-        rows.as_compared(t, SCRIPT, usual, {"beta": "beta", "cpo_alpha": "sft_weight"}, {"beta": 0.1})
+    if usual := _COMPARED.get(program or ""):
+        _without_reference(t, usual, t.text("loss_type") or "sigmoid")
         return
     losses = t.names("loss_type") or ((t.text("loss_type") or "sigmoid"),)
     numbers = {"beta": "beta", "label_smoothing": "label_smoothing", "rpo_alpha": "sft_weight"}
     rows.as_compared(t, "loss_type", losses[0], numbers, {"beta": 0.1})
     for loss in losses[1:]:
         t.block("loss_type", f"several losses at once, `{loss[:40]}` beside another", "keep one of them")
+
+
+def _without_reference(t: Translation, usual: str, word: str) -> None:
+    """What `CPOConfig` and `ORPOConfig` say: a name of a loss means another one there, and the chosen answer counts."""
+    named = {"sigmoid": usual, "simpo": word}.get(word)
+    if named is None:
+        t.block("loss_type", f"`{word[:40]}` without a reference is not supported", "choose `sigmoid` or `simpo`")
+        return
+    numbers = {"beta": "beta", "cpo_alpha": "sft_weight", "simpo_gamma": "gamma", "label_smoothing": "label_smoothing"}
+    rows.as_compared(t, "loss_type" if t.has("loss_type") else SCRIPT, named, numbers, {"beta": 0.1})
+    if named == word:
+        t.add("task.sft_weight", 1, "TRL's default for `cpo_alpha`")
 
 
 def _supervised(t: Translation, key: str | Key) -> None:

@@ -26,6 +26,12 @@ def imported(text: str, file: str = "train.sh") -> Imported:
         ("trl reward", {"task.kind": "reward", "train.learning_rate": 1e-4}),
         ("python examples/scripts/orpo.py", {"task.kind": "preference", "task.loss": "orpo"}),
         ("python cpo.py --cpo_alpha 0.5", {"task.loss": "cpo", "task.sft_weight": 0.5}),
+        ("trl cpo --loss_type sigmoid", {"task.loss": "cpo"}),
+        (
+            "trl cpo --loss_type simpo --simpo_gamma 0.4",
+            {"task.loss": "simpo", "task.gamma": 0.4, "task.sft_weight": 1},
+        ),
+        ("trl cpo --loss_type simpo --cpo_alpha 0", {"task.loss": "simpo", "task.sft_weight": 0, "task.beta": 0.1}),
         ("python -m trl.scripts.dpo", {"task.kind": "preference"}),
         ("trl rloo", {"task.kind": "reinforcement", "task.loss": "rloo"}),
         ("trl grpo --num_generations 4", {"task.kind": "reinforcement", "task.group_size": 4}),
