@@ -73,7 +73,7 @@ def score(metric: str, right: Sequence[Any], said: Sequence[Any]) -> float:
     assert len(right) == len(said) > 1
     match metric:
         case "accuracy":
-            return sum(a == b for a, b in zip(right, said, strict=True)) / len(right)
+            return float(sum(a == b for a, b in zip(right, said, strict=True)) / len(right))
         case "entity_f1":
             from seqeval.metrics import f1_score
 
