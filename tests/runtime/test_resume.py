@@ -191,7 +191,7 @@ def test_killed_twice(job: Job, whole: RunRecord) -> None:
 def test_a_full_disk_leaves_older_checkpoints_intact(
     job: Job, whole: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ftc.runtime.artifacts import checkpoint, tensor_files
+    from ftc.runtime.artifacts import saving, tensor_files
 
     real, saves = tensor_files.write_tensors, iter(range(1, 100))
 
@@ -200,7 +200,7 @@ def test_a_full_disk_leaves_older_checkpoints_intact(
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(checkpoint, "write_tensors", full)
+    monkeypatch.setattr(saving, "write_tensors", full)
     with pytest.raises(Refusal, match="FTC647: could not write the run: No space left"):
         job.run("run")
     monkeypatch.undo()
