@@ -215,8 +215,8 @@ def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFac
         own["own tokenizer"] = changed.to_json()
     if (teacher := draft.teacher) is not None and draft.teacher_reads_apart:
         files_of = teacher.model.files
-        own["teacher"] = {name: files_of[name].sha256 for name in TEXT_FILES if name in files_of}
-        own["teacher"]["positions"] = teacher.model.max_positions
+        read = {name: files_of[name].sha256 for name in TEXT_FILES if name in files_of}
+        own["teacher"] = {**read, "positions": teacher.model.max_positions}
     if draft.begins is not None and draft.begins.tested:
         own["tested"] = canonical.digest(sorted(one.hex() for one in draft.begins.tested))
     plain = canonical.canonical(
