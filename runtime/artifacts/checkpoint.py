@@ -56,11 +56,11 @@ Parameters = Mapping[str, nn.Parameter]
 class Kept(Protocol):
     """What can be put back: a checkpoint, or what stands for one in the memory trace."""
 
-    def weights(self, parameters: Parameters) -> dict[str, torch.Tensor]:
+    def weights(self, parameters: Parameters, /) -> dict[str, torch.Tensor]:
         """The trainable weights by the names of the model's parameters; of a divided one this process's part."""
         ...
 
-    def optimizer(self, parameters: Parameters) -> dict[str, torch.Tensor]:
+    def optimizer(self, parameters: Parameters, /) -> dict[str, torch.Tensor]:
         """The optimizer's memory, as `optimizer.state_tensors` names it; likewise."""
         ...
 

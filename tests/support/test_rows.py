@@ -77,7 +77,8 @@ def score(metric: str, right: Sequence[Any], said: Sequence[Any]) -> float:
         case "entity_f1":
             from seqeval.metrics import f1_score
 
-            return float(f1_score([list(one) for one in right], [list(one) for one in said]))
+            found: Any = f1_score([list(one) for one in right], [list(one) for one in said])
+            return float(found)
         case "exact_match":
             return score("accuracy", [*map(_plain, right)], [*map(_plain, said)])
         case "rouge_l":
