@@ -169,6 +169,23 @@ class PrecisionCard:
 
 _NONE: frozenset[str] = frozenset()
 
+
+def _in_float8(kind: str, label: str, recipe: str, *, exact_gradients: bool) -> PrecisionCard:
+    """bfloat16 but for the products of trained linear layers."""
+    return PrecisionCard(
+        kind=kind,
+        label=label,
+        products=_BFLOAT16,
+        trained=_FLOAT32,
+        frozen=_BFLOAT16,
+        scales_loss=False,
+        auto=None,
+        overflows=_NONE,
+        isolation=0.1,
+        float8=Float8Products(recipe=recipe, exact_gradients=exact_gradients),
+    )
+
+
 PRECISIONS: tuple[PrecisionCard, ...] = (
     PrecisionCard(
         kind="float32",
@@ -218,41 +235,13 @@ PRECISIONS: tuple[PrecisionCard, ...] = (
         isolation=0.1,
         float8=None,
     ),
-    PrecisionCard(
-        kind="float8",
-        label="float8 with a scale for each tensor",
-        products=_BFLOAT16,
-        trained=_FLOAT32,
-        frozen=_BFLOAT16,
-        scales_loss=False,
-        auto=None,
-        overflows=_NONE,
-        isolation=0.1,
-        float8=Float8Products(recipe="tensorwise", exact_gradients=False),
-    ),
-    PrecisionCard(
-        kind="float8_rowwise",
-        label="float8 with a scale for each row",
-        products=_BFLOAT16,
-        trained=_FLOAT32,
-        frozen=_BFLOAT16,
-        scales_loss=False,
-        auto=None,
-        overflows=_NONE,
-        isolation=0.1,
-        float8=Float8Products(recipe="rowwise", exact_gradients=False),
-    ),
-    PrecisionCard(
-        kind="float8_rowwise_with_gw_hp",
-        label="float8 with a scale for each row, gradients of weights in bfloat16",
-        products=_BFLOAT16,
-        trained=_FLOAT32,
-        frozen=_BFLOAT16,
-        scales_loss=False,
-        auto=None,
-        overflows=_NONE,
-        isolation=0.1,
-        float8=Float8Products(recipe="rowwise_with_gw_hp", exact_gradients=True),
+    _in_float8("float8", "float8 with a scale for each tensor", "tensorwise", exact_gradients=False),
+    _in_float8("float8_rowwise", "float8 with a scale for each row", "rowwise", exact_gradients=False),
+    _in_float8(
+        "float8_rowwise_with_gw_hp",
+        "float8 with a scale for each row, gradients of weights in bfloat16",
+        "rowwise_with_gw_hp",
+        exact_gradients=True,
     ),
 )
 """Every precision, in the order in which a recipe's are listed."""

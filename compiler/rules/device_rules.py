@@ -48,11 +48,13 @@ def rounding_package_is_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
     train = draft.train
     if not (draft.device.local and "torch" in draft.packages and TORCHAO not in draft.packages):
         return
-    asked = {"train.quantize_aware": train.quantize_aware, "train.precision": train.float8}
-    for path in (path for path, settings in asked.items() if settings is not None):
-        words = "`quantize_aware`" if path == "train.quantize_aware" else f"`precision: {train.precision}`"
-        help = f"`pip install 'ftc[{TORCHAO}]'` installs it"
-        yield _found(draft, "FTC650", f"{words} needs the package `{TORCHAO}`", path, help=help)
+    help = f"`pip install 'ftc[{TORCHAO}]'` installs it"
+    for settings, path, words in (
+        (train.quantize_aware, "train.quantize_aware", "`quantize_aware`"),
+        (train.float8, "train.precision", f"`precision: {train.precision}`"),
+    ):
+        if settings is not None:
+            yield _found(draft, "FTC650", f"{words} needs the package `{TORCHAO}`", path, help=help)
 
 
 DEVICE_RULES: tuple[Callable[[ClosedDraft], Iterator[Diagnostic]], ...] = (

@@ -35,13 +35,12 @@ def teacher_speaks_the_same(draft: Draft) -> Iterator[Diagnostic]:
     if asked is None or teacher is None:
         return
     if teacher.other_tokens is not None and not divergence_card(asked.loss).by_rank:
-        ranks = " or ".join(f"`loss: {card.kind}`" for card in DIVERGENCES if card.by_rank)
-        help: str | tuple[str, ...] = (
-            "choose a teacher from the base model's family, or a base model from the teacher's",
-            f"write {ranks}, which compares probabilities by their rank",
-        )
+        ways = ["choose a teacher from the base model's family, or a base model from the teacher's"]
+        if asked.writing is None:  # which knows the base model's tokens alone
+            ranks = " or ".join(f"`loss: {card.kind}`" for card in DIVERGENCES if card.by_rank)
+            ways.append(f"write {ranks}, which compares probabilities by their rank")
         summary = f"the teacher `{teacher.model.name}` has a different tokenizer than the base model"
-        yield _found(draft, "FTC281", summary, help=help, notes=teacher.other_tokens)
+        yield _found(draft, "FTC281", summary, help=tuple(ways), notes=teacher.other_tokens)
     weights = _weight_files(draft.model)
     if weights and weights == _weight_files(teacher.model):
         help = "name a better model as teacher, or remove `distillation`"
@@ -77,7 +76,7 @@ def teacher_reads_the_rows(draft: Draft) -> Iterator[Diagnostic]:
     longest = draft.splits["train"].length_max
     if teacher is None or teacher.model.max_positions is None or longest <= teacher.model.max_positions:
         return
-    if draft.teacher_reads_apart:  # rows that are too long in its own tokens were told before
+    if draft.teacher_reads_apart:  # FTC348 names rows that are too long in its own tokens
         return
     most = teacher.model.max_positions
     summary = f"the longest row has {longest:,} tokens, but the teacher reads at most {most:,}"

@@ -73,7 +73,7 @@ class _Segments(NamedTuple):
 
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-_MEMO_ENTRIES = 10_000  # a template's own stretches are few; what rows say seldom comes again
+_MEMO_ENTRIES = 10_000  # a template's own segments are few; what rows say seldom comes again
 _HEAD_CHARS = 64
 """Longest start of a stretch that is encoded a second time to find a cut in it."""
 

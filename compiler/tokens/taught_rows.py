@@ -2,7 +2,7 @@
 
 Both render a row with their own template and cut it with their own tokenizer; what they have in common is the answers'
 text. Where a token of each begins at the same character, both predict what follows the same text, and there alone their
-probabilities are compared. That is told here, once, from the decoded tokens, so that a stream holds it and a digest
+probabilities are compared. These pairs are found here, once, from the decoded tokens; a stream holds them, and a digest
 locks it.
 """
 
@@ -45,7 +45,7 @@ def can_be_aligned(form: TextForm) -> bool:
 def taught_rows(
     draft: Draft, part: PartRows, form: TextForm, train: TokenRows, files: tuple[Path, Path]
 ) -> tuple[TokenRows, list[Diagnostic]]:
-    """The training rows for the teacher, as many and in the same order, and what to say of those without a partner.
+    """The training rows for the teacher, as many and in the same order, and a finding on those that can't be aligned.
 
     The `targets` of a row hold, for each target of the model, the number of the teacher's that it is compared with. A
     row that can't be aligned is two tokens, with which nothing is compared.
@@ -90,10 +90,10 @@ def taught_rows(
             paired = RowTokens(row, array("i", [0, 0]), [(1, 2)], 1, targets=[NOTHING] * _num_targets(train, place))
         rows.append(RowTokens(row, paired.ids, paired.supervised, paired.prompt_length, targets=paired.targets))
     # Places of rows in their source repeat in no generative stream, so that sorting by them keeps the order.
-    return flatten(rows, RowCounts(read=len(rows), place=part.place)), [*_told(alone, len(rows), part)]
+    return flatten(rows, RowCounts(read=len(rows), place=part.place)), [*_unaligned(alone, len(rows), part)]
 
 
-def _told(alone: Sequence[int], count: int, part: PartRows) -> Iterator[Diagnostic]:
+def _unaligned(alone: Sequence[int], count: int, part: PartRows) -> Iterator[Diagnostic]:
     if not alone:
         return
     nothing = len(alone) == count
@@ -117,11 +117,11 @@ def _num_targets(rows: TokenRows, place: int) -> int:
 
 
 Run = tuple[int, str, dict[int, int]]
-"""A stretch of supervised tokens: where it ends in its row, its text, and the token that begins at each character."""
+"""A run of target tokens: where it ends in its row, its text, and the token that begins at each character."""
 
 
 class _Pieces:
-    """A tokenizer that tells what each token of a row adds to the text."""
+    """A tokenizer, for the text that each token of a row adds."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -129,7 +129,7 @@ class _Pieces:
         self._hidden = {number for number, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
 
     def runs(self, rows: TokenRows, place: int) -> list[Run]:
-        """The supervised stretches of a row."""
+        """The runs of target tokens of a row."""
         begin, end = rows.boundaries[place : place + 2]
         ids, mask = rows.ids[begin:end].tolist(), rows.mask[begin:end]
         edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8))).tolist()
@@ -142,7 +142,7 @@ class _Pieces:
 
 
 def _with_starts(pieces: Sequence[str | None], first: int) -> tuple[str, dict[int, int]]:
-    """The text of a stretch without spaces around it, and the token that begins at each of its characters.
+    """The text of a run without spaces around it, and the token that begins at each of its characters.
 
     Behind the last character begins what ends the answer. A token inside of a character begins nowhere.
     """
@@ -196,5 +196,5 @@ def _paired(
 
 
 def _number(mask: NDArray[np.bool_], token: int) -> int:
-    """Which of a row's targets a supervised token is."""
+    """Which of a row's targets a token is."""
     return int(mask[1:token].sum())

@@ -14,6 +14,7 @@ import sys
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 
+from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.memory_trace import TraceJob, TraceResult
 from ftc.spec.version import VERSION
@@ -69,6 +70,8 @@ def main() -> int:
 def _answer(line: bytes) -> str:
     try:
         return trace(TraceJob.model_validate_json(line)).model_dump_json(by_alias=True)
+    except Refusal as refusal:
+        return json.dumps({"problem": refusal.diagnostics[0].summary})
     except Exception as error:  # noqa: BLE001 - any failure of a model's code is an answer
         lines = str(error).strip().splitlines() or [""]
         return json.dumps({"problem": f"{type(error).__name__}: {lines[0][:300]}"})

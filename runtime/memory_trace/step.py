@@ -389,8 +389,7 @@ def write_answers(
 
 def _lengthen(tracker: StorageTracker, stack: Sequence[Groups], cache: Any, tokens: int) -> None:
     """Makes room for what all steps but the last add; a layer that looks back only so far keeps no more."""
-    layers: Sequence[Any] = cache.layers if tokens > 0 else ()
-    for number, layer in enumerate(layers):
+    for number, layer in enumerate[Any](cache.layers if tokens > 0 else ()):
         for groups in stack:
             tracker.section(layers_name(tracker.purpose, groups), groups.of(number))
         window = getattr(layer, "sliding_window", None)

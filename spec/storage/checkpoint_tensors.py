@@ -89,17 +89,17 @@ class StoredTensor:
     Attributes:
         dtype: Name of the element type as safetensors has it, such as `F32`.
         shape: Of the whole tensor.
-        stretches: File, first byte and end of each part, in the order of its rows.
+        segments: File, first byte and end of each part, in the order of its rows.
     """
 
     dtype: str
     shape: tuple[int, ...]
-    stretches: tuple[tuple[Path, int, int], ...]
+    segments: tuple[tuple[Path, int, int], ...]
 
     @property
     def size(self) -> int:
         """Bytes of all parts."""
-        return sum(end - begin for _, begin, end in self.stretches)
+        return sum(end - begin for _, begin, end in self.segments)
 
 
 def stored_tensors(files: Sequence[Path]) -> dict[str, StoredTensor]:
@@ -122,9 +122,9 @@ def stored_tensors(files: Sequence[Path]) -> dict[str, StoredTensor]:
                 first, *others = (places[name][_OFFSETS] if name in places else None) or [0]
                 if any(others):
                     raise ValueError(f"{path.name}: `{name}` is not divided by rows")
-                stretch = (path, start + begin, start + end)
+                segment = (path, start + begin, start + end)
                 shape = tuple(map(operator.index, entry["shape"]))
-                found.setdefault(name, []).append((operator.index(first), str(entry["dtype"]), shape, stretch))
+                found.setdefault(name, []).append((operator.index(first), str(entry["dtype"]), shape, segment))
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{path.name} has no safetensors header") from error
     return {name: _joined(name, sorted(parts)) for name, parts in found.items()}
@@ -139,7 +139,7 @@ def _joined(name: str, parts: Sequence[tuple[int, str, tuple[int, ...], tuple[Pa
                 raise ValueError(f"the parts of `{name}` don't fit together")
             rows += form[0]
         shape = (rows, *shape[1:])
-    return StoredTensor(dtype, shape, tuple(stretch for *_, stretch in parts))
+    return StoredTensor(dtype, shape, tuple(segment for *_, segment in parts))
 
 
 def _header(path: Path) -> tuple[int, dict[str, Any]]:
@@ -174,7 +174,7 @@ def stored_digests(files: Sequence[Path]) -> dict[str, TensorDigest]:
 
 def _digest(tensor: StoredTensor) -> str:
     sha256 = hashlib.sha256()
-    for path, begin, end in tensor.stretches:
+    for path, begin, end in tensor.segments:
         with path.open("rb", buffering=0) as file:
             file.seek(begin)
             left = end - begin

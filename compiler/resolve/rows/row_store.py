@@ -116,8 +116,8 @@ class StoredRows(Sequence[Row]):
     def _parsed(self, which: NDArray[np.int64]) -> list[Row]:
         borders = np.flatnonzero(np.diff(which) != 1) + 1
         firsts, lasts = which[[0, *borders]], which[[*(borders - 1), len(which) - 1]] + 1
-        stretches = zip(self._starts[firsts].tolist(), self._starts[lasts].tolist(), strict=True)
-        data = b"".join([self._pieces.read(begin, end) for begin, end in stretches])
+        segments = zip(self._starts[firsts].tolist(), self._starts[lasts].tolist(), strict=True)
+        data = b"".join([self._pieces.read(begin, end) for begin, end in segments])
         found: list[Row] = json.loads(f"[{data[:-1].decode('utf-8', 'surrogatepass')}]")
         return found
 

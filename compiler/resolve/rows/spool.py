@@ -51,7 +51,7 @@ class Spool:
         return found
 
     def mapped(self, kind: str) -> NDArray[Any]:
-        """All bytes as an array of a kind, of which only what is looked at is in memory."""
+        """All bytes as an array of a kind, of which only the pages that are read are in memory."""
         if self._file is None:
             return np.frombuffer(self._waiting, kind)
         if self._waiting:

@@ -162,7 +162,8 @@ def _ray(args: Namespace, launch: Launch) -> int:
     from pydantic import ValidationError
 
     from ftc.spec.documents.launch import RaySettings
-    from ftc.verbs.ray_job import is_submitted, ray_job, ray_text, submit_to_ray
+    from ftc.spec.storage.ignored import make_ignored
+    from ftc.verbs.ray_job import RAY_FOLDER, is_submitted, ray_job, ray_text, submit_to_ray
 
     try:
         address = RaySettings(address=args.address).address or launch.settings.ray.address
@@ -183,6 +184,7 @@ def _ray(args: Namespace, launch: Launch) -> int:
         raise Refusal([diagnostic("FTC709", f"where is the Ray cluster of {nodes} machines?", help=help)])
     from ftc.runtime.execution.ray_workers import run_ray
 
+    make_ignored(launch.root / RAY_FOLDER)
     return run_ray(ray_job(launch, address))
 
 

@@ -10,9 +10,9 @@ from ftc.spec.documents.launch import LAUNCH_FILE
 from ftc.verbs.job_files.yaml_file import as_yaml, variables
 from ftc.verbs.launch import Launch
 
-__all__ = ["is_submitted", "ray_job", "ray_text", "submit_to_ray"]
+__all__ = ["RAY_FOLDER", "is_submitted", "ray_job", "ray_text", "submit_to_ray"]
 
-_RAY_FOLDER = ".ftc/ray"
+RAY_FOLDER = ".ftc/ray"
 """Where Ray keeps its own state of a run, below the project; ftc's checkpoints are in `runs/`."""
 
 
@@ -47,7 +47,7 @@ def ray_job(launch: Launch, address: str | None) -> dict[str, Any]:
         "name": f"{launch.plan.name}-{launch.plan.run_id}",
         "scaling": scaling | ({"accelerator_type": site.accelerator} if site.accelerator else {}),
         "max_failures": site.restarts,
-        "storage_path": f"{folder}/{_RAY_FOLDER}",
+        "storage_path": f"{folder}/{RAY_FOLDER}",
         "folder": folder,
         "words": launch.words(launch.place),
         "env": variables(site.env),

@@ -195,7 +195,9 @@ def unreachable(address: str, error: Exception) -> Diagnostic:
     """What is said of a storage that raised an error."""
     why, kinds = str(error).strip().partition("\n")[0][:200], _kinds(error)
     help = "check the address and the network; `ftc apply` continues from what is on this machine"
-    if any(mark in kinds for mark in _LOCKED_OUT):
+    if address.startswith("file://") and "PermissionError" in kinds:
+        help = "give this account the right to write there, or name another folder"
+    elif any(mark in kinds for mark in _LOCKED_OUT):
         help = "give this machine credentials as the service's own tools read them (`aws configure`, "
         help += "`gcloud auth application-default login`, or the environment), with the right to read, write and delete"
     elif any(mark in kinds for mark in _ABSENT):
