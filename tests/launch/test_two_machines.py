@@ -184,6 +184,14 @@ def _sets(*values: str) -> list[str]:
     return [word for value in values for word in ("--set", value)]
 
 
+def _pairs(first: Machine, other: Path) -> list[list[Machine]]:
+    """Two machines to train undisturbed, and two like them to be disturbed."""
+    other.mkdir()
+    shutil.copytree(first.root, other / "a")
+    shutil.copytree(first.cache, other / "cache-a")
+    return [[one, copied(one, "b")] for one in (first, Machine(other / "a", other / "cache-a"))]
+
+
 def _losses(machine: Machine, run: str) -> list[float]:
     (file,) = machine.root.glob(f"runs/tiny/{run}/events.ndjson")
     events = [json.loads(line) for line in file.read_text().splitlines()]
@@ -195,11 +203,8 @@ def test_machines_with_copies_of_a_model_lose_a_process_and_go_on_with_the_same_
     first: Machine, tmp_path: Path
 ) -> None:
     plan_of(first, *_sets(*_COPIES))
-    (tmp_path / "other").mkdir()
-    shutil.copytree(first.root, tmp_path / "other" / "a")
-    shutil.copytree(first.cache, tmp_path / "other" / "cache-a")
-    other = Machine(tmp_path / "other" / "a", tmp_path / "other" / "cache-a")
-    machines, others = ([one, copied(one, "b")] for one in (first, other))
+    machines, others = _pairs(first, tmp_path / "other")
+    other = others[0]
     told = together(under_torchrun(machines, "apply", PLAN, each=2))
     assert _record(first)["status"] == "finished", [one.text for one in told]
 
@@ -286,11 +291,8 @@ def test_a_killed_agent_leaves_no_process_and_the_run_goes_on_with_the_same_bits
     first: Machine, tmp_path: Path, gone: str
 ) -> None:
     plan_of(first, *_sets(*_STEPS))
-    (tmp_path / "other").mkdir()
-    shutil.copytree(first.root, tmp_path / "other" / "a")
-    shutil.copytree(first.cache, tmp_path / "other" / "cache-a")
-    other = Machine(tmp_path / "other" / "a", tmp_path / "other" / "cache-a")
-    machines, others = ([one, copied(one, "b")] for one in (first, other))
+    machines, others = _pairs(first, tmp_path / "other")
+    other = others[0]
     told = together(under_torchrun(machines, "apply", PLAN))
     assert _record(first)["status"] == "finished", [one.text for one in told]
 
