@@ -48,19 +48,19 @@ def compile_layers(job: Job, notice: Callable[[Diagnostic], None], compiler: Map
     except LookupError as error:
         notice(_not_compiled(str(error)))
         return
-    for layer in layers:
-        layer.forward = _while_training(layer, torch.compile(layer.forward, dynamic=True, **compiler))
     job.model.train()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of what its own compiler does
+            warnings.simplefilter("ignore")  # torch warns of what its own compiler imports and does
+            for layer in layers:
+                layer.forward = _while_training(layer, torch.compile(layer.forward, dynamic=True, **compiler))
             for step, rows in _kinds(job):
                 rehearse(job, step, rows)
     except torch.OutOfMemoryError:
         raise  # the step itself is too large, compiled or not
     except _FAILURES as error:
         for layer in layers:
-            del layer.forward
+            vars(layer).pop("forward", None)
         lines = str(error).strip().splitlines() or [type(error).__name__]
         told = next((line.strip() for line in lines if " error: " in line), lines[0])  # the compiler's own words
         notice(_not_compiled(f"torch says: {told[:300]}"))
