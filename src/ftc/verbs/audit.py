@@ -163,6 +163,10 @@ def _recomputed(run: Run, witnesses: Witnesses, model: Path | None, streams: Pat
             files = {name: streams / f"{name}.arrow" for name in ("train", "test") if name in run.plan.data}
             splits |= {name: SplitRows(run.plan.settings, open_stream(file), model) for name, file in files.items()}
         return recompute(finished, splits)
+    except Refusal as problem:
+        if (first := problem.diagnostics[0]).code != "FTC455":
+            raise
+        return first.summary
     except ImportError as problem:
         return f"`{problem.name}` is not installed, `pip install 'ftc[train]'` brings it"
     except (ValueError, LookupError, TypeError) as problem:
@@ -209,6 +213,10 @@ def _earned(
 
         texts = tokenizer_folder(model_folder, plan.settings.model.tokenizer)
         return earned(sampling, [one for one in answers if isinstance(one, SampledAnswer)], rows, texts)
+    except Refusal as problem:
+        if (first := problem.diagnostics[0]).code != "FTC455":
+            raise
+        return first.summary
     except ImportError as problem:
         return f"`{problem.name}` is not installed"
 
