@@ -369,6 +369,8 @@ class Card:
         no_merging: Why its adapter can't become part of the base's weights; None where it can, or where there is none.
         saves_what_it_trains: Whether the saved tensors are those that were trained, and not what they lead to.
         folds_in: Whether a run in float32 measures with the adapter added to the weights, which is as exact.
+        rounds: Keys that stay at their defaults where quantization-aware training rounds what it leads to, which is the
+            model's own weights or their sum with the adapter; None where it can't.
         foreign_names: What other tools call it, an empty word for what they do by default; none where they lack it.
     """
 
@@ -387,6 +389,7 @@ class Card:
     no_merging: str | None
     saves_what_it_trains: bool
     folds_in: bool
+    rounds: tuple[str, ...] | None
     foreign_names: Mapping[Tool, tuple[str, ...]]
 
     @property
