@@ -18,7 +18,15 @@ from ftc.spec.documents.events import Event, SampledStep, without_repeats
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
-from ftc.spec.documents.sampled import Earned, SampledAgain, SampledAnswer, WrittenAnswer, answer_kind, read_answers
+from ftc.spec.documents.sampled import (
+    Earned,
+    SampledAgain,
+    SampledAnswer,
+    WrittenAnswer,
+    answer_kind,
+    read_answers,
+    server_means,
+)
 from ftc.spec.documents.streams import TokenStream, open_stream
 from ftc.spec.rewards import is_correct
 from ftc.spec.storage.paths import RunFolder
@@ -128,6 +136,10 @@ def _earned_means(
         "mean reward": (sum(one.reward for one in group) / count, told.reward),
         "correct": (sum(is_correct(sampling.rewards, one.rewards) for one in group) / count, told.correct),
         "even groups": (even, told.even_groups),
+        **{
+            name.replace("_", " "): (mean, -1.0 if (said := getattr(told, name)) is None else said)
+            for name, mean in server_means(group, sampling.importance_cap).items()
+        },
     }
 
 

@@ -188,6 +188,8 @@ class ReplayRequest(Document):
     """Class of machine on which alone to begin; None for any."""
     threads: int | None = None
     """Threads inside an operation; None for the plan's."""
+    recorded: str | None = None
+    """File of the answers of a server that are trained on once more; None where the run itself writes them."""
 
 
 class MachineSeen(Document):

@@ -295,6 +295,7 @@ def _request(run: Run, inputs: AuditInputs, asked: Asked, steps: Steps, scratch:
 
     assert inputs.model is not None, "the static level has found the model"
     assert inputs.streams is not None, "and the token streams"
+    writing = run.plan.settings.train.writing
     return ReplayRequest(
         plan=run.plan,
         model_folder=str(inputs.model.absolute()),
@@ -307,6 +308,7 @@ def _request(run: Run, inputs: AuditInputs, asked: Asked, steps: Steps, scratch:
         first_step=steps.first,
         last_step=steps.last,
         threads=asked.threads,
+        recorded=None if writing is None or writing.here else str(RunFolder(run.folder).answers.absolute()),
     )
 
 
