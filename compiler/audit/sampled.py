@@ -2,7 +2,7 @@
 
 Rewards and advantages are computed again from the tokens of each answer, by the same definitions but from the record
 alone, and so is the digest of what each step was fed. Whether the model wrote these tokens is more than this level can
-say: a replay samples them anew.
+say: a replay samples them anew, unless a server wrote them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from ftc.compiler.audit.tally import SAMPLES, Tally, difference, finding, plural
+from ftc.compiler.audit.tally import SAMPLES, SERVED, Tally, difference, finding, plural
 from ftc.compiler.resolve.models.vision_config import language_part
 from ftc.spec.documents.audit import Finding
 from ftc.spec.documents.events import Event, SampledStep, without_repeats
@@ -90,7 +90,7 @@ def check_sampled(
                     sampled = [one for one in answers if isinstance(one, SampledAnswer)]
                     found += _rewards(tally, sampled, again.earned)
                 found += _fed(tally, events, again.fed)
-    tally.not_checked.append(SAMPLES)
+    tally.not_checked.append(SAMPLES if writing.here else SERVED)
     tally.findings[:0] = found[:_MOST]
 
 

@@ -36,10 +36,8 @@ def answer_rows(sampling: SamplingSettings, prompts: TokenStream, answers: Seque
         answers: In their order.
     """
     card = reinforcement_loss(sampling.loss)
-    weights, cap = (
-        token_weights(card, [len(one.ids) for one in answers], sampling.max_new_tokens),
-        sampling.importance_cap,
-    )
+    weights = token_weights(card, [len(one.ids) for one in answers], sampling.max_new_tokens)
+    cap = sampling.importance_cap
     ratios = [() if cap is None or one.own_log_probs is None else one.ratios(cap) for one in answers]
     return rows_of_answers(
         prompts,

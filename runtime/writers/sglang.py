@@ -36,7 +36,7 @@ class SglangServer:
                 body = {"model_path": folder, "weight_version": name, "flush_cache": True}
                 self._done(self._endpoint.post("/update_weights_from_disk", body))
             if self._version() != name:
-                raise UnusableAnswer("the server does not have the weights that it was told to load")
+                raise UnusableAnswer("the server does not have the weights that it was asked to load")
             return
         if name in self._loaded:
             return
@@ -48,7 +48,7 @@ class SglangServer:
             self._loaded.add(name)
             return
         if name not in (reply.get("loaded_adapters") or {}):
-            raise UnusableAnswer("the server does not list the adapter that it was told to load")
+            raise UnusableAnswer("the server does not list the adapter that it was asked to load")
         self._loaded.add(name)
 
     def drop(self, name: str) -> None:
@@ -103,5 +103,5 @@ class SglangServer:
     def _done(reply: Any) -> dict[str, Any]:
         if not isinstance(reply, dict) or not reply.get("success"):
             said = str((reply or {}).get("error_message") or (reply or {}).get("message") or "") if reply else ""
-            raise UnusableAnswer(f"the server did not do what it was told{': ' + said[:200] if said else ''}")
+            raise UnusableAnswer(f"the server did not do what it was asked for{': ' + said[:200] if said else ''}")
         return reply

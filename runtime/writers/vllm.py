@@ -27,7 +27,7 @@ class VllmServer:
         if name not in self._names():
             self._endpoint.send("/v1/load_lora_adapter", {"lora_name": name, "lora_path": folder})
             if name not in self._names():
-                raise UnusableAnswer("the server does not list the adapter that it was told to load")
+                raise UnusableAnswer("the server does not list the adapter that it was asked to load")
 
     def drop(self, name: str) -> None:
         """Forgets an adapter."""

@@ -83,7 +83,7 @@ def test_from_rows_to_audit(project: MakeProject, ftc: Ftc, serve: Serve) -> Non
         pairs = list(zip(map(float, one["log_probs"]), map(float, one["own_log_probs"]), strict=True))
         assert len(pairs) == len(one["ids"])
         assert all(abs(theirs - own) < 1e-3 for theirs, own in pairs), "the server had the weights of the step"
-    assert server.tell("/seen").count("/v1/load_lora_adapter") == 4
+    assert server.tell("/seen").count("/v1/load_lora_adapter") >= 3, "each step's weights, where they are other ones"
     assert not (_run(root) / "handed-over").exists()
     audited = ftc("audit", _run(root).name)
     assert audited.code == 0, audited.text
@@ -91,7 +91,7 @@ def test_from_rows_to_audit(project: MakeProject, ftc: Ftc, serve: Serve) -> Non
     server.end()
     replayed = ftc("audit", _run(root).name, "--level", "replay")
     assert replayed.code == 0, replayed.text
-    assert "no server was asked" in replayed.text
+    assert "no server is asked" in replayed.text
     # A probability that somebody changes is found: the step was fed another importance.
     lines = (_run(root) / "answers.ndjson").read_text().splitlines()
     first = json.loads(lines[0])
@@ -100,3 +100,24 @@ def test_from_rows_to_audit(project: MakeProject, ftc: Ftc, serve: Serve) -> Non
     forged = ftc("audit", _run(root).name)
     assert forged.code != 0
     assert "log prob gap" in forged.text
+
+
+def test_a_server_that_dies_costs_no_finished_step(project: MakeProject, ftc: Ftc, serve: Serve) -> None:
+    root = project("reinforcement", "full", steps=4)
+    server = serve(root, "sglang")
+    assert ftc("plan", "recipe.yaml", "-o", "plan.json").code == 0
+    assert ftc("apply", "plan.json", "--until", "2").code == 0
+    kept = (_run(root) / "answers.ndjson").read_bytes()
+    server.end()
+    refused = ftc("apply", "plan.json")
+    assert refused.code == 1, refused.text
+    assert "FTC466" in refused.text
+    assert "sglang.launch_server" in refused.text
+    again = serve(root, "sglang", server.port)
+    applied = ftc("apply", "plan.json")
+    assert applied.code == 0, applied.text
+    assert (_run(root) / "answers.ndjson").read_bytes().startswith(kept)
+    assert len(_answers(root)) == 4 * 8
+    assert "/update_weights_from_disk" in again.tell("/seen")
+    audited = ftc("audit", _run(root).name)
+    assert audited.code == 0, audited.text

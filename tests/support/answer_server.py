@@ -30,6 +30,7 @@ class Model:
         self.version = "default"
         self.faults: dict[str, int] = {}
         self.seen: list[str] = []
+        self.raw = False
 
     def fault(self, kind: str) -> bool:
         """Whether this request is to be spoiled so."""
@@ -57,6 +58,7 @@ class Model:
                 scores = scores.masked_fill(scores < scores.topk(top).values[-1], -torch.inf)
             spread = scores.log_softmax(-1)
             token = int(torch.multinomial(spread.exp(), 1, generator=chance))
+            spread = (scores * heat).log_softmax(-1) if self.raw else spread  # vLLM's, unless told otherwise
             ids.append(token)
             found.append(float(spread[token]))
         if name is not None:
@@ -187,11 +189,16 @@ class Handler(BaseHTTPRequestHandler):
         self._reply(answers)
 
 
+def served(folder: str, port: int = 0) -> tuple[ThreadingHTTPServer, Model]:
+    """A server of a model, which is not begun yet."""
+    model = Model(folder)
+    return ThreadingHTTPServer(("127.0.0.1", port), type("Own", (Handler,), {"model": model})), model
+
+
 def main() -> None:
     """Serves until it is ended."""
     torch.set_num_threads(1)
-    Handler.model = Model(sys.argv[1])
-    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Handler)
+    server, _ = served(sys.argv[1], int(sys.argv[2]))
     print(server.server_address[1], flush=True)
     server.serve_forever()
 

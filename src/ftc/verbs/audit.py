@@ -41,6 +41,7 @@ from ftc.spec.documents.machine import snapshot_code
 from ftc.spec.documents.sampled import answer_kind, read_answers
 from ftc.spec.documents.step_log import Comparison, Difference, StepLine, WeightChecksum, read_step_log
 from ftc.spec.storage.paths import RunFolder, step_of
+from ftc.verbs.launch import writer_site
 from ftc.verbs.pages import pages
 from ftc.verbs.provenance import no_longer_whole
 from ftc.verbs.runs import Run, load_events, load_outcomes, load_run, record_of
@@ -282,7 +283,8 @@ def _repetition(
     started, whole = time.monotonic(), Steps(0, steps)
     with scratch_folder() as scratch:
         request = _request(run, inputs, asked, whole, scratch)
-        replayed = replay_in_fresh_process(request.model_copy(update={"plan": reseeded(run.plan, number)}), go_on)
+        others = {"plan": reseeded(run.plan, number), "recorded": None, "writer": writer_site(run.root, run.plan)}
+        replayed = replay_in_fresh_process(request.model_copy(update=others), go_on)
         again = load_run(scratch).evaluation if RunFolder(scratch).evaluation.exists() else None
     if replayed.problem or again is None:
         return problem_finding(replayed.problem or diagnostic("FTC536", "the repeated run evaluated nothing"))
