@@ -186,9 +186,12 @@ def _disk(draft: ClosedDraft) -> dict[str, int]:
     kept = draft.train.keep_checkpoints + 2
     result = strategy_card(draft.strategy).result
     rows = min(MOST_ROWS, draft.splits["validation"].rows) if "validation" in draft.splits else 0
+    writing = draft.recipe.writing
+    handed_over = {"weights for the server": result_bytes(draft)} if writing is not None and not writing.here else {}
     return {
         f"{kept} checkpoints": checkpoint_bytes(draft) * kept,
         result: result_bytes(draft),
+        **handed_over,
         "drift reference": rows * (_KEPT_BYTES + 4 * draft.model.hidden_size),
         "records": _RECORDS,
     }

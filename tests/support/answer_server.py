@@ -6,6 +6,7 @@ spoils that many of the next requests of its kind, and `POST /seen` gives what w
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import sys
@@ -27,6 +28,7 @@ class Model:
     def __init__(self, folder: str) -> None:
         self.base: Any = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
         self.folders: dict[str, str] = {}
+        self.adapted: dict[str, Any] = {}
         self.version = "default"
         self.faults: dict[str, int] = {}
         self.seen: list[str] = []
@@ -38,6 +40,11 @@ class Model:
         self.faults[kind] = max(0, left - 1)
         return left > 0
 
+    def load(self, name: str, folder: str) -> None:
+        """Takes an adapter."""
+        self.adapted = {name: peft.PeftModel.from_pretrained(copy.deepcopy(self.base), folder).eval()}
+        self.folders[name] = folder
+
     def replace(self, folder: str, version: str) -> None:
         """Takes other weights for the whole model."""
         self.base = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
@@ -48,9 +55,7 @@ class Model:
         self, name: str | None, prompt: list[int], seed: int, most: int, heat: float, top: int, stops: list[int]
     ) -> tuple[list[int], list[float]]:
         """Tokens and their log-probabilities."""
-        model = self.base
-        if name is not None:
-            model = peft.PeftModel.from_pretrained(model, self.folders[name]).eval()
+        model = self.base if name is None else self.adapted[name]
         chance, ids, found = torch.Generator().manual_seed(seed), list(prompt), list[float]()
         while len(found) < most and (not found or ids[-1] not in stops):
             scores = model(input_ids=torch.tensor([ids])).logits[0, -1].float() / heat
@@ -61,8 +66,6 @@ class Model:
             spread = (scores * heat).log_softmax(-1) if self.raw else spread  # vLLM's, unless told otherwise
             ids.append(token)
             found.append(float(spread[token]))
-        if name is not None:
-            model.unload()
         return ids[len(prompt) :], found
 
 
@@ -125,7 +128,7 @@ class Handler(BaseHTTPRequestHandler):
             message = f"No adapter found for {asked['lora_path']}"
             self._reply({"error": {"message": message}}, 400)
             return
-        self.model.folders[asked["lora_name"]] = asked["lora_path"]
+        self.model.load(asked["lora_name"], asked["lora_path"])
         said = f"Success: LoRA adapter '{asked['lora_name']}' added successfully."
         self._reply(said if self.path.startswith("/v1") else {"success": True, "loaded_adapters": self.model.folders})
 

@@ -32,7 +32,7 @@ from tests.runtime.jobs import changed, make_job
 from tests.support.answer_server import Model, served
 from tests.support.streams import write_columns
 
-_GROUP, _PROMPTS, _LONGEST, _HEAT, _CAP = 4, 2, 5, 0.7, 1.25
+_GROUP, _PROMPTS, _LONGEST, _HEAT, _CAP = 4, 2, 5, 0.7, 1.01
 _KINDS = [("vllm", "lora"), ("sglang", "lora"), ("sglang", "full")]
 
 
@@ -57,7 +57,10 @@ def loop(made: dict[str, RunJob], tmp_path: Path, request: pytest.FixtureRequest
     job, ids = made[strategy], [[1, 5, 9], [1, 7, 12, 30], [1, 8], [1, 40, 41]]
     server, model = served(str(job.inputs.model_folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    rewards = ({"kind": "regex", "pattern": r"[1-3]", "weight": 1.0}, {"kind": "length", "max_characters": 12})
+    rewards = (
+        {"kind": "regex", "pattern": r"\b(4|7|11|13|17|21)\b", "weight": 1.0},
+        {"kind": "length", "max_characters": 12, "weight": 0.25},
+    )
     sampling = {"rewards": rewards, "loss": "dr_grpo", "group_size": _GROUP, "max_new_tokens": _LONGEST}
     sampling |= {"temperature": _HEAT, "top_k": 0, "beta": 0.0, "writer": kind, "importance_cap": _CAP}
     asked = {"text.form": "sample", "train.sampling": sampling, "seeds.sampling": 11, "train.num_steps": 3}
