@@ -77,8 +77,7 @@ def execute_planned(
         writer=writer_site(planned.root, plan),
     )
     make_ignored(planned.root / "runs")
-    place = RunFolder(folder)
-    reporters = Reporters(tracked_by(planned), planned.root, place)
+    reporters = Reporters(tracked_by(planned), planned.root, place := RunFolder(folder))
     with stored(planned.root, plan, folder, listen, doubted) as storing:
         following = _Following(planned.root, plan, place, storing, planned.recipe_text, reporters)
         try:
