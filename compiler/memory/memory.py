@@ -304,7 +304,7 @@ def _measuring(draft: ClosedDraft) -> EvaluationInputs | None:
         target,
         scored,
         new_tokens=draft.eval.max_new_tokens or 0,
-        trained_tokens=writing.max_new_tokens if writing else 0,
+        trained_tokens=writing.max_new_tokens if writing and writing.here else 0,
         writer=draft.teacher.model if draft.teacher and writing and writing.by == "teacher" else None,
         eager=kernel == "eager",
         unpadded=kernel == "flash_attention_2",
