@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import repeat
 from typing import NamedTuple, assert_never
 
 import numpy as np
@@ -93,7 +94,8 @@ class Measures(SplitRows):
             case "rewarded":
                 assert self._settings.train.sampling is not None, "the plan says what answers earn"
                 pairs = zip(self._written(texts), map(self.expected, range(len(self._rows))), strict=True)
-                return Rewarded.of(self._settings.train.sampling.rewards, pairs)
+                given = [score.predicted for score in scores] or repeat(())
+                return Rewarded.of(self._settings.train.sampling.rewards, pairs, given)
             case "text" if len(self._rows) and self._rows.texts(0):
                 return self._found(texts, first=0)
             case "filled" | "text":
@@ -115,9 +117,11 @@ class Measures(SplitRows):
 
     @property
     def keeps_predictions(self) -> bool:
-        """Whether metrics need more of a row than a text: several classes, tags, numbers, or figures of a pair."""
+        """Whether metrics need more of a row than a text: several classes, tags, numbers, figures of a pair, or what a
+        judge gave.
+        """
         is_pair = form_card(self._settings.text.form).is_pair
-        return self._head.keeps_targets or not self._head.chooses or is_pair
+        return self._head.keeps_targets or not self._head.chooses or is_pair or self.is_rewarded
 
     def places(self, name: str, scores: Sequence[RowScore]) -> list[int]:
         """The stream's row behind each row of `statistics`: a question's first window stands for all of them."""

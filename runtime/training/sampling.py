@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ftc.runtime.evaluation.judge_requests import Question
 from ftc.runtime.evaluation.scoring import as_base
+from ftc.runtime.rewards.grades import GradeBook
 from ftc.runtime.rewards.recompute import earned_by_group
 from ftc.runtime.tasks.reinforcement import ReinforcementScorer
 from ftc.runtime.tasks.scorer import target_losses
@@ -24,7 +26,7 @@ from ftc.spec.documents.events import SampledStep
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.sampled import Earned, SampledAnswer
 from ftc.spec.documents.settings import Settings
-from ftc.spec.documents.streams import TokenStream
+from ftc.spec.documents.streams import TextDecoder, TokenStream
 from ftc.spec.rewards import is_correct
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class SampledRows:
         decode: Tokens to text.
         stop: Asked between batches.
         accelerator: Knows the device.
+        book: Grades of answers; None where no judge gives any.
     """
 
     def __init__(
@@ -52,13 +55,14 @@ class SampledRows:
         scorer: ReinforcementScorer,
         prompts: TokenStream,
         settings: Settings,
-        decode: Callable[[list[int]], str],
+        decode: TextDecoder,
         stop: StopRequest,
         accelerator: Accelerator,
+        book: GradeBook | None = None,
     ) -> None:
         assert settings.train.sampling is not None, "the plan says how answers are sampled"
         self._model, self._scorer, self._prompts, self._settings = model, scorer, prompts, settings
-        self._decode, self._device = decode, accelerator.device
+        self._decode, self._device, self._book = decode, accelerator.device, book
         self._writer = AnswerWriter(model, prompts, settings, stop, accelerator)
         self._sampling: SamplingSettings = settings.train.sampling
         train = settings.train
@@ -90,10 +94,15 @@ class SampledRows:
         """What each answer earned, and its advantage in its group."""
         size, stops = self._sampling.group_size, self._settings.model.stop_ids
         earned: list[Earned] = []
+        texts = [self._decode(ids) for ids in written]
+        references = [next(iter(self._prompts.texts(one.prompt)), "") for one in asked]
+        recorded: Sequence[tuple[float]] = ()
+        if self._book is not None:
+            prompts = [self._decode.prompt(self._prompts, one.prompt) for one in asked]
+            recorded = self._book.rewards([Question(*one) for one in zip(prompts, references, texts, strict=True)])
         for start in range(0, len(asked), size):
-            reference = next(iter(self._prompts.texts(asked[start].prompt)), "")
-            texts = [self._decode(ids) for ids in written[start : start + size]]
-            earned += earned_by_group(self._sampling, texts, reference)
+            group = slice(start, start + size)
+            earned += earned_by_group(self._sampling, texts[group], references[start], recorded[group])
         return tuple(
             SampledAnswer(
                 step=step + 1,

@@ -217,7 +217,8 @@ def _source(session: Session, work: ModelWithScorer, rows: TokenStream, teacher:
     train = settings.train
     if isinstance(work.scorer, ReinforcementScorer):
         decode = TextDecoder(tokenizer_folder(session.inputs.model_folder, settings.model.tokenizer))
-        return SampledRows(work.model, work.scorer, rows, settings, decode, session.stop, session.accelerator)
+        stop, device = session.stop, session.accelerator
+        return SampledRows(work.model, work.scorer, rows, settings, decode, stop, device, session.book)
     order = BatchOrder(
         rows.lengths,
         train.batch_size,

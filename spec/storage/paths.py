@@ -103,6 +103,11 @@ class RunFolder:
         return self.path / "answers.ndjson"
 
     @property
+    def judged(self) -> Path:
+        """What a judge said of answers that earn rewards, a line each; only where one was asked."""
+        return self.path / "judged.ndjson"
+
+    @property
     def proof(self) -> Path:
         """The step log of the first steps of fresh processes, which trained them before the run did."""
         return self.path / "proof.ndjson"

@@ -13,9 +13,9 @@ import pytest
 from tokenizers import Tokenizer
 
 from ftc.compiler.tokens.judged_tokens import judged_tokens
-from ftc.runtime.evaluation import judge as judging
+from ftc.runtime.evaluation import judge_requests as judging
 from ftc.runtime.evaluation.evaluate_again import evaluate_again
-from ftc.runtime.evaluation.judge import Question, grades
+from ftc.runtime.evaluation.judge_requests import Question, grades
 from ftc.runtime.training.signals import Interrupted, StopRequest
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.events import Event
