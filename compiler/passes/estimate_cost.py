@@ -58,6 +58,10 @@ def estimate_cost(draft: ClosedDraft) -> ClosedDraft:
 def _untimed(draft: ClosedDraft, why: str) -> ClosedDraft:
     """A draft whose time can't be estimated, and so its cost neither."""
     draft = draft.miss(f"Time not estimated: {why}")
+    asked, limit = _judges_cost(draft, "cost_low"), draft.recipe.budget.cost
+    if asked is not None and limit is not None and asked.currency == limit.currency and asked.amount > limit.amount:
+        words = f"requests to the judge alone cost at least {_money(asked)}, the budget is {_money(limit)}"
+        draft = draft.find("FTC404", words, "budget.cost", help=_MORE)
     return _checked_disk(draft.miss("cost not estimated: it needs the time") if draft.recipe.budget.cost else draft)
 
 
@@ -81,8 +85,8 @@ def _with_judge(draft: ClosedDraft) -> ClosedDraft:
 
 
 def _with_reward_judge(draft: ClosedDraft) -> ClosedDraft:
-    """What a judge takes whose grades are a reward, and whether that alone is within the budget."""
-    found, limit = reward_judge_estimate(draft), draft.recipe.budget.cost
+    """What a judge takes whose grades are a reward, and what of it isn't known."""
+    found = reward_judge_estimate(draft)
     if found is None:
         return draft
     tokens = f"{found.sent.low:,} to {found.sent.high:,} tokens sent, by {found.method}"
@@ -95,16 +99,7 @@ def _with_reward_judge(draft: ClosedDraft) -> ClosedDraft:
     if found.seconds is None:
         why = "no earlier run on this machine has used it; not included in the run's time"
         draft = draft.miss(f"time of the judge: {why}")
-    draft = replace(draft, reward_judge=found)
-    if limit is None or found.cost_low is None or found.cost_high is None or limit.currency != found.cost_low.currency:
-        return draft
-    if found.cost_low.amount > limit.amount:
-        words = f"the judge's requests cost at least {_money(found.cost_low)}, the budget is {_money(limit)}"
-        return draft.find("FTC404", words, "budget.cost", help=_MORE)
-    if found.cost_high.amount > limit.amount and price_of(draft) is None:
-        words = f"the judge's requests can cost up to {_money(found.cost_high)}, the budget is {_money(limit)}"
-        return draft.find("FTC407", words, "budget.cost", help="lower `max_tokens` of the judge, or raise the budget")
-    return draft
+    return replace(draft, reward_judge=found)
 
 
 def _judges_cost(draft: ClosedDraft, name: Literal["cost_low", "cost_high"]) -> Money | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from ftc.spec.documents.events import SampledStep
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.sampled import Earned, SampledAnswer
 from ftc.spec.documents.settings import Settings
-from ftc.spec.documents.streams import TextDecoder, TokenStream
+from ftc.spec.documents.streams import TokenStream
 from ftc.spec.rewards import is_correct
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class SampledRows:
         scorer: ReinforcementScorer,
         prompts: TokenStream,
         settings: Settings,
-        decode: TextDecoder,
+        decode: Callable[[list[int]], str],
         stop: StopRequest,
         accelerator: Accelerator,
         book: GradeBook | None = None,
@@ -98,7 +98,8 @@ class SampledRows:
         references = [next(iter(self._prompts.texts(one.prompt)), "") for one in asked]
         recorded: Sequence[tuple[float]] = ()
         if self._book is not None:
-            prompts = [self._decode.prompt(self._prompts, one.prompt) for one in asked]
+            heads = [self._prompts.ids(one.prompt)[: self._prompts.prompt_length(one.prompt)] for one in asked]
+            prompts = [self._decode(head.tolist()) for head in heads]
             recorded = self._book.rewards([Question(*one) for one in zip(prompts, references, texts, strict=True)])
         for start in range(0, len(asked), size):
             group = slice(start, start + size)
