@@ -79,12 +79,12 @@ class GradeBook:
 
         def kept(number: int, ended: threading.Event) -> Found:
             found = self._asker(waiting[number][1], ended)
-            if not found.is_silent:
+            if found.seconds is not None:  # what is no chat, such as a proxy's page, is no reply
                 self._keep(waiting[number][0], found)
             return found
 
-        found = ask_at_once(kept, len(waiting), AT_ONCE, self._stop, is_silent=lambda one: one.is_silent)
-        reasons = [one.grade.reason for one in found.values() if isinstance(one.grade, Missing) and one.is_silent]
+        found = ask_at_once(kept, len(waiting), AT_ONCE, self._stop, is_silent=lambda one: one.seconds is None)
+        reasons = [one.grade.reason for one in found.values() if isinstance(one.grade, Missing) and one.seconds is None]
         if left := sum(digest not in self._known for digest, _ in waiting):
             raise Refusal([_silent(self._judge, reasons[0] if reasons else "no answer", left)])
 

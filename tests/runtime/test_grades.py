@@ -61,6 +61,9 @@ def test_a_judge_that_stays_silent_ends_the_run_and_what_it_said_is_kept(service
     with pytest.raises(Refusal, match="FTC457") as refused:
         _book(service, tmp_path).rewards(_questions("a", "b"))
     assert "status 500" in str(refused.value)
+    service.reply = lambda number, given: (200, b"<html>Sign in</html>")
+    with pytest.raises(Refusal, match="not JSON"):
+        _book(service, tmp_path).rewards(_questions("a", "b"))
     asked = len(service.asked)
     service.reply = lambda number, given: chat("5")
     assert len(_book(service, tmp_path).rewards(_questions("a", "b"))) == 2
