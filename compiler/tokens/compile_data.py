@@ -142,7 +142,6 @@ def compile_data(
         except Refusal as refusal:
             raise Refusal(_remedied(refusal.diagnostics, source)) from None
         lengths = _lengths(folder, manifest)
-    texts, sampling = tokenizer_folder(model_folder, draft.model.tokenizer.own), draft.recipe.task.sampling
     return CompiledData(
         key=key,
         splits={part: manifest.splits[part] for part in SPLITS if part in manifest.splits},
@@ -160,8 +159,7 @@ def compile_data(
         swaps_sha256=manifest.swaps_sha256,
         taught_sha256=manifest.taught_sha256,
         baselines=manifest.baselines,
-        judged=_judged(draft.recipe.eval.judge, folder, texts, manifest, ("test",)).get("test"),
-        reward_judged=_judged(judge_of(sampling.rewards) if sampling else None, folder, texts, manifest, SPLITS),
+        **_judged(draft, folder, model_folder, manifest),
         probe=manifest.probe,
         diagnostics=tuple(_remedied((one.placed(source) for one in manifest.findings), source)),
         checks=manifest.checks,
@@ -180,16 +178,21 @@ def _remedied(found: Iterable[Diagnostic], source: Source) -> Iterator[Diagnosti
         yield one
 
 
-def _judged(
-    judge: Judge | None, folder: Path, texts: Path, manifest: Manifest, splits: Sequence[str]
-) -> dict[str, JudgedTokens]:
-    """Tokens of what a judge is sent about the rows of some splits; empty where nobody is asked."""
-    if judge is None:
-        return {}
-    from ftc.compiler.tokens.judged_tokens import judged_tokens
+def _judged(draft: Draft, folder: Path, model_folder: Path, manifest: Manifest) -> dict[str, Any]:
+    """The fields `judged` and `reward_judged`."""
+    sampling = draft.recipe.task.sampling
+    grader, rewarding = draft.recipe.eval.judge, judge_of(sampling.rewards) if sampling is not None else None
 
-    here = {split: manifest.splits[split].stream_digest for split in splits if split in manifest.splits}
-    return {split: judged_tokens(judge, folder, texts, digest, split) for split, digest in here.items()}
+    def counted(judge: Judge | None, splits: Sequence[str]) -> dict[str, JudgedTokens]:
+        if judge is None:
+            return {}
+        from ftc.compiler.tokens.judged_tokens import judged_tokens
+
+        texts = tokenizer_folder(model_folder, draft.model.tokenizer.own)
+        here = {split: manifest.splits[split].stream_digest for split in splits if split in manifest.splits}
+        return {split: judged_tokens(judge, folder, texts, digest, split) for split, digest in here.items()}
+
+    return {"judged": counted(grader, ("test",)).get("test"), "reward_judged": counted(rewarding, SPLITS)}
 
 
 def _lengths(folder: Path, manifest: Manifest) -> dict[str, RowLengths] | None:
