@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from tokenizers import Encoding, Tokenizer
 
+from ftc.compiler.tokens.known_words import KnownWords, pattern_of
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.storage.tokenizer_file import load_tokenizer, refused_tokenizer, tokenizer_call
@@ -149,6 +150,7 @@ class TextTokenizer:
             added = config.get("added_tokens") or []
             self.special_tokens: tuple[str, ...] = tuple(token["content"] for token in added if token["special"])
             self.is_segmentable = by_segment and _is_segmentable(config)
+            pattern = pattern_of(config.get("pre_tokenizer")) if self.is_segmentable else None
             self._added = {token["content"]: array("i", [token["id"]]) for token in added if token["content"]}
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             load_tokenizer(file)  # the library says best what is wrong
@@ -157,6 +159,7 @@ class TextTokenizer:
         longest_first = sorted(self._added, key=len, reverse=True)
         self._splitter = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if longest_first else None
         self._memo: dict[str, array[int]] = dict(self._added)
+        self._ids = self._bare_ids if pattern is None else KnownWords(pattern, self._bare_ids).ids
 
     def text_of(self, token_id: int) -> str | None:
         """An added token's text by its id; None where there is none."""
@@ -184,6 +187,10 @@ class TextTokenizer:
         tokenizer = _load(self._file)
         tokenizer.post_processor = None
         return tokenizer
+
+    def _bare_ids(self, texts: Sequence[str]) -> list[array[int]]:
+        """Ids without the tokenizer's own special tokens."""
+        return [array("i", one.ids) for one in self._encode(self._bare.encode_batch_fast, texts, special=False)]
 
     def encode_complete(self, texts: Sequence[str | tuple[str, ...]], max_length: int | None) -> list[CompleteText]:
         """Ids with the tokenizer's own special tokens; the text is cut at its end to `max_length` tokens in all.
@@ -213,7 +220,7 @@ class TextTokenizer:
 
     def num_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, without the tokenizer's own."""
-        return [len(encoding.ids) for encoding in self._encode(self._bare.encode_batch_fast, texts, special=False)]
+        return [*map(len, self._bare_ids(texts))]
 
     def num_special(self, *, is_pair: bool) -> int:
         """Tokens that the tokenizer adds by itself."""
@@ -248,8 +255,7 @@ class TextTokenizer:
         if len(self._memo) > _MEMO_ENTRIES:
             self._memo = dict(self._added)
         new = [segment for segment in {s: None for row in rows for s in row} if segment not in self._memo]
-        for segment, encoding in zip(new, self._encode(self._bare.encode_batch_fast, new, special=False), strict=True):
-            self._memo[segment] = array("i", encoding.ids)
+        self._memo.update(zip(new, self._ids(new), strict=True))
 
     def _join(self, row: _Segments) -> TokenizedText:
         parts = [self._memo[segment] for segment in row.segments]
