@@ -41,7 +41,8 @@ _COMMON_SHARE, _COMMON_FLOOR = 0.02, 20
 _MOST_CANDIDATES = 32
 _ENOUGH_TWINS = 4
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
-_TEXTS_AT_ONCE = 4_096
+_OWNER_BITS = 12
+_TEXTS_AT_ONCE = 1 << _OWNER_BITS
 _CELL_BITS = 20
 _DRAWN = np.random.RandomState(1)
 _SLOPES = _DRAWN.randint(0, 2**31, _BANDS * _BAND_ROWS, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
@@ -242,11 +243,21 @@ def _of_some(texts: Sequence[str]) -> tuple[Digests, NDArray[np.int64]]:
     runs = _runs(np.array(words, dtype=np.uint64))
     is_whole = owners[: len(runs)] == owners[len(owners) - len(runs) :]  # begins and ends in one text
     owners, runs = owners[: len(runs)][is_whole], runs[is_whole]
-    order = np.lexsort((runs, owners))
+    order = _by_owner(owners, runs)
     owners, runs = owners[order], runs[order]
     is_new = np.ones(len(runs), dtype=np.bool_)
     is_new[1:] = (owners[1:] != owners[:-1]) | (runs[1:] != runs[:-1])
     return runs[is_new], np.bincount(owners[is_new], minlength=len(texts))
+
+
+def _by_owner(owners: NDArray[np.int64], runs: Digests) -> NDArray[np.int64]:
+    """The order of runs by their text and then by value, of no more than `_TEXTS_AT_ONCE` texts."""
+    keys = (owners.astype(np.uint64) << np.uint64(64 - _OWNER_BITS)) | (runs >> np.uint64(_OWNER_BITS))
+    order = np.argsort(keys)  # by one number, which takes a tenth of the time
+    keys, ascending = keys[order], runs[order]
+    if (ascending[1:] != ascending[:-1])[keys[1:] == keys[:-1]].any():  # two runs that differ only at their end
+        return np.lexsort((runs, owners))
+    return order
 
 
 def _runs(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
