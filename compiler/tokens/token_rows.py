@@ -18,6 +18,7 @@ from ftc.spec.storage.atomic_write import replacing
 
 __all__ = [
     "NO_LABEL",
+    "SHOWN_DROPS",
     "Limit",
     "LongRow",
     "RowCounts",
@@ -31,7 +32,8 @@ __all__ = [
     "write_stream",
 ]
 
-_SHOWN_DROPS = 5
+SHOWN_DROPS = 5
+"""Rows that are named of those that were left out."""
 _AT_ONCE = 1 << 14  # rows
 NO_LABEL = -1
 """Label of a row that has no single class."""
@@ -89,7 +91,7 @@ class RowCounts:
     def drop(self, row: int, reason: str) -> None:
         """Counts a row that gives no tokens."""
         self.dropped += 1
-        if len(self.first_dropped) < _SHOWN_DROPS:
+        if len(self.first_dropped) < SHOWN_DROPS:
             self.first_dropped.append(DroppedRow(row=row, place=self.place(row), reason=reason))
 
     def drop_long(self, row: int, num_tokens: int, reason: str) -> None:
@@ -97,7 +99,7 @@ class RowCounts:
         self.drop(row, reason)
         self.too_long += 1
         self.longest_too_long = max(self.longest_too_long, num_tokens)
-        if len(self.first_too_long) < _SHOWN_DROPS:
+        if len(self.first_too_long) < SHOWN_DROPS:
             self.first_too_long.append(LongRow(row, num_tokens))
 
 

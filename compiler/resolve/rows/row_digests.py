@@ -10,6 +10,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from ftc.compiler.resolve.rows.in_processes import ranges, spread
+
 __all__ = [
     "Digests",
     "canonical_text",
@@ -92,7 +94,7 @@ canonical_text: Callable[[Any], str] = json.JSONEncoder(
 
 def row_digests(rows: Iterable[Mapping[str, Any]]) -> Digests:
     """sha256 of each row as compact JSON with sorted keys. Nothing in a row is normalized."""
-    return _joined(hashlib.sha256(canonical_text(row).encode()).digest() for row in rows)
+    return _of_each(rows, lambda row: row)
 
 
 def rows_digest(digests: Iterable[bytes]) -> str:
@@ -109,11 +111,18 @@ def unordered_digest(digests: Iterable[bytes]) -> str:
 
 def example_digests(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Digests:
     """sha256 of what the task reads of each row. Rows that differ only in other columns are the same example."""
-    return _joined(hashlib.sha256(canonical_text([row.get(one) for one in columns]).encode()).digest() for row in rows)
+    return _of_each(rows, lambda row: [row.get(one) for one in columns])
 
 
-def _joined(digests: Iterable[bytes]) -> Digests:
-    data = bytearray()
-    for digest in digests:
-        data += digest
+def _of_each(rows: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], Any]) -> Digests:
+    """sha256 of what is read of each row, as compact JSON with sorted keys."""
+
+    def of(some: Iterable[Mapping[str, Any]]) -> bytes:
+        return b"".join([hashlib.sha256(canonical_text(read(row)).encode()).digest() for row in some])
+
+    if not isinstance(rows, Sequence):
+        return Digests(of(rows))
+    pieces, data = ranges(len(rows)), bytearray()
+    for some in spread(len(pieces), lambda which: (of(rows[pieces[n].start : pieces[n].stop]) for n in which)):
+        data += some
     return Digests(data)
