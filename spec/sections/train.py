@@ -122,7 +122,10 @@ class Train(Document):
     """How training runs."""
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
-    EFFECTS: ClassVar[dict[str, Effect]] = {**effects_in("train"), "keep_checkpoints": Effect.RESOURCE}
+    EFFECTS: ClassVar[dict[str, Effect]] = {
+        **effects_in("train"),
+        **dict.fromkeys(("keep_checkpoints", "save_in_background"), Effect.RESOURCE),
+    }
 
     @model_validator(mode="after")
     def _optimizer_of_the_precision(self) -> Self:
@@ -298,5 +301,11 @@ class Train(Document):
     keep_checkpoints: int = Field(default=2, ge=1, le=1000)
     """Number of newest checkpoints to keep; the best one is always kept. Default: 2, so that one is complete while the
     next is written."""
+    save_in_background: Literal["auto"] | bool = "auto"
+    """Asynchronous checkpoints: weights and optimizer state are copied into host RAM, and a thread writes the copy
+    while training goes on, one at a time; the plan's host RAM has the copy. A checkpoint counts once it is whole. If
+    the disk refuses, the run ends at the next step, and the older checkpoints are intact. The last checkpoint of a run
+    is waited for. Default `auto`: on a GPU of this machine, for checkpoints of 1 GiB and more, if host RAM has room for
+    the copy."""
     early_stopping: EarlyStopping | None = None
     """Stop when validation no longer improves. Default: never, because the best checkpoint is kept anyway."""
