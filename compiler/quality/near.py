@@ -339,11 +339,11 @@ def find_likeness(read: Iterable[ReadTexts], rows: Mapping[str, int], similarity
         rows: How many each file has, by its use.
         similarity: Jaccard similarity from which two texts are near duplicates; None compares none.
     """
-    digests, shingles = bytearray(), Shingles()
+    digests, shingles = Spool(), Shingles()
     for some in read:
-        digests += some.digests
+        digests.add(some.digests)
         shingles.add(some.runs, some.counts)
-    first = first_equal(RowDigests(digests))
+    first = first_equal(RowDigests(digests.mapped("uint8")))
     cluster = first
     if similarity is not None:
         distinct = np.flatnonzero(first == np.arange(len(first)))

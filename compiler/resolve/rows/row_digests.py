@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.compiler.resolve.rows.in_processes import ranges, spread
+from ftc.compiler.resolve.rows.spool import Spool
 
 __all__ = [
     "Digests",
@@ -26,7 +27,7 @@ _BYTES = 32
 
 
 class Digests(Sequence[bytes]):
-    """sha256 of rows, in their order: 32 bytes a row.
+    """sha256 of rows, in their order: 32 bytes a row, many of them on disk.
 
     Args:
         data: The digests behind one another.
@@ -34,8 +35,8 @@ class Digests(Sequence[bytes]):
 
     __slots__ = ("data",)
 
-    def __init__(self, data: bytes | bytearray) -> None:
-        self.data = data
+    def __init__(self, data: bytes | bytearray | NDArray[np.uint8]) -> None:
+        self.data = memoryview(data)
 
     def __len__(self) -> int:
         return len(self.data) // _BYTES
@@ -106,7 +107,7 @@ def unordered_digest(digests: Iterable[bytes]) -> str:
     """sha256, in hexadecimal, over the same rows in any order: a shuffled file has the same, a copied row another."""
     if not isinstance(digests, Digests):
         return rows_digest(sorted(digests))
-    return hashlib.sha256(np.sort(np.frombuffer(digests.data, f"S{_BYTES}")).tobytes()).hexdigest()
+    return hashlib.sha256(np.sort(np.frombuffer(digests.data, f"S{_BYTES}")).view(np.uint8)).hexdigest()
 
 
 def example_digests(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Digests:
@@ -122,7 +123,7 @@ def _of_each(rows: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any
 
     if not isinstance(rows, Sequence):
         return Digests(of(rows))
-    pieces, data = ranges(len(rows)), bytearray()
+    pieces, digests = ranges(len(rows)), Spool()
     for some in spread(len(pieces), lambda which: (of(rows[pieces[n].start : pieces[n].stop]) for n in which)):
-        data += some
-    return Digests(data)
+        digests.add(some)
+    return Digests(digests.mapped("uint8"))
