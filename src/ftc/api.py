@@ -211,14 +211,12 @@ def plan(
     from ftc.spec.storage.paths import cache_folder
     from ftc.verbs.track import servable
 
-    path, text = Path(recipe), read_recipe(Path(recipe))
-    checked = check_recipe(text, shown_path(path), path=path, overrides=overrides)
-    root = project_root(path)
-    with Tracer(TRACES.under(cache_folder()), tell=on_trace) as tracer:
+    path, root = Path(recipe), project_root(Path(recipe))
+    checked = check_recipe(text := read_recipe(path), shown_path(path), path=path, overrides=overrides)
+    with Tracer(TRACES.under(cache_folder()), tell=on_trace) as tracer, with_jobs(jobs):
         ask = tracer.answers if trace else None
         made = partial(compile_recipe, checked, path, offline=offline, past_runs=past_runs(root), ask=ask)
-        with with_jobs(jobs):
-            compiled = with_sources(checked.sources, lambda: made(prices=prices_of(root)))
+        compiled = with_sources(checked.sources, lambda: made(prices=prices_of(root)))
         compiled = with_sources(checked.sources, lambda: with_policy(servable(compiled, root), root, waive or {}))
     writes = not keep_lock and not overrides
     state = with_sources(checked.sources, lambda: settle_lock(compiled, locked=locked, writes=writes))
