@@ -9,7 +9,6 @@ of scripts with spaces between words, and signs, all of which have one form. Oth
 from __future__ import annotations
 
 import re
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,39 +23,40 @@ _MOST_CHARS = 1 << 20
 
 
 class KnownWords:
-    """The words of texts with their ids.
+    """The words of texts with their ids, as the bytes of C ints.
 
     Args:
         pattern: What divides a text into words.
         encode: The library's ids of each text.
     """
 
-    def __init__(self, pattern: str, encode: Callable[[Sequence[str]], list[array[int]]]) -> None:
+    def __init__(self, pattern: str, encode: Callable[[Sequence[str]], list[bytes]]) -> None:
         self._words, self._encode = re.compile(pattern).findall, encode
         self._is_certain = re.compile(f"[\x00-\x7f{LETTERS}{SIGNS}]*").fullmatch
         self._known: dict[str, bytes] = {}
         self._num_chars = 0
 
-    def ids(self, texts: Sequence[str]) -> list[array[int]]:
+    def ids(self, texts: Sequence[str]) -> list[bytes]:
         """The ids of each text."""
-        found: list[array[int]] = []
+        found: list[bytes] = []
         waiting: dict[int, list[str]] = {}
         whole: dict[int, str] = {}
         for number, text in enumerate(texts):
-            found.append(array("i"))
+            ids = b""
             if not text.isascii() and not self._is_certain(text):
                 whole[number] = text
-                continue
-            words = self._words(text)
-            try:
-                found[number].frombytes(self._joined(words))
-            except KeyError:
-                waiting[number] = words
+            else:
+                words = self._words(text)
+                try:
+                    ids = self._joined(words)
+                except KeyError:
+                    waiting[number] = words
+            found.append(ids)
         new = [*{word: None for words in waiting.values() for word in words if word not in self._known}]
         encoded = self._encode([*new, *whole.values()])
-        self._known.update(zip(new, map(array.tobytes, encoded), strict=False))
+        self._known.update(zip(new, encoded, strict=False))
         for number, words in waiting.items():
-            found[number].frombytes(self._joined(words))
+            found[number] = self._joined(words)
         for number, ids in zip(whole, encoded[len(new) :], strict=True):
             found[number] = ids
         self._num_chars += sum(map(len, new))
