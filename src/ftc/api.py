@@ -181,7 +181,6 @@ def plan(
     trace: bool = True,
     on_trace: Callable[[int], None] = lambda _: None,
     waive: Mapping[str, str] | None = None,
-    jobs: int | None = None,
 ) -> Planned:
     """Compiles a recipe and brings its lock up to date.
 
@@ -196,7 +195,6 @@ def plan(
         trace: Estimate GPU memory by a trace of the training step, some seconds the first time; else analytically.
         on_trace: Hears, before something is traced, how often that was necessary so far.
         waive: Reasons by the soft rule of the project's policy that they pass over.
-        jobs: Processes that check and tokenize many rows; None for one on each core. The plan is the same.
 
     Raises:
         Refusal: The recipe has errors, names something unusable, does not fit, or breaks the project's policy.
@@ -206,14 +204,14 @@ def plan(
     from ftc.compiler.pipeline import compile_recipe
     from ftc.compiler.policy import prices_of
     from ftc.compiler.resolve.files.safe_files import project_root, read_recipe
-    from ftc.compiler.resolve.rows.in_processes import with_jobs
     from ftc.compiler.rules.check import check_recipe
     from ftc.spec.storage.paths import cache_folder
     from ftc.verbs.track import servable
 
-    path, root = Path(recipe), project_root(Path(recipe))
-    checked = check_recipe(text := read_recipe(path), shown_path(path), path=path, overrides=overrides)
-    with Tracer(TRACES.under(cache_folder()), tell=on_trace) as tracer, with_jobs(jobs):
+    path, text = Path(recipe), read_recipe(Path(recipe))
+    checked = check_recipe(text, shown_path(path), path=path, overrides=overrides)
+    root = project_root(path)
+    with Tracer(TRACES.under(cache_folder()), tell=on_trace) as tracer:
         ask = tracer.answers if trace else None
         made = partial(compile_recipe, checked, path, offline=offline, past_runs=past_runs(root), ask=ask)
         compiled = with_sources(checked.sources, lambda: made(prices=prices_of(root)))

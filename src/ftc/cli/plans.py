@@ -58,11 +58,12 @@ def run_plan(args: Namespace) -> int:
         sys.stderr.write(f"error: {problem}\n")
         return ExitCode.USAGE
     from ftc import api
+    from ftc.compiler.resolve.rows.in_processes import with_jobs
     from ftc.verbs.policy import waivers_of
 
     if args.refresh_only:
         return _refresh(args)
-    with tracing(args) as tell:
+    with tracing(args) as tell, with_jobs(args.jobs):
         planned = api.plan(
             args.recipe,
             overrides=args.overrides,
@@ -72,7 +73,6 @@ def run_plan(args: Namespace) -> int:
             trace=not args.no_trace,
             on_trace=tell,
             waive=waivers_of(args.waive),
-            jobs=args.jobs,
         )
     if args.output:
         planned = api.save_plan(planned, args.output, force=args.force)
