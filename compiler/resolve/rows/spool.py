@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-<<<<<<< HEAD
 import sys
-=======
->>>>>>> main
 import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO
