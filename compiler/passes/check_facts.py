@@ -12,7 +12,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from ftc.compiler.draft import ClosedDraft
-from ftc.compiler.memory.memory import host_bytes
+from ftc.compiler.memory.memory import copied_checkpoint, host_bytes
 from ftc.compiler.rules.device_rules import DEVICE_RULES
 from ftc.compiler.rules.fact_rules import TEACHER_RULES
 from ftc.compiler.rules.lineage_rules import LINEAGE_RULES
@@ -303,14 +303,18 @@ def device_has_a_price(draft: ClosedDraft) -> Iterator[Diagnostic]:
 
 
 def host_has_room(draft: ClosedDraft) -> Iterator[Diagnostic]:
-    """What a divided model takes of a machine's own memory is there; on a CPU that is the device's, and counted."""
+    """What a run takes of a machine's own memory is there; on a CPU that is the device's, and counted."""
     needed, there = host_bytes(draft), draft.device.host_bytes
     if there is not None and draft.device.kind == "cuda" and needed > there:
         where = "host RAM on each machine" if draft.recipe.budget.nodes > 1 else "host RAM"
         summary = f"the run needs {needed / 2**30:.1f} GiB of {where}, this machine has {there / 2**30:.1f} GiB"
         help = "use a smaller base model, or a machine with more host RAM"
         notes = "one process loads the model there before it is sharded, and `offload: cpu` keeps trained parts there"
-        yield _found(draft, "FTC294", summary, "train.sharding", help=help, notes=notes)
+        path = "train.sharding"
+        if (copy := copied_checkpoint(draft)) and needed - copy <= there:
+            notes = f"{copy / 2**30:.1f} GiB of it is the copy of a checkpoint that is written in the background"
+            path, help = "train.save_in_background", "write `save_in_background: false`"
+        yield _found(draft, "FTC294", summary, path, help=help, notes=notes)
 
 
 _SHORTEST = 8
@@ -370,14 +374,16 @@ def _found(
 
 
 def _with_host(draft: ClosedDraft) -> ClosedDraft:
-    """How much of a machine's memory its processes take together for a divided model, beside what it has."""
+    """How much of a machine's memory its processes take together, for a divided model or a copied checkpoint."""
     if not (size := host_bytes(draft)):
         return draft
-    needed, nodes = f"{size / 2**30:.2f}", draft.recipe.budget.nodes
+    needed, nodes, there = f"{size / 2**30:.2f}", draft.recipe.budget.nodes, draft.device.host_bytes
     who = f"the processes of each of {nodes} machines" if nodes > 1 else "all processes together"
-    if draft.device.kind == "cpu" or draft.device.host_bytes is not None:
-        of = f" of {draft.device.host_bytes / 2**30:.1f}" if draft.device.host_bytes else ""
-        check = Check(name="host RAM", code=None, result=f"{needed}{of} GiB for {who}")
-        return replace(draft, checks=(*draft.checks, check))
-    unknown = f"how much a machine with {draft.device.label} has is unknown"
-    return draft.miss(f"host RAM: {who} need {needed} GiB, and {unknown}")
+    copy = copied_checkpoint(draft)
+    beside = f", {copy / 2**30:.2f} GiB of it for a checkpoint while it is written" if copy else ""
+    if there is None and draft.candidate.is_divided and draft.device.kind == "cuda":
+        unknown = f"how much a machine with {draft.device.label} has is unknown"
+        return draft.miss(f"host RAM: {who} need {needed} GiB{beside}, and {unknown}")
+    of = f" of {there / 2**30:.1f}" if there else ""
+    check = Check(name="host RAM", code=None, result=f"{needed}{of} GiB for {who}{beside}")
+    return replace(draft, checks=(*draft.checks, check))

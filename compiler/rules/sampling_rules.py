@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import math
+import platform
+import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.sampled_rows import longest_prompt
+from ftc.spec.code_tests import CONFINING
 from ftc.spec.diagnostics import Diagnostic, diagnostic
-from ftc.spec.rewards import reward_card
+from ftc.spec.rewards import reads_tests, reward_card
 from ftc.spec.storage.reading import parse_json
 from ftc.spec.strategies import strategy_card
+from ftc.spec.writers import WRITERS, writer_card
 
 __all__ = [
     "SAMPLING_RULES",
     "answers_have_positions",
     "base_can_be_asked",
+    "code_can_be_confined",
     "reward_packages_are_here",
     "schemas_are_valid",
+    "server_takes_the_weights",
     "some_steps_are_written",
 ]
 
@@ -65,6 +71,25 @@ def answers_have_positions(draft: ClosedDraft) -> Iterator[Diagnostic]:
         )
 
 
+def server_takes_the_weights(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """What is trained can be handed to a running server, and the server can read the prompts."""
+    sampling, strategy = draft.recipe.task.sampling, draft.strategy
+    if sampling is None or not (card := writer_card(sampling.writer)).is_server:
+        return
+    path, help = "strategy.kind", "write `strategy: {kind: lora}`, or `task: {writer: transformers}`"
+    if strategy_card(strategy).is_whole:
+        takers = ", ".join(f"`{one.kind}`" for one in WRITERS if one.is_server and one.takes_whole)
+        why = None if card.takes_whole else "it takes adapters, and not all weights of a model"
+        help = f"write `strategy: {{kind: lora}}`, or a writer that takes whole models: {takers}"
+    else:
+        why = strategy.no_lora_file()
+    if draft.model.vision is not None:
+        path, why, help = "task.writer", "it is sent tokens, and no images", "write `writer: transformers`"
+    if why is not None:
+        summary = f"a running server of {card.label} can't take what is trained: {why}"
+        yield diagnostic("FTC465", summary, draft.source.span(path), help=help, path=path)
+
+
 def some_steps_are_written(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """A share of the steps is one step at least."""
     writing, steps = draft.recipe.writing, draft.train.num_steps
@@ -87,6 +112,18 @@ def reward_packages_are_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
             summary = f"a reward of kind `{reward.kind}` needs the package `{package[0]}`"
             help = f"pip install 'ftc[{package[1]}]'"
             yield diagnostic("FTC449", summary, draft.source.span(path), help=help, path=path)
+
+
+def code_can_be_confined(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """Code in answers is run where the kernel confines it, if the run is for this machine."""
+    sampling = draft.recipe.task.sampling
+    here = sys.platform, platform.machine()
+    if sampling is None or not reads_tests(sampling.rewards) or not draft.device.local:
+        return
+    if here[0] != CONFINING[0] or here[1] not in CONFINING[1]:
+        summary = f"code that a model writes can't be confined on {here[0]}, {here[1]}"
+        help = "plan for another machine and run it there: Linux, x86-64 or arm64"
+        yield diagnostic("FTC455", summary, draft.source.span("task.rewards"), help=help, path="task.rewards")
 
 
 def schemas_are_valid(draft: ClosedDraft) -> Iterator[Diagnostic]:
@@ -126,7 +163,9 @@ SAMPLING_RULES: tuple[Callable[[ClosedDraft], Iterator[Diagnostic]], ...] = (
     base_can_be_asked,
     answers_have_positions,
     some_steps_are_written,
+    server_takes_the_weights,
     reward_packages_are_here,
+    code_can_be_confined,
     schemas_are_valid,
 )
 """Every rule."""

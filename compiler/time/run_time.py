@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from ftc.compiler.draft import ClosedDraft, Draft, PastRun
@@ -24,7 +24,7 @@ from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.judging import AT_ONCE, JudgeEstimate, JudgeUse, TokenRange
 from ftc.spec.precisions import Precision, precision_card
 
-__all__ = ["RunTime", "cost_of", "job_speed", "judge_estimate", "num_paid", "price_of", "run_time"]
+__all__ = ["RunTime", "cost_of", "job_speed", "judge_estimate", "num_paid", "price_of", "run_time", "server_is_timed"]
 
 _ALIKE, _OTHER = 0.15, 0.6
 """How far beyond earlier runs the next one may lie: of the same model and strategy, and of any other."""
@@ -41,6 +41,8 @@ _IMPORT_SECONDS = SecondsRange(low=3.0, expected=8.0, high=40.0)
 _READ_RATE = (2e9, 0.7e9, 0.08e9)
 """Bytes a second of files that are hashed and then loaded."""
 _WRITE_RATE = (1e9, 0.3e9, 0.04e9)
+_COPY_RATE = (12e9, 4e9, 1e9)
+"""Bytes a second into host RAM that isn't pinned: from a GPU, or from elsewhere in it."""
 _SAVE_SECONDS = (0.01, 0.05, 0.5)
 """What a checkpoint costs beside its bytes: its files are made durable one by one."""
 
@@ -90,13 +92,26 @@ def _earlier(draft: ClosedDraft) -> tuple[list[PastRun], list[PastRun]]:
     """Runs of this device in this precision: those of the same model and strategy, and the others."""
     device, threads, precision = draft.device.name, draft.threads, draft.train.precision
     here = [
-        run
+        _by_writer(draft, run)
         for run in draft.past_runs
         if (run.device, run.precision) == (device, precision) and (run.threads == threads or draft.device.kind != "cpu")
     ]
     job = (draft.model.name, draft.recipe.strategy.kind)
     alike = [run for run in here if (run.model, run.strategy) == job and _tells_pace(run)]
     return alike[:_SHOWN_RUNS], [run for run in here if run not in alike and _tells_pace(run)][:_SHOWN_RUNS]
+
+
+def _by_writer(draft: Draft, run: PastRun) -> PastRun:
+    """A run without the time of writing where something else wrote: a server's speed is no run's own."""
+    sampling = draft.recipe.task.sampling
+    if run.writer == (sampling.writer if sampling is not None else ""):
+        return run
+    return replace(run, seconds={phase: seconds for phase, seconds in run.seconds.items() if phase != "sample"})
+
+
+def server_is_timed(draft: ClosedDraft) -> bool:
+    """Whether an earlier run of the same model had its answers written by such a server, so that its time is known."""
+    return any(run.seconds.get("sample") for run in _earlier(draft)[0])
 
 
 def _tells_pace(run: PastRun) -> bool:
@@ -203,12 +218,16 @@ def _weights_size(model: ModelFacts) -> int:
 
 
 def _saving(draft: ClosedDraft) -> SecondsRange:
-    """A checkpoint at each evaluation, and the result."""
-    saves = evaluations(draft)
-    size = checkpoint_bytes(draft) * saves + result_bytes(draft)
-    low, expected, high = (
-        size / rate + (saves + 1) * each for rate, each in zip(_WRITE_RATE, _SAVE_SECONDS, strict=True)
-    )
+    """A checkpoint at each evaluation, and the result.
+
+    In the background training waits for the copy, and for the last one, which is written as any other; at the worst a
+    step takes no longer than before and each is waited for.
+    """
+    saves, size = evaluations(draft), checkpoint_bytes(draft)
+    copied = size * (saves - 1) if draft.train.save_in_background else 0
+    written = size * saves - copied + result_bytes(draft)
+    rates = zip((written, written, written + copied), _WRITE_RATE, _COPY_RATE, _SAVE_SECONDS, strict=True)
+    low, expected, high = (bytes_ / rate + copied / copies + (saves + 1) * each for bytes_, rate, copies, each in rates)
     return SecondsRange(low=low, expected=expected, high=high)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import torch
 from torch import nn
 
@@ -15,17 +17,25 @@ from ftc.runtime.models.sharding import is_sharded
 from ftc.runtime.tasks.package_loss import package_loss_of
 from ftc.runtime.tasks.reinforcement import ReinforcementScorer
 from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, Scorer, packed_batch, target_losses
-from ftc.runtime.training.answer_writer import AnswerWriter
+from ftc.runtime.training.answer_writer import AnswerWriter, Writes
 from ftc.runtime.training.compiled import compile_layers
 from ftc.runtime.training.distillation import Teacher
 from ftc.runtime.training.fused import use_kernels
-from ftc.runtime.training.hooks import HOOKS, Training, digests_together, note_progress, weight_checksum
+from ftc.runtime.training.hooks import (
+    HOOKS,
+    Training,
+    digests_together,
+    finish_saving,
+    note_progress,
+    weight_checksum,
+)
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.loss_scale import LossScale
 from ftc.runtime.training.optimizers import make_optimizer, state_misfit
 from ftc.runtime.training.router_loss import router_loss_of
 from ftc.runtime.training.sampling import SampledRows
 from ftc.runtime.training.selection import Progress
+from ftc.runtime.training.server_writer import RecordedAnswers, ServerWriter
 from ftc.runtime.training.signals import Interrupted
 from ftc.runtime.training.sources import MaskedRows, RowSource, StreamRows
 from ftc.runtime.training.weight_average import average_of
@@ -143,14 +153,32 @@ def _fitting(session: Session, job: Job, found: checkpoint.Checkpoint | None) ->
 
 def _run(training: Training) -> None:
     training.job.model.train()
-    for done in training_steps(training.job, training.progress.step):
-        for hook in HOOKS:
-            hook(training, done)
-        if training.should_end:
-            break
+    try:
+        for done in training_steps(training.job, training.progress.step):
+            for hook in HOOKS:
+                hook(training, done)
+            if training.should_end:
+                break
+    except BaseException as error:
+        _leave_saving(training, error)
+        raise
     training.job.model.eval()
     if training.interrupted and not training.progress.is_over:
         raise Interrupted(training.session.stop.kind, training.session.stop.reason)
+
+
+def _leave_saving(training: Training, error: BaseException) -> None:
+    """Finishes a checkpoint that is being written when training fails, so that what was done by then is kept.
+
+    One in parts needs all processes, which may not all have failed; whoever insists on stopping doesn't wait.
+    """
+    if (saving := training.saving) is None:
+        return
+    if saving.is_together or isinstance(error, KeyboardInterrupt):
+        saving.abandon()
+        return
+    with suppress(OSError):  # why training failed counts
+        finish_saving(training, saving)
 
 
 def make_job(session: Session, work: ModelWithScorer) -> Job:
@@ -190,7 +218,16 @@ def _source(session: Session, work: ModelWithScorer, rows: TokenStream, teacher:
     train = settings.train
     if isinstance(work.scorer, ReinforcementScorer):
         decode = TextDecoder(tokenizer_folder(session.inputs.model_folder, settings.model.tokenizer))
-        return SampledRows(work.model, work.scorer, rows, settings, decode, session.stop, session.accelerator)
+        return SampledRows(
+            work.model,
+            work.scorer,
+            rows,
+            settings,
+            decode,
+            session.stop,
+            session.accelerator,
+            _writer(session, work, rows),
+        )
     order = BatchOrder(
         rows.lengths,
         train.batch_size,
@@ -210,6 +247,17 @@ def _source(session: Session, work: ModelWithScorer, rows: TokenStream, teacher:
         writer = AnswerWriter(model, rows, settings, session.stop, session.accelerator)
         return WrittenRows(plain, writer, settings)
     return plain
+
+
+def _writer(session: Session, work: ModelWithScorer, rows: TokenStream) -> Writes | None:
+    """What writes answers in the place of the model itself; None where that does."""
+    writing, inputs = session.plan.settings.train.writing, session.inputs
+    if writing is None or writing.here:
+        return None
+    if inputs.recorded is not None:
+        return RecordedAnswers(inputs.recorded)
+    settings, place = session.plan.settings, session.folder.handed_over
+    return ServerWriter(work.model, rows, settings, session.stop, inputs.writer, place)
 
 
 def restored(session: Session, work: ModelWithScorer, job: Job, found: checkpoint.Checkpoint | None) -> Progress:

@@ -151,6 +151,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "train.schedule.warmup_steps": 10,
         "train.max_grad_norm": None,
         "train.precision": "bfloat16",
+        "train.save_in_background": True,
     },
     "openai_job.json": {
         "task.kind": "chat",
@@ -288,6 +289,35 @@ def test_sampled_answers_are_carried_and_reward_functions_are_named(text: str, u
     assert found[f"{under}use_vllm"] is Fate.NOT_NEEDED
 
 
+_SERVED = "use_vllm: true, vllm_mode: server, vllm_server_port: 8000, vllm_importance_sampling_cap: 3.0"
+_ASKED_OUMI = "data: {train: {datasets: [{dataset_name: openai/gsm8k}]}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "under", "is_carried"),
+    [
+        (TRL + "use_peft: true\nnum_generations: 4\n" + _SERVED.replace(", ", "\n"), "", True),
+        (TRL + "num_generations: 4\n" + _SERVED.replace(", ", "\n"), "", False),  # vLLM takes adapters alone
+        (TRL + "use_peft: true\nnum_generations: 4\nuse_vllm: true\nvllm_mode: colocate\n", "", False),
+        (AXOLOTL + f"rl: grpo\nadapter: lora\ntrl: {{{_SERVED}}}\n", "trl.", True),
+        (
+            "model: {model_name: acme/brook}\n" + _ASKED_OUMI + "training: "
+            f"{{trainer_type: TRL_GRPO, use_peft: true, grpo: {{{_SERVED}}}}}\n",
+            "training.grpo.",
+            True,
+        ),
+    ],
+    ids=["trl", "whole model", "colocated", "axolotl", "oumi"],
+)
+def test_a_server_that_writes_answers_is_carried(text: str, under: str, *, is_carried: bool) -> None:
+    imported = import_text(text)
+    values, found = recipe_values(imported), fates(imported)
+    assert values.get("task.writer") == ("vllm" if is_carried else None)
+    if is_carried:
+        assert values["task.importance_cap"] == 3.0
+        assert found[f"{under}vllm_server_port"] is Fate.NOT_NEEDED
+
+
 @pytest.mark.parametrize(
     ("text", "factor"),
     [
@@ -329,7 +359,6 @@ def test_a_teacher_is_carried() -> None:
         (AXOLOTL.replace("alpaca", "{format: x, field_instruction: 'a }} b'}"), "can't be named in a prompt"),
         (AXOLOTL.replace("alpaca", "pygmalion"), "rows of the type"),
         (AXOLOTL.replace("tickets.jsonl", "https://example.org/rows.jsonl"), "web address"),
-        (AXOLOTL.replace("tickets.jsonl", "/data/rows.jsonl"), "outside the project"),
         (AXOLOTL.replace("tickets.jsonl", "./rows.zip"), "is not a data file"),
         (AXOLOTL.replace("tickets.jsonl", "squad"), "neither a data file nor an id"),
         (AXOLOTL.replace("acme/brook", "~"), "no base model is named"),
@@ -349,7 +378,7 @@ def test_a_teacher_is_carried() -> None:
         (TRL, "detects the format of the rows"),
         (TRL + "beta: 0.1\nreward_model_path: a/b", "PPO is not supported"),
         (TRL + "num_generations: 8\nloss_type: cispo", "the loss `cispo` is not supported"),
-        (OUMI.replace("use_peft: false", "trainer_type: TRL_GOLD"), "training of the kind `TRL_GOLD` is not supported"),
+        (OUMI.replace("use_peft: false", "trainer_type: TRL_GOLD"), "no teacher is named"),
         ("model: {model_name: acme/brook}\ngeneration: {max_new_tokens: 9}", "a configuration that trains nothing"),
         ("model_name_or_path: acme/brook\ntemplate: qwen3\ninfer_backend: huggingface", "that trains nothing"),
         (AXOLOTL + "process_reward_model: true", "process reward models are not supported"),
