@@ -214,14 +214,15 @@ def test_an_image_in_tiles_has_as_many_tokens_as_transformers_makes_of_it() -> N
     from ftc.spec.documents.facts import TileSizes
 
     sizes = ((336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008))
+    counts: Any = LlavaNextProcessor
     theirs = SimpleNamespace(
         image_processor=SimpleNamespace(image_grid_pinpoints=[list(one) for one in sizes]),
         patch_size=14,
         num_additional_image_tokens=0,
-        _get_unpadded_features=partial(LlavaNextProcessor._get_unpadded_features, None),
+        _get_unpadded_features=partial(counts._get_unpadded_features, None),
     )
     for width, height in ((40, 32), (336, 336), (1, 60), (3000, 17), (4032, 3024), (29, 5000), (644, 1003)):
-        wanted = LlavaNextProcessor._get_number_of_features(theirs, height, width, 336, 336)
+        wanted = counts._get_number_of_features(theirs, height, width, 336, 336)
         assert TileSizes(tile=336, sizes=sizes).tokens(width, height, 14) == wanted
 
 

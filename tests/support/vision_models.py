@@ -94,7 +94,8 @@ def write_qwen_of_2025(folder: Path, seed: int = 5) -> None:
     """A Qwen2.5-VL, whose tower attends within windows in its first layer."""
     import transformers as t
 
-    tower = {"depth": 2, "hidden_size": 16, "num_heads": 2, "out_hidden_size": 32, "intermediate_size": 32}
+    tower: dict[str, Any] = {"depth": 2, "hidden_size": 16, "num_heads": 2, "out_hidden_size": 32}
+    tower["intermediate_size"] = 32
     tower |= {"window_size": 16, "fullatt_block_indexes": [1]}
     _write_qwen(folder, t.Qwen2_5_VLConfig, t.Qwen2_5_VLForConditionalGeneration, tower, seed)
 
@@ -103,7 +104,7 @@ def _write_qwen(folder: Path, config: Any, model: Any, tower: dict[str, Any], se
     import torch
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-    patches = {"patch_size": 4, "temporal_patch_size": 2}
+    patches: dict[str, Any] = {"patch_size": 4, "temporal_patch_size": 2}
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
     made = config(
         text_config={**_TEXT, "rope_parameters": rope},
