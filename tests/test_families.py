@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +65,11 @@ def test_every_mixture_is_a_family() -> None:
     from ftc.spec.architectures import ARCHITECTURES
 
     assert {row.model_type for row in ARCHITECTURES if row.experts} == {one.model_type for one in EXPERTS}
-    for module in ("tests.runtime.training.test_experts", "tests.e2e.test_experts"):
-        pytest.importorskip("torch")
-        __import__(module)
-        assert sys.modules[module].EXPERTS is EXPERTS
+    pytest.importorskip("torch")
+    from tests.e2e import test_experts as merged
+    from tests.runtime.training import test_experts as trained
+
+    assert merged.EXPERTS is trained.EXPERTS is EXPERTS
 
 
 @pytest.mark.parametrize("family", IMAGES, ids=str)
