@@ -81,13 +81,14 @@ _LLAMA = replace(
     span_head=(),
     tokens=(None, None, None),
 )
+_GATED, _NUMBERED = ("gate", "gate_proj", "up_proj", "down_proj"), ("gate", "w1", "w3", "w2")
 _EXPERTS = Mixture(
-    inner="moe_intermediate_size",
-    experts=("experts",),
-    routers=("mlp.gate",),
-    has_loss=True,
-    peft_names=("gate", "gate_proj", "up_proj", "down_proj"),
+    inner="moe_intermediate_size", experts=("experts",), routers=("mlp.gate",), has_loss=True, peft_names=_GATED
 )
+_MIXTRAL_EXPERTS = replace(
+    _EXPERTS, inner="intermediate_size", routers=("mlp.gate", "block_sparse_moe.gate"), peft_names=_NUMBERED
+)
+_SHARED_EXPERTS = replace(_EXPERTS, routers=("mlp.gate", "mlp.shared_expert_gate"), peft_names=())
 _QWEN_MOE = replace(
     _LLAMA,
     model_type="qwen3_moe",
@@ -302,17 +303,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     _LLAMA,
     replace(_LLAMA, model_type="ministral3", scales_rotation=False),
     replace(_LLAMA, model_type="mistral"),
-    replace(
-        _QWEN_MOE,
-        model_type="mixtral",
-        tokens=_LLAMA.tokens,
-        mixture=replace(
-            _EXPERTS,
-            inner="intermediate_size",
-            routers=("mlp.gate", "block_sparse_moe.gate"),
-            peft_names=("gate", "w1", "w3", "w2"),
-        ),
-    ),
+    replace(_QWEN_MOE, model_type="mixtral", tokens=_LLAMA.tokens, mixture=_MIXTRAL_EXPERTS),
     replace(_BLOOM, model_type="mpt", counts_padding=True, tokens=_GPT_NEOX.tokens),
     replace(_LLAMA, model_type="olmo", norm="fused", widens_keys=False, tagger=(), tokens=_GPT_NEOX.tokens),
     replace(_LLAMA, model_type="olmo2", ends_with_product=False, widens_keys=False, tagger=()),
@@ -356,11 +347,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_LLAMA, model_type="phi3"),
     replace(_LLAMA, model_type="qwen2", tokens=(None, "<|endoftext|>", "<|endoftext|>")),
     replace(_LLAMA, model_type="qwen3", tokens=(None, "<|endoftext|>", "<|endoftext|>")),
-    replace(
-        _QWEN_MOE,
-        model_type="qwen2_moe",
-        mixture=replace(_EXPERTS, routers=("mlp.gate", "mlp.shared_expert_gate"), peft_names=()),
-    ),
+    replace(_QWEN_MOE, model_type="qwen2_moe", mixture=_SHARED_EXPERTS),
     _QWEN_MOE,
     replace(_unknown("recurrent_gemma"), reads_padding=True),
     replace(_unknown("rwkv"), reads_padding=True),
