@@ -190,8 +190,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC224",
         title="no such target module",
-        cause="The adapter's target does not match any linear module of the model, or peft's LoRA takes modules of "
-        "that name for the experts of a mixture, whose weights get no adapter.",
+        cause="The adapter's target matches no linear module of the model, or one that peft's LoRA takes for experts.",
         wrong="strategy: {kind: lora, targets: [q_prj]}",
         right="strategy: {kind: lora, targets: [q_proj]}",
     ),
