@@ -5,6 +5,8 @@ from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["CODES"]
 
+_JUDGED = "task:\n  kind: reinforcement\n  rewards:\n    - {{kind: judge, judge: {{url: 'http://localhost:{}}}}}"
+
 CODES: tuple[Code, ...] = (
     Code(
         id="FTC440",
@@ -123,5 +125,25 @@ CODES: tuple[Code, ...] = (
         "and output. A row without any could earn nothing, or everything.",
         wrong='{"prompt": "Write `add(a, b)`.", "tests": "it adds"}',
         right='{"prompt": "Write `add(a, b)`.", "tests": ["assert add(1, 2) == 3"]}',
+    ),
+    Code(
+        id="FTC457",
+        title="judge that gives no reply",
+        cause="A reward of kind `judge` asks a service about each answer. The service can't be reached, or refused "
+        "each of three attempts. An answer without a reply has no reward, and none is made up: the run ends behind its "
+        "last checkpoint. A replay asks nobody and needs every reply on record.",
+        wrong=_JUDGED.format("1/v1', model: m"),
+        right=_JUDGED.format("8000/v1', model: m"),
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC458",
+        title="answers that a judge gave no grade",
+        cause="The judge replied, but with no number from 1 to 10. Such an answer earns what the lowest grade earns, "
+        "so that a model gains nothing by confusing its judge. Many of them say that the judge is too weak, or that "
+        "`max_tokens` is too low for what it writes before the grade.",
+        wrong=_JUDGED.format("8000/v1', model: m, max_tokens: 1"),
+        right=_JUDGED.format("8000/v1', model: m"),
+        severity=Severity.WARNING,
     ),
 )
