@@ -35,8 +35,9 @@ class Server:
 
     def end(self) -> None:
         """Ends the process."""
-        self.process.kill()
-        self.process.communicate()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
 
 
 Serve = Callable[..., Server]
