@@ -18,7 +18,7 @@ _SPECIAL = ("<pad>", "<s>", "</s>")
 _CHARACTERS = "0123456789+="
 _WORDS = {"add": "+", "subtract": "-", "multiply": "*"}
 _CODE = "0123456789+-*():= " + "".join(sorted({*"".join(_WORDS), *"f=lambda x"} - {*"= "}))
-CODE_STEPS = 60
+CODE_STEPS = 85
 
 
 def sums() -> list[dict[str, str]]:

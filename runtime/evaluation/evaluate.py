@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -237,7 +237,7 @@ def _graded(session: Session, measures: Measures, texts: Mapping[int, str]) -> l
     """Rows of which written answers are all that there is, with what a judge gives these where one is asked."""
     numbers, book = sorted(texts), session.book
     asked = [Question(measures.given(number), measures.expected(number), texts[number]) for number in numbers]
-    given = book.rewards(asked) if book is not None else [()] * len(numbers)
+    given: Sequence[tuple[float, ...]] = book.rewards(asked) if book is not None else [()] * len(numbers)
     return [RowScore(number, 0.0, 0, predicted) for number, predicted in zip(numbers, given, strict=True)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ _ADDS = "def add(a, b):\n    return a + b\n"
 _ONE = json.dumps(["assert True"])
 
 
-def _share(answer: str, tests: str, **keys: int) -> float:
+def _share(answer: str, tests: str, **keys: Any) -> float:
     return reward_values([RewardTerm(kind="unit_tests", **keys)], answer, tests)[0]
 
 

@@ -14,6 +14,7 @@ from ftc.runtime.rewards.grades import GradeBook
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.judging import read_judged
+from ftc.spec.judges import Judge
 from ftc.spec.rewards import RewardTerm
 from tests.support.judges import Service, chat, serving
 
@@ -51,7 +52,8 @@ def test_each_answer_is_asked_about_once_and_kept(service: Service, tmp_path: Pa
 def test_a_failure_is_tried_again_and_counted(service: Service, tmp_path: Path) -> None:
     service.reply = lambda number, given: (503, b"") if number < 2 else chat("7")
     book = _book(service, tmp_path)
-    assert book.rewards(_questions("a")) == [(pytest.approx(6 / 9),)]
+    ((reward,),) = book.rewards(_questions("a"))
+    assert reward == pytest.approx(6 / 9)
     (line,) = read_judged(tmp_path / "judged.ndjson").values()
     assert line.requests == 3
 
@@ -93,7 +95,7 @@ def test_a_line_that_a_crash_cut_off_is_asked_about_again(service: Service, tmp_
 
 
 def test_recorded_values_stand_at_the_place_of_their_reward() -> None:
-    judge = RewardTerm(kind="judge", judge={"url": "http://localhost:1/v1", "model": "m"})
+    judge = RewardTerm(kind="judge", judge=Judge(url="http://localhost:1/v1", model="m"))
     rewards = [RewardTerm(kind="exact_match"), judge]
     assert reward_values(rewards, "a", "a", (0.5,)) == (1, 0.5)
     with pytest.raises(ValueError, match="lacks the reward"):
