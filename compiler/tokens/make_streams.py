@@ -25,11 +25,12 @@ from ftc.compiler.resolve.rows.row_digests import example_digests
 from ftc.compiler.resolve.rows.tested_rows import TEST_ROWS, HeldOut, tested_text
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.findings import Limits, stream_findings, token_findings
-from ftc.compiler.tokens.forms import TextForm, Wording, row_form
+from ftc.compiler.tokens.forms import TextForm
 from ftc.compiler.tokens.image_tokens import tokens_of_images
 from ftc.compiler.tokens.pixel_client import ask_for_pixels
 from ftc.compiler.tokens.probes import PROBES, Probes, groups_of, make_probes
 from ftc.compiler.tokens.rated_rows import write_other_answers
+from ftc.compiler.tokens.row_form import Wording, row_form
 from ftc.compiler.tokens.row_index import remember_rows
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer

@@ -21,10 +21,10 @@ from ftc.compiler.resolve.rows.row_checks import check_values, value_faults
 from ftc.compiler.resolve.rows.table import Home, PartRows, Table
 from ftc.compiler.resolve.rows.tables import SUFFIXES, read_rows
 from ftc.compiler.tokens.encoder import TextTokenizer
-from ftc.compiler.tokens.forms import Wording, row_form
 from ftc.compiler.tokens.image_tokens import tokens_of_images
 from ftc.compiler.tokens.probes import groups_of
 from ftc.compiler.tokens.rated_rows import write_other_answers
+from ftc.compiler.tokens.row_form import Wording, row_form
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.stream_manifest import kept_streams

@@ -11,6 +11,7 @@ from typing import assert_never
 
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import (
+    AnswerForm,
     ChatForm,
     ClassifyForm,
     EmbedForm,
@@ -22,6 +23,7 @@ from ftc.compiler.tokens.forms import (
     RerankForm,
     ScoreForm,
     SpanForm,
+    StepForm,
     TagForm,
     TextForm,
 )
@@ -31,6 +33,7 @@ from ftc.compiler.tokens.image_tokens import ImageTokens
 from ftc.compiler.tokens.masked_rows import masked_blocks
 from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
 from ftc.compiler.tokens.sandbox import TemplateRenderer
+from ftc.compiler.tokens.scored_rows import ScoredAnswers, stepped
 from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row, text_source
 from ftc.compiler.tokens.span_rows import span_blocks
 from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens, TokenRows, flatten, joined
@@ -92,7 +95,9 @@ def encode_rows(
             chunks = masked_blocks(numbered, form, tokenizer, facts, limit, counts)
         case SpanForm():
             chunks = span_blocks(numbered, form, tokenizer, facts, limit, counts)
-        case PreferenceForm() | ChatForm() | PromptForm():
+        case StepForm():
+            chunks = stepped(numbered, form, tokenizer, facts, limit, counts)
+        case PreferenceForm() | AnswerForm() | ChatForm() | PromptForm():
             source = partial(text_source, tokenizer=tokenizer, facts=facts, renderer=renderer)
             source = partial(source, by_shape=by_shape, images=images)
             chunks = map(_written(form, source, (tokenizer, limit, counts, place), images), numbered)
@@ -111,14 +116,18 @@ def _in_chunks(rows: Sequence[Row], numbers: Sequence[int]) -> Iterator[dict[int
 
 
 def _written(
-    form: PreferenceForm | ChatForm | PromptForm,
+    form: PreferenceForm | AnswerForm | ChatForm | PromptForm,
     source: Callable[[ChatForm | PromptForm], ChatSource | PromptSource],
     parts: tuple[TextTokenizer, Limit, RowCounts, Callable[[int], str]],
     images: ImageTokens | None,
 ) -> Callable[[dict[int, Row]], Iterator[RowTokens]]:
-    """What encodes prompts and answers: two answers, the prompt alone, each apart, or one after the other."""
+    """What encodes prompts and answers: two answers, one that is rated, the prompt alone, each apart, or one after the
+    other.
+    """
     if isinstance(form, PreferenceForm):
         return Preferences(source(form.chosen), source(form.rejected), *parts, form.rating).encode
+    if isinstance(form, AnswerForm):
+        return ScoredAnswers(Generative(source(form.written), *parts), form.numbers).encode
     if isinstance(form, PromptForm) and form.is_question:
         return Questions(source(form), *parts).encode
     if isinstance(form, PromptForm) and form.is_split:

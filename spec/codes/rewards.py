@@ -1,4 +1,4 @@
-"""Codes 440 to 451: rewards and sampled answers."""
+"""Codes 440 to 451 and 464: rewards, sampled answers, and rated ones."""
 
 from ftc.spec.codes._code import Code, Severity
 from ftc.spec.exit_codes import ExitCode
@@ -104,5 +104,13 @@ CODES: tuple[Code, ...] = (
         wrong="task: {kind: reinforcement, group_size: 2, rewards: [{kind: exact_match}]}",
         right="task: {kind: reinforcement, group_size: 16, rewards: [{kind: exact_match}]}",
         severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC464",
+        title="ratings that don't fit the answer",
+        cause="A process reward model learns from one rating for each step of an answer, and a reward model from one "
+        "number for a whole answer. With more or fewer nobody knows which rating is whose.",
+        wrong='{"prompt": "2 + 2?", "steps": ["2 and 2 make 4.", "So 4."], "step_labels": [true]}',
+        right='{"prompt": "2 + 2?", "steps": ["2 and 2 make 4.", "So 4."], "step_labels": [true, true]}',
     ),
 )

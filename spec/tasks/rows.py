@@ -29,6 +29,8 @@ __all__ = [
     "PromptRows",
     "RatedRows",
     "RowKind",
+    "ScoredAnswerRows",
+    "StepRows",
     "TagRows",
     "TextGroupRows",
     "TextRows",
@@ -121,6 +123,22 @@ class RatedRows:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoredAnswerRows:
+    """One answer to a prompt, as a text or as the end of a conversation, and how good it is."""
+
+    by: Literal["rating", "score"]
+    """Good or bad, or a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRows:
+    """An answer in steps, of which each is right or wrong."""
+
+    labels: tuple[str, str]
+    """What a wrong step and a right one are called."""
+
+
+@dataclass(frozen=True, slots=True)
 class TextGroupRows:
     """A query with its right passage and perhaps wrong ones, or two texts with a score."""
 
@@ -144,6 +162,8 @@ RowKind = (
     | MessageRows
     | PairRows
     | RatedRows
+    | ScoredAnswerRows
+    | StepRows
     | TextGroupRows
     | PromptRows
 )

@@ -11,7 +11,8 @@ from typing import Any, assert_never
 
 from ftc.compiler.resolve.rows.columns import Columns, value_of
 from ftc.compiler.resolve.rows.content_parts import image_references, with_parts
-from ftc.compiler.resolve.rows.row_checks import is_exchange, label_text, number_in, rating_of
+from ftc.compiler.resolve.rows.ratings import rating_of, step_rating_of
+from ftc.compiler.resolve.rows.row_checks import is_exchange, label_text, number_in
 from ftc.compiler.resolve.rows.row_store import Row, rewrite
 from ftc.compiler.resolve.rows.table import Table
 from ftc.spec.tasks import Task
@@ -34,6 +35,8 @@ from ftc.spec.tasks.rows import (
     PairRows,
     PromptRows,
     RatedRows,
+    ScoredAnswerRows,
+    StepRows,
     TagRows,
     TextGroupRows,
     TextRows,
@@ -60,6 +63,10 @@ def write_canonical(task: Task, columns: Columns, table: Table) -> None:
         case PairRows():
             present = tuple(by_part[part] for part in ("prompt", "chosen", "rejected") if part in by_part)
             change = partial(_rewrite, columns=present, form=_as_messages)
+        case ScoredAnswerRows(by=by):
+            change = partial(_write_scored, by_part=by_part, by=by)
+        case StepRows(labels=labels):
+            change = partial(_write_steps, column=by_part["step_labels"], labels=labels)
         case NumberRows():
             change = partial(_write_numbers, columns=rows.columns or (by_part["score"],))
         case LabelRows(written=True):
@@ -88,6 +95,22 @@ def _write_rating(row: Row, by_part: Mapping[str, str]) -> None:
         _rewrite(row, (by_part["messages"],), _as_messages)
     if (rating := rating_of(row.get(by_part["rating"]))) is not None:
         row[RATING_COLUMN] = rating
+
+
+def _write_scored(row: Row, by_part: Mapping[str, str], by: str) -> None:
+    """A rating or number as a list of one number, and a conversation in one form."""
+    if "messages" in by_part:
+        _rewrite(row, (by_part["messages"],), _as_messages)
+    if by == "score":
+        _write_numbers(row, (by_part["score"],))
+    elif (rating := rating_of(row.get(by_part["rating"]))) is not None:
+        row[NUMBERS_COLUMN] = [float(rating)]
+
+
+def _write_steps(row: Row, column: str, labels: tuple[str, str]) -> None:
+    """Ratings of steps by their names; what is no rating stays for the checks."""
+    if isinstance(values := row.get(column), list) and None not in (ratings := [step_rating_of(one) for one in values]):
+        row[column] = [labels[bool(one)] for one in ratings]
 
 
 def _as_messages(value: Any) -> Any:

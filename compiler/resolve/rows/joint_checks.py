@@ -29,6 +29,8 @@ from ftc.spec.tasks.rows import (
     PairRows,
     PromptRows,
     RatedRows,
+    ScoredAnswerRows,
+    StepRows,
     TagRows,
     TextGroupRows,
     TextRows,
@@ -48,6 +50,7 @@ class _Fault(NamedTuple):
 
 _HELP = {
     "FTC296": "write as many numbers in every row, or name a column for each in `task.scores`",
+    "FTC464": "write one rating for each step, and one number for a whole answer",
     "FTC376": "write one tag per word: `O`, `B-PER` where an entity begins, `I-PER` where it continues",
     "FTC377": ('write spans as `{"start": 0, "end": 5, "label": "PER"}` in characters, `end` after the last one'),
     "FTC463": "give each row at least one wrong text in `negative`, and one margin for each with `loss: margin_mse`",
@@ -118,8 +121,8 @@ def _check_of(task: Task, by_part: Mapping[str, str], table: Table) -> Callable[
             return _ranking_fault
         case PairRows():
             return lambda row: _pair_fault(row, by_part)
-        case RatedRows():
-            return (lambda row: _end_fault(row[by_part["messages"]])) if "messages" in by_part else None
+        case RatedRows() | ScoredAnswerRows() | StepRows():
+            return partial(_rating_fault, kind=rows, by_part=by_part)
         case TextRows() | LabelRows() | InstructionRows() | MessageRows() | TextGroupRows() | PromptRows():
             return None
         case _:
@@ -211,11 +214,17 @@ def _ranking_fault(row: Row) -> _Fault | None:
     return None
 
 
-def _end_fault(turns: list[dict[str, Any]]) -> _Fault | None:
-    """What is rated is the assistant's last turn."""
-    if turns[-1]["role"] == "assistant":
-        return None
-    return _Fault("FTC379", "the rated conversation does not end with the assistant", turns)
+def _rating_fault(row: Row, kind: RatedRows | ScoredAnswerRows | StepRows, by_part: Mapping[str, str]) -> _Fault | None:
+    """As many ratings as there is to rate: each step, or the answer, which of a conversation is the last turn."""
+    if isinstance(kind, StepRows):
+        steps, ratings = len(row[by_part["steps"]]), len(row[by_part["step_labels"]])
+        words, shown_ = "the numbers of steps and ratings differ", f"{steps} steps, {ratings} ratings"
+        return None if steps == ratings else _Fault("FTC464", words, shown_)
+    if isinstance(kind, ScoredAnswerRows) and len(row[NUMBERS_COLUMN]) != 1:
+        return _Fault("FTC464", "the score is not a single number", row[NUMBERS_COLUMN])
+    if "messages" in by_part and (turns := row[by_part["messages"]])[-1]["role"] != "assistant":
+        return _Fault("FTC379", "the rated conversation does not end with the assistant", turns)
+    return None
 
 
 def _pair_fault(row: Row, by_part: Mapping[str, str]) -> _Fault | None:
