@@ -154,6 +154,7 @@ _SETTINGS = {
     "text": Effect.DATA,
     "eval": Effect.EVAL,
     "train.keep_checkpoints": Effect.RESOURCE,
+    "train.save_in_background": Effect.RESOURCE,
     "device.name": Effect.NUMERICS,
 }
 """Effects of settings by the beginning of their path; everything else is numerics."""

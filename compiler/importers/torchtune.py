@@ -219,6 +219,7 @@ def _train(t: Translation) -> None:
     rounding.in_float8(t, "enable_fp8_training")
     _checkpointing(t)
     training.compiling(t, "compile")
+    training.saving_beside(t, "enable_async_checkpointing")
     pairs = words.task_of("prompt", "chosen", "rejected")
     if (loss := t.text("loss._component_")) in _LOSSES:
         t.needless("loss._component_", "the default loss")

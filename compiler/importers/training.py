@@ -24,6 +24,7 @@ __all__ = [
     "narrow_weights",
     "optimizer",
     "packing",
+    "saving_beside",
     "schedule",
     "steps",
     "trained",
@@ -238,6 +239,14 @@ def compiling(t: Translation, key: str) -> None:
         t.carry(key, "train.compile", True, "each layer, where it trains")
     else:
         t.needless(key, "off, as in ftc")
+
+
+def saving_beside(t: Translation, key: str) -> None:
+    """Whether checkpoints are written while training goes on."""
+    if t.flag(key):
+        t.carry(key, "train.save_in_background", True)
+    else:
+        t.needless(key, "ftc decides by the checkpoint's size and by host RAM")
 
 
 def fused_kernels(t: Translation, key: str | Key) -> None:

@@ -59,6 +59,7 @@ __all__ = [
 _FORMAT = re.compile(rb'"schema": ?"(ftc\.lock/(\d{1,4}))"')
 _FOLLOWS_DEVICE = (
     *("model.base", "model.commit", "train.precision", "train.fused", "train.distillation.precision", "device"),
+    "train.save_in_background",
     *(path for knob in KNOBS if knob.follows_device for path in knob.settings),
 )
 """Paths of the settings that a lock leaves out, since another machine has other values there."""

@@ -23,7 +23,16 @@ from ftc.compiler.memory.memory_formula import MemoryInputs, Method, estimate, q
 from ftc.compiler.memory.rounding_formula import rounding_bytes
 from ftc.compiler.memory.sharded_formula import on_one_of
 from ftc.compiler.memory.stacks import layer_weights
-from ftc.compiler.weights import bytes_per_weight, card_of, device_bytes, held, num_trainable, packed_bytes, step_bytes
+from ftc.compiler.weights import (
+    bytes_per_weight,
+    card_of,
+    checkpoint_bytes,
+    device_bytes,
+    held,
+    num_trainable,
+    packed_bytes,
+    step_bytes,
+)
 from ftc.spec.devices import UNKNOWN_CAPABILITY
 from ftc.spec.documents.estimates import ByteRange, MemoryEstimate, PhasePeak, Verdict
 from ftc.spec.documents.facts import ModelFacts
@@ -41,6 +50,7 @@ __all__ = [
     "answer_for",
     "by_closed_form",
     "by_trace",
+    "copied_checkpoint",
     "expands_segments",
     "host_bytes",
     "limit_of",
@@ -79,7 +89,7 @@ def by_closed_form(draft: ClosedDraft) -> MemoryEstimate:
     job, one = _formula_inputs(draft), draft.candidate
     alone = estimate(job)
     shared = on_one_of(alone, job, sharding_card(one.sharding), draft.parts, one.offload)
-    phases = _with_grading(draft, shared)
+    phases = _with_grading(draft, _with_copy(draft, shared))
     allocated = max(phase.peak_bytes for phase in phases)
     reserved = _reserved(draft, allocated, allocated)
     low, high = round(_FORM_LOW * reserved.low), round(_FORM_HIGH * reserved.high)
@@ -118,7 +128,7 @@ def answer_for(draft: ClosedDraft) -> TraceAnswer | None:
 
 def by_trace(draft: ClosedDraft, found: TraceResult) -> MemoryEstimate:
     """The estimate from what a trace found."""
-    phases = _with_grading(draft, found.phases)
+    phases = _with_grading(draft, _with_copy(draft, found.phases))
     allocated = max(phase.peak_bytes for phase in phases)
     return _estimate(draft, "trace", phases, _reserved(draft, allocated, max(allocated, found.reserved_bytes)))
 
@@ -127,6 +137,28 @@ def _with_grading(draft: ClosedDraft, phases: tuple[PhasePeak, ...]) -> tuple[Ph
     """A run's phases, and at their end the classifier's, which no trace follows."""
     grading = grading_peak(draft)
     return phases if grading is None else (*phases, grading)
+
+
+_WITHOUT_COPY = ("load", "resume", "export", "evaluation: result")
+"""Phases before the first step and behind the last one."""
+
+
+def _with_copy(draft: ClosedDraft, phases: tuple[PhasePeak, ...]) -> tuple[PhasePeak, ...]:
+    """A run's phases with a checkpoint that waits to be written, where host RAM is the device's own memory."""
+    copy = -(-checkpoint_bytes(draft) // draft.parts)
+    if not draft.train.save_in_background or draft.device.kind != "cpu":
+        return phases
+    return tuple(
+        one
+        if one.phase in _WITHOUT_COPY
+        else one.model_copy(
+            update={
+                "peak_bytes": one.peak_bytes + copy,
+                "components": {**one.components, "copied checkpoint": copy},
+            }
+        )
+        for one in phases
+    )
 
 
 def _reserved(draft: ClosedDraft, allocated: int, expected: int) -> ByteRange:
@@ -306,20 +338,33 @@ _FP32 = 4
 
 
 def host_bytes(draft: ClosedDraft) -> int:
-    """Bytes that all processes of the machine take there together at the most; 0 where no model is divided.
+    """Bytes that all processes of the machine take there together at the most.
 
-    Loading: one of them holds the model, of which others get a layer at a time, on their devices. Parts that then stay
-    take the place of what was read. Training, with parts in the host's memory: all parts together are one model, with
-    its gradients and what the optimizer keeps.
+    0 where no model is divided and no checkpoint is copied. Loading: one process holds the model, of which others get a
+    layer at a time, on their devices. Parts that then stay take the place of what was read. Training, with parts in the
+    host's memory: all parts together are one model, with its gradients and what the optimizer keeps. A checkpoint is
+    copied there while it is written in the background.
     """
     if not draft.candidate.is_divided:
-        return 0
+        return copied_checkpoint(draft)
     is_whole = strategy_card(draft.strategy).is_whole
     precision, trained = precision_card(draft.train.precision), num_trainable(draft)
     width, own = precision.base_type(is_whole=is_whole).size, precision.trained.size
     model = width * draft.model.num_parameters + (0 if is_whole else own * trained)
     kept = (own + bytes_per_weight(draft, card_of(draft))) * trained if draft.candidate.offload == "cpu" else 0
-    return model + round(kept)
+    # What was read is gone before the first checkpoint, but for what stays.
+    return max(model + round(kept), round(kept) + (model if kept else 0) + copied_checkpoint(draft))
+
+
+def copied_checkpoint(draft: ClosedDraft) -> int:
+    """Bytes of the checkpoint that all processes of a machine hold in its memory while it is written; 0 for none.
+
+    There is one at a time. Machines that divide a model among them hold as much of it each.
+    """
+    if not draft.train.save_in_background:
+        return 0
+    among = sharding_card(draft.candidate.sharding).divided_among
+    return -(-checkpoint_bytes(draft) // (draft.recipe.budget.nodes if among == "run" else 1))
 
 
 _REST_OTHERWISE: Mapping[AttentionKernel, float] = {"eager": 1.5, "sdpa": 1.26, "flash_attention_2": 1.26}

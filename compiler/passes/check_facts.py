@@ -12,7 +12,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from ftc.compiler.draft import ClosedDraft
-from ftc.compiler.memory.memory import host_bytes
+from ftc.compiler.memory.memory import copied_checkpoint, host_bytes
 from ftc.compiler.rules.device_rules import DEVICE_RULES
 from ftc.compiler.rules.fact_rules import TEACHER_RULES
 from ftc.compiler.rules.lineage_rules import LINEAGE_RULES
@@ -303,13 +303,17 @@ def device_has_a_price(draft: ClosedDraft) -> Iterator[Diagnostic]:
 
 
 def host_has_room(draft: ClosedDraft) -> Iterator[Diagnostic]:
-    """What a divided model takes of this machine's own memory is there; on a CPU that is the device's, and counted."""
+    """What a run takes of this machine's own memory is there; on a CPU that is the device's, and counted."""
     needed, there = host_bytes(draft), draft.device.host_bytes
     if there is not None and draft.device.kind == "cuda" and needed > there:
         summary = f"the run needs {needed / 2**30:.1f} GiB of host RAM, this machine has {there / 2**30:.1f} GiB"
         help = "use a smaller base model, or a machine with more host RAM"
         notes = "one process loads the model there before it is sharded, and `offload: cpu` keeps trained parts there"
-        yield _found(draft, "FTC294", summary, "train.sharding", help=help, notes=notes)
+        path = "train.sharding"
+        if (copy := copied_checkpoint(draft)) and needed - copy <= there:
+            notes = f"{copy / 2**30:.1f} GiB of it is the copy of a checkpoint that is written in the background"
+            path, help = "train.save_in_background", "write `save_in_background: false`"
+        yield _found(draft, "FTC294", summary, path, help=help, notes=notes)
 
 
 _SHORTEST = 8
@@ -370,8 +374,11 @@ def _found(
 
 
 def _host_checks(draft: ClosedDraft) -> Iterator[Check]:
-    """How much of the host's memory all processes together take for a divided model, by shapes."""
+    """How much of the host's memory all processes together take for a divided model or a copied checkpoint."""
     if size := host_bytes(draft):
         there = draft.device.host_bytes
         of = f" of {there / 2**30:.1f}" if there else ""
-        yield Check(name="host RAM", code=None, result=f"{size / 2**30:.2f}{of} GiB for all processes together")
+        copy = copied_checkpoint(draft)
+        beside = f", {copy / 2**30:.2f} GiB of it for a checkpoint while it is written" if copy else ""
+        result = f"{size / 2**30:.2f}{of} GiB for all processes together{beside}"
+        yield Check(name="host RAM", code=None, result=result)

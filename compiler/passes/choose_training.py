@@ -14,6 +14,7 @@ from ftc.compiler.masking_choices import masking_settings
 from ftc.compiler.parameter_groups import check_groups, group_settings
 from ftc.compiler.quantize_choices import check_rounded, quantize_settings
 from ftc.compiler.router_choices import check_router, router_settings
+from ftc.compiler.saving_choices import saving_settings
 from ftc.compiler.search.candidates import attention_kernels, device_counts, optimizer_kinds
 from ftc.compiler.training_defaults import (
     choose_class_weights,
@@ -97,7 +98,7 @@ def choose_training(draft: Draft) -> Draft:
         **(_numbers(draft, why) | _ranking(draft, why) | _sampling(draft, why) | vector_settings(draft, why)),
         **(masking_settings(draft, why) | router_settings(draft, why) | quantize_settings(draft, why)),
         **float8_settings(draft, why),
-        **(group_settings(draft, why, rate) | kernel_settings(draft, why)),
+        **(group_settings(draft, why, rate) | kernel_settings(draft, why) | saving_settings(draft, why)),
     )
     draft = check_rounded(check_router(_check_average(draft.settle("train", section, why))))
     draft = check_kernels(check_groups(check_float8(draft)))

@@ -14,6 +14,7 @@ from ftc.compiler.candidate import Candidate
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.memory import by_closed_form, may_run
 from ftc.compiler.memory.uncounted import uncounted_parts
+from ftc.compiler.saving_choices import choose_saving
 from ftc.compiler.search.candidates import by_speed, device_counts, packing_obstacle
 from ftc.compiler.search.knobs import Choice, chosen
 from ftc.compiler.search.loss_chunks import chunk_obstacle
@@ -31,7 +32,8 @@ _NOTED_GAP = 0.05
 
 def fit_budget(draft: Draft) -> ClosedDraft:
     """Settles all that the solver chooses, estimates memory, and refuses what does not fit."""
-    return _judge(_choose(_without_absent_trace(_check_chunks(_check_packing(_check_devices(draft))))))
+    draft = _check_chunks(_check_packing(_check_devices(draft)))
+    return _judge(choose_saving(_choose(_without_absent_trace(draft))))
 
 
 def _check_devices(draft: Draft) -> Draft:

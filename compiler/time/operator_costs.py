@@ -30,6 +30,9 @@ from ftc.spec.strategies import Beside
 __all__ = ["STEP_MOVES", "StepFlops", "Traffic", "flop_rates", "traffic_rates"]
 
 _INPUT_PARTS = ("attention in", "cross in")
+_PROCESSOR_PAIRS = 1.6
+"""Time of an operation in torch's attention for processors by that of one in a linear layer, over shapes of four models
+(`python benchmarks/attention.py`: 1.4 on a busy machine, 1.7 on an idle one)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +159,8 @@ def _per_token(one: Linear, flops: float) -> Rates:
 
 
 def _pairs(network: Network, part: Part, in_decoder: bool, products: float, *, is_near: bool) -> Rates:
-    """So many products of all pairs of tokens."""
-    flops = 2 * products * network.queries
+    """So many products of all pairs of tokens, by the time of those of linear layers."""
+    flops = 2 * products * network.queries * (_PROCESSOR_PAIRS if network.attention == "processor" else 1.0)
     if part == "cross in":
         return Rates(cross_pairs=flops)
     if is_near:

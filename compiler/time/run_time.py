@@ -41,6 +41,8 @@ _IMPORT_SECONDS = SecondsRange(low=3.0, expected=8.0, high=40.0)
 _READ_RATE = (2e9, 0.7e9, 0.08e9)
 """Bytes a second of files that are hashed and then loaded."""
 _WRITE_RATE = (1e9, 0.3e9, 0.04e9)
+_COPY_RATE = (12e9, 4e9, 1e9)
+"""Bytes a second into host RAM that isn't pinned: from a GPU, or from elsewhere in it."""
 _SAVE_SECONDS = (0.01, 0.05, 0.5)
 """What a checkpoint costs beside its bytes: its files are made durable one by one."""
 
@@ -203,12 +205,16 @@ def _weights_size(model: ModelFacts) -> int:
 
 
 def _saving(draft: ClosedDraft) -> SecondsRange:
-    """A checkpoint at each evaluation, and the result."""
-    saves = evaluations(draft)
-    size = checkpoint_bytes(draft) * saves + result_bytes(draft)
-    low, expected, high = (
-        size / rate + (saves + 1) * each for rate, each in zip(_WRITE_RATE, _SAVE_SECONDS, strict=True)
-    )
+    """A checkpoint at each evaluation, and the result.
+
+    In the background training waits for the copy, and for the last one, which is written as any other; at the worst a
+    step takes no longer than before and each is waited for.
+    """
+    saves, size = evaluations(draft), checkpoint_bytes(draft)
+    copied = size * (saves - 1) if draft.train.save_in_background else 0
+    written = size * saves - copied + result_bytes(draft)
+    rates = zip((written, written, written + copied), _WRITE_RATE, _COPY_RATE, _SAVE_SECONDS, strict=True)
+    low, expected, high = (bytes_ / rate + copied / copies + (saves + 1) * each for bytes_, rate, copies, each in rates)
     return SecondsRange(low=low, expected=expected, high=high)
 
 

@@ -2,6 +2,9 @@
 
 The first process makes a folder under a temporary name, all write into it, and once each has said what it wrote, the
 first one writes the manifest and gives the folder its name. Where anything fails, the older checkpoints are as before.
+
+A thread can write a copy in host RAM while training changes the tensors. It talks to no other process: what they say to
+each other they say between two steps, in the order in which all of them exchange everything else.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Thread
 
 import torch
 
@@ -33,8 +37,14 @@ Contents = Mapping[str, Mapping[str, torch.Tensor]]
 Exchange = Callable[[str], list[str]]
 """Gives what each process that writes has said, by rank; all of them have to ask together."""
 
+_File = tuple[str, Mapping[str, torch.Tensor], dict[str, str]]
+"""Name, tensors and header."""
 _APPEAR_SECONDS = 20.0
 _POLL_SECONDS = 0.05
+
+
+class _AbandonedError(Exception):
+    """Leaves a folder that is being filled, so that it goes."""
 
 
 def alone(said: str) -> list[str]:
@@ -66,7 +76,15 @@ class Saving:
         self._open = ExitStack()
         """Renames the folder when it is left, or removes it where anything was raised."""
         self._error: OSError | None = None
+        self._broken: Exception | None = None
+        """What went wrong in the thread beside what disks refuse."""
         self._written: dict[str, FileFacts] = {}
+        self._thread: Thread | None = None
+
+    @property
+    def is_together(self) -> bool:
+        """Whether `finish` hears from other processes, which have to call it, too."""
+        return self._share is not None
 
     def write(self, tensors: Contents) -> None:
         """Writes this process's part; what goes wrong is raised by `finish`, in all processes.
@@ -74,7 +92,54 @@ class Saving:
         Raises:
             OSError: The folder can't be made.
         """
-        place = building_name(self._target)
+        self._open_folder()
+        self._write_files(self._files(tensors))
+
+    def write_beside(self, tensors: Contents) -> None:
+        """Copies this process's part into host RAM and has a thread write it; the tensors may then change.
+
+        Raises:
+            OSError: The folder can't be made.
+        """
+        self._open_folder()
+        copies = [
+            (name, {one: tensor.detach().to("cpu", copy=True) for one, tensor in held.items()}, metadata)
+            for name, held, metadata in self._files(tensors)
+        ]
+        # A process that is broken off doesn't wait for it: what it leaves is no checkpoint.
+        self._thread = Thread(target=self._write_copies, args=(copies,), daemon=True)
+        self._thread.start()
+
+    def is_written(self) -> bool:
+        """Whether the threads of all processes are done."""
+        is_running = self._thread is not None and self._thread.is_alive()
+        return not any(map(json.loads, self._exchange(json.dumps(is_running))))
+
+    def abandon(self) -> None:
+        """Takes away what is there of a checkpoint that is not to be."""
+        try:
+            with self._open:
+                raise _AbandonedError
+        except _AbandonedError:
+            return
+
+    def _write_copies(self, files: list[_File]) -> None:
+        """Writes them one after the other, and lets go of each once it is written."""
+        try:
+            while files:
+                self._write_files(files[:1])
+                del files[0]
+        except Exception as error:  # noqa: BLE001  raised where it is waited for
+            self._broken = error
+        finally:
+            files.clear()
+
+    def _open_folder(self) -> None:
+        """Makes the folder, and sees it in all processes.
+
+        Raises:
+            OSError: One of them can't.
+        """
         try:
             if self._leads:
                 self._target.parent.mkdir(exist_ok=True)
@@ -83,8 +148,14 @@ class Saving:
             self._error = error
         self._compare()
         try:
-            _wait_for(place)
-            for name, held, metadata in self._files(tensors):
+            _wait_for(building_name(self._target))
+        except OSError as error:
+            self._error = error
+
+    def _write_files(self, files: Sequence[_File]) -> None:
+        place = building_name(self._target)
+        try:
+            for name, held, metadata in () if self._error else files:
                 write_tensors(place / name, held, metadata)
                 self._written[name] = _facts(place / name, sync=True)
         except OSError as error:
@@ -97,6 +168,10 @@ class Saving:
             OSError: A part or the manifest couldn't be written; older checkpoints are intact.
         """
         with self._open:
+            if self._thread is not None:
+                self._thread.join()
+            if self._broken is not None:
+                raise self._broken
             files = {name: facts for one in self._compare() for name, facts in one.items()}
             if self._leads:
                 place = building_name(self._target)
@@ -105,7 +180,7 @@ class Saving:
                 manifest = Manifest(schema="ftc.checkpoint/1", files=dict(sorted(files.items())))
                 (place / MANIFEST).write_text(manifest.to_text(), encoding="utf-8")
 
-    def _files(self, tensors: Contents) -> Sequence[tuple[str, Mapping[str, torch.Tensor], dict[str, str]]]:
+    def _files(self, tensors: Contents) -> Sequence[_File]:
         """Name, tensors and header of each file that this process writes."""
         job, share = {"job_sha256": self.state.job_sha256}, self._share
         if share is None:

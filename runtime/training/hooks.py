@@ -29,7 +29,16 @@ from ftc.spec.documents.events import CheckpointSaved, EarlyStopped, Evaluated, 
 from ftc.spec.documents.step_log import StepLine, WeightChecksum, has_checksum, norm_text
 from ftc.spec.storage.model_files import TensorDigest, content_digest
 
-__all__ = ["HOOKS", "Hook", "Training", "digests_together", "note_progress", "step_line", "weight_checksum"]
+__all__ = [
+    "HOOKS",
+    "Hook",
+    "Training",
+    "digests_together",
+    "finish_saving",
+    "note_progress",
+    "step_line",
+    "weight_checksum",
+]
 
 
 @dataclass(slots=True)
@@ -41,6 +50,8 @@ class Training:
     progress: Progress
     interrupted: bool = False
     """Whether somebody asked to stop here."""
+    saving: Saving | None = None
+    """A checkpoint of an earlier step that a thread still writes."""
 
     @property
     def should_end(self) -> bool:
@@ -140,14 +151,23 @@ def check_proof(training: Training, done: StepDone) -> None:
 def save(training: Training, done: StepDone) -> None:
     """Writes a checkpoint where the plan says so and where training ends, then deletes older ones.
 
+    With `save_in_background` a thread writes it, and a later step finds it done: there is one at a time. The last one,
+    where training ends or stops, is waited for.
+
     Raises:
         InputsTouched: Files that were read may have been others meanwhile; no checkpoint is written.
         Refusal: One is another now (FTC515); likewise.
+        OSError: This one, or the one before, couldn't be written.
     """
     if not _is_saved(training, done):
+        if training.saving is not None and training.saving.is_written():
+            training.session.note_memory("train")
+            finish_saving(training, training.saving)
         return
     session = training.session
     session.note_memory("train")
+    if training.saving is not None:
+        finish_saving(training, training.saving)
     if session.prove_inputs(None if training.should_end else training.progress.train_seconds):
         session.state.update(proved_step=done.step, proved_by=session.stamps.method)
     if _takes_part(training):
@@ -160,14 +180,40 @@ def save(training: Training, done: StepDone) -> None:
             share, state = share_of(parameters), State(job_sha256=session.job_sha256, progress=training.progress)
             exchange = alone if share is None else partial(everywhere, session.accelerator)
             saving = Saving(checkpoints, state, share, exchange, leads=session.is_first)
-            saving.write(checkpoint.contents(parameters, training.job.optimizer))
-            saving.finish()
+            tensors = checkpoint.contents(parameters, training.job.optimizer)
+            if training.job.train.save_in_background and not training.should_end:
+                saving.write_beside(tensors)
+                training.saving = saving
+            else:
+                saving.write(tensors)
             if session.is_first:
-                checkpoint.prune(checkpoints, training.progress, training.job.train.keep_checkpoints)
                 session.note_time("save", time.perf_counter() - started)
+        if training.saving is None:
+            finish_saving(training, saving)
+            return
     session.note_memory("save")
-    note_progress(session, training.progress)
-    session.journal.emit(CheckpointSaved(step=done.step))  # whoever hears of it finds the record as far as it
+    if training.saving is None:
+        note_progress(session, training.progress)
+
+
+def finish_saving(training: Training, saving: Saving) -> None:
+    """Makes a checkpoint count that was written or is being written, then deletes older ones.
+
+    Processes that wrote parts of it call this together.
+
+    Raises:
+        OSError: It couldn't be written; older checkpoints are intact.
+    """
+    session, started = training.session, time.perf_counter()
+    training.saving, progress = None, saving.state.progress
+    saving.finish()
+    if session.is_first:
+        checkpoint.prune(session.folder.checkpoints, progress, training.job.train.keep_checkpoints)
+        session.note_time("save", time.perf_counter() - started)
+    session.note_memory("save")
+    note_progress(session, progress)
+    # Whoever hears of it finds the record as far as it.
+    session.journal.emit(CheckpointSaved(step=progress.step))
 
 
 def note_progress(session: Session, progress: Progress) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import torch
 from torch import nn
 
@@ -19,7 +21,14 @@ from ftc.runtime.training.answer_writer import AnswerWriter
 from ftc.runtime.training.compiled import compile_layers
 from ftc.runtime.training.distillation import Teacher
 from ftc.runtime.training.fused import use_kernels
-from ftc.runtime.training.hooks import HOOKS, Training, digests_together, note_progress, weight_checksum
+from ftc.runtime.training.hooks import (
+    HOOKS,
+    Training,
+    digests_together,
+    finish_saving,
+    note_progress,
+    weight_checksum,
+)
 from ftc.runtime.training.loop import Job, training_steps
 from ftc.runtime.training.loss_scale import LossScale
 from ftc.runtime.training.optimizers import make_optimizer, state_misfit
@@ -143,14 +152,32 @@ def _fitting(session: Session, job: Job, found: checkpoint.Checkpoint | None) ->
 
 def _run(training: Training) -> None:
     training.job.model.train()
-    for done in training_steps(training.job, training.progress.step):
-        for hook in HOOKS:
-            hook(training, done)
-        if training.should_end:
-            break
+    try:
+        for done in training_steps(training.job, training.progress.step):
+            for hook in HOOKS:
+                hook(training, done)
+            if training.should_end:
+                break
+    except BaseException as error:
+        _leave_saving(training, error)
+        raise
     training.job.model.eval()
     if training.interrupted and not training.progress.is_over:
         raise Interrupted(training.session.stop.kind, training.session.stop.reason)
+
+
+def _leave_saving(training: Training, error: BaseException) -> None:
+    """Finishes a checkpoint that is being written when training fails, so that what was done by then is kept.
+
+    One in parts needs all processes, which may not all have failed; whoever insists on stopping doesn't wait.
+    """
+    if (saving := training.saving) is None:
+        return
+    if saving.is_together or isinstance(error, KeyboardInterrupt):
+        saving.abandon()
+        return
+    with suppress(OSError):  # why training failed counts
+        finish_saving(training, saving)
 
 
 def make_job(session: Session, work: ModelWithScorer) -> Job:

@@ -245,7 +245,7 @@ CODES: tuple[Code, ...] = (
         id="FTC294",
         title="not enough host RAM",
         cause="One process loads the model into host RAM before it is sharded, and `offload: cpu` keeps shards, "
-        "gradients and optimizer state there.",
+        "gradients and optimizer state there. `save_in_background` keeps a copy of a checkpoint there.",
         wrong="train: {sharding: fsdp, offload: cpu}\nbudget: {devices: 2}   # 8B weights and more, in 64 GiB",
         right="train: {sharding: fsdp}\nbudget: {devices: 8}",
         exit_code=ExitCode.OVER_BUDGET,

@@ -51,7 +51,7 @@ def world_size_at(continued: Sequence[Continued], step: int, world_size: int) ->
     return next((one.world_size for one in continued if step <= one.step), world_size)
 
 
-_DEVICE = ("device.count", "device.name", "device.threads", "train.nodes")
+_DEVICE = ("device.count", "device.name", "device.threads", "train.nodes", "train.save_in_background")
 
 
 def free_to_change(job: Mapping[str, Any]) -> Iterator[str]:

@@ -204,6 +204,8 @@ class OpenTrain(Document):
     evaluate_every_steps: int
     """Steps between looks at validation, each with a checkpoint; the last step always has one."""
     keep_checkpoints: int
+    save_in_background: bool = False
+    """Whether training goes on while a checkpoint is written; absent from the plan where it waits."""
     early_stopping: EarlyStopping | None
     select: Literal["best", "last"]
     """Which checkpoint becomes the result: the best on validation, or the last where there is no such split."""
@@ -286,7 +288,7 @@ class TrainSettings(OpenTrain):
         asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints")
         sections = ("embedding", "reranking", "router", "masking", "spans", "sampling", "quantize_aware", "float8")
         usual: dict[str, Any] = {**dict.fromkeys((*asked, *sections)), "nodes": 1, "compile": False}
-        usual |= {"parameter_groups": (), "kernels": ()}
+        usual |= {"parameter_groups": (), "kernels": (), "save_in_background": False}
         said = handler(self).items()
         return {name: value for name, value in said if name not in usual or getattr(self, name) != usual[name]}
 

@@ -55,6 +55,7 @@ KEYS: dict[str, str] = {
     **dict.fromkeys(("adam_epsilon", "eps"), "train.optimizer.epsilon"),
     **dict.fromkeys(("eval_steps", "eval_interval"), "train.evaluate_every"),
     **dict.fromkeys(("save_total_limit",), "train.keep_checkpoints"),
+    **dict.fromkeys(("enable_async_checkpointing", "async_save"), "train.save_in_background"),
     **dict.fromkeys(("teacher_model", "teacher", "kd_teacher"), "train.distillation.teacher"),
     **dict.fromkeys(("kd_temperature", "distillation_temperature"), "train.distillation.temperature"),
     **dict.fromkeys(("kd_alpha", "kd_ratio", "distillation_alpha"), "train.distillation.weight"),

@@ -34,6 +34,7 @@ EVERYWHERE: tuple[Setting, ...] = (
     Setting("train.compile", "here", _HERE),
     Setting("train.kernels", "here", _HERE),
     Setting("train.keep_checkpoints", "here", _HERE),
+    Setting("train.save_in_background", "here", _HERE),
     Setting("train.determinism.kernels", "here", _HERE),
     Setting("train.determinism.proof_steps", "here", _HERE),
     Setting("train.determinism.asked", "only", "no service promises the same bits", ("off", "auto", "best_effort")),

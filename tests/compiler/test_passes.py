@@ -391,6 +391,7 @@ def test_a_trace_that_fails_leaves_the_closed_form_with_the_reason() -> None:
     assert "memory trace: LookupError: no such model" in after.not_checked
 
 
+@pytest.mark.slow
 def test_what_cannot_be_traced_sends_no_other_way_to_the_closed_form() -> None:
     """Two cards may hold the model in parts or a whole copy each, of which the trace follows one alone."""
     changes: dict[str, Any] = {"task": {"kind": "chat"}, "strategy": {"kind": "full"}, "train": {"batch_size": 8}}
@@ -454,7 +455,9 @@ def test_the_fastest_point_is_taken_and_not_the_largest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lengths", "packs"), [([100] * 40, False), ([30] * 37 + [400] * 3, True)], ids=["even", "few long"]
+    ("lengths", "packs"),
+    [([100] * 40, False), ([30] * 37 + [400] * 3, True), ([*range(52, 132, 2)], False)],
+    ids=["even", "few long", "short"],
 )
 def test_rows_are_packed_where_that_is_faster(lengths: list[int], packs: bool) -> None:
     draft = draft_of(task={"kind": "chat"}, train={"batch_size": 8, "micro_batch": 8}, facts=model_facts(hidden=1024))

@@ -197,6 +197,7 @@ def test_one_broken_run_hides_no_other(root: Path, ftc: Ftc) -> None:
     assert "`record.json` of run `broken`" in shown.text
 
 
+@pytest.mark.slow
 def test_a_repeated_run_has_a_name_of_its_own(root: Path, ftc: Ftc) -> None:
     folder = run_folder(root)
     assert ftc("apply", "recipe.yaml", "--yes", "--again").code == 0

@@ -595,6 +595,7 @@ def test_what_a_service_sends_as_weights_is_only_data(here: Path, server: Hosted
     assert len(server.jobs) == 1
 
 
+@pytest.mark.slow
 def test_answers_that_mean_nothing_end_in_words(here: Path, server: HostedServer, ftc: Ftc) -> None:
     for kind in ("limits", "upload", "place", "preprocess", "file", "content", "preview", "estimate", "list", "job"):
         server.faults = {kind: ["garbage"]}

@@ -58,6 +58,7 @@ def test_parts_add_up_to_a_step(
     assert known == {name: part_of(name).name for name in known}
 
 
+@pytest.mark.slow
 def test_the_page_and_the_timeline(finished: Callable[..., api.Run], ftc: Ftc) -> None:
     run = finished("classification", model="encoder", strategy="lora")
     answer = ftc("run", "profile", run.record.id, "--steps", "1", "--trace", "steps.json.gz")
@@ -76,6 +77,7 @@ def test_the_page_and_the_timeline(finished: Callable[..., api.Run], ftc: Ftc) -
     assert Path("steps.json.gz").read_text(encoding="utf-8") == "mine"
 
 
+@pytest.mark.slow
 def test_more_steps_than_the_run_has(finished: Callable[..., api.Run], ftc: Ftc) -> None:
     run = finished("classification", model="encoder", strategy="lora")
     answer = ftc("run", "profile", run.record.id, "--steps", "5")

@@ -85,13 +85,15 @@ def test_two_gloo_processes_equal_one(tmp_path: Path) -> None:
             _job("ddp", "lora", {**_DDP, **_STILL, "train__loss_chunk_size": 1}),
             _job("fsdp", "lora", {**_FSDP, **_STILL}),
             _job("stopped", "lora", {**_FSDP, **_STILL}, stop_at=8),
+            _job("beside", "lora", {**_FSDP, **_STILL, "train__save_in_background": True}, stop_at=8),
         ],
     )
     for name, wrapper in {"ddp": "DistributedDataParallel", "fsdp": "FSDP2"}.items():
         assert _record(lora, name)["observed"]["wrapper"] == wrapper
         _agree(lora, name)
     kept = "final_weights_sha256"
-    assert _record(lora, "stopped")[kept] == _record(lora, "fsdp")[kept], "a resumed run gives the same bits"
+    for name in ("stopped", "beside"):
+        assert _record(lora, name)[kept] == _record(lora, "fsdp")[kept], "a resumed run gives the same bits"
 
 
 @pytest.mark.slow

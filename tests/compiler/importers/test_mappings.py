@@ -151,6 +151,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "train.schedule.warmup_steps": 10,
         "train.max_grad_norm": None,
         "train.precision": "bfloat16",
+        "train.save_in_background": True,
     },
     "openai_job.json": {
         "task.kind": "chat",

@@ -88,7 +88,7 @@ def test_no_way_that_fits_is_faster_by_a_tenth_than_the_one_taken(mebibytes: int
     def is_worth_it(one: Candidate) -> bool:
         """No plan packs rows for a gain that the time model can't tell from none."""
         padded = replace(one, packing=False, micro_batch_tokens=None)
-        return not one.packing or seconds(draft.at(one)) < WORTH_PACKING * seconds(draft.at(padded))
+        return not one.packing or seconds(draft.at(one)) < WORTH_PACKING[draft.device.kind] * seconds(draft.at(padded))
 
     ways = filter(is_worth_it, every_way(draft))
     fitting = [one for one in ways if may_run(draft, by_closed_form(draft.at(one)))]

@@ -64,14 +64,19 @@ def _exchanges(count: int) -> list[Exchange]:
     return [lambda text, rank=rank: exchange(rank, text) for rank in range(count)]  # type: ignore[misc]
 
 
-def _write(folder: Path, step: int, count: int) -> list[OSError | None]:
-    """Writes a checkpoint as so many processes; gives what each raised."""
+def _write(folder: Path, step: int, count: int, *, beside: bool = False) -> list[OSError | None]:
+    """Writes a checkpoint as so many processes, at once or in the background; gives what each raised."""
     state = State(job_sha256=_JOB, progress=Progress(step=step))
 
     def one(rank: int, exchange: Exchange) -> OSError | None:
         asked = Saving(folder, state, Share(rank, count, is_kept=True), exchange, leads=rank == 0)
         try:
-            asked.write(_divided(rank, count))
+            if beside:
+                asked.write_beside(_divided(rank, count))
+                while not asked.is_written():
+                    pass
+            else:
+                asked.write(_divided(rank, count))
             asked.finish()
         except OSError as error:
             return error
@@ -86,9 +91,10 @@ def _found(folder: Path, step: int, problems: list[str] | None = None) -> checkp
     return checkpoint.verified(folder, step, _JOB, lambda one: said.append(one.summary), None)
 
 
+@pytest.mark.parametrize("beside", [False, True])
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
-def test_parts_have_the_digests_of_whole_tensors(tmp_path: Path, count: int) -> None:
-    assert _write(tmp_path / "parts", 3, count) == [None] * count
+def test_parts_have_the_digests_of_whole_tensors(tmp_path: Path, count: int, beside: bool) -> None:
+    assert _write(tmp_path / "parts", 3, count, beside=beside) == [None] * count
     checkpoint.save(tmp_path / "whole", _JOB, Progress(step=3), {WEIGHTS: _WEIGHTS, OPTIMIZER: _STATE})
     parts, whole = _found(tmp_path / "parts", 3), _found(tmp_path / "whole", 3)
     assert parts is not None
@@ -120,8 +126,9 @@ def test_no_pickle_is_written(tmp_path: Path) -> None:
     assert suffixes == {".safetensors", ".json"}
 
 
+@pytest.mark.parametrize("beside", [False, True])
 def test_a_part_that_cannot_be_written_is_told_to_all_and_leaves_the_older_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool
 ) -> None:
     assert _write(tmp_path, 3, 2) == [None, None]
     real = write_tensors
@@ -132,7 +139,7 @@ def test_a_part_that_cannot_be_written_is_told_to_all_and_leaves_the_older_check
         real(path, *rest)
 
     monkeypatch.setattr(saving, "write_tensors", full)
-    raised = _write(tmp_path, 6, 2)
+    raised = _write(tmp_path, 6, 2, beside=beside)
     assert [one and one.errno for one in raised] == [errno.ENOSPC, errno.ENOSPC]
     assert "process 1 on " in str(raised[0]), "the first one says whose disk it was"
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]

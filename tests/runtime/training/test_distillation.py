@@ -183,6 +183,7 @@ def plain_losses(case: str, rows: TokenStream, number: int, scores: torch.Tensor
     return functional.cross_entropy(scores, targets, reduction="none")
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("case", CASES)
 def test_the_loss_is_that_of_plain_torch(tmp_path: Path, case: str) -> None:
     settings, rows, model, folder = with_teacher(tmp_path, case)
@@ -302,7 +303,7 @@ def test_a_run_learns_from_its_teacher_and_does_so_again_bit_by_bit(tmp_path: Pa
     assert plain.run("plain").final_weights_sha256 != whole.final_weights_sha256
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])
 def test_a_packed_teacher(tmp_path: Path, quantization: str) -> None:
     pytest.importorskip("bitsandbytes")

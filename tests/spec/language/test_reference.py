@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +32,8 @@ SHIPPED = sorted(path for path in (ROOT / "recipes").rglob("*.yaml") if ".cache"
 LINE = re.compile(r"# yaml-language-server: \$schema=(\S+)\n")
 
 
-def fields() -> Iterator[tuple[str, str, Schema, bool]]:
-    """Every field of the language: section, name, schema and whether it is required."""
-    root = recipe_schema()
-    for section, schema in {"Recipe": root, **root["$defs"]}.items():
-        for name, field in schema["properties"].items():
-            yield section, name, field, name in schema.get("required", ())
-
-
-FIELDS = [pytest.param(*one, id=f"{one[0]}.{one[1]}") for one in fields()]
+SCHEMA = recipe_schema()
+SECTIONS = {"Recipe": SCHEMA, **SCHEMA["$defs"]}
 
 
 def judge(schema: Schema) -> Any:
@@ -65,22 +57,26 @@ def can_be_number(schema: Schema) -> bool:
     return schema.get("type") in ("integer", "number") or any(map(can_be_number, arms))
 
 
-@pytest.mark.parametrize(("section", "name", "field", "required"), FIELDS)
-def test_every_field_is_explained(section: str, name: str, field: Schema, required: bool) -> None:
-    assert field["description"], "a text under the field says what it means"
-    assert required or "default" in field
-    if can_be_number(field):
-        assert field.get("x-unit"), "spec/language/field_facts.py names its unit"
-    if "x-default-reason" in field:
-        assert len(field["x-default-reason"].split()) >= 3, "`Default VALUE: why.` in the text under the field"
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_field_is_explained(section: str) -> None:
+    required = SECTIONS[section].get("required", ())
+    for name, field in SECTIONS[section]["properties"].items():
+        assert field["description"], f"{name}: a text under the field says what it means"
+        assert name in required or "default" in field, name
+        if can_be_number(field):
+            assert field.get("x-unit"), f"{name}: spec/language/field_facts.py names its unit"
+        if "x-default-reason" in field:
+            reason = field["x-default-reason"]
+            assert len(reason.split()) >= 3, f"{name}: `Default VALUE: why.` in the text under the field"
 
 
-@pytest.mark.parametrize(("section", "name", "field", "required"), FIELDS)
-def test_defaults_and_examples_are_values_of_the_field(section: str, name: str, field: Schema, required: bool) -> None:
-    validator = judge({**recipe_schema(), "properties": {name: field}, "required": []})
-    default = [field["default"]] if "x-default-reason" in field else []
-    for value in [*field.get("examples", ()), *default]:
-        assert list(validator.iter_errors({name: as_json(value)})) == [], value
+@pytest.mark.parametrize("section", SECTIONS)
+def test_defaults_and_examples_are_values_of_the_field(section: str) -> None:
+    validator = judge({**SCHEMA, "properties": SECTIONS[section]["properties"], "required": []})
+    for name, field in SECTIONS[section]["properties"].items():
+        default = [field["default"]] if "x-default-reason" in field else []
+        for value in [*field.get("examples", ()), *default]:
+            assert list(validator.iter_errors({name: as_json(value)})) == [], (name, value)
 
 
 @pytest.mark.parametrize("section", dict(all_sections()).values(), ids=lambda section: section.__name__)
