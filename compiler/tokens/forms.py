@@ -209,10 +209,12 @@ class PreferenceForm(Document):
     rejected: PromptForm | ChatForm
     rating: str | None = None
     """Column of the rating, where the first answer is the row's own and the second another row's."""
+    weight: str | None = None
+    """Column of what the loss of a pair is multiplied by; None where all pairs count alike."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "rating" or value}
+        return {name: value for name, value in handler(self).items() if name not in ("rating", "weight") or value}
 
 
 class AnswerForm(Document):

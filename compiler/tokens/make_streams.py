@@ -24,6 +24,7 @@ from ftc.compiler.resolve.rows.images import ImageStore
 from ftc.compiler.resolve.rows.row_digests import example_digests
 from ftc.compiler.resolve.rows.tested_rows import TEST_ROWS, HeldOut, tested_text
 from ftc.compiler.tokens.encoder import TextTokenizer
+from ftc.compiler.tokens.every_pair import every_pair
 from ftc.compiler.tokens.findings import Limits, stream_findings, token_findings
 from ftc.compiler.tokens.forms import TextForm
 from ftc.compiler.tokens.image_tokens import tokens_of_images
@@ -53,7 +54,7 @@ from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.storage.paths import cache_folder
 from ftc.spec.storage.tokenizer_file import FILE
 from ftc.spec.tasks.card import Prompted, PromptFacts
-from ftc.spec.tasks.rows import RatedRows
+from ftc.spec.tasks.rows import PairRows, RatedRows
 from ftc.spec.text_forms import form_card
 
 __all__ = ["make_streams", "render_probe", "tokenizer_probe"]
@@ -88,6 +89,9 @@ def make_streams(
     if shape.prompt is Open.OPEN and isinstance(asked := draft.recipe.task, Prompted):
         prompt = asked.usual_prompt(PromptFacts(columns, data.labels, model.family, model.kind.summary_prefix))
         words = prompt[0]
+    if isinstance(task.rows(), PairRows):
+        pairs, told = every_pair(data.parts, columns)
+        data = replace(data, parts=pairs, checks=(*data.checks, *told))
     wording = Wording(shape.form, words, shape.system, model.family, model.tokenizer.eos_id)
     try:
         if isinstance(task.rows(), RatedRows):

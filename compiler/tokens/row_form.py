@@ -26,11 +26,14 @@ from ftc.spec.architectures import Family
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (
     ANSWER_COLUMN,
+    CHOSEN_COLUMN,
     NEGATIVES_COLUMN,
     NUMBERS_COLUMN,
     OTHER_ANSWER_COLUMN,
+    PAIR_WEIGHT_COLUMN,
     RATING_COLUMN,
     REFERENCES_COLUMN,
+    REJECTED_COLUMN,
     TURNS_COLUMN,
     AnswerRows,
     LabelRows,
@@ -157,8 +160,10 @@ def _judged_form(
     if isinstance(kind, ScoredAnswerRows):
         return AnswerForm(written=_own_answer(columns))
     if not isinstance(kind, RatedRows):
-        chosen, rejected = (_answer_form(part, columns, rows) for part in ("chosen", "rejected"))
-        return PreferenceForm(chosen=chosen, rejected=rejected)
+        has_several = bool(rows) and CHOSEN_COLUMN in rows[0]
+        added = {"chosen": CHOSEN_COLUMN, "rejected": REJECTED_COLUMN} if has_several else {}
+        chosen, rejected = (_answer_form(part, {**columns, **added}, rows) for part in ("chosen", "rejected"))
+        return PreferenceForm(chosen=chosen, rejected=rejected, weight=PAIR_WEIGHT_COLUMN if has_several else None)
     own = _own_answer(columns)
     other = own.model_copy(update={"messages" if isinstance(own, ChatForm) else "completion": OTHER_ANSWER_COLUMN})
     return PreferenceForm(chosen=own, rejected=other, rating=RATING_COLUMN)

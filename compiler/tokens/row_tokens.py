@@ -125,7 +125,7 @@ def _written(
     other.
     """
     if isinstance(form, PreferenceForm):
-        return Preferences(source(form.chosen), source(form.rejected), *parts, form.rating).encode
+        return Preferences(source(form.chosen), source(form.rejected), *parts, form.rating, form.weight).encode
     if isinstance(form, AnswerForm):
         return ScoredAnswers(Generative(source(form.written), *parts), form.numbers).encode
     if isinstance(form, PromptForm) and form.is_question:

@@ -85,6 +85,7 @@ class Reward(TaskSection):
 
     The loss of a pair is -log sigmoid(score of the chosen answer - score of the rejected one). The score of a single
     answer then means nothing; the difference of two answers to one prompt is the log odds that the first is preferred.
+    Rows of several preferred and several rejected answers are read as for a preference task.
     """
 
     CARD: ClassVar[TaskCard] = TaskCard(

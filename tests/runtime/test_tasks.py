@@ -228,6 +228,25 @@ def test_every_loss_of_preferences_has_a_formula() -> None:
     assert {name.partition(",")[0] for name in FORMULAS} == pairs == set(LOSSES)
 
 
+@pytest.mark.parametrize("is_scored", [False, True])
+def test_pairs_of_one_prompt_share_its_weight(tmp_path: Path, is_scored: bool) -> None:
+    ids, masks = (
+        [[1, 5, 6, 2, 1, 5, 7, 8, 2], [1, 9, 2, 1, 9, 9, 2]],
+        [[0, 0, 1, 1, 0, 0, 1, 1, 1], [0, 0, 1, 0, 0, 1, 1]],
+    )
+    plain = write_columns(tmp_path / "plain.arrow", ids, masks, prompts=[2, 2], targets=[[4], [3]])
+    bits = np.array([0.625, 2.5], np.float32).view(np.int32).tolist()
+    heavy = [[first, one] for first, one in zip((4, 3), bits, strict=True)]
+    weighted = write_columns(tmp_path / "weighted.arrow", ids, masks, prompts=[2, 2], targets=heavy)
+    told: dict[str, Any] = {} if is_scored else {"train__preference": {"loss": "dpo", "beta": _BETA}}
+    settings, model = settings_of(
+        tmp_path, "llama", "regression" if is_scored else "lm", text__form="preference", **told
+    )
+    scorer = make_scorer(model, settings)
+    losses = [loss_of(scorer, model, rows, [0, 1]) for rows in (plain, weighted)]
+    same(losses[1], losses[0] * torch.tensor([0.625, 2.5]))
+
+
 @pytest.mark.parametrize("name", FORMULAS)
 def test_preferences_by_the_formula_itself(name: str, tmp_path: Path) -> None:
     chosen, rejected = [[1, 5, 6, 2], [1, 9, 2]], [[1, 5, 7, 8, 2], [1, 9, 9, 2]]

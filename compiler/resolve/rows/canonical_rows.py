@@ -11,7 +11,7 @@ from typing import Any, assert_never
 
 from ftc.compiler.resolve.rows.columns import Columns, value_of
 from ftc.compiler.resolve.rows.content_parts import image_references, with_parts
-from ftc.compiler.resolve.rows.ratings import rating_of, step_rating_of
+from ftc.compiler.resolve.rows.ratings import answers_in, rating_of, step_rating_of
 from ftc.compiler.resolve.rows.row_checks import is_exchange, label_text, number_in
 from ftc.compiler.resolve.rows.row_store import Row, rewrite
 from ftc.compiler.resolve.rows.table import Table
@@ -62,7 +62,7 @@ def write_canonical(task: Task, columns: Columns, table: Table) -> None:
             change = _of_columns(_BY_PART[type(rows)], by_part)
         case PairRows():
             present = tuple(by_part[part] for part in ("prompt", "chosen", "rejected") if part in by_part)
-            change = partial(_rewrite, columns=present, form=_as_messages)
+            change = partial(_rewrite, columns=present, form=_as_answers_or_messages)
         case ScoredAnswerRows(by=by):
             change = partial(_write_scored, by_part=by_part, by=by)
         case StepRows(labels=labels):
@@ -122,6 +122,12 @@ def _as_messages(value: Any) -> Any:
         said = [{"role": _ROLES.get(turn["from"], turn["from"]), "content": turn["value"]} for turn in value]
         value = [{**turn, **own} for turn, own in zip(said, marks, strict=True)]
     return [_marked(turn) if turn.keys() & set(FOREIGN_MARKS) else turn for turn in value]
+
+
+def _as_answers_or_messages(value: Any) -> Any:
+    """The same of each answer where there are several."""
+    one, *others = answers_in(value)
+    return [_as_messages(answer) for answer in (one, *others)] if others else _as_messages(one)
 
 
 def _marked(turn: dict[str, Any]) -> dict[str, Any]:

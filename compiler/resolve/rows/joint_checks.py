@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple, assert_never
 
 from ftc.compiler.resolve.rows.columns import Columns
+from ftc.compiler.resolve.rows.ratings import answers_in
 from ftc.compiler.resolve.rows.row_store import Row, rewrite
 from ftc.compiler.resolve.rows.table import Table, shown
 from ftc.compiler.resolve.rows.text_rows import CONLL_SUFFIXES
@@ -228,15 +229,17 @@ def _rating_fault(row: Row, kind: RatedRows | ScoredAnswerRows | StepRows, by_pa
 
 
 def _pair_fault(row: Row, by_part: Mapping[str, str]) -> _Fault | None:
-    chosen, rejected = row[by_part["chosen"]], row[by_part["rejected"]]
-    if type(chosen) is not type(rejected):
+    """Every preferred answer makes a pair with every rejected one."""
+    chosen, rejected = (answers_in(row[by_part[part]]) for part in ("chosen", "rejected"))
+    answers = [*chosen, *rejected]
+    if len({type(one) for one in answers}) > 1:
         return _Fault(
             "FTC379", "one answer is a text, the other a conversation", {"chosen": chosen, "rejected": rejected}
         )
-    if chosen == rejected:
-        return _Fault("FTC379", "both answers are the same", chosen)
-    if isinstance(chosen, list) and chosen[:-1] != rejected[:-1]:
-        return _Fault("FTC379", "the two conversations differ before their last turn", rejected)
-    if isinstance(chosen, str) and "prompt" not in by_part:
-        return _Fault("FTC379", "two answers as texts have no prompt", chosen)
+    if same := [one for one in chosen if one in rejected]:
+        return _Fault("FTC379", "both answers are the same", same[0])
+    if isinstance(answers[0], list) and any(one[:-1] != answers[0][:-1] for one in answers):
+        return _Fault("FTC379", "the two conversations differ before their last turn", answers[-1])
+    if isinstance(answers[0], str) and "prompt" not in by_part:
+        return _Fault("FTC379", "two answers as texts have no prompt", answers[0])
     return None

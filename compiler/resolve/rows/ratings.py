@@ -1,10 +1,10 @@
-"""Ratings of answers and of their steps, in the ways in which people write them. Pure."""
+"""Ratings of answers and of their steps, and the answers of a pair, in the ways in which people write them. Pure."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["rating_of", "step_rating_of"]
+__all__ = ["answers_in", "rating_of", "step_rating_of"]
 
 _GOOD_OR_BAD = {
     "true": True,
@@ -21,6 +21,12 @@ _RIGHT_OR_WRONG = {
     **{"+": True, "-": False, "right": True, "wrong": False},
 }
 """Of steps, -1 stands beside 0, which is neither."""
+
+
+def answers_in(value: Any) -> list[Any]:
+    """One answer, a text or a conversation, or each of several in a list."""
+    is_several = isinstance(value, list) and len(value) > 0 and all(isinstance(one, str | list) for one in value)
+    return list(value) if is_several else [value]
 
 
 def rating_of(value: Any) -> bool | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from ftc.compiler.resolve.rows.columns import Columns
-from ftc.compiler.resolve.rows.ratings import rating_of, step_rating_of
+from ftc.compiler.resolve.rows.ratings import answers_in, rating_of, step_rating_of
 from ftc.compiler.resolve.rows.table import Table, shown
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.did_you_mean import nearest
@@ -284,6 +284,10 @@ def _words_fault(value: Any) -> _Fault | None:
     return _list_fault(value, " of words") or next((fault for item in value if (fault := _text_fault(item))), None)
 
 
+def _answer_fault(value: Any) -> _Fault | None:
+    return conversation_fault(value) if isinstance(value, list) else _text_fault(value)
+
+
 def _answers_fault(value: Any) -> _Fault | None:
     match value:
         case {"text": [*texts], "answer_start": list()}:
@@ -327,7 +331,7 @@ CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
         if value is None or (isinstance(value, list) and all(isinstance(item, str) and item for item in value))
         else ("FTC363", "is not an image's path or bytes, or a list of these")
     ),
-    "answer": lambda value: conversation_fault(value) if isinstance(value, list) else _text_fault(value),
+    "answer": lambda value: next(filter(None, map(_answer_fault, answers_in(value))), None),
     "rating": _rating_fault,
     "steps": lambda value: (
         ("FTC364", "has no steps")
