@@ -85,3 +85,16 @@ def test_what_a_step_can_be_rated_with(project: MakeProject) -> None:
     with pytest.raises(Refusal) as refused:
         api.plan(Path("recipe.yaml"))
     assert refused.value.diagnostics[0].code == "FTC363"
+
+
+def test_every_preferred_answer_is_compared_with_every_rejected_one(project: MakeProject) -> None:
+    project("preference", "lora", steps=2)
+    rows = [json.loads(line) for line in Path("rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    said = [{**row, "chosen": [row["chosen"], "a goal"], "rejected": [row["rejected"]]} for row in rows[::2]]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (*said, *rows[1::2])), encoding="utf-8")
+    applied = api.apply(Path("recipe.yaml"))
+    plan = api.plan(Path("recipe.yaml")).plan
+    assert sum(plan.data[split].rows for split in plan.data) == 72
+    (told,) = (check.result for check in plan.checks if check.name == "pairs")
+    assert told.startswith("72 of 48 rows")
+    assert api.audit(applied.record.id).verdict == "CONSISTENT"
