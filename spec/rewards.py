@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from ftc.spec.base import Document, Effect, Real
+from ftc.spec.base import Bytes, Document, Effect, Real
 from ftc.spec.extension_points import ENTRY
 
 __all__ = [
     "REWARDS",
+    "Reference",
     "RewardCard",
     "RewardKind",
     "RewardTerm",
@@ -25,9 +26,14 @@ __all__ = [
     "is_correct",
     "judging",
     "needs_reference",
+    "reads_tests",
     "reward_card",
     "reward_named",
 ]
+
+
+Reference = Literal["text", "tests"]
+"""What a row's reference is: text, or tests of code as `ftc.spec.code_tests` reads them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +43,8 @@ class RewardCard:
     Attributes:
         kind: What a recipe calls it.
         label: What people call it.
-        needs_reference: Whether it compares with the row's reference.
+        reference: What it takes the row's reference for: text that is compared, or tests that are run; None where it
+            reads none.
         verifies: Whether 1 means that an answer is right, rather than of the right form.
         reads: Keys of the recipe that it knows, beside `kind` and `weight`.
         required: Those of them that it can't do without.
@@ -47,7 +54,7 @@ class RewardCard:
 
     kind: str
     label: str
-    needs_reference: bool
+    reference: Reference | None
     verifies: bool
     reads: tuple[str, ...]
     required: tuple[str, ...]
@@ -59,7 +66,7 @@ REWARDS: tuple[RewardCard, ...] = (
     RewardCard(
         kind="exact_match",
         label="exact match",
-        needs_reference=True,
+        reference="text",
         verifies=True,
         reads=("extract", "ignore_case"),
         required=(),
@@ -69,7 +76,7 @@ REWARDS: tuple[RewardCard, ...] = (
     RewardCard(
         kind="numeric_match",
         label="numeric match",
-        needs_reference=True,
+        reference="text",
         verifies=True,
         reads=("extract", "tolerance"),
         required=(),
@@ -79,7 +86,7 @@ REWARDS: tuple[RewardCard, ...] = (
     RewardCard(
         kind="regex",
         label="regular expression",
-        needs_reference=False,
+        reference=None,
         verifies=False,
         reads=("pattern",),
         required=("pattern",),
@@ -89,7 +96,7 @@ REWARDS: tuple[RewardCard, ...] = (
     RewardCard(
         kind="json_schema",
         label="JSON schema",
-        needs_reference=False,
+        reference=None,
         verifies=False,
         reads=("extract", "json_schema"),
         required=("json_schema",),
@@ -99,7 +106,7 @@ REWARDS: tuple[RewardCard, ...] = (
     RewardCard(
         kind="format",
         label="format",
-        needs_reference=False,
+        reference=None,
         verifies=False,
         reads=("tags",),
         required=(),
@@ -109,7 +116,7 @@ REWARDS: tuple[RewardCard, ...] = (
     RewardCard(
         kind="length",
         label="length",
-        needs_reference=False,
+        reference=None,
         verifies=False,
         reads=("min_characters", "max_characters"),
         required=("max_characters",),
@@ -117,9 +124,19 @@ REWARDS: tuple[RewardCard, ...] = (
         foreign={},
     ),
     RewardCard(
+        kind="unit_tests",
+        label="unit tests",
+        reference="tests",
+        verifies=True,
+        reads=("extract", "cpu_seconds", "memory"),
+        required=(),
+        package=None,
+        foreign={"code_reward": {}, "prime_code": {}},
+    ),
+    RewardCard(
         kind="package",
         label="reward of a package",
-        needs_reference=False,
+        reference=None,
         verifies=False,
         reads=("name", "compares"),
         required=("name",),
@@ -156,13 +173,15 @@ class RewardTerm(Document):
     kind: RewardKind
     """What is verified. `exact_match`: the answer is the row's reference. `numeric_match`: its last number is the
     reference's. `regex`: `pattern` is found in it. `json_schema`: it is JSON that `json_schema` accepts. `format`: it
-    is made of `tags`. `length`: it has so many characters. Each of these gives 1 or 0. `package`: what the function
-    `name` of an installed package returns."""
+    is made of `tags`. `length`: it has so many characters. Each of these gives 1 or 0. `unit_tests`: the share of the
+    row's tests that its code passes, in a confined process (Linux). `package`: what the function `name` of an installed
+    package returns."""
     weight: Real = Field(default=1.0, ge=-1000, le=1000)
     """What the reward is multiplied by before all are added up. Default: 1, so that all count equally."""
     extract: str | None = Field(default=None, min_length=1, max_length=2000)
     """Regular expression whose first group is what is compared, the last match in the answer; without a match nothing
-    is, and the reward is 0. Default: none, so that the whole answer is compared."""
+    is, and the reward is 0. Default: none, so that the whole answer is compared; of `unit_tests` the last block
+    between ``` and ```, or the whole answer where it has none."""
     ignore_case: bool = False
     """Whether `exact_match` compares in lower case. Default: no, because case may matter."""
     tolerance: Real = Field(default=0.0, ge=0)
@@ -183,6 +202,11 @@ class RewardTerm(Document):
     """Shortest answer that `length` rewards. Default: 1, so that an empty answer has no reward."""
     max_characters: int | None = Field(default=None, ge=1)
     """Longest answer that `length` rewards. Default: none; `length` needs one."""
+    cpu_seconds: int = Field(default=3, ge=1, le=600)
+    """What a test of `unit_tests` may take of the CPU; one that takes more has failed, and so have those after it.
+    Default: 3, as usual for HumanEval and MBPP."""
+    memory: Annotated[Bytes, Field(ge=64 << 20)] = 512 << 20
+    """Memory that a test of `unit_tests` may take, such as `512 MiB`. Default: 512 MiB, enough for exercises."""
     name: str | None = Field(default=None, pattern=f"^{ENTRY}$")
     """Package and name of the reward that `package` asks, such as `courtesy-metrics:courtesy`. Default: none; `package`
     needs one."""
@@ -207,7 +231,12 @@ def asks_packages(rewards: Sequence[RewardTerm]) -> bool:
 
 def needs_reference(rewards: Sequence[RewardTerm]) -> bool:
     """Whether any of them compares with the row's reference."""
-    return any(reward_card(one.kind).needs_reference or one.compares for one in rewards)
+    return any(reward_card(one.kind).reference is not None or one.compares for one in rewards)
+
+
+def reads_tests(rewards: Sequence[RewardTerm]) -> bool:
+    """Whether any of them takes the row's reference for tests of code."""
+    return any(reward_card(one.kind).reference == "tests" for one in rewards)
 
 
 def judging(rewards: Sequence[RewardTerm]) -> tuple[int, ...]:

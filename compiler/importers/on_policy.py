@@ -22,12 +22,13 @@ def tells_judging(t: Translation) -> str | None:
     return next((key for key in (_TEACHER, "lmbda", "seq_kd") if t.has(key)), None)
 
 
-def as_judged(t: Translation, under: str = "") -> None:
+def as_judged(t: Translation, under: str = "", *, is_gold: bool = False) -> None:
     """Writes teacher, divergence and how answers are sampled, as far as these map.
 
     Args:
         t: The translation.
         under: What stands before TRL's keys, with its dot.
+        is_gold: Whether the trainer is GOLD, which without its loss by rank is GKD with some other names and defaults.
     """
     if (name := t.text(under + _TEACHER)) is None:
         t.block((), "no teacher is named", rules.NAME_THE_TEACHER)
@@ -36,14 +37,14 @@ def as_judged(t: Translation, under: str = "") -> None:
         t.carry(under + _TEACHER, f"{_LESSON}.teacher", name)
         _by_rank(t, under)
         return
-    if t.has(under + "max_completion_length"):  # `DistillationConfig`, whose rows are prompts alone
+    if t.has(under + "max_completion_length") and not is_gold:  # `DistillationConfig`, whose rows are prompts alone
         help = "add answers to the rows, which validation and test need, and write `on_policy: {lmbda: 1}`"
         t.block(
             under + "max_completion_length", "a teacher's judgment of prompts without answers is not supported", help
         )
         return
     by_teacher = t.flag(under + "seq_kd")
-    if by_teacher and not (t.has(under + "lmbda") and t.number(under + "lmbda") == 0):
+    if by_teacher and not _on_rows_alone(t, under):
         help = "write `lmbda: 0`, so that the teacher answers in each step, or `seq_kd: false`"
         t.block(under + "seq_kd", "a run in which the model and the teacher write in turn is not supported", help)
     if not by_teacher:
@@ -52,26 +53,34 @@ def as_judged(t: Translation, under: str = "") -> None:
     _divergence(t, under + "beta")
 
     section = f"{_LESSON}.seq_kd" if by_teacher else f"{_LESSON}.on_policy"
+    longest = "max_completion_length" if is_gold else "max_new_tokens"
 
-    def said(key: str, read: Callable[[str], float | None], usual: float) -> None:
-        if not t.has(under + key):
-            t.add(f"{section}.{key}", usual, _USUAL)
-        elif (value := read(under + key)) is not None:
-            t.carry(under + key, f"{section}.{key}", value)
+    def said(key: str, read: Callable[[str], float | None], usual: float, foreign: str = "", why: str = "") -> None:
+        foreign = under + (foreign or key)
+        if not t.has(foreign):
+            t.add(f"{section}.{key}", usual, _USUAL + why)
+        elif (value := read(foreign)) is not None:
+            t.carry(foreign, f"{section}.{key}", value, why.removeprefix("; "))
 
-    if t.has(under + "lmbda") and t.number(under + "lmbda") == 0:  # the rows' answers alone
+    if _on_rows_alone(t, under):
         t.add(f"{_LESSON}.weight", 1, "TRL trains on the teacher's probabilities alone")
         t.add(f"{_LESSON}.temperature", 1, "TRL does not scale the probabilities")
-        for key in ("lmbda",) if by_teacher else ("lmbda", "temperature", "max_new_tokens"):
+        for key in ("lmbda",) if by_teacher else ("lmbda", "temperature", longest):
             t.needless(under + key, "with `lmbda: 0` the model writes no answers")
         if by_teacher:
             said("temperature", t.number, 0.9)
-            said("max_new_tokens", t.whole, 128)
+            said("max_new_tokens", t.whole, 128, longest)
             t.carry(under + "seq_kd", f"{section}.top_k", 0, "TRL draws among all tokens")
         return
+    nucleus = "; GOLD's default is to draw from tokens that hold 95 % of the probability, and ftc draws from all"
     said("lmbda", t.number, 0.5)
-    said("temperature", t.number, 0.9)
-    said("max_new_tokens", t.whole, 128)
+    said("temperature", t.number, 0.9, why=nucleus if is_gold and not t.has(under + "top_p") else "")
+    said("max_new_tokens", t.whole, 128, longest)
+
+
+def _on_rows_alone(t: Translation, under: str) -> bool:
+    """Whether no step trains on answers of the model's own."""
+    return t.has(under + "lmbda") and t.number(under + "lmbda") == 0
 
 
 def _by_rank(t: Translation, under: str) -> None:
@@ -85,7 +94,7 @@ def _by_rank(t: Translation, under: str) -> None:
         if t.flag(under + key):
             t.block(under + key, f"{why} is not supported", f"write `{key}: false`")
         t.needless(under + key, "it is off")
-    if not (t.has(under + "lmbda") and t.number(under + "lmbda") == 0):
+    if not _on_rows_alone(t, under):
         where = under + "lmbda" if t.has(under + "lmbda") else ()
         t.block(
             where, f"{_WRITTEN} is not supported", "write `lmbda: 0`, so that each step trains on the rows' answers"
@@ -127,6 +136,15 @@ def _divergence(t: Translation, key: str) -> None:
         t.add(f"{_LESSON}.loss", card.kind, _USUAL)
 
 
+def _among(t: Translation, key: Key) -> None:
+    """Tokens from which whoever writes the answers draws, as `GOLDConfig` says it."""
+    writes = [one for one in ("on_policy", "seq_kd") if f"{_LESSON}.{one}.temperature" in t.values]
+    if writes and (count := t.whole(key)) is not None:
+        t.carry(key, f"{_LESSON}.{writes[0]}.top_k", count)
+    else:
+        t.needless(key, "no step draws tokens")
+
+
 def of_judging(under: str = "") -> rules.Rules:
     """Rules of the keys of GKD that a recipe doesn't have.
 
@@ -138,4 +156,6 @@ def of_judging(under: str = "") -> rules.Rules:
             "set `train.distillation.precision` or `quantization`"),
         **rules.dropped("the model's own dropout stays on in training", f"{under}disable_dropout",
             "an adapter's is `strategy.dropout`"),
+        **rules.needless("the loss is the divergence of the same tokens", f"{under}use_uld_loss"),
+        **rules.each(_among, f"{under}top_k"),
     }  # fmt: skip

@@ -53,6 +53,8 @@ def _strategy(t: Translation) -> None:
             t.carry("training.trainer_type", "task.loss", "kto")
     elif kind == "TRL_GKD":
         on_policy.as_judged(t, "training.gkd.")
+    elif kind == "TRL_GOLD":
+        on_policy.as_judged(t, "training.gold.", is_gold=True)
     elif kind in _SAMPLED:
         _sampled(t)
     elif kind not in (None, "TRL_SFT", "HF", "OUMI"):
@@ -234,7 +236,8 @@ _RULES: rules.Rules = {
     **rules.dropped("the order of rows follows from `train.seed`", "training.data_seed"),
     **rules.needless("always", "training.use_deterministic training.full_determinism"),
     **rules.dropped("biases are not trained", "peft.lora_bias", off=("none",)),
-    **on_policy.of_judging("training.gkd."), **sampling.of_sampling("training.grpo."),
+    **on_policy.of_judging("training.gkd."), **on_policy.of_judging("training.gold."),
+    **sampling.of_sampling("training.gold."), **sampling.of_sampling("training.grpo."),
     **rules.needless("ftc saves the adapter; merging is a separate step", "peft.peft_save_mode"),
     **rules.needless("belongs to a feature that is off",
         "peft.q_lora peft.q_lora_bits peft.bnb_4bit_quant_type peft.use_bnb_nested_quant peft.lora_task_type"),

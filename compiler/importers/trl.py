@@ -21,6 +21,8 @@ _KNOWN_ROWS = {
     "trl-lib/tldr": ("prompt", "completion"),
 }
 """Columns of public data sets, which no key of a configuration says; TRL looks at them when it trains."""
+_KNOWN_CONVERSATIONS = {"open-thoughts/OpenThoughts-114k": "conversations"}
+"""The same with the column of their conversations, of `from` and `value`."""
 _SUPERVISED, _RATED, _SCORED, _STEPWISE = ("sft",), ("kto",), ("reward", "reward_modeling"), ("prm",)
 _COMPARED = {"dpo": "", "cpo": "cpo", "orpo": "orpo"}
 """Programs that train on pairs, and what they compute where no key names a loss."""
@@ -28,7 +30,7 @@ _SAMPLED = {"grpo": "", "rloo": "rloo"}
 """Programs that train on sampled answers, likewise."""
 _OF_STEPS = ("step_separator", "train_on_last_step_only")
 """Keys that `PRMConfig` alone has."""
-_PROGRAMS = (*_SUPERVISED, *_RATED, *_SCORED, *_STEPWISE, *_COMPARED, *_SAMPLED, "gkd")
+_PROGRAMS = (*_SUPERVISED, *_RATED, *_SCORED, *_STEPWISE, *_COMPARED, *_SAMPLED, "gkd", "gold")
 _RATING_LOSSES = ("kto", "apo_zero_unpaired")
 """Losses of `trl kto`, which has its own configuration."""
 
@@ -111,11 +113,16 @@ def _one(t: Translation, key: Key) -> None:
 def _shape(t: Translation, key: str | Key) -> None:
     """TRL looks at the columns when it trains; a command's program and some keys tell their shape before."""
     program, key_of_sampling = t.text(SCRIPT), sampling.tells_sampling(t)
-    if program is not None and program not in _PROGRAMS:
+    if program is not None and program.endswith("_eval"):
+        t.block_without_training(SCRIPT)
+    elif program is not None and program not in _PROGRAMS:
         t.block(SCRIPT, f"the program `{program[:40]}` is none whose keys ftc reads", _OTHER_PROGRAM)
     elif key_of_judging := on_policy.tells_judging(t):
         rows.as_chat(t, key_of_judging, None)
-        on_policy.as_judged(t)
+        is_gold = program == "gold" or t.has("use_uld_loss")
+        if is_gold:
+            t.add("train.learning_rate", 1e-7, _OF_PROGRAM)
+        on_policy.as_judged(t, is_gold=is_gold)
     elif program in _SAMPLED or key_of_sampling:
         t.add("train.learning_rate", _SMALL_RATE, _OF_PROGRAM)
         sampling.as_sampled(t, SCRIPT if program in _SAMPLED else str(key_of_sampling))
@@ -182,6 +189,10 @@ def _supervised(t: Translation, key: str | Key) -> None:
         t.carry("completion_only_loss", "task.kind", words.task_of("prompt", "completion"))
     elif t.options.task is None and (column or known == ("text",)):
         rows.as_text(t, "dataset_text_field" if column else "dataset_name", column or known[0])
+    elif (chats := _KNOWN_CONVERSATIONS.get(t.text("dataset_name") or "")) and t.options.task is None:
+        rows.as_chat(t, "dataset_name", None)
+        why = "as the data set's own card says; TRL leaves out a column `system` beside it, which ftc reads"
+        t.carry("dataset_name", "data.fields.messages", chats, why)
     elif known:
         kind = words.task_of(*known)
         if t.options.task in (None, kind):
@@ -195,7 +206,9 @@ def _supervised(t: Translation, key: str | Key) -> None:
 def _task_type(t: Translation, key: Key) -> None:
     """peft's word for the task; the rows tell of those that are imported."""
     named = words.named_task(t.text(key) or "")
-    if named and not named[1] and t.flag("use_peft"):
+    if t.text(SCRIPT) in _SCORED:
+        t.needless(key, "the head of a reward model, as the program has it")
+    elif named and not named[1] and t.flag("use_peft"):
         t.block(key, f"`{named[0]}` from such a configuration is not supported", named[2])
     else:
         t.needless(key, "belongs to a feature that is off")

@@ -35,6 +35,15 @@ def rewards_are_complete(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
                 yield diagnostic("FTC441", summary, source.span(path), help=f"add `{key}`", path=path)
         yield from _idle_keys(reward, path, source)
         yield from _unreadable(reward, path, source)
+        other = next((one for one in sampling.rewards if _takes(one) == "text"), None) if sampling else None
+        if other is not None and _takes(reward) == "tests":
+            summary = f"`{other.kind}` compares answers with the reference, which `{reward.kind}` takes for tests"
+            yield diagnostic("FTC442", summary, source.span(path), help="remove one of both", path=path)
+
+
+def _takes(reward: RewardTerm) -> str | None:
+    """What a reward takes the row's reference for."""
+    return "text" if reward.compares else reward_card(reward.kind).reference
 
 
 def _idle_keys(reward: RewardTerm, path: str, source: Source) -> Iterator[Diagnostic]:

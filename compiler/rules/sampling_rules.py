@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import platform
+import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.sampled_rows import longest_prompt
+from ftc.spec.code_tests import CONFINING
 from ftc.spec.diagnostics import Diagnostic, diagnostic
-from ftc.spec.rewards import reward_card
+from ftc.spec.rewards import reads_tests, reward_card
 from ftc.spec.storage.reading import parse_json
 from ftc.spec.strategies import strategy_card
 
@@ -17,6 +20,7 @@ __all__ = [
     "SAMPLING_RULES",
     "answers_have_positions",
     "base_can_be_asked",
+    "code_can_be_confined",
     "reward_packages_are_here",
     "schemas_are_valid",
     "some_steps_are_written",
@@ -89,6 +93,18 @@ def reward_packages_are_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
             yield diagnostic("FTC449", summary, draft.source.span(path), help=help, path=path)
 
 
+def code_can_be_confined(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """Code in answers is run where the kernel confines it, if the run is for this machine."""
+    sampling = draft.recipe.task.sampling
+    here = sys.platform, platform.machine()
+    if sampling is None or not reads_tests(sampling.rewards) or not draft.device.local:
+        return
+    if here[0] != CONFINING[0] or here[1] not in CONFINING[1]:
+        summary = f"code that a model writes can't be confined on {here[0]}, {here[1]}"
+        help = "plan for another machine and run it there: Linux, x86-64 or arm64"
+        yield diagnostic("FTC455", summary, draft.source.span("task.rewards"), help=help, path="task.rewards")
+
+
 def schemas_are_valid(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """JSON schemas are valid, and a first answer can be checked by them; where the library is here that reads them."""
     sampling = draft.recipe.task.sampling
@@ -127,6 +143,7 @@ SAMPLING_RULES: tuple[Callable[[ClosedDraft], Iterator[Diagnostic]], ...] = (
     answers_have_positions,
     some_steps_are_written,
     reward_packages_are_here,
+    code_can_be_confined,
     schemas_are_valid,
 )
 """Every rule."""

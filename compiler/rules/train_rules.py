@@ -122,16 +122,25 @@ def narrow_weights_can_be_trained(recipe: Recipe, source: Source) -> Iterator[Di
 
 
 def rounded_weights_are_trained(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """What quantization-aware training rounds are float32 weights of the model itself, in groups where it has any."""
+    """What quantization-aware training rounds are float32 weights, or their sum with an adapter that has no more to it
+    than that; in groups where the kind of weights has any.
+    """
     asked, path = recipe.train.quantize_aware, "train.quantize_aware"
     if asked is None:
         return
-    if not strategy_card(recipe.strategy).is_whole:
-        kind = recipe.strategy.kind
-        summary = f"`quantize_aware` is for strategies that train the model's own weights, and `{kind}` adds some"
-        notes = "an adapter is added to the weights before these are quantized, so that they would be rounded otherwise"
-        help = "write `strategy: {kind: full}` or `{kind: partial}`, or remove it"
+    card = strategy_card(recipe.strategy)
+    if card.rounds is None:
+        able = " or ".join(f"`{one.kind}`" for one in STRATEGIES if one.rounds is not None)
+        summary = f"`quantize_aware` rounds no weights beside `{card.kind}`"
+        notes = "what an adapter changes has to be added to the weights in each pass, before they are rounded"
+        help = f"choose a strategy of kind {able}, or remove it"
         yield diagnostic("FTC257", summary, source.span(path), help=help, notes=notes, path=path)
+    for key in card.rounds or ():
+        if getattr(recipe.strategy, key) != type(recipe.strategy).model_fields[key].default:
+            summary = f"`quantize_aware` rounds the sum of weights and adapter, in which `{key}` has no part"
+            yield diagnostic(
+                "FTC257", summary, source.span(f"strategy.{key}"), help="remove it", path=f"strategy.{key}"
+            )
     precision = recipe.train.precision
     if asks_float8(precision) or trained_type(precision).size < FIRST_CHOICE.trained.size:
         summary = f"`{precision}` rounds weights by itself, so that they would be rounded twice"

@@ -23,6 +23,7 @@ __all__ = [
     "quantized",
     "quiet_torchao",
     "round_in_training",
+    "round_with_adapter",
     "torchao_config",
     "unpack_layers",
 ]
@@ -77,6 +78,27 @@ def round_in_training(model: nn.Module, asked: QuantizeAwareSettings) -> list[st
     with torch.random.fork_rng(devices=()):  # torchao draws weights for layers that take over the model's own
         quantize_(model, QATConfig(weight_config=config, step="prepare"), filter_fn=lambda _, name: name in layers)
     return [*layers]
+
+
+def round_with_adapter(peft: Any) -> dict[type[nn.Module], type[nn.Module]]:
+    """What peft puts in place of a layer that rounds its weights: one that rounds their sum with the adapter.
+
+    That sum is what a merged model has, so that its rounding is what is exported. Where the adapter is off, or already
+    added to the weights, the layer rounds these alone.
+    """
+    with quiet_torchao():
+        from torchao.quantization.qat.linear import FakeQuantizedLinear
+
+    class RoundedSum(peft.tuners.lora.Linear):  # type: ignore[misc]  # peft is loaded without its types
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            layer = self.get_base_layer()
+            if self.disable_adapters or self.merged:
+                return torch.as_tensor(layer(x))
+            (adapter,) = self.active_adapters
+            weight = layer.weight_fake_quantizer(layer.weight + self.get_delta_weight(adapter))
+            return nn.functional.linear(x, weight, layer.bias)
+
+    return {FakeQuantizedLinear: RoundedSum}
 
 
 def torchao_config(card: QuantizedWeights, group_size: int | None) -> Any:

@@ -1,6 +1,7 @@
 """What each reward of `ftc.spec.rewards` gives an answer, once: by the text of the answer and of the row's reference.
 
-No model is needed and nothing is drawn, so that an audit computes the same from the record. Patterns come from a
+No model is needed and nothing is drawn, so that an audit computes the same from the record. Code in an answer is run by
+a process that can do nothing but compute. Patterns come from a
 recipe and run over texts that a model wrote, so each search has a limit; beyond it the run ends rather than guesses.
 """
 
@@ -14,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from ftc.runtime.extensions import reward_value
+from ftc.runtime.rewards.code_runs import code_in, run_tests
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.rewards import RewardTerm
 
@@ -34,7 +36,7 @@ def reward_values(rewards: Sequence[RewardTerm], answer: str, reference: str) ->
 
     Raises:
         Refusal: A pattern takes too long on the answer, or a pattern or schema can't be applied (FTC444); a package
-            gives no value (FTC480 to FTC483).
+            gives no value (FTC480 to FTC483); the system can't confine code that tests run (FTC455).
     """
     return tuple(VALUES[one.kind](one, answer, reference) for one in rewards)
 
@@ -173,6 +175,11 @@ def _of_a_package(reward: RewardTerm, answer: str, reference: str) -> float:
     return reward_value(reward.name, answer, reference if reward.compares else "")
 
 
+def _unit_tests(reward: RewardTerm, answer: str, reference: str) -> float:
+    said = code_in(answer) if reward.extract is None else _compared(reward, answer)
+    return 0.0 if said is None else run_tests(said, reference, reward.cpu_seconds, reward.memory)
+
+
 VALUES: dict[str, Callable[[RewardTerm, str, str], float]] = {
     "exact_match": _exact_match,
     "numeric_match": _numeric_match,
@@ -180,6 +187,7 @@ VALUES: dict[str, Callable[[RewardTerm, str, str], float]] = {
     "json_schema": _json_schema,
     "format": _format,
     "length": _length,
+    "unit_tests": _unit_tests,
     "package": _of_a_package,
 }
 """What each kind gives an answer beside a reference."""

@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from ftc.runtime.models.base_model import Base
+from ftc.runtime.models.quantized_layers import round_in_training, round_with_adapter
 from ftc.runtime.strategies.half import BESIDE_LAYERS, VISION_PARTS, require
 from ftc.runtime.strategies.with_peft import OfPeft, peft_config
 from ftc.spec.documents.settings import Settings
@@ -16,13 +18,24 @@ __all__ = ["OfLora", "lora_config", "require_layers", "targeted"]
 
 
 class OfLora(OfPeft[LoraSettings]):
-    """Beside weights as they are."""
+    """Beside weights as they are, or rounded with it in each pass."""
+
+    def frozen(self, settings: Settings, strategy: LoraSettings, base: Base) -> Any:
+        """The base, whose linear layers round their weights where the plan says so."""
+        model = super().frozen(settings, strategy, base)
+        if (rounded := settings.train.quantize_aware) is not None:
+            names = round_in_training(model, rounded)
+            require(len(names), rounded.num_modules, names, is_whole=base.is_whole)
+        return model
 
     def config(
         self, peft: ModuleType, model: Any, settings: Settings, strategy: LoraSettings, *, is_whole: bool
     ) -> Any:
         """peft's configuration."""
-        return lora_config(peft, model, settings, strategy.adapter, is_whole=is_whole)
+        config = lora_config(peft, model, settings, strategy.adapter, is_whole=is_whole)
+        if settings.train.quantize_aware is not None:
+            config._register_custom_module(round_with_adapter(peft))
+        return config
 
     def check(self, model: nn.Module, peft: ModuleType, strategy: LoraSettings) -> None:
         """As many modules as the plan says."""

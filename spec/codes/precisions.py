@@ -64,11 +64,12 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC257",
         title="weights that can't be rounded in training",
-        cause="Quantization-aware training rounds a model's own weights in each pass, as they will be when they are "
-        "exported. An adapter is added before that, a `pure_bfloat16` weight is rounded already, `float8` rounds it in "
-        "another way, and 8-bit weights have a scale for each row, so that they have no groups.",
-        wrong="strategy: {kind: lora}\ntrain: {quantize_aware: {weights: int4}}",
-        right="strategy: {kind: full}\ntrain: {quantize_aware: {weights: int4}}",
+        cause="Quantization-aware training rounds a model's own weights in each pass, or their sum with LoRA's two "
+        "matrices, as they will be when they are exported. Other adapters, DoRA and an adapter's dropout change what "
+        "such a sum doesn't hold, a `pure_bfloat16` weight is rounded already, `float8` rounds it in another way, and "
+        "8-bit weights have a scale for each row, so that they have no groups.",
+        wrong="strategy: {kind: qlora}\ntrain: {quantize_aware: {weights: int4}}",
+        right="strategy: {kind: lora}\ntrain: {quantize_aware: {weights: int4}}",
     ),
     Code(
         id="FTC258",

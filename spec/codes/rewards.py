@@ -1,4 +1,4 @@
-"""Codes 440 to 451 and 464: rewards, sampled answers, and rated ones."""
+"""Codes 440 to 451, 455 to 459 and 464: rewards, sampled answers, and rated ones."""
 
 from ftc.spec.codes._code import Code, Severity
 from ftc.spec.exit_codes import ExitCode
@@ -104,6 +104,25 @@ CODES: tuple[Code, ...] = (
         wrong="task: {kind: reinforcement, group_size: 2, rewards: [{kind: exact_match}]}",
         right="task: {kind: reinforcement, group_size: 16, rewards: [{kind: exact_match}]}",
         severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC455",
+        title="code that can't be confined here",
+        cause="A reward of kind `unit_tests` runs code that a model wrote, in a process that can only compute, by a "
+        "filter of the Linux kernel (seccomp). This system has none, or doesn't let a process set one. Code is never "
+        "run without it.",
+        wrong="task: {kind: reinforcement, rewards: [{kind: unit_tests}]}  # on macOS",
+        right="task: {kind: reinforcement, rewards: [{kind: unit_tests}]}  # on Linux, x86-64 or arm64",
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC456",
+        title="tests that can't be read",
+        cause="A reward of kind `unit_tests` takes a row's reference for tests: a list of assert statements, Python "
+        "code with assert statements, functions `test_…`, `check(candidate)` or classes of unittest, or pairs of input "
+        "and output. A row without any could earn nothing, or everything.",
+        wrong='{"prompt": "Write `add(a, b)`.", "tests": "it adds"}',
+        right='{"prompt": "Write `add(a, b)`.", "tests": ["assert add(1, 2) == 3"]}',
     ),
     Code(
         id="FTC464",

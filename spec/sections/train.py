@@ -92,8 +92,9 @@ class EarlyStopping(Document):
 
 class QuantizeAware(Document):
     """Quantization-aware training (QAT): in training, each pass rounds the weights of the linear layers inside the
-    model's layers as `ftc run export` will, so that the others learn to make up for it. Gradients pass the rounding as
-    if it weren't there. Validation and test measure the rounded model. Needs `ftc[torchao]`.
+    model's layers as `ftc run export` will, so that the others learn to make up for it. Beside LoRA it rounds their sum
+    with the adapter, which is what is exported. Gradients pass the rounding as if it weren't there. Validation and test
+    measure the rounded model. Needs `ftc[torchao]`.
     """
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
@@ -227,8 +228,8 @@ class Train(Document):
     one checkpoint; 5 is usual where checkpoints are an epoch apart or less."""
     quantize_aware: QuantizeAware | None = None
     """Quantization-aware training: weights are rounded in training as they will be when they are exported, for
-    strategies that train the model's own weights. Default: none, because 8 bits lose little without it; worth its time
-    for `int4`, above all on small models."""
+    strategies that train the model's own weights, and for `lora`. Default: none, because 8 bits lose little without it;
+    worth its time for `int4`, above all on small models."""
     router_aux_loss: Real | None = Field(default=None, gt=0, le=10)
     """Weight of the load balancing loss of a mixture of experts, which is added to the loss in training: it is least
     where the router sends equally many tokens to each expert (Fedus et al. 2021). Default: none, because a router that

@@ -91,5 +91,6 @@ BITFIT = Card(
     no_merging=None,
     saves_what_it_trains=True,
     folds_in=False,
+    rounds=(),
     foreign_names={},
 )

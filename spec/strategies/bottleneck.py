@@ -141,5 +141,6 @@ BOTTLENECK = Card(
     no_merging="they are separate layers",
     saves_what_it_trains=True,
     folds_in=False,
+    rounds=None,
     foreign_names={},
 )

@@ -107,7 +107,8 @@ class Choices:
 
     def head(self, path: str, base: Base) -> tuple[str, ...]:
         """Settles the modules of a new head, which every adapter trains whole."""
-        words = "the new head starts from random weights" if base.head_modules else _NOTHING_ELSE
+        frozen = "all modules outside the adapter stay frozen"
+        words = "the new head starts from random weights" if base.head_modules else frozen
         return self.derive(path, base.head_modules, words)
 
     def places(self, path: str, kind: str, found: Mapping[str, object], base: Base) -> int:
@@ -116,9 +117,6 @@ class Choices:
             summary = f"a `{base.model.model_type}` model has nothing that `{kind}` can train"
             self.problems.append(Problem("FTC272", summary, "kind", "choose `lora`, which fits any linear layer"))
         return self.derive(path, len(found), "modules of the base model that it changes, by name")
-
-
-_NOTHING_ELSE = "all modules outside the adapter stay frozen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +367,7 @@ class Card:
         no_merging: Why its adapter can't become part of the base's weights; None where it can, or where there is none.
         saves_what_it_trains: Whether the saved tensors are those that were trained, and not what they lead to.
         folds_in: Whether a run in float32 measures with the adapter added to the weights, which is as exact.
+        rounds: Keys at their defaults where QAT rounds its weights, or their sum with an adapter; None where it can't.
         foreign_names: What other tools call it, an empty word for what they do by default; none where they lack it.
     """
 
@@ -387,6 +386,7 @@ class Card:
     no_merging: str | None
     saves_what_it_trains: bool
     folds_in: bool
+    rounds: tuple[str, ...] | None
     foreign_names: Mapping[Tool, tuple[str, ...]]
 
     @property

@@ -104,5 +104,6 @@ FULL = Card(
     no_merging=None,
     saves_what_it_trains=True,
     folds_in=False,
+    rounds=(),
     foreign_names={"axolotl": ("",), "llamafactory": ("full",), "torchtune": ("full",), "trl": ("",), "oumi": ("",)},
 )

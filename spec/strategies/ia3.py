@@ -103,5 +103,6 @@ IA3 = Card(
     no_merging=None,
     saves_what_it_trains=True,
     folds_in=False,
+    rounds=None,
     foreign_names={"peft": ("ia3",)},
 )

@@ -85,5 +85,6 @@ LN_TUNING = Card(
     no_merging=None,
     saves_what_it_trains=True,
     folds_in=False,
+    rounds=None,
     foreign_names={"peft": ("ln_tuning",)},
 )

@@ -119,5 +119,6 @@ LOHA = Card(
     no_merging=None,
     saves_what_it_trains=True,
     folds_in=False,
+    rounds=None,
     foreign_names={"peft": ("loha",)},
 )

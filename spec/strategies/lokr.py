@@ -156,5 +156,6 @@ LOKR = Card(
     no_merging=None,
     saves_what_it_trains=True,
     folds_in=False,
+    rounds=None,
     foreign_names={"peft": ("lokr",)},
 )

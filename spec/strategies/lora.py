@@ -367,6 +367,7 @@ LORA = Card(
     no_merging=None,
     saves_what_it_trains=True,
     folds_in=True,
+    rounds=("dora", "dropout"),
     foreign_names={
         "peft": ("lora",),
         "axolotl": ("lora",),

@@ -120,5 +120,6 @@ OFT = Card(
     no_merging=None,
     saves_what_it_trains=True,
     folds_in=False,
+    rounds=None,
     foreign_names={"peft": ("oft",), "llamafactory": ("oft",)},
 )

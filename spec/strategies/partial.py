@@ -150,5 +150,6 @@ PARTIAL = Card(
     no_merging=None,
     saves_what_it_trains=True,
     folds_in=False,
+    rounds=(),
     foreign_names={"llamafactory": ("freeze",)},
 )

@@ -115,5 +115,6 @@ QLORA = Card(
     no_merging=None,
     saves_what_it_trains=True,
     folds_in=False,
+    rounds=None,
     foreign_names={"axolotl": ("qlora",), "torchtune": ("qlora",)},
 )

@@ -153,5 +153,6 @@ RANDLORA = Card(
     no_merging=None,
     saves_what_it_trains=True,
     folds_in=False,
+    rounds=None,
     foreign_names={"peft": ("randlora",)},
 )

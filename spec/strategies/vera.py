@@ -133,5 +133,6 @@ VERA = Card(
     no_merging=None,
     saves_what_it_trains=False,
     folds_in=False,
+    rounds=None,
     foreign_names={"peft": ("vera",)},
 )

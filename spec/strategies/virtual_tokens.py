@@ -343,6 +343,7 @@ PROMPT_TUNING = Card(
     no_merging=_UNMERGED,
     saves_what_it_trains=False,
     folds_in=False,
+    rounds=None,
     foreign_names={"peft": ("prompt_tuning",)},
 )
 P_TUNING = Card(
@@ -361,6 +362,7 @@ P_TUNING = Card(
     no_merging=_UNMERGED,
     saves_what_it_trains=False,
     folds_in=False,
+    rounds=None,
     foreign_names={"peft": ("p_tuning",)},
 )
 PREFIX_TUNING = Card(
@@ -382,5 +384,6 @@ PREFIX_TUNING = Card(
     no_merging=_UNMERGED,
     saves_what_it_trains=False,
     folds_in=False,
+    rounds=None,
     foreign_names={"peft": ("prefix_tuning",)},
 )

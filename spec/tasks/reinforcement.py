@@ -9,7 +9,7 @@ from pydantic import Field
 from ftc.spec.base import Real
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.reinforcement_losses import REINFORCEMENT_LOSSES, ReinforcementLoss
-from ftc.spec.rewards import RewardTerm, needs_reference
+from ftc.spec.rewards import RewardTerm, needs_reference, reads_tests
 from ftc.spec.tasks.card import Mode, Prompted, PromptFacts, Sign, TaskCard
 from ftc.spec.tasks.parts import HISTORY, PROMPT, REFERENCE, SYSTEM
 from ftc.spec.tasks.rows import PromptRows
@@ -101,7 +101,7 @@ class Reinforcement(Prompted):
 
     def rows(self) -> PromptRows:
         """Prompts, with or without references."""
-        return PromptRows()
+        return PromptRows(has_tests=reads_tests(self.rewards))
 
     def usual_prompt(self, facts: PromptFacts) -> tuple[str, str]:
         """The prompt as it stands."""

@@ -160,6 +160,9 @@ class TextGroupRows:
 class PromptRows:
     """Prompts that the model answers itself, with a reference where answers are compared with one."""
 
+    has_tests: bool
+    """Whether the reference is tests of code, which may be a list or an object."""
+
 
 RowKind = (
     TextRows

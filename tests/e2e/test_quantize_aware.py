@@ -35,9 +35,11 @@ def rounded(project: MakeProject) -> Callable[..., Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("weights", ["int4", "int8"])
-def test_a_run_rounds_and_exports_what_it_was_trained_for(rounded: Callable[..., Path], ftc: Ftc, weights: str) -> None:
-    record = api.apply(rounded(weights=weights, steps=20)).record
+@pytest.mark.parametrize(("weights", "strategy"), [("int4", "full"), ("int8", "full"), ("int4", "lora")])
+def test_a_run_rounds_and_exports_what_it_was_trained_for(
+    rounded: Callable[..., Path], ftc: Ftc, weights: str, strategy: str
+) -> None:
+    record = api.apply(rounded(weights=weights, strategy=strategy, steps=20)).record
     assert record.status == "finished"
     assert api.audit(record.id).verdict == "CONSISTENT"
     answer = ftc("run", "export", record.id, "--format", "merged", "-o", "dist", "--json")

@@ -20,7 +20,7 @@ from ftc.spec.strategies.qlora import QLoraSettings
 from ftc.views.words import auto_class
 from tests.support.cards import CardRunner
 from tests.support.lessons import taught
-from tests.support.projects import make_project
+from tests.support.projects import PROJECTS, make_project
 
 __all__ = ["BASES", "FAMILIES", "STRATEGIES", "TASKS", "Cell", "cells", "outcome_of", "project_of"]
 
@@ -40,6 +40,8 @@ TASKS = {
     "preference": "preference",
     "rated": "preference, rated answers",
     "reward": "reward",
+    "rated_reward": "reward, rated answers",
+    "steps": "reward, rated steps",
     "embedding": "embedding",
     "reranking": "reranking",
     "reinforcement": "reinforcement",
@@ -48,6 +50,12 @@ TASKS = {
     "span_corruption": "span corruption",
 }
 """Tasks and the ways to put them, by what `make_project` calls them."""
+METHODS = {
+    "EMA": ("classification", "ema_decay: 0.9"),
+    "focal_loss": ("classification", "focal_gamma: 2"),
+    "z_loss": ("generation", "z_loss: 0.001"),
+}
+"""Ways to train: a task to try each with, and what stands in its section `train`."""
 FAMILIES = {"encoder": "encoder", "decoder": "decoder", "encoder_decoder": "encoder-decoder"}
 STRATEGIES = {
     "full": "full",
@@ -79,6 +87,9 @@ BASES = {
 LIKE_LORA: tuple[str, ...] = ("vera", "oft", "loha", "lokr", "randlora")
 """Adapters that differ from LoRA in peft's configuration alone, and the tasks that stand for all with them."""
 TRIED = ("classification", "chat", "translation")
+USUAL: tuple[str, ...] = ("full", "lora", "qlora")
+"""Strategies that methods and further ways to rate answers are tried with, each with its task's usual family."""
+FEWER = ("rated_reward", "steps", *METHODS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +107,11 @@ class Cell:
 
 def cells() -> Iterator[Cell]:
     """All of them."""
-    for task in TASKS:
-        for family in FAMILIES:
-            told = (one for one in STRATEGIES if one not in LIKE_LORA or task in TRIED)
+    for task in (*TASKS, *METHODS):
+        kind, _ = METHODS.get(task, (task, ""))
+        for family in (PROJECTS[kind][2],) if task in FEWER else FAMILIES:
+            known = USUAL if task in FEWER else STRATEGIES
+            told = (one for one in known if one not in LIKE_LORA or task in TRIED)
             yield from (Cell(task, family, strategy) for strategy in told)
 
 
@@ -124,7 +137,11 @@ def outcome_of(cell: Cell, root: Path, models: Path, cards: CardRunner) -> str:
 def project_of(root: Path, models: Path, task: str, strategy: str, model: str) -> None:
     """A project of three steps for a task of the matrix."""
     is_taught = task == "on_policy"
-    make_project(root, models, "chat" if is_taught else task, STRATEGIES[strategy], steps=3, model=model)
+    kind, key = METHODS.get(task, ("chat" if is_taught else task, ""))
+    make_project(root, models, kind, STRATEGIES[strategy], steps=3, model=model)
+    if key:
+        file = root / "recipe.yaml"
+        file.write_text(file.read_text(encoding="utf-8").replace("train: {", f"train: {{{key}, "), encoding="utf-8")
     if is_taught:
         taught(root, model)
 

@@ -33,6 +33,8 @@ FUNCTIONS = frozenset(
         "torch.save",
     }
 )
+RUNS = {"runtime/rewards/code_child.py": {"compile", "exec"}}
+"""The one file that runs what a model wrote, once its process has given up all but computing; and what it may call."""
 METHODS = frozenset({"extract", "extractall", "unpack_archive"})
 SWITCHES = frozenset({"allow_pickle", "shell", "trust_remote_code"})
 
@@ -55,7 +57,9 @@ def findings(text: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_file_runs_what_it_reads(path: Path) -> None:
-    assert list(findings(path.read_text(encoding="utf-8"))) == []
+    allowed = RUNS.get(path.relative_to(ROOT).as_posix(), set())
+    found = findings(path.read_text(encoding="utf-8"))
+    assert [one for one in found if one.rpartition(" ")[2] not in allowed] == []
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ What can't be understood stays as it is: the checks behind this step tell what i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, assert_never
@@ -58,6 +59,8 @@ def write_canonical(task: Task, columns: Columns, table: Table) -> None:
     by_part, rows = columns.by_part, task.rows()
     change: Callable[[Row], None]
     match rows:
+        case PromptRows(has_tests=True) if "reference" in by_part:
+            change = partial(_write_tested, by_part=by_part)
         case MessageRows() | AnswerRows() | TextGroupRows() | PromptRows() | RatedRows():
             change = _of_columns(_BY_PART[type(rows)], by_part)
         case PairRows():
@@ -215,6 +218,12 @@ def _write_question(row: Row, by_part: Mapping[str, str]) -> None:
     row[ANSWER_COLUMN] = STAND_IN
     reference = value_of(row, by_part, "reference")
     row[REFERENCES_COLUMN] = [label_text(reference)] if isinstance(reference, str | int | float) else []
+
+
+def _write_tested(row: Row, by_part: Mapping[str, str]) -> None:
+    """The same with tests of code, as text where they are a list or an object."""
+    _rewrite(row, (by_part["reference"],), lambda v: json.dumps(v) if isinstance(v, list | dict) and v else v)
+    _write_question(row, by_part)
 
 
 def _write_prompt(row: Row, by_part: Mapping[str, str]) -> None:

@@ -15,6 +15,7 @@ from ftc.compiler.resolve.rows.ratings import answers_in
 from ftc.compiler.resolve.rows.row_store import Row, rewrite
 from ftc.compiler.resolve.rows.table import Table, shown
 from ftc.compiler.resolve.rows.text_rows import CONLL_SUFFIXES
+from ftc.spec.code_tests import read_code_tests
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.tags import OUTSIDE
 from ftc.spec.tasks import Task
@@ -55,6 +56,7 @@ _HELP = {
     "FTC376": "write one tag per word: `O`, `B-PER` where an entity begins, `I-PER` where it continues",
     "FTC377": ('write spans as `{"start": 0, "end": 5, "label": "PER"}` in characters, `end` after the last one'),
     "FTC463": "give each row at least one wrong text in `negative`, and one margin for each with `loss: margin_mse`",
+    "FTC456": "write assert statements, functions `test_…`, a function `check(candidate)`, or inputs with outputs",
     "FTC460": "write one number, such as a share between 0 and 1, or use `loss: cosent`, which compares any scores",
     "FTC378": ('write answers as `{"text": ["…"], "answer_start": [0]}`, with each answer\'s position in the context'),
     "FTC379": "write two different answers to the same prompt, both as texts or both as conversations",
@@ -116,18 +118,26 @@ def _check_of(task: Task, by_part: Mapping[str, str], table: Table) -> Callable[
             return lambda row: None if row[ANSWER_COLUMN].strip() else _Fault("FTC378", words, row[ANSWER_COLUMN])
         case NumberRows():
             return partial(_count_fault, count=len(table.rows[0][NUMBERS_COLUMN]) if table.rows else 0)
-        case TextGroupRows(is_scored=True):
-            return partial(_score_fault, task=task)
-        case TextGroupRows(is_ranked=True):
-            return _ranking_fault
+        case TextGroupRows(is_scored=True) | TextGroupRows(is_ranked=True):
+            return partial(_score_fault, task=task) if rows.is_scored else _ranking_fault
         case PairRows():
             return lambda row: _pair_fault(row, by_part)
         case RatedRows() | ScoredAnswerRows() | StepRows():
             return partial(_rating_fault, kind=rows, by_part=by_part)
+        case PromptRows(has_tests=True):
+            return lambda row: _tests_fault(row[by_part["reference"]])
         case TextRows() | LabelRows() | InstructionRows() | MessageRows() | TextGroupRows() | PromptRows():
             return None
         case _:
             assert_never(rows)
+
+
+def _tests_fault(tests: str) -> _Fault | None:
+    try:
+        read_code_tests(tests)
+    except ValueError as error:
+        return _Fault("FTC456", f"the tests {error}", tests)
+    return None
 
 
 def _count_fault(row: Row, count: int) -> _Fault | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -43,15 +43,15 @@ from ftc.spec.documents.step_log import Comparison, Difference, StepLine, Weight
 from ftc.spec.storage.paths import RunFolder, step_of
 from ftc.verbs.pages import pages
 from ftc.verbs.provenance import no_longer_whole
+from ftc.verbs.recomputed import recomputed, sampled_again
 from ftc.verbs.runs import Run, load_events, load_outcomes, load_run, record_of
 
 if TYPE_CHECKING:
     from ftc.runtime.evaluation.split_rows import SplitRows
     from ftc.runtime.replay.replay import Replayed
-    from ftc.spec.documents.audit import Answer, Recomputed, ReplayRequest
+    from ftc.spec.documents.audit import Answer, ReplayRequest
     from ftc.spec.documents.continued import Continued
     from ftc.spec.documents.plan import Plan
-    from ftc.spec.documents.sampled import Earned, SampledAgain, WrittenAnswer
     from ftc.spec.documents.streams import TokenStream
 
 __all__ = ["DEFAULT_STEPS", "Asked", "StepListener", "audit_run", "log_file"]
@@ -106,9 +106,9 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
         outcomes=load_outcomes(run.folder),
         ledger=read_ledger(run.root),
         torn=broken_links(run.root),
-        recompute=lambda *folders: _recomputed(run, witnesses, *folders),
+        recompute=lambda *folders: recomputed(run, witnesses, *folders),
         words=partial(_words, run.plan),
-        sampled=partial(_sampled, run.plan, continued=bool(run.record.continued)),
+        sampled=partial(sampled_again, run.plan, continued=bool(run.record.continued)),
     )
     drawings = Pages(plain=lambda: pages(run, draws=False), drawn=lambda: pages(run))
     inputs = audit_inputs(run.plan, run.root, drawings, before, witnesses)
@@ -149,68 +149,11 @@ def _shared_otherwise(one: Continued) -> Finding:
     return finding("FTC715", subject, f"{one.world_size} processes", "those of this run's plan", hint)
 
 
-def _recomputed(run: Run, witnesses: Witnesses, model: Path | None, streams: Path | None) -> Recomputed | str:
-    """The scores that the run's rows give, or why they can't be computed here."""
-    assert run.evaluation is not None, "rows come from an evaluation"
-    try:
-        from ftc.runtime.evaluation.recompute import FinishedRun, recompute
-        from ftc.runtime.evaluation.split_rows import SplitRows
-        from ftc.spec.documents.streams import open_stream
-
-        finished = FinishedRun(run.plan, run.record.steps_done, witnesses.events, run.evaluation, witnesses.outcomes)
-        splits: dict[str, SplitRows] = {}
-        if model is not None and streams is not None:
-            files = {name: streams / f"{name}.arrow" for name in ("train", "test") if name in run.plan.data}
-            splits |= {name: SplitRows(run.plan.settings, open_stream(file), model) for name, file in files.items()}
-        return recompute(finished, splits)
-    except ImportError as problem:
-        return f"`{problem.name}` is not installed, `pip install 'ftc[train]'` brings it"
-    except (ValueError, LookupError, TypeError) as problem:
-        return f"predictions.ndjson can't be scored: {problem}"
-
-
 def _words(plan: Plan, rows: TokenStream, model: Path) -> SplitRows:
     """A split in words."""
     from ftc.runtime.evaluation.split_rows import SplitRows
 
     return SplitRows(plan.settings, rows, model)
-
-
-def _sampled(
-    plan: Plan, answers: Sequence[WrittenAnswer], rows: TokenStream, model_folder: Path, *, continued: bool
-) -> SampledAgain:
-    """What written answers earn and what their steps were fed, or which package is missing for that."""
-    from ftc.spec.documents.sampled import SampledAgain
-
-    try:
-        from ftc.runtime.training.answer_rows import fed_digests
-
-        again = "another run did the first steps, with other processes"
-        fed = again if continued else fed_digests(plan.settings, rows, answers)
-    except ImportError as problem:
-        fed = f"`{problem.name}` is not installed"
-    return SampledAgain(_earned(plan, answers, rows, model_folder), fed)
-
-
-def _earned(
-    plan: Plan, answers: Sequence[WrittenAnswer], rows: TokenStream, model_folder: Path
-) -> Sequence[Earned] | str:
-    """What answers earn; nothing where a teacher judges them."""
-    from ftc.spec.documents.sampled import SampledAnswer
-    from ftc.spec.rewards import asks_packages
-
-    if (sampling := plan.settings.train.sampling) is None:
-        return ()
-    if asks_packages(sampling.rewards):
-        return "a package computes them, which an audit doesn't run"
-    try:
-        from ftc.runtime.rewards.recompute import earned
-        from ftc.spec.storage.own_tokenizer import tokenizer_folder
-
-        texts = tokenizer_folder(model_folder, plan.settings.model.tokenizer)
-        return earned(sampling, [one for one in answers if isinstance(one, SampledAnswer)], rows, texts)
-    except ImportError as problem:
-        return f"`{problem.name}` is not installed"
 
 
 def _signature(run: Run, key: Path | None) -> tuple[SignatureSeen, Finding | None]:

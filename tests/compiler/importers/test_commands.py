@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ftc.compiler.importers.translate import import_configuration
-from ftc.compiler.importers.translation import Options, Surroundings
+from ftc.compiler.importers.translation import NO_TRAINING, Options, Surroundings
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.imported import Imported
 from tests.compiler.importers.examples import recipe_values
@@ -35,6 +35,7 @@ def imported(text: str, file: str = "train.sh") -> Imported:
         ("python -m trl.scripts.dpo", {"task.kind": "preference"}),
         ("trl rloo", {"task.kind": "reinforcement", "task.loss": "rloo"}),
         ("trl grpo --num_generations 4", {"task.kind": "reinforcement", "task.group_size": 4}),
+        ("trl reward --use_peft --lora_task_type SEQ_CLS", {"task.kind": "reward", "strategy.kind": "lora"}),
         ("trl sft --dataset_text_field body", {"task.kind": "pretraining", "data.fields.text": "body"}),
     ],
 )
@@ -130,3 +131,15 @@ def test_llama_factorys_command_has_its_keys() -> None:
     assert found.tool == "LLaMA-Factory"
     assert [reason.summary for reason in found.reasons] == ["no data set is named"]
     assert {key.key: key.fate.value for key in found.keys}["script"] == "not needed"
+
+
+def test_conversations_of_a_public_data_set_are_known_and_what_differs_is_said() -> None:
+    found = imported("trl sft --model_name_or_path acme/brook --dataset_name open-thoughts/OpenThoughts-114k\n")
+    values = recipe_values(found)
+    assert (values["task.kind"], values["data.fields.messages"]) == ("chat", "conversations")
+    assert any("`system`" in one.reason for one in found.keys if one.key == "dataset_name")
+
+
+def test_a_program_that_measures_trains_nothing() -> None:
+    found = imported(f"python examples/scripts/ssd_eval.py {MODEL}\n")
+    assert NO_TRAINING in [one.summary for one in found.reasons]

@@ -105,6 +105,24 @@ def test_what_a_loss_by_rank_does_not_have(keys: str, why: str) -> None:
     assert any(why in reason.summary for reason in import_text(text).reasons)
 
 
+@pytest.mark.parametrize("tool", ["trl", "oumi"])
+def test_gold_without_its_own_loss_is_gkd(tool: str) -> None:
+    keys = "teacher_model_name_or_path: acme/brook-7b", "use_uld_loss: false", "max_completion_length: 64", "top_k: 40"
+    text = TRL + "\n".join(keys) + "\n"
+    if tool == "oumi":
+        text = OF_OUMI.replace("TRL_GKD, gkd", "TRL_GOLD, gold") % ", ".join(keys)
+    assert lesson(text) == {
+        "teacher": "acme/brook-7b",
+        "loss": "jsd",
+        "on_policy.lmbda": 0.5,
+        "on_policy.temperature": 0.9,
+        "on_policy.max_new_tokens": 64,
+        "on_policy.top_k": 40,
+    }
+    found = import_text(text)
+    assert any("95 %" in one.reason for one in found.added), "GOLD's default draws from fewer tokens"
+
+
 def test_a_teacher_has_to_be_named() -> None:
     (reason,) = import_text(TRL + "lmbda: 0.5\n").reasons
     assert reason.summary == "no teacher is named"

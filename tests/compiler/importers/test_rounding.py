@@ -51,11 +51,25 @@ def test_what_a_recipe_cannot_say_is_named(text: str, dropped: str) -> None:
     assert fate is Fate.NOT_CARRIED
 
 
+def test_beside_an_adapter_the_recipe_says_how_it_differs() -> None:
+    adapter = ", lora_attn_modules: [q_proj], lora_rank: 8, lora_alpha: 16, lora_dropout: 0.1}"
+    adapted = TRAINED.replace("qwen3.qwen3_4b_instruct}", f"qwen3.lora_qwen3_4b_instruct{adapter}")
+    found = import_text(f"{adapted}quantizer: {{_component_: {QUANTIZERS}.Int8DynActInt4WeightQATQuantizer}}\n")
+    assert found.recipe is not None
+    recipe = YAML(typ="safe").load(found.recipe)
+    assert recipe["strategy"]["kind"] == "lora"
+    assert "dropout" not in recipe["strategy"], "a sum of weights has none"
+    fates = {one.key: one for one in found.keys}
+    assert fates["model.lora_dropout"].fate is Fate.NOT_CARRIED
+    assert "the sum of weights and adapter is rounded" in fates["quantizer._component_"].reason
+    assert "not what goes into a layer" in fates["quantizer._component_"].reason
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
         ("qat: {weight_dtype: mxfp4}\n", "with such weights is not supported"),
-        ("adapter: lora\nlora_r: 8\nqat: {weight_dtype: int4}\n", "beside an adapter is not supported"),
+        ("adapter: qlora\nlora_r: 8\nload_in_4bit: true\nqat: {weight_dtype: int4}\n", "beside such an adapter"),
     ],
 )
 def test_what_is_not_possible_is_refused(more: str, words: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ftc.compiler.rules.check import check_recipe
 from ftc.spec.documents.imported import Fate
-from tests.compiler.importers.examples import AXOLOTL, FACTORY, MIXED, OUMI, TRL, TUNE, import_text
+from tests.compiler.importers.examples import AXOLOTL, FACTORY, MIXED, OUMI, TRL, TUNE, import_text, recipe_values
 
 WEIGHED = """model_name_or_path: acme/brook
 dataset_mixture:
@@ -168,3 +168,11 @@ def test_eight_bits_beside_four_are_a_conflict(more: str) -> None:
         key.fate for key in import_text(AXOLOTL + more + "\nload_in_8bit: true").keys if key.key == "load_in_8bit"
     ]
     assert fate is Fate.CONFLICT
+
+
+@pytest.mark.parametrize("path", ["/path/to/training/rows.jsonl", "~/training/rows.jsonl"])
+def test_rows_outside_the_project_get_a_place_inside(path: str) -> None:
+    found = import_text(AXOLOTL.replace("tickets.jsonl", path))
+    assert recipe_values(found)["data.source.path"] == "training/rows.jsonl"
+    (key,) = [one for one in found.keys if "data.source.path" in one.paths]
+    assert key.reason == f"`{path}` is outside the project: copy it to this place"

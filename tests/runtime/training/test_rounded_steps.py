@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import register_parametrization
 from transformers import AutoModelForCausalLM
 
 from ftc.runtime.artifacts.tensor_files import read_tensors
@@ -94,11 +95,14 @@ def test_ten_steps_are_those_of_a_loop_by_hand(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "classes", "asked"), [("llama", 0, INT4), ("bert", 3, {**INT8, "num_modules": 12})])
+@pytest.mark.parametrize(
+    ("kind", "strategy", "classes", "asked"),
+    [("llama", "full", 0, INT4), ("llama", "lora", 0, INT4), ("bert", "full", 3, {**INT8, "num_modules": 12})],
+)
 def test_a_killed_run_goes_on_with_the_same_bits(
-    tmp_path: Path, kind: str, classes: int, asked: dict[str, Any]
+    tmp_path: Path, kind: str, strategy: str, classes: int, asked: dict[str, Any]
 ) -> None:
-    job = make_job(tmp_path, kind, "full", classes=classes, train__quantize_aware=asked)
+    job = make_job(tmp_path, kind, strategy, classes=classes, train__quantize_aware=asked)
     whole = job.run("whole")
     run_killed(job, "killed", "step", 8)
     assert_same(job, "killed", whole)
@@ -112,13 +116,15 @@ def test_a_model_with_other_layers_than_the_plans_is_refused(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float32"])
-@pytest.mark.parametrize("asked", [INT4, INT8], ids=["int4", "int8"])
-def test_the_trace_counts_rounding_as_a_real_step_does(asked: dict[str, Any], precision: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("strategy", "asked"), [("full", INT4), ("full", INT8), ("lora", INT4)])
+def test_the_trace_counts_rounding_as_a_real_step_does(
+    strategy: str, asked: dict[str, Any], precision: str, tmp_path: Path
+) -> None:
     write_tiny_model(tmp_path / "model", "llama")
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     shape = BatchShape(length=20, supervised=7, padded=False)
     usual: dict[str, Any] = {"device": PROCESSOR, "shape": shape, "num_modules": 4, "train__precision": precision}
-    plain, job = (trace_job(config, "full", **usual, train__quantize_aware=one) for one in (None, asked))
+    plain, job = (trace_job(config, strategy, **usual, train__quantize_aware=one) for one in (None, asked))
     assert plain.key() != job.key()
     groups = whole_groups((2,))
     before, found = (peaks(log_of(one, (2,), groups)) for one in (plain, job))
@@ -132,19 +138,22 @@ def test_the_trace_counts_rounding_as_a_real_step_does(asked: dict[str, Any], pr
 @pytest.mark.slow
 def test_the_closed_form_comes_close_to_the_trace() -> None:
     facts, more = grid_facts(GRID["BERT-base"]), {"quantize_aware": {"weights": "int4"}}
-    form, traced = by_both(facts, {"kind": "full"}, **more)
-    assert form == pytest.approx(traced, rel=0.05)
+    for strategy in ({"kind": "full"}, {"kind": "lora", "rank": 16}):
+        form, traced = by_both(facts, strategy, **more)
+        assert form == pytest.approx(traced, rel=0.05)
+    form, _ = by_both(facts, {"kind": "full"}, **more)
     plain, _ = by_both(facts, {"kind": "full"})
     assert 4 * 84e6 < form - plain < 4 * 93e6, "four bytes for each weight of the layers, and one layer in passing"
 
 
 @pytest.mark.slow
-def test_two_processes_that_share_the_model_do_the_work_of_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", ["full", "lora"])
+def test_two_processes_that_share_the_model_do_the_work_of_one(tmp_path: Path, strategy: str) -> None:
     alone: dict[str, Any] = {"train__batch_size": 4, "train__micro_batch": 1, "train__quantize_aware": INT4}
-    job = make_job(tmp_path, strategy="full", **alone)
+    job = make_job(tmp_path, strategy=strategy, **alone)
     job.run("one")
     shared = {**alone, "train__world_size": 2, "device__count": 2, "train__sharding": "fsdp"}
-    run = {"name": "two", "strategy": "full", "changes": shared, "kind": "llama", "classes": 0, "stop_at": None}
+    run = {"name": "two", "strategy": strategy, "changes": shared, "kind": "llama", "classes": 0, "stop_at": None}
     together(tmp_path, [run])
     losses = []
     for name in ("one", "two"):
@@ -152,3 +161,66 @@ def test_two_processes_that_share_the_model_do_the_work_of_one(tmp_path: Path) -
         losses.append([float(event["loss"]) for event in events if event["kind"] == "step"])
     assert losses[1][0] == pytest.approx(losses[0][0], abs=1e-4)
     assert losses[1] == pytest.approx(losses[0], abs=0.03), "another order of sums rounds some weights otherwise"
+
+
+class _Sum(nn.Module):
+    """A weight that torchao rounds together with what two matrices add to it, if there are any."""
+
+    def __init__(self, first: torch.Tensor, second: torch.Tensor, scale: float) -> None:
+        from torchao.quantization.qat import IntxFakeQuantizeConfig
+        from torchao.quantization.qat.fake_quantizer import IntxFakeQuantizer
+
+        super().__init__()
+        self.first, self.second, self.scale = nn.Parameter(first), nn.Parameter(second), scale
+        number: Any = getattr(torch, "int4")  # noqa: B009 - torch's stubs lack it
+        self.rounded = IntxFakeQuantizer(IntxFakeQuantizeConfig(number, group_size=INT4["group_size"]))
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(self.rounded(weight + self.scale * self.second @ self.first))
+
+
+@pytest.mark.slow
+def test_beside_an_adapter_the_sum_of_weights_and_adapter_is_rounded(tmp_path: Path) -> None:
+    job = make_job(tmp_path, strategy="lora", train__quantize_aware=INT4, train__learning_rate=5e-3)
+    record = job.run()
+    found = [step.loss for step in job.of_kind("step")]
+    assert record.is_finished
+    settings = job.plan.settings
+    began: Any = build_model(settings, FolderBase(job.inputs.model_folder), torch.device("cpu"))
+    adapted = {
+        name.removeprefix("base_model.model."): one for name, one in began.named_modules() if hasattr(one, "lora_A")
+    }
+    assert 0 < len(adapted) < INT4["num_modules"]
+    model = AutoModelForCausalLM.from_pretrained(job.inputs.model_folder, attn_implementation="sdpa")
+    model.requires_grad_(False)
+    learned: list[nn.Parameter] = []
+    in_layers = {name: one for name, one in model.named_modules() if isinstance(one, nn.Linear) and ".layers." in name}
+    for name, layer in in_layers.items():
+        if (one := adapted.get(name)) is not None:
+            first, second = (part["default"].weight.detach().clone() for part in (one.lora_A, one.lora_B))
+            rounding = _Sum(first, second, one.scaling["default"])
+            learned += [rounding.first, rounding.second]
+        else:
+            rounding = _Sum(torch.zeros(1, layer.in_features), torch.zeros(layer.out_features, 1), 1.0)
+            rounding.requires_grad_(False)
+        register_parametrization(layer, "weight", rounding)
+    train, rows = settings.train, open_stream(job.inputs.streams_folder / "train.arrow")
+    source = StreamRows(rows, BatchOrder(rows.lengths, train.batch_size, train.steps_per_epoch, settings.seeds.order))
+    optimizer, losses = torch.optim.AdamW(learned, lr=train.learning_rate, weight_decay=0.0), []
+    for step in range(len(found)):
+        fed, total = source.at(step), 0.0
+        targets = sum(int(rows.mask(row).sum()) for row in fed.numbers)
+        for row in fed.numbers:
+            ids, mask = torch.tensor(rows.ids(row)), torch.tensor(rows.mask(row))
+            logits = model(input_ids=ids[None].long()).logits[0, :-1]
+            loss = nn.functional.cross_entropy(logits[mask[1:] > 0], ids[1:][mask[1:] > 0].long(), reduction="sum")
+            (loss / targets).backward()
+            total += float(loss.detach()) / targets
+        nn.utils.clip_grad_norm_(learned, 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate_at(step, train)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(total)
+    assert found[0] == pytest.approx(losses[0], abs=1e-4)
+    assert found == pytest.approx(losses, abs=0.015)

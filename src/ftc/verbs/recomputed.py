@@ -1,0 +1,87 @@
+"""What an audit computes again from a run's rows and written answers, or why that can't be done here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ftc.compiler.audit.contradictions import Witnesses
+from ftc.spec.diagnostics import Refusal
+from ftc.verbs.runs import Run
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.audit import Recomputed
+    from ftc.spec.documents.plan import Plan
+    from ftc.spec.documents.sampled import Earned, SampledAgain, WrittenAnswer
+    from ftc.spec.documents.streams import TokenStream
+
+__all__ = ["recomputed", "sampled_again"]
+
+
+def recomputed(run: Run, witnesses: Witnesses, model: Path | None, streams: Path | None) -> Recomputed | str:
+    """The scores that the run's rows give, or why they can't be computed here."""
+    assert run.evaluation is not None, "rows come from an evaluation"
+    try:
+        from ftc.runtime.evaluation.recompute import FinishedRun, recompute
+        from ftc.runtime.evaluation.split_rows import SplitRows
+        from ftc.spec.documents.streams import open_stream
+
+        finished = FinishedRun(run.plan, run.record.steps_done, witnesses.events, run.evaluation, witnesses.outcomes)
+        splits: dict[str, SplitRows] = {}
+        if model is not None and streams is not None:
+            files = {name: streams / f"{name}.arrow" for name in ("train", "test") if name in run.plan.data}
+            splits |= {name: SplitRows(run.plan.settings, open_stream(file), model) for name, file in files.items()}
+        return recompute(finished, splits)
+    except Refusal as problem:
+        return _unconfined(problem)
+    except ImportError as problem:
+        return f"`{problem.name}` is not installed, `pip install 'ftc[train]'` brings it"
+    except (ValueError, LookupError, TypeError) as problem:
+        return f"predictions.ndjson can't be scored: {problem}"
+
+
+def sampled_again(
+    plan: Plan, answers: Sequence[WrittenAnswer], rows: TokenStream, model_folder: Path, *, continued: bool
+) -> SampledAgain:
+    """What written answers earn and what their steps were fed, or which package is missing for that."""
+    from ftc.spec.documents.sampled import SampledAgain
+
+    try:
+        from ftc.runtime.training.answer_rows import fed_digests
+
+        again = "another run did the first steps, with other processes"
+        fed = again if continued else fed_digests(plan.settings, rows, answers)
+    except ImportError as problem:
+        fed = f"`{problem.name}` is not installed"
+    return SampledAgain(_earned(plan, answers, rows, model_folder), fed)
+
+
+def _earned(
+    plan: Plan, answers: Sequence[WrittenAnswer], rows: TokenStream, model_folder: Path
+) -> Sequence[Earned] | str:
+    """What answers earn; nothing where a teacher judges them."""
+    from ftc.spec.documents.sampled import SampledAnswer
+    from ftc.spec.rewards import asks_packages
+
+    if (sampling := plan.settings.train.sampling) is None:
+        return ()
+    if asks_packages(sampling.rewards):
+        return "a package computes them, which an audit doesn't run"
+    try:
+        from ftc.runtime.rewards.recompute import earned
+        from ftc.spec.storage.own_tokenizer import tokenizer_folder
+
+        texts = tokenizer_folder(model_folder, plan.settings.model.tokenizer)
+        return earned(sampling, [one for one in answers if isinstance(one, SampledAnswer)], rows, texts)
+    except Refusal as problem:
+        return _unconfined(problem)
+    except ImportError as problem:
+        return f"`{problem.name}` is not installed"
+
+
+def _unconfined(problem: Refusal) -> str:
+    """Why code in answers can't be run here; any other refusal goes on."""
+    if (first := problem.diagnostics[0]).code != "FTC455":
+        raise problem
+    return first.summary
