@@ -1,6 +1,6 @@
 """How well memory is predicted: the trace against runs that other people measured and published.
 
-    python benchmarks/memory.py POINTS [--peers PYTHON]
+    python benchmarks/memory.py POINTS [--peers PYTHON] [--out FILE]
 
 `--peers` names a Python in which fitcheck-llm, canifinetune and fitscout are installed; what they say of the same runs
 is then scored beside, against the process's memory.
@@ -15,6 +15,9 @@ counted.
 Where a release reads weights ahead in threads while it quantises, what is reserved depends on a race that nobody
 recorded. Such a run is replayed at all depths of reading ahead (`support/read_ahead.py`): the median of the replays is
 what is expected, the lowest and the highest bound it, and the card's own memory bounds them.
+
+`--out` writes two ratios of each run, from which `ftc.compiler.memory.margins` has its margins: what was reserved by
+what the replay says, and what a replay with expandable segments reserves by what is allocated.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ from support.foreign_step import ForeignJob, foreign_log
 from support.measured_points import Unscored, card_of, job_of, read_points, release_of
 from support.read_ahead import is_raced, replayed_races
 
-from ftc.compiler.memory.memory import reserved_range
+from ftc.compiler.memory.margins import reserved_range
 from ftc.runtime.memory_trace.allocator import replay
 from ftc.runtime.memory_trace.log import Log, peaks
 from ftc.runtime.memory_trace.meta_model import model_config
@@ -61,6 +64,11 @@ class Score:
     """Whether weights were read ahead in threads while others were quantised."""
     in_range: bool | None
     """Whether what was reserved lies between the lowest and the highest replay of the race; None without one."""
+    attention: str
+    measured_by_replayed: float | None
+    """What the run's allocator reserved by what the replay says; None where nobody measured that."""
+    expandable_by_allocated: float
+    """What a replay with expandable segments reserves by what is allocated."""
 
 
 def main() -> None:
@@ -68,6 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("points", type=Path, metavar="POINTS", help="a JSON file, or a folder of them")
     parser.add_argument("--peers", metavar="PYTHON", help="a Python that has the other estimators")
+    parser.add_argument("--out", type=Path, help="write ratios of what was reserved there, a line for each run")
     arguments = parser.parse_args()
     known, scores, started = _known(parser, arguments.points), [], time.process_time()
     for point, job in known:
@@ -87,6 +96,10 @@ def main() -> None:
     exceeded = sum(margin < 0 for margin in margins)
     if margins:
         print(f"high bound exceeded in {exceeded} of {len(margins)}; least margin {min(margins):+.2f} %")
+    if arguments.out is not None:
+        names = ("name", "method", "attention", "raced", "measured_by_replayed", "expandable_by_allocated")
+        lines = [json.dumps({name: getattr(score, name) for name in names}) for score in scores]
+        arguments.out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     if arguments.peers:
         _print_peers(arguments.peers, [one for one in known if one[0]["measured_gib"].get("process")])
 
@@ -153,6 +166,7 @@ def _score(point: dict[str, Any], job: ForeignJob) -> Score:
     is_known = "process" in measured
     race = _race(point, job, log, context)
     reserved = replayed.reserved if race is None else statistics.median(race)
+    took = measured.get("peak_reserved") or (measured.get("process") or 0) - context / GIB
     usual = reserved_range(allocated, round(reserved), _attention(job), on_card=True, expandable=False).high
     high = usual if race is None else max(usual, race[-1])
     return Score(
@@ -170,6 +184,9 @@ def _score(point: dict[str, Any], job: ForeignJob) -> Score:
         else _error(high, measured.get("peak_reserved")),
         raced=race is not None,
         in_range=_is_within(race, measured, context),
+        attention=_attention(job),
+        measured_by_replayed=round(took * GIB / reserved, 4) if took > 0 else None,
+        expandable_by_allocated=round(replay(log, expandable_segments=True).reserved / allocated, 4),
     )
 
 

@@ -90,6 +90,7 @@ class PastRun:
         seconds: What each phase took.
         judge_model: What the service of its judge calls the model; empty without one.
         judge: What its judge took; None where nobody was asked, or that wasn't measured.
+        writer: What wrote the answers that it trained on; empty where rows alone were trained on.
     """
 
     device: str
@@ -101,6 +102,7 @@ class PastRun:
     seconds: Mapping[Phase, float]
     judge_model: str = ""
     judge: JudgeUse | None = None
+    writer: str = ""
 
 
 class Section(Generic[S]):

@@ -56,4 +56,5 @@ def check_rounded(draft: Draft) -> Draft:
         summary = f"no linear layer of `{draft.model.name}` has rows of a multiple of {asked.group_size} weights"
         help = "write a smaller `group_size`, or `weights: int8`, which has a scale for each row"
         return draft.find("FTC258", summary, f"{path}.group_size", help=help)
-    return draft
+    whose = f"evaluations round the base model's weights to {asked.weights} too, as they do the tuned model's"
+    return draft.miss(f"the base model without rounded weights: {whose}") if draft.recipe.eval.baseline else draft

@@ -75,13 +75,12 @@ def answer_arrays(
     found = next_token_arrays(lines, [rows.mask(number) for number in numbers], pad_id)
     if not len(rows.targets.values):
         return {**found}
-    kept = np.array([rows.targets[number].tolist() for number in numbers], dtype=np.int32).view(np.float32)
-    of_tokens = kept[found["owners"]]
-    return {
-        **found,
-        "advantages": np.ascontiguousarray(of_tokens[:, 0]),
-        "weights": np.ascontiguousarray(of_tokens[:, 1]),
-    }
+    kept = [np.asarray(rows.targets[number], dtype=np.int32).view(np.float32) for number in numbers]
+    of_tokens = np.stack([one[:2] for one in kept])[found["owners"]]
+    advantages = np.ascontiguousarray(of_tokens[:, 0])
+    if len(ratios := np.concatenate([one[2:] for one in kept])):  # the importance of each token of a server
+        advantages *= ratios
+    return {**found, "advantages": advantages, "weights": np.ascontiguousarray(of_tokens[:, 1])}
 
 
 class ArrayDigest:

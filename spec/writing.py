@@ -26,6 +26,7 @@ class Writing:
         top_k: Tokens among which each token is drawn; 0 for all.
         share: Of the steps that train on such answers; the others train on the rows as they are.
         divides: Whether several devices each write a part of a step's answers; else one device writes them all.
+        here: Whether the run itself writes, which takes its device's memory and time; else a server does.
     """
 
     by: Literal["model", "teacher"]
@@ -35,6 +36,7 @@ class Writing:
     top_k: int
     share: float
     divides: bool
+    here: bool
 
     def at(self, step: int) -> bool:
         """Whether a step, counted from 0, trains on written answers; such steps are evenly spread."""

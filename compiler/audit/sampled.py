@@ -2,7 +2,7 @@
 
 Rewards and advantages are computed again from the tokens of each answer, by the same definitions but from the record
 alone, and so is the digest of what each step was fed. Whether the model wrote these tokens is more than this level can
-say: a replay samples them anew.
+say: a replay samples them anew, unless a server wrote them.
 """
 
 from __future__ import annotations
@@ -11,14 +11,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from ftc.compiler.audit.tally import SAMPLES, Tally, difference, finding, plural
+from ftc.compiler.audit.tally import SAMPLES, SERVED, Tally, difference, finding, plural
 from ftc.compiler.resolve.models.vision_config import language_part
 from ftc.spec.documents.audit import Finding
 from ftc.spec.documents.events import Event, SampledStep, without_repeats
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
-from ftc.spec.documents.sampled import Earned, SampledAgain, SampledAnswer, WrittenAnswer, answer_kind, read_answers
+from ftc.spec.documents.sampled import (
+    Earned,
+    SampledAgain,
+    SampledAnswer,
+    WrittenAnswer,
+    answer_kind,
+    read_answers,
+    server_means,
+)
 from ftc.spec.documents.streams import TokenStream, open_stream
 from ftc.spec.rewards import is_correct
 from ftc.spec.storage.paths import RunFolder
@@ -82,7 +90,7 @@ def check_sampled(
                     sampled = [one for one in answers if isinstance(one, SampledAnswer)]
                     found += _rewards(tally, sampled, again.earned)
                 found += _fed(tally, events, again.fed)
-    tally.not_checked.append(SAMPLES)
+    tally.not_checked.append(SAMPLES if writing.here else SERVED)
     tally.findings[:0] = found[:_MOST]
 
 
@@ -128,6 +136,10 @@ def _earned_means(
         "mean reward": (sum(one.reward for one in group) / count, told.reward),
         "correct": (sum(is_correct(sampling.rewards, one.rewards) for one in group) / count, told.correct),
         "even groups": (even, told.even_groups),
+        **{
+            name.replace("_", " "): (mean, -1.0 if (said := getattr(told, name)) is None else said)
+            for name, mean in server_means(group, sampling.importance_cap).items()
+        },
     }
 
 

@@ -7,10 +7,14 @@ from pathlib import Path
 
 from ftc.spec.documents.audit import Finding
 
-__all__ = ["ROWS", "SAMPLES", "SEEN_BY", "WEIGHTS", "Tally", "difference", "finding", "plural"]
+__all__ = ["ROWS", "SAMPLES", "SEEN_BY", "SERVED", "WEIGHTS", "Tally", "difference", "finding", "plural"]
 
 WEIGHTS = "whether training again gives the same weights: nothing was executed"
 SAMPLES = "whether the answers in answers.ndjson are what was written in training: `--level replay` writes them again"
+SERVED = (
+    "whether a server wrote the answers in answers.ndjson with the weights of their step: it promises no bits, so that "
+    "a replay trains on the recorded answers and no server is asked"
+)
 ROWS = (
     "loss, confidence and answer of each row in predictions.ndjson, beyond what the run's metrics depend on: "
     "`--level full` computes them again"

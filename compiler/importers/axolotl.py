@@ -83,6 +83,7 @@ def _rows(t: Translation) -> None:
     one, method = axolotl_rows.data_set, t.text("rl")
     if method == "grpo":
         sampling.as_sampled(t, "rl", "trl.")
+        sampling.of_server(t, "trl.")
         one = sampling.prompts
     elif method is not None and preference_loss_named(method) is not None:
         losses = t.names("dpo_loss_type") if method == "dpo" else ()
@@ -274,6 +275,7 @@ _RULES: rules.Rules = {
     **rules.blocking("distillation from stored outputs is not supported", "kd_trainer", rules.NAME_THE_TEACHER),
     **rules.blocking("diffusion language models are not supported", "diffusion", _SUPERVISED),
     **rules.blocking("images and sound are not supported", "processor_type", "choose a model and rows of text"),
+    **rules.needless("a server is started beside the run, by its own command", "vllm"),
     **_IGNORED, **sampling.of_sampling("trl."),
 }  # fmt: skip
 _READ = OTHER_KEYS | (_RULES.keys() - _IGNORED.keys())

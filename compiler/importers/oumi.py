@@ -88,6 +88,8 @@ def _sampled(t: Translation) -> None:
 
 def _rows(t: Translation) -> None:
     sets = t.items("data.train.datasets")
+    if t.text("training.trainer_type") in _SAMPLED:
+        sampling.of_server(t, "training.grpo.")
     if len(sets) == 1:
         _data_set(t, sets[0])
     elif sets and not t.options.data:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from ftc.compiler.importers import rows, rules
 from ftc.compiler.importers.translation import Key, Translation
+from ftc.spec.documents.launch import LAUNCH_FILE
 from ftc.spec.reinforcement_losses import REINFORCEMENT_LOSSES
 from ftc.spec.rewards import REWARDS, reward_named
+from ftc.spec.writers import WRITERS
 
-__all__ = ["as_sampled", "of_sampling", "prompts", "tells_sampling"]
+__all__ = ["as_sampled", "of_sampling", "of_server", "prompts", "tells_sampling"]
 
 _NUMBERS = {"temperature": "temperature", "beta": "beta"}
 _COUNTS = {"num_generations": "group_size", "max_completion_length": "max_new_tokens", "top_k": "top_k"}
@@ -52,6 +54,30 @@ def as_sampled(t: Translation, key: str, under: str = "", rewards: str = "") -> 
         )
 
 
+def of_server(t: Translation, under: str = "") -> None:
+    """Writes which server writes the answers, where one does that takes what is trained.
+
+    Args:
+        t: The translation.
+        under: What stands before TRL's keys, with its dot.
+    """
+    places = [f"{under}vllm_server_{part}" for part in ("base_url", "host", "port")]
+    mode = t.text(f"{under}vllm_mode")
+    is_served = mode == "server" or (mode is None and any(map(t.has, places)))
+    strategy = t.values.get("strategy.kind")
+    if not t.flag(f"{under}use_vllm") or not is_served or strategy is None or strategy.value != "lora":
+        return
+    kind = next(card.kind for card in WRITERS if "vllm" in card.foreign)
+    t.carry([f"{under}use_vllm", f"{under}vllm_mode"], "task.writer", kind)
+    for key in places:
+        t.needless(key, f"the address is in `{LAUNCH_FILE}`: `writers: {{{kind}: {{url: …}}}}`")
+    cap = t.number(f"{under}vllm_importance_sampling_cap")
+    if t.has(corrects := f"{under}vllm_importance_sampling_correction") and not t.flag(corrects):
+        t.carry(corrects, "task.importance_cap", "none")
+    elif cap is not None:
+        t.carry(f"{under}vllm_importance_sampling_cap", "task.importance_cap", cap)
+
+
 def _loss(t: Translation, key: str) -> None:
     named = t.text(key)
     if named is None:
@@ -89,6 +115,7 @@ def of_sampling(under: str = "") -> rules.Rules:
         **rules.needless("transformers writes the answers, in the same process", keys(
             "use_vllm vllm_mode vllm_gpu_memory_utilization vllm_tensor_parallel_size vllm_server_host "
             "vllm_server_port vllm_server_base_url vllm_server_timeout vllm_device vllm_dtype vllm_max_model_len "
+            "vllm_importance_sampling_correction vllm_importance_sampling_cap "
             "vllm_enable_prefix_caching vllm_guided_decoding_regex use_transformers_paged cache_implementation "
             "ds3_gather_for_generation")),
         **rules.needless("every answer is kept in the run folder", keys(

@@ -126,6 +126,7 @@ def _shape(t: Translation, key: str | Key) -> None:
     elif program in _SAMPLED or key_of_sampling:
         t.add("train.learning_rate", _SMALL_RATE, _OF_PROGRAM)
         sampling.as_sampled(t, SCRIPT if program in _SAMPLED else str(key_of_sampling))
+        sampling.of_server(t)
         if loss := _SAMPLED.get(program or ""):
             t.carry(SCRIPT, "task.loss", loss)
     elif program in _SCORED:

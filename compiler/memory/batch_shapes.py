@@ -284,10 +284,16 @@ def _written(draft: ClosedDraft, passes: list[_EvalPass]) -> tuple[str, ...]:
     """Names of the passes in which answers are written, each of which needs its place."""
     if draft.recipe.task.sampling is not None and draft.eval.max_new_tokens is not None:
         return tuple(one.name for one in passes)
-    in_training = ("train",) if draft.recipe.writing is not None else ()
+    in_training = ("train",) if _writes_here(draft) else ()
     if draft.eval.max_new_tokens is None:
         return in_training
     return (*in_training, *_WRITTEN, *prompted_apart(draft.measured.baselines))
+
+
+def _writes_here(draft: Draft) -> bool:
+    """Whether the run's own device writes answers in training; what a server writes takes the server's memory."""
+    writing = draft.recipe.writing
+    return writing is not None and writing.here
 
 
 def _is_padded(passes: list[_EvalPass]) -> bool:
@@ -298,12 +304,12 @@ def _counts(draft: Draft) -> dict[str, int]:
     """Rows of each one. A loss with a reference also needs its log-probabilities of the training rows; training on
     answers that the model writes has a step's prompts answered.
     """
-    compared, writing = draft.train.preference, draft.recipe.writing
+    compared = draft.train.preference
     has_reference = compared is not None and compared.needs_reference
-    is_read = has_reference or writing is not None
+    is_read = has_reference or _writes_here(draft)
     splits = [name for name in ("train", "validation", "test") if name != "train" or is_read]
     found = {name: draft.splits[name].rows for name in splits if name in draft.splits}
-    if writing is not None:
+    if _writes_here(draft):
         found["train"] = draft.train.batch_size
     return {name: rows for name, rows in (*found.items(), *_beside(draft)) if rows}
 

@@ -5,8 +5,6 @@ Both methods end in the same document; which one a plan rests on is its `method`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import (
     accumulates,
@@ -19,6 +17,7 @@ from ftc.compiler.memory.batch_shapes import (
 from ftc.compiler.memory.context import context_of, exchange_buffers, process_range
 from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInputs, grading_peak, held_bytes
 from ftc.compiler.memory.float8_formula import float8_bytes
+from ftc.compiler.memory.margins import reserved_range
 from ftc.compiler.memory.memory_formula import MemoryInputs, Method, estimate, quantized_bytes
 from ftc.compiler.memory.rounding_formula import rounding_bytes
 from ftc.compiler.memory.sharded_formula import on_one_of
@@ -41,7 +40,6 @@ from ftc.spec.documents.streams import TAUGHT
 from ftc.spec.extension_points import package_entry
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import number_type, precision_card
-from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.shardings import sharding_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
@@ -56,7 +54,6 @@ __all__ = [
     "limit_of",
     "may_run",
     "question",
-    "reserved_range",
     "verdict_of",
 ]
 
@@ -91,7 +88,7 @@ def by_closed_form(draft: ClosedDraft) -> MemoryEstimate:
     shared = on_one_of(alone, job, sharding_card(one.sharding), draft.parts, one.offload)
     phases = _with_grading(draft, _with_copy(draft, shared))
     allocated = max(phase.peak_bytes for phase in phases)
-    reserved = _reserved(draft, allocated, allocated)
+    reserved = _reserved(draft, allocated, None)
     low, high = round(_FORM_LOW * reserved.low), round(_FORM_HIGH * reserved.high)
     reserved = ByteRange(low=low, expected=reserved.expected, high=high)
     return _estimate(draft, "closed form", phases, reserved)
@@ -130,7 +127,7 @@ def by_trace(draft: ClosedDraft, found: TraceResult) -> MemoryEstimate:
     """The estimate from what a trace found."""
     phases = _with_grading(draft, _with_copy(draft, found.phases))
     allocated = max(phase.peak_bytes for phase in phases)
-    return _estimate(draft, "trace", phases, _reserved(draft, allocated, max(allocated, found.reserved_bytes)))
+    return _estimate(draft, "trace", phases, _reserved(draft, allocated, found.reserved_bytes))
 
 
 def _with_grading(draft: ClosedDraft, phases: tuple[PhasePeak, ...]) -> tuple[PhasePeak, ...]:
@@ -161,10 +158,10 @@ def _with_copy(draft: ClosedDraft, phases: tuple[PhasePeak, ...]) -> tuple[Phase
     )
 
 
-def _reserved(draft: ClosedDraft, allocated: int, expected: int) -> ByteRange:
+def _reserved(draft: ClosedDraft, allocated: int, replayed: int | None) -> ByteRange:
     return reserved_range(
         allocated,
-        expected,
+        replayed,
         draft.candidate.attention,
         on_card=draft.device.kind == "cuda",
         expandable=expands_segments(draft),
@@ -307,7 +304,7 @@ def _measuring(draft: ClosedDraft) -> EvaluationInputs | None:
         target,
         scored,
         new_tokens=draft.eval.max_new_tokens or 0,
-        trained_tokens=writing.max_new_tokens if writing else 0,
+        trained_tokens=writing.max_new_tokens if writing and writing.here else 0,
         writer=draft.teacher.model if draft.teacher and writing and writing.by == "teacher" else None,
         eager=kernel == "eager",
         unpadded=kernel == "flash_attention_2",
@@ -338,12 +335,12 @@ _FP32 = 4
 
 
 def host_bytes(draft: ClosedDraft) -> int:
-    """Bytes that all processes of the machine take there together at the most.
+    """Bytes that all processes of one machine take in its RAM at the most.
 
-    0 where no model is divided and no checkpoint is copied. Loading: one process holds the model, of which others get a
-    layer at a time, on their devices. Parts that then stay take the place of what was read. Training, with parts in the
-    host's memory: all parts together are one model, with its gradients and what the optimizer keeps. A checkpoint is
-    copied there while it is written in the background.
+    0 where no model is divided and no checkpoint is copied. Loading: the first process holds the model, of which all
+    others, on its machine and elsewhere, get a layer at a time. Training, with parts in host RAM: a machine's processes
+    keep their parts of weights, gradients and optimizer state. On the first machine they take the place of what was
+    read, which is gone before the first checkpoint. That is copied there while it is written in the background.
     """
     if not draft.candidate.is_divided:
         return copied_checkpoint(draft)
@@ -351,9 +348,9 @@ def host_bytes(draft: ClosedDraft) -> int:
     precision, trained = precision_card(draft.train.precision), num_trainable(draft)
     width, own = precision.base_type(is_whole=is_whole).size, precision.trained.size
     model = width * draft.model.num_parameters + (0 if is_whole else own * trained)
-    kept = (own + bytes_per_weight(draft, card_of(draft))) * trained if draft.candidate.offload == "cpu" else 0
-    # What was read is gone before the first checkpoint, but for what stays.
-    return max(model + round(kept), round(kept) + (model if kept else 0) + copied_checkpoint(draft))
+    kept = (own + bytes_per_weight(draft, card_of(draft))) * trained
+    share = draft.devices_of_a_machine / draft.parts if draft.candidate.offload == "cpu" else 0
+    return max(model, round((model + kept) * share) + copied_checkpoint(draft))
 
 
 def copied_checkpoint(draft: ClosedDraft) -> int:
@@ -367,32 +364,8 @@ def copied_checkpoint(draft: ClosedDraft) -> int:
     return -(-checkpoint_bytes(draft) // (draft.recipe.budget.nodes if among == "run" else 1))
 
 
-_REST_OTHERWISE: Mapping[AttentionKernel, float] = {"eager": 1.5, "sdpa": 1.26, "flash_attention_2": 1.26}
-"""Largest ratio of reserved to allocated memory in 59 published runs without expandable segments, by attention."""
-_REST_EXPANDING = 1.05
-"""With expandable segments what is reserved follows what is allocated; the rest is page-sized ends of two ranges."""
-
-
-def reserved_range(
-    allocated: int, expected: int, attention: AttentionKernel, *, on_card: bool, expandable: bool
-) -> ByteRange:
-    """What torch's allocator takes from the device.
-
-    Args:
-        allocated: Tensors at the peak.
-        expected: What the allocator takes for them, where it was played through; else the same.
-        attention: The plan's attention.
-        on_card: Whether there is such an allocator at all; a CPU's gives back what it doesn't use.
-        expandable: Whether the run is launched with expandable segments.
-    """
-    if not on_card:
-        return ByteRange(low=allocated, expected=expected, high=expected)
-    rest = _REST_EXPANDING if expandable else _REST_OTHERWISE[attention]
-    return ByteRange(low=allocated, expected=expected, high=max(expected, round(rest * allocated)))
-
-
 def verdict_of(process: ByteRange, limit: int) -> Verdict:
-    """Whether a run stays within a limit."""
+    """Whether a run stays within a limit: even at the most, as expected, or neither."""
     if process.high <= limit:
         return "fits"
-    return "tight" if process.low <= limit else "does not fit"
+    return "tight" if process.expected <= limit else "does not fit"

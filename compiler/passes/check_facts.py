@@ -303,10 +303,11 @@ def device_has_a_price(draft: ClosedDraft) -> Iterator[Diagnostic]:
 
 
 def host_has_room(draft: ClosedDraft) -> Iterator[Diagnostic]:
-    """What a run takes of this machine's own memory is there; on a CPU that is the device's, and counted."""
+    """What a run takes of a machine's own memory is there; on a CPU that is the device's, and counted."""
     needed, there = host_bytes(draft), draft.device.host_bytes
     if there is not None and draft.device.kind == "cuda" and needed > there:
-        summary = f"the run needs {needed / 2**30:.1f} GiB of host RAM, this machine has {there / 2**30:.1f} GiB"
+        where = "host RAM on each machine" if draft.recipe.budget.nodes > 1 else "host RAM"
+        summary = f"the run needs {needed / 2**30:.1f} GiB of {where}, this machine has {there / 2**30:.1f} GiB"
         help = "use a smaller base model, or a machine with more host RAM"
         notes = "one process loads the model there before it is sharded, and `offload: cpu` keeps trained parts there"
         path = "train.sharding"
@@ -355,8 +356,7 @@ FACT_RULES: tuple[FactRule, ...] = (
 def check_facts(draft: ClosedDraft) -> ClosedDraft:
     """Adds what all rules find."""
     found = tuple(found for rule in FACT_RULES for found in rule(draft))
-    checks = (*draft.checks, *_host_checks(draft))
-    return replace(draft, diagnostics=(*draft.diagnostics, *found), checks=checks)
+    return _with_host(replace(draft, diagnostics=(*draft.diagnostics, *found)))
 
 
 def _found(
@@ -373,12 +373,17 @@ def _found(
     return diagnostic(code, summary, span, help=help, notes=(notes,) if notes else (), path=at, severity=severity)
 
 
-def _host_checks(draft: ClosedDraft) -> Iterator[Check]:
-    """How much of the host's memory all processes together take for a divided model or a copied checkpoint."""
-    if size := host_bytes(draft):
-        there = draft.device.host_bytes
-        of = f" of {there / 2**30:.1f}" if there else ""
-        copy = copied_checkpoint(draft)
-        beside = f", {copy / 2**30:.2f} GiB of it for a checkpoint while it is written" if copy else ""
-        result = f"{size / 2**30:.2f}{of} GiB for all processes together{beside}"
-        yield Check(name="host RAM", code=None, result=result)
+def _with_host(draft: ClosedDraft) -> ClosedDraft:
+    """How much of a machine's memory its processes take together, for a divided model or a copied checkpoint."""
+    if not (size := host_bytes(draft)):
+        return draft
+    needed, nodes, there = f"{size / 2**30:.2f}", draft.recipe.budget.nodes, draft.device.host_bytes
+    who = f"the processes of each of {nodes} machines" if nodes > 1 else "all processes together"
+    copy = copied_checkpoint(draft)
+    beside = f", {copy / 2**30:.2f} GiB of it for a checkpoint while it is written" if copy else ""
+    if there is None and draft.candidate.is_divided and draft.device.kind == "cuda":
+        unknown = f"how much a machine with {draft.device.label} has is unknown"
+        return draft.miss(f"host RAM: {who} need {needed} GiB{beside}, and {unknown}")
+    of = f" of {there / 2**30:.1f}" if there else ""
+    check = Check(name="host RAM", code=None, result=f"{needed}{of} GiB for {who}{beside}")
+    return replace(draft, checks=(*draft.checks, check))

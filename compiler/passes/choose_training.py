@@ -28,7 +28,6 @@ from ftc.spec.documents.loss_settings import (
     PreferenceSettings,
     RegressionSettings,
     RerankingSettings,
-    SamplingSettings,
     TargetScale,
 )
 from ftc.spec.documents.seeds import Seeds
@@ -277,7 +276,7 @@ def _sampling(draft: Draft, why: Reasons) -> dict[str, Any]:
     """How answers are sampled and rewarded; nothing for a task that learns from rows."""
     if (asked := draft.recipe.task.sampling) is None:
         return {}
-    for name in SamplingSettings.model_fields:
+    for name in asked.model_dump():
         why.take(f"sampling.{name}", getattr(asked, name), f"task.{name}")
     return {"sampling": asked}
 

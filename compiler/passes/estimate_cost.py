@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import get_args
 
 from ftc.compiler.draft import ClosedDraft
-from ftc.compiler.time.run_time import RunTime, cost_of, judge_estimate, num_paid, price_of, run_time
+from ftc.compiler.time.run_time import RunTime, cost_of, judge_estimate, num_paid, price_of, run_time, server_is_timed
 from ftc.compiler.time.run_work import run_work
 from ftc.compiler.weights import card_of, checkpoint_bytes, result_bytes
 from ftc.spec.base import Money
@@ -15,6 +15,7 @@ from ftc.spec.documents.data_drift import MOST_ROWS
 from ftc.spec.documents.estimates import Phase, PhaseTime, SecondsRange, TimeEstimate, Work, WorkEstimate
 from ftc.spec.documents.plan import Check
 from ftc.spec.strategies import strategy_card
+from ftc.spec.writers import writer_card
 
 __all__ = ["estimate_cost"]
 
@@ -47,6 +48,10 @@ def estimate_cost(draft: ClosedDraft) -> ClosedDraft:
     draft = _with_price(replace(draft, time=_estimate(draft, found)))
     if (left_out := card_of(draft).uncounted) is not None:
         draft = draft.miss(f"time of {left_out}: not included in the run's time")
+    writing, sampling = draft.recipe.writing, draft.recipe.task.sampling
+    if writing is not None and sampling is not None and not writing.here and not server_is_timed(draft):
+        words = f"a server of {writer_card(sampling.writer).label}, which no earlier run of this model has used"
+        draft = draft.miss(f"time of writing answers: {words}; not included in the run's time")
     if draft.train.compile:
         draft = draft.miss("time of compiling layers, and what a step gains: the run's time is that without compiling")
     if draft.train.loss is not None:
@@ -181,9 +186,12 @@ def _disk(draft: ClosedDraft) -> dict[str, int]:
     kept = draft.train.keep_checkpoints + 2
     result = strategy_card(draft.strategy).result
     rows = min(MOST_ROWS, draft.splits["validation"].rows) if "validation" in draft.splits else 0
+    writing = draft.recipe.writing
+    handed_over = {"weights for the server": result_bytes(draft)} if writing is not None and not writing.here else {}
     return {
         f"{kept} checkpoints": checkpoint_bytes(draft) * kept,
         result: result_bytes(draft),
+        **handed_over,
         "drift reference": rows * (_KEPT_BYTES + 4 * draft.model.hidden_size),
         "records": _RECORDS,
     }

@@ -120,6 +120,11 @@ def _with_what_is_missing(draft: ClosedDraft) -> ClosedDraft:
     """Says why there is no trace, and what of the model the closed form has no terms for."""
     if draft.untraced:
         draft = draft.miss(f"memory trace: {draft.untraced}")
+    if draft.device.kind == "cuda":
+        unknown = (
+            "the expected figure has only the tensors, since no log of them is replayed; the high end has room for it"
+        )
+        draft = draft.miss(f"memory that torch's allocator takes beside tensors: {unknown}")
     if draft.train.loss is not None:
         draft = draft.miss(f"memory of the loss `{draft.train.loss}`: the analytical estimate counts a cross entropy")
     if draft.train.compile:

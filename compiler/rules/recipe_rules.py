@@ -35,6 +35,7 @@ from ftc.compiler.rules.reward_rules import (
     rewards_are_complete,
     sampled_answers_are_taken_as_they_are,
     teachers_answers_know_their_keys,
+    writers_know_their_keys,
 )
 from ftc.compiler.rules.source_rules import readers_stand_alone, sources_can_be_mixed, variants_can_be_made
 from ftc.compiler.rules.track_rules import trackers_write_into_the_project
@@ -320,6 +321,7 @@ RULES: tuple[Rule, ...] = (
     loss_knows_its_keys,
     sampled_answers_are_taken_as_they_are,
     teachers_answers_know_their_keys,
+    writers_know_their_keys,
     sharding_has_devices,
     sharding_can_be_done,
     learning_rate_is_usual,

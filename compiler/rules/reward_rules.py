@@ -14,6 +14,7 @@ from ftc.spec.reinforcement_losses import REINFORCEMENT_LOSSES, reinforcement_lo
 from ftc.spec.rewards import RewardTerm, reward_card
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.reading import parse_json
+from ftc.spec.writers import WRITERS, writer_card
 
 __all__ = [
     "groups_are_whole",
@@ -21,6 +22,7 @@ __all__ = [
     "rewards_are_complete",
     "sampled_answers_are_taken_as_they_are",
     "teachers_answers_know_their_keys",
+    "writers_know_their_keys",
 ]
 
 
@@ -117,6 +119,23 @@ def loss_knows_its_keys(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
         help=f"remove `beta`, or choose a loss that has a divergence: {others}",
         path="task.beta",
     )
+
+
+def writers_know_their_keys(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Importance is weighted where a server writes, and bits are proved where none does."""
+    sampling, asked = recipe.task.sampling, recipe.train.determinism
+    if sampling is None:
+        return
+    card = writer_card(sampling.writer)
+    if not card.is_server and source.node("task.importance_cap") is not None:
+        path, servers = "task.importance_cap", ", ".join(f"`{one.kind}`" for one in WRITERS if one.is_server)
+        summary = f"`importance_cap` has no effect: with `writer: {card.kind}` the probabilities are the trainer's own"
+        help = f"remove it, or choose a server as the writer: {servers}"
+        yield diagnostic("FTC464", summary, source.span(path), help=help, path=path)
+    if card.is_server and asked in ("bitwise", "best_effort"):
+        path, summary = "train.determinism", f"a server of {card.label} promises no bits that could be proved"
+        help = "remove `determinism`, or write `writer: transformers`"
+        yield diagnostic("FTC464", summary, source.span(path), help=help, path=path)
 
 
 def sampled_answers_are_taken_as_they_are(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:

@@ -15,6 +15,7 @@ from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.rewards import reads_tests, reward_card
 from ftc.spec.storage.reading import parse_json
 from ftc.spec.strategies import strategy_card
+from ftc.spec.writers import WRITERS, writer_card
 
 __all__ = [
     "SAMPLING_RULES",
@@ -23,6 +24,7 @@ __all__ = [
     "code_can_be_confined",
     "reward_packages_are_here",
     "schemas_are_valid",
+    "server_takes_the_weights",
     "some_steps_are_written",
 ]
 
@@ -67,6 +69,25 @@ def answers_have_positions(draft: ClosedDraft) -> Iterator[Diagnostic]:
             help=f"write `max_new_tokens: {left}`" if left > 0 else "write a smaller `data.max_length`",
             path=path,
         )
+
+
+def server_takes_the_weights(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """What is trained can be handed to a running server, and the server can read the prompts."""
+    sampling, strategy = draft.recipe.task.sampling, draft.strategy
+    if sampling is None or not (card := writer_card(sampling.writer)).is_server:
+        return
+    path, help = "strategy.kind", "write `strategy: {kind: lora}`, or `task: {writer: transformers}`"
+    if strategy_card(strategy).is_whole:
+        takers = ", ".join(f"`{one.kind}`" for one in WRITERS if one.is_server and one.takes_whole)
+        why = None if card.takes_whole else "it takes adapters, and not all weights of a model"
+        help = f"write `strategy: {{kind: lora}}`, or a writer that takes whole models: {takers}"
+    else:
+        why = strategy.no_lora_file()
+    if draft.model.vision is not None:
+        path, why, help = "task.writer", "it is sent tokens, and no images", "write `writer: transformers`"
+    if why is not None:
+        summary = f"a running server of {card.label} can't take what is trained: {why}"
+        yield diagnostic("FTC465", summary, draft.source.span(path), help=help, path=path)
 
 
 def some_steps_are_written(draft: ClosedDraft) -> Iterator[Diagnostic]:
@@ -142,6 +163,7 @@ SAMPLING_RULES: tuple[Callable[[ClosedDraft], Iterator[Diagnostic]], ...] = (
     base_can_be_asked,
     answers_have_positions,
     some_steps_are_written,
+    server_takes_the_weights,
     reward_packages_are_here,
     code_can_be_confined,
     schemas_are_valid,

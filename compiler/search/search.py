@@ -244,7 +244,7 @@ def _reason(memory: MemoryEstimate) -> _Because:
         measures = phase.phase.startswith(_MEASURING)
         peaks[measures] = max(peaks[measures], phase.peak_bytes)
     is_clear = max(peaks.values()) >= _CLEARLY * min(peaks.values())
-    for_tensors = memory.verdict == "does not fit" or memory.reserved.high > memory.reserved.expected
+    for_tensors = memory.process.low > memory.limit_bytes or memory.reserved.expected == memory.allocated_bytes
     if not (is_clear or for_tensors):
         return "either"
     return "measuring" if _measures(memory) else "training"

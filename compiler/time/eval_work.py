@@ -70,7 +70,9 @@ def validation(draft: ClosedDraft) -> _Ranges:
 
 
 def sampled(draft: ClosedDraft) -> _Ranges:
-    """All answers that are written for training; with a divergence from the base model that reads each of them once."""
+    """All answers that are written for training, but for a server's work; with a divergence from the base model that
+    reads each of them once.
+    """
     sampling, writing, train = draft.recipe.task.sampling, draft.recipe.writing, draft.train
     assert writing is not None, "the caller looked"
     answered = with_answers(replace(writing, share=1.0), lengths_of(draft, "train"), answer_lengths(writing)[1])
@@ -78,12 +80,14 @@ def sampled(draft: ClosedDraft) -> _Ranges:
     subject, teacher = _in_training(draft), teacher_network(draft)
     if teacher is not None and writing.by == "teacher":
         subject = replace(subject, network=teacher)
-    written = _written(draft, writing, subject, answered, batch)
-    if sampling is not None and sampling.beta:
-        base = _base(draft)
+    written = _written(draft, writing, subject, answered, batch) if writing.here else (_NOTHING,) * 3
+    readers = [_base(draft)] if sampling is not None and sampling.beta else []
+    if not writing.here:  # whose probabilities are computed here again
+        readers.append(subject)
+    for reader in readers:
         rows = (trained_lengths(draft, tokens) for tokens in answer_lengths(writing))
-        read = [evaluation_amounts(one, base.form, draft.candidate.micro_batch) for one in rows]
-        again = [forward_work(base.network, one, activation_bytes(draft)) for one in read]
+        read = [evaluation_amounts(one, reader.form, draft.candidate.micro_batch) for one in rows]
+        again = [forward_work(reader.network, one, activation_bytes(draft)) for one in read]
         written = (written[0].plus(again[0]), written[1].plus(again[1]), written[2].plus(again[2]))
     epochs = writing.count(train.num_steps) * train.batch_size / max(1, len(answered.tokens))
     low, usual, high = (one.scaled(epochs) for one in written)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from ftc.compiler.draft import ClosedDraft, Draft, PastRun
@@ -24,7 +24,7 @@ from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.judging import AT_ONCE, JudgeEstimate, JudgeUse, TokenRange
 from ftc.spec.precisions import Precision, precision_card
 
-__all__ = ["RunTime", "cost_of", "job_speed", "judge_estimate", "num_paid", "price_of", "run_time"]
+__all__ = ["RunTime", "cost_of", "job_speed", "judge_estimate", "num_paid", "price_of", "run_time", "server_is_timed"]
 
 _ALIKE, _OTHER = 0.15, 0.6
 """How far beyond earlier runs the next one may lie: of the same model and strategy, and of any other."""
@@ -92,13 +92,26 @@ def _earlier(draft: ClosedDraft) -> tuple[list[PastRun], list[PastRun]]:
     """Runs of this device in this precision: those of the same model and strategy, and the others."""
     device, threads, precision = draft.device.name, draft.threads, draft.train.precision
     here = [
-        run
+        _by_writer(draft, run)
         for run in draft.past_runs
         if (run.device, run.precision) == (device, precision) and (run.threads == threads or draft.device.kind != "cpu")
     ]
     job = (draft.model.name, draft.recipe.strategy.kind)
     alike = [run for run in here if (run.model, run.strategy) == job and _tells_pace(run)]
     return alike[:_SHOWN_RUNS], [run for run in here if run not in alike and _tells_pace(run)][:_SHOWN_RUNS]
+
+
+def _by_writer(draft: Draft, run: PastRun) -> PastRun:
+    """A run without the time of writing where something else wrote: a server's speed is no run's own."""
+    sampling = draft.recipe.task.sampling
+    if run.writer == (sampling.writer if sampling is not None else ""):
+        return run
+    return replace(run, seconds={phase: seconds for phase, seconds in run.seconds.items() if phase != "sample"})
+
+
+def server_is_timed(draft: ClosedDraft) -> bool:
+    """Whether an earlier run of the same model had its answers written by such a server, so that its time is known."""
+    return any(run.seconds.get("sample") for run in _earlier(draft)[0])
 
 
 def _tells_pace(run: PastRun) -> bool:

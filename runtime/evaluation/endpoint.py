@@ -29,12 +29,14 @@ class EndpointFault(Exception):
     Attributes:
         reason: Why, in words that are the same for all requests that fail so.
         status: The HTTP status, where there was one.
+        said: What the server says of it; empty for nothing.
     """
 
-    def __init__(self, reason: str, status: int | None = None) -> None:
+    def __init__(self, reason: str, status: int | None = None, said: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.status = status
+        self.said = said
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,12 @@ class Endpoint:
         url: Its address.
         key: Sent as a bearer token; empty for none.
         timeout: Seconds after which a request is given up, however much of the answer is there.
+        most_bytes: Of one answer.
     """
 
-    def __init__(self, url: str, key: str, timeout: float) -> None:
+    def __init__(self, url: str, key: str, timeout: float, most_bytes: int = _MOST_BYTES) -> None:
         self._url = url.rstrip("/")
+        self._most_bytes = most_bytes
         self._root = self._url.removesuffix("/v1")
         self._timeout = timeout
         self._opener, self._headers = opener(), headers(key)
@@ -102,7 +106,15 @@ class Endpoint:
         Raises:
             EndpointFault: It doesn't.
         """
-        return _json(b"".join(self._pieces((self._root if at_root else self._url) + path, body)))
+        return _json(self.send(path, body, at_root=at_root))
+
+    def send(self, path: str, body: Mapping[str, Any], *, at_root: bool = False) -> bytes:
+        """The same where the answer need not be JSON.
+
+        Raises:
+            EndpointFault: There is none.
+        """
+        return b"".join(self._pieces((self._root if at_root else self._url) + path, body))
 
     def write(self, path: str, body: Mapping[str, Any]) -> Reply:
         """An answer as it comes in parts.
@@ -135,15 +147,16 @@ class Endpoint:
             with self._opener.open(request, timeout=self._timeout) as answer:
                 while piece := answer.read1(_PIECE):
                     size += len(piece)
-                    if size > _MOST_BYTES:
-                        raise EndpointFault(f"the answer is larger than {_MOST_BYTES >> 20} MiB")
+                    if size > self._most_bytes:
+                        raise EndpointFault(f"the answer is larger than {self._most_bytes >> 20} MiB")
                     if time.monotonic() > until:
                         raise TimeoutError
                     yield piece
         except urllib.error.HTTPError as error:
+            said = _said(error)
             error.close()
             word = "a redirect, which is not followed" if 300 <= error.code < 400 else f"status {error.code}"
-            raise EndpointFault(f"the server returns {word}", error.code) from None
+            raise EndpointFault(f"the server returns {word}", error.code, said) from None
         except TimeoutError:
             raise EndpointFault(f"no answer within {self._timeout:g} s") from None
         except http.client.IncompleteRead:
@@ -154,6 +167,18 @@ class Endpoint:
                 raise EndpointFault(f"no answer within {self._timeout:g} s") from None
             words = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
             raise EndpointFault(f"the server can't be reached: {words}") from None
+
+
+def _said(error: urllib.error.HTTPError) -> str:
+    """What a server writes of a request that it refuses, by whichever of the usual names."""
+    try:
+        found: Any = parse_json(error.read(_PIECE))
+    except (OSError, ValueError, RecursionError, http.client.HTTPException):
+        return ""
+    for name in ("error", "error_message", "message", "detail"):
+        if isinstance(found, dict) and name in found:
+            found = found[name]
+    return found[:300] if isinstance(found, str) else ""
 
 
 def _json(text: bytes) -> Any:

@@ -30,6 +30,7 @@ from ftc.spec.documents.events import (
 )
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.interruption import StopKind
+from ftc.spec.documents.launch import WriterSettings
 from ftc.spec.documents.plan import (
     CombineStep,
     EvaluateStep,
@@ -65,6 +66,8 @@ class Inputs:
         environment: Interpreter and packages as observed now.
         previous: The run of the same recipe that was the last one to end; None where there is none.
         companions: Folders of the models beside it, by role; those that the plan asks for.
+        writer: Where the server is that writes answers; its usual place where the site says nothing.
+        recorded: Answers of a server that are trained on once more, in the place of asking it; None to ask it.
     """
 
     model_folder: Path
@@ -72,6 +75,8 @@ class Inputs:
     environment: EnvironmentFacts
     previous: Predecessor | None = None
     companions: Mapping[Role, Path] = field(default_factory=dict)
+    writer: WriterSettings = field(default_factory=WriterSettings)
+    recorded: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,7 @@ def _watched(
         launching = without_launches() if on_meta and settings.train.kernels else nullcontext()
         with tracker, fused_on_meta(), launching:
             _train(loop_job, tracker)
-            if (writing := settings.train.writing) is not None and _can_write(job):
+            if (writing := settings.train.writing) is not None and writing.here and _can_write(job):
                 writer = (model, groups) if writing.by == "model" or teacher is None else (teacher, ())
                 _generate(job, *writer, tracker, device, "sampling", writing.max_new_tokens)
                 tracker.purpose = "evaluation"

@@ -186,6 +186,8 @@ def _replay(request: ReplayRequest, tell: Tell) -> None:
         Path(request.streams_folder),
         request.environment,
         companions={role: Path(folder) for role, folder in request.companion_folders.items()},
+        writer=request.writer,
+        recorded=Path(request.recorded) if request.recorded is not None else None,
     )
     with deterministic(settings, threads=request.threads):
         accelerator = make_accelerator(settings)

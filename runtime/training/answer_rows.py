@@ -21,9 +21,9 @@ from ftc.spec.reinforcement_losses import reinforcement_loss
 __all__ = ["answer_order", "answer_rows", "as_bits", "fed_digests", "rows_of_answers"]
 
 
-def as_bits(advantage: float, weight: float) -> list[int]:
-    """What a stream keeps of a sampled answer beside its tokens."""
-    bits: list[int] = np.array([advantage, weight], dtype=np.float32).view(np.int32).tolist()
+def as_bits(advantage: float, weight: float, ratios: Sequence[float] = ()) -> list[int]:
+    """What a stream keeps of a sampled answer beside its tokens; `ratios` is the importance of each, if it has any."""
+    bits: list[int] = np.array([advantage, weight, *ratios], dtype=np.float32).view(np.int32).tolist()
     return bits
 
 
@@ -37,8 +37,12 @@ def answer_rows(sampling: SamplingSettings, prompts: TokenStream, answers: Seque
     """
     card = reinforcement_loss(sampling.loss)
     weights = token_weights(card, [len(one.ids) for one in answers], sampling.max_new_tokens)
+    cap = sampling.importance_cap
+    ratios = [() if cap is None or one.own_log_probs is None else one.ratios(cap) for one in answers]
     return rows_of_answers(
-        prompts, answers, [as_bits(one.advantage, weight) for one, weight in zip(answers, weights, strict=True)]
+        prompts,
+        answers,
+        [as_bits(one.advantage, weight, own) for one, weight, own in zip(answers, weights, ratios, strict=True)],
     )
 
 
@@ -50,12 +54,12 @@ def rows_of_answers(
     Args:
         prompts: The training split; of a row that has an answer the tokens before it.
         answers: In their order.
-        targets: What the stream keeps of each beside its tokens, equally much; empty for nothing.
+        targets: What the stream keeps of each beside its tokens; empty for nothing.
     """
     heads = [prompts.ids(one.prompt)[: prompts.prompt_length(one.prompt)] for one in answers]
     tails = [np.array(one.ids, dtype=np.int32) for one in answers]
     pairs, count = list(zip(heads, tails, strict=True)), len(answers)
-    width = len(targets[0]) if targets else 0
+    kept = targets or [[]] * count
     return TokenStream(
         all_ids=np.concatenate([part for pair in pairs for part in pair]),
         all_masks=np.concatenate([np.repeat([False, True], [len(head), len(tail)]) for head, tail in pairs]),
@@ -63,7 +67,10 @@ def rows_of_answers(
         prompt_lengths=np.array([len(head) for head in heads], dtype=np.int32),
         labels=np.full(count, -1, dtype=np.int32),
         rows=np.array([prompts.rows[one.prompt] for one in answers], dtype=np.int64),
-        targets=Lists(np.array(targets, dtype=np.int32).reshape(-1), np.arange(count + 1, dtype=np.int64) * width),
+        targets=Lists(
+            np.array([bit for one in kept for bit in one], dtype=np.int32),
+            np.cumsum([0, *map(len, kept)], dtype=np.int64),
+        ),
         offsets=Lists(np.zeros(0, dtype=np.int32), np.zeros(count + 1, dtype=np.int64)),
         table=None,
     )

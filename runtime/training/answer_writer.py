@@ -8,8 +8,8 @@ what the uninterrupted run wrote, and several processes, each of which writes it
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 
@@ -19,13 +19,14 @@ from ftc.runtime.execution.accelerator import StopTogether
 from ftc.runtime.models.sharding import reshard
 from ftc.runtime.training.seeding import stream_seed
 from ftc.runtime.training.signals import StopRequest
+from ftc.spec.documents.sampled import Line
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["AnswerWriter", "Asked", "Sampler"]
+__all__ = ["AnswerWriter", "Asked", "Sampler", "Writes", "at_rest"]
 
 
 class Asked(NamedTuple):
@@ -33,6 +34,22 @@ class Asked(NamedTuple):
 
     prompt: int
     answer: int
+
+
+class Writes(Protocol):
+    """Has the answers of a step written."""
+
+    def written(self, step: int, asked: Sequence[Asked]) -> list[Line]:
+        """Each answer, within a block of `at_rest`.
+
+        Args:
+            step: Counted from 0.
+            asked: Which answers.
+
+        Raises:
+            Interrupted: Somebody asked to stop.
+        """
+        ...
 
 
 class Sampler:
@@ -64,6 +81,18 @@ class Sampler:
         return scores - noise.clamp_min_(torch.finfo(torch.float32).tiny).log_()
 
 
+@contextmanager
+def at_rest(model: Any) -> Iterator[None]:
+    """A block in which a model drops nothing out and keeps nothing for a backward pass."""
+    was_training = model.training
+    model.eval()
+    # No inference mode: what a model keeps between calls, such as rotations, is trained with afterwards.
+    with torch.no_grad():
+        yield
+    model.train(was_training)
+    reshard(model)
+
+
 class AnswerWriter:
     """Has a model write the answers of a step.
 
@@ -86,19 +115,12 @@ class AnswerWriter:
         self._stop = StopTogether(accelerator, stop) if self._is_shared else stop
         self._writing, self._seed = settings.train.writing, settings.seeds.sampling
 
-    @contextmanager
-    def ready(self) -> Iterator[None]:
+    def ready(self) -> AbstractContextManager[None]:
         """A block in which the model drops nothing out and keeps nothing for a backward pass."""
-        was_training = self._model.training
-        self._model.eval()
-        # No inference mode: what a model keeps between calls, such as rotations, is trained with afterwards.
-        with torch.no_grad():
-            yield
-        self._model.train(was_training)
-        reshard(self._model)
+        return at_rest(self._model)
 
-    def written(self, step: int, asked: Sequence[Asked]) -> list[list[int]]:
-        """The tokens of each answer, with the one that ends it, within a block of `ready`.
+    def written(self, step: int, asked: Sequence[Asked]) -> list[Line]:
+        """Each answer, within a block of `ready`.
 
         Of several processes each writes a share, and all of them get all answers.
 
@@ -120,7 +142,7 @@ class AnswerWriter:
             decoder_start_token_id=self._settings.model.decoder_start_id,
             use_cache=True,
         )
-        lines: dict[int, list[int]] = {}
+        lines: dict[int, Line] = {}
         lengths = [prompts.prompt_length(one.prompt) for one in asked]
         longest_first = sorted(range(len(asked)), key=lambda place: (-lengths[place], place))
 
@@ -143,7 +165,7 @@ class AnswerWriter:
                 found = generated(self._model, prompts, numbers, self._settings, self._device, **draw)
                 for place, line in zip(places, found if counts else [], strict=counts):
                     end = next((number for number, token in enumerate(line, start=1) if token in stops), len(line))
-                    lines[place] = line[:end]
+                    lines[place] = Line(line[:end])
         if self._is_shared:
             from accelerate.utils import gather_object
 

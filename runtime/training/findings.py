@@ -27,6 +27,8 @@ _FEWEST_STEPS = 12
 """Steps below which a tenth of them says nothing of where the loss went."""
 _MOSTLY_EVEN = 0.7
 """Share of groups without a difference from which most of the sampling is wasted."""
+_MOST_GAP = 0.1
+"""Nats between a server's log-probability and the trainer's, on average, that rounding in 16 bits doesn't reach."""
 _OFTEN_SKIPPED = 0.05
 """Share of skipped steps that more than the search for the scale at the beginning explains."""
 _ALWAYS = 0.95
@@ -47,6 +49,7 @@ def training_findings(
     if not stopped_early:
         yield from _still_falling(train, evaluations)
     yield from _stuck(train, steps) if train.sampling is None else _unrewarded(steps)
+    yield from _other_probabilities(steps)
     yield from _clipped(train, steps)
     yield from _skipped(train, steps)
 
@@ -139,6 +142,19 @@ def _unrewarded(steps: Sequence[StepDone]) -> Iterator[RunFinding]:
             severity="warning",
             text=f"In {even:.0%} of the groups all answers earned the same, so that they taught nothing.",
             help="Use prompts that are neither too easy nor too hard, or a larger `task.group_size`.",
+        )
+
+
+def _other_probabilities(steps: Sequence[StepDone]) -> Iterator[RunFinding]:
+    """A server gives tokens other probabilities than the trainer, by more than rounding explains."""
+    gaps = [one.sampled.log_prob_gap for one in steps if one.sampled and one.sampled.log_prob_gap is not None]
+    if gaps and statistics.fmean(gaps) > _MOST_GAP:
+        yield RunFinding(
+            code="FTC468",
+            severity="warning",
+            text=f"The server's log-probabilities are {statistics.fmean(gaps):.2f} from the trainer's on average.",
+            help="Start the server with the run's base model, and have it report probabilities as tokens are drawn "
+            "(vLLM: `--logprobs-mode processed_logprobs`).",
         )
 
 

@@ -16,13 +16,13 @@ from ftc.runtime.rewards.recompute import earned_by_group
 from ftc.runtime.tasks.reinforcement import ReinforcementScorer
 from ftc.runtime.tasks.scorer import target_losses
 from ftc.runtime.training.answer_rows import answer_order, answer_rows
-from ftc.runtime.training.answer_writer import AnswerWriter, Asked
+from ftc.runtime.training.answer_writer import AnswerWriter, Asked, Writes, at_rest
 from ftc.runtime.training.signals import StopRequest
 from ftc.runtime.training.sources import StepRows
 from ftc.spec.batches import BatchOrder, cut
 from ftc.spec.documents.events import SampledStep
 from ftc.spec.documents.loss_settings import SamplingSettings
-from ftc.spec.documents.sampled import Earned, SampledAnswer
+from ftc.spec.documents.sampled import Earned, Line, SampledAnswer, server_means
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.rewards import is_correct
@@ -44,6 +44,7 @@ class SampledRows:
         decode: Tokens to text.
         stop: Asked between batches.
         accelerator: Knows the device.
+        writer: What writes the answers; the model itself where left out.
     """
 
     def __init__(
@@ -55,11 +56,12 @@ class SampledRows:
         decode: Callable[[list[int]], str],
         stop: StopRequest,
         accelerator: Accelerator,
+        writer: Writes | None = None,
     ) -> None:
         assert settings.train.sampling is not None, "the plan says how answers are sampled"
         self._model, self._scorer, self._prompts, self._settings = model, scorer, prompts, settings
         self._decode, self._device = decode, accelerator.device
-        self._writer = AnswerWriter(model, prompts, settings, stop, accelerator)
+        self._writer = writer or AnswerWriter(model, prompts, settings, stop, accelerator)
         self._sampling: SamplingSettings = settings.train.sampling
         train = settings.train
         groups = train.batch_size // self._sampling.group_size
@@ -74,25 +76,32 @@ class SampledRows:
 
         Raises:
             Interrupted: Somebody asked to stop; the step was not done.
-            Refusal: A reward can't be computed (FTC444).
+            Refusal: A reward can't be computed (FTC444), or a server gives no answers (FTC466, FTC467).
         """
         started = time.perf_counter()
         asked = [Asked(number, k) for number in self._order.rows(step) for k in range(self._sampling.group_size)]
-        with self._writer.ready():
+        with at_rest(self._model):
             written = self._writer.written(step, asked)
             self.answers = self._rewarded(step, asked, written)
             rows = answer_rows(self._sampling, self._prompts, self.answers)
+            if any(line.log_probs is not None for line in written):  # by a server, whose rounding is another
+                self.answers = tuple(
+                    one.model_copy(update={"own_log_probs": tuple(own.tolist())})
+                    for one, own in zip(self.answers, self._log_probs(rows), strict=True)
+                )
+                rows = answer_rows(self._sampling, self._prompts, self.answers)
             if self._sampling.beta:
-                self._scorer.learn_base(rows, self._base_log_probs(rows))
+                with as_base(self._settings, self._model):
+                    self._scorer.learn_base(rows, self._log_probs(rows))
         return StepRows(rows, answer_order(self._settings, rows), 0, self._summary(time.perf_counter() - started))
 
-    def _rewarded(self, step: int, asked: Sequence[Asked], written: Sequence[list[int]]) -> tuple[SampledAnswer, ...]:
+    def _rewarded(self, step: int, asked: Sequence[Asked], written: Sequence[Line]) -> tuple[SampledAnswer, ...]:
         """What each answer earned, and its advantage in its group."""
         size, stops = self._sampling.group_size, self._settings.model.stop_ids
         earned: list[Earned] = []
         for start in range(0, len(asked), size):
             reference = next(iter(self._prompts.texts(asked[start].prompt)), "")
-            texts = [self._decode(ids) for ids in written[start : start + size]]
+            texts = [self._decode(line.ids) for line in written[start : start + size]]
             earned += earned_by_group(self._sampling, texts, reference)
         return tuple(
             SampledAnswer(
@@ -100,24 +109,24 @@ class SampledRows:
                 prompt=one.prompt,
                 place=self._prompts.place(one.prompt),
                 answer=one.answer,
-                ids=tuple(ids),
-                ended=ids[-1] in stops,
+                ids=tuple(line.ids),
+                ended=line.ids[-1] in stops,
                 rewards=gained.rewards,
                 reward=gained.reward,
                 advantage=gained.advantage,
+                log_probs=None if line.log_probs is None else tuple(line.log_probs),
             )
-            for one, ids, gained in zip(asked, written, earned, strict=True)
+            for one, line, gained in zip(asked, written, earned, strict=True)
         )
 
-    def _base_log_probs(self, rows: TokenStream) -> list[torch.Tensor]:
-        """(tokens,) log-probabilities of each answer by the base: the model with its adapter switched off."""
+    def _log_probs(self, rows: TokenStream) -> list[torch.Tensor]:
+        """(tokens,) log-probabilities of each answer by the model as it is now, or by its base within such a block."""
         found: list[torch.Tensor] = []
-        with as_base(self._settings, self._model):
-            for numbers in cut(list(range(len(rows))), self._settings.train.micro_batch):
-                batch = replace(self._scorer.batch(rows, numbers), advantages=None, weights=None)
-                negative = target_losses(self._scorer, self._model, batch.to(self._device))
-                ends = np.cumsum([0, *(self._scorer.num_targets(rows, number) for number in numbers)]).tolist()
-                found += [-negative[begin:end].float().cpu() for begin, end in pairwise(ends)]
+        for numbers in cut(list(range(len(rows))), self._settings.train.micro_batch):
+            batch = replace(self._scorer.batch(rows, numbers), advantages=None, weights=None)
+            negative = target_losses(self._scorer, self._model, batch.to(self._device))
+            ends = np.cumsum([0, *(self._scorer.num_targets(rows, number) for number in numbers)]).tolist()
+            found += [-negative[begin:end].float().cpu() for begin, end in pairwise(ends)]
         return found
 
     def _summary(self, seconds: float) -> SampledStep:
@@ -132,4 +141,5 @@ class SampledRows:
             ended=sum(one.ended for one in answers) / count,
             even_groups=sum(len({one.reward for one in group}) == 1 for group in groups) / len(groups),
             seconds=seconds,
+            **server_means(answers, self._sampling.importance_cap),
         )

@@ -17,7 +17,7 @@ from ftc.runtime.models.sharding import is_sharded
 from ftc.runtime.tasks.package_loss import package_loss_of
 from ftc.runtime.tasks.reinforcement import ReinforcementScorer
 from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, Scorer, packed_batch, target_losses
-from ftc.runtime.training.answer_writer import AnswerWriter
+from ftc.runtime.training.answer_writer import AnswerWriter, Writes
 from ftc.runtime.training.compiled import compile_layers
 from ftc.runtime.training.distillation import Teacher
 from ftc.runtime.training.fused import use_kernels
@@ -35,6 +35,7 @@ from ftc.runtime.training.optimizers import make_optimizer, state_misfit
 from ftc.runtime.training.router_loss import router_loss_of
 from ftc.runtime.training.sampling import SampledRows
 from ftc.runtime.training.selection import Progress
+from ftc.runtime.training.server_writer import RecordedAnswers, ServerWriter
 from ftc.runtime.training.signals import Interrupted
 from ftc.runtime.training.sources import MaskedRows, RowSource, StreamRows
 from ftc.runtime.training.weight_average import average_of
@@ -217,7 +218,16 @@ def _source(session: Session, work: ModelWithScorer, rows: TokenStream, teacher:
     train = settings.train
     if isinstance(work.scorer, ReinforcementScorer):
         decode = TextDecoder(tokenizer_folder(session.inputs.model_folder, settings.model.tokenizer))
-        return SampledRows(work.model, work.scorer, rows, settings, decode, session.stop, session.accelerator)
+        return SampledRows(
+            work.model,
+            work.scorer,
+            rows,
+            settings,
+            decode,
+            session.stop,
+            session.accelerator,
+            _writer(session, work, rows),
+        )
     order = BatchOrder(
         rows.lengths,
         train.batch_size,
@@ -237,6 +247,17 @@ def _source(session: Session, work: ModelWithScorer, rows: TokenStream, teacher:
         writer = AnswerWriter(model, rows, settings, session.stop, session.accelerator)
         return WrittenRows(plain, writer, settings)
     return plain
+
+
+def _writer(session: Session, work: ModelWithScorer, rows: TokenStream) -> Writes | None:
+    """What writes answers in the place of the model itself; None where that does."""
+    writing, inputs = session.plan.settings.train.writing, session.inputs
+    if writing is None or writing.here:
+        return None
+    if inputs.recorded is not None:
+        return RecordedAnswers(inputs.recorded)
+    settings, place = session.plan.settings, session.folder.handed_over
+    return ServerWriter(work.model, rows, settings, session.stop, inputs.writer, place)
 
 
 def restored(session: Session, work: ModelWithScorer, job: Job, found: checkpoint.Checkpoint | None) -> Progress:

@@ -11,7 +11,7 @@ from ftc.runtime.training.answer_rows import answer_order, rows_of_answers
 from ftc.runtime.training.answer_writer import AnswerWriter, Asked
 from ftc.runtime.training.sources import StepRows, StreamRows
 from ftc.spec.documents.events import WrittenStep
-from ftc.spec.documents.sampled import WrittenAnswer
+from ftc.spec.documents.sampled import Line, WrittenAnswer
 from ftc.spec.documents.settings import Settings
 
 __all__ = ["WrittenRows"]
@@ -57,7 +57,7 @@ class WrittenRows:
         )
         return StepRows(rows, answer_order(self._settings, rows), 0, written=written)
 
-    def _answers(self, step: int, asked: Sequence[Asked], written: Sequence[list[int]]) -> tuple[WrittenAnswer, ...]:
+    def _answers(self, step: int, asked: Sequence[Asked], written: Sequence[Line]) -> tuple[WrittenAnswer, ...]:
         rows = self._plain.rows
         return tuple(
             WrittenAnswer(
@@ -65,8 +65,8 @@ class WrittenRows:
                 prompt=one.prompt,
                 place=rows.place(one.prompt),
                 answer=one.answer,
-                ids=tuple(ids),
-                ended=ids[-1] in self._stops,
+                ids=tuple(line.ids),
+                ended=line.ids[-1] in self._stops,
             )
-            for one, ids in zip(asked, written, strict=True)
+            for one, line in zip(asked, written, strict=True)
         )

@@ -44,6 +44,7 @@ from ftc.spec.codes import (
     vectors,
     verbs,
     vocabulary,
+    writers,
 )
 from ftc.spec.codes._code import Code, Severity
 
@@ -68,6 +69,7 @@ CODES: dict[str, Code] = {
         images,
         budget,
         rewards,
+        writers,
         packages,
         lineage,
         locking,

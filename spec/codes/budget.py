@@ -17,7 +17,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC402",
         title="does not fit in memory",
-        cause="The peak memory of the run is larger than the budget or the device. The help lists changes that fit.",
+        cause="The expected peak memory is larger than the budget or the device. The help lists changes that fit.",
         wrong="train: {batch_size: 64, micro_batch: 64}\nbudget: {vram: 8GiB}",
         right="train: {batch_size: 64, micro_batch: 8}\nbudget: {vram: 8GiB}",
         exit_code=ExitCode.OVER_BUDGET,
@@ -45,8 +45,8 @@ CODES: tuple[Code, ...] = (
         id="FTC405",
         title="memory estimate is within its margin of error",
         cause=(
-            "The memory estimate is within its margin of error: the run's tensors fit, but the allocator may need "
-            "more than is left. Such a run can fail hours later. Accept the risk with `allow_tight`, or make the job "
+            "The memory estimate is within its margin of error: the expected peak fits, but the high end of the "
+            "estimate does not. Such a run can fail hours later. Accept the risk with `allow_tight`, or make the job "
             "smaller."
         ),
         wrong="budget: {vram: 6GiB}",

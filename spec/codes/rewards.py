@@ -1,4 +1,4 @@
-"""Codes 440 to 451, 455 to 459 and 464: rewards, sampled answers, and rated ones."""
+"""Codes 440 to 451, 455 to 459 and 495: rewards, sampled answers, and rated ones."""
 
 from ftc.spec.codes._code import Code, Severity
 from ftc.spec.exit_codes import ExitCode
@@ -125,7 +125,7 @@ CODES: tuple[Code, ...] = (
         right='{"prompt": "Write `add(a, b)`.", "tests": ["assert add(1, 2) == 3"]}',
     ),
     Code(
-        id="FTC464",
+        id="FTC495",
         title="ratings that don't fit the answer",
         cause="A process reward model learns from one rating for each step of an answer, and a reward model from one "
         "number for a whole answer. With more or fewer nobody knows which rating is whose.",

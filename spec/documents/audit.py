@@ -10,6 +10,7 @@ from ftc.spec.base import Document, Real
 from ftc.spec.companions import Role
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.findings import BaselineResult, RunFinding
+from ftc.spec.documents.launch import WriterSettings
 from ftc.spec.documents.machine import MachineClass
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.prompted import PromptedResult
@@ -188,6 +189,10 @@ class ReplayRequest(Document):
     """Class of machine on which alone to begin; None for any."""
     threads: int | None = None
     """Threads inside an operation; None for the plan's."""
+    recorded: str | None = None
+    """File of the answers of a server that are trained on once more; None to have answers written."""
+    writer: WriterSettings = WriterSettings()
+    """Where the server is that writes them; its usual place where the site says nothing."""
 
 
 class MachineSeen(Document):

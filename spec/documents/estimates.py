@@ -96,8 +96,8 @@ class MemoryEstimate(Document):
     limit_source: str
     """Where the limit comes from, in words."""
     verdict: Verdict
-    """`fits`: even the high figure is within the limit. `tight`: the low one is, the high one is not. `does not fit`:
-    not even tensors and context are."""
+    """`fits`: even the high figure is within the limit. `tight`: the expected one is, the high one is not. `does not
+    fit`: not even the expected one is."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

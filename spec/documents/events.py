@@ -125,6 +125,16 @@ class SampledStep(WrittenStep):
     """Share of them that is correct."""
     even_groups: Real
     """Share of the groups whose answers all earned the same, which teach nothing."""
+    log_prob_gap: Real | None = None
+    """Mean over their tokens of how far the log-probabilities of server and trainer lie apart; absent where the run
+    itself wrote them."""
+    capped: Real | None = None
+    """Share of their tokens whose importance was cut to `importance_cap`; absent where none is weighted."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        absent = [name for name in ("log_prob_gap", "capped") if getattr(self, name) is None]
+        return {name: value for name, value in handler(self).items() if name not in absent}
 
 
 class StepDone(_Event):

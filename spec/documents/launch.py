@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from ftc.spec.base import Document, MoneyText, Real
+from ftc.spec.writers import WriterKind
 
 __all__ = [
     "LAUNCH_FILE",
@@ -18,6 +19,7 @@ __all__ = [
     "SkyPilotSettings",
     "SlurmSettings",
     "TorchrunSettings",
+    "WriterSettings",
 ]
 
 LAUNCH_FILE = "ftc.launch.yaml"
@@ -190,6 +192,29 @@ class HostedSettings(Document):
     """Time between questions about a running job."""
 
 
+class WriterSettings(Document):
+    """A server that writes the answers which a run trains on. Its key comes from the environment alone."""
+
+    url: Address | None = None
+    """Where it listens, such as `http://gpu2:8000`; the usual place on this machine where not given."""
+    key: VariableName | None = None
+    """Environment variable that holds its key; none is sent where not given."""
+    folder: Folder | None = None
+    """Folder that run and server both see, in which weights are handed over; the run's own where not given."""
+    folder_there: Folder | None = None
+    """Where that folder is on the server's machine; the same where not given."""
+    at_once: Annotated[int, Field(ge=1, le=1024)] = 64
+    """Prompts that are out at the same time."""
+    timeout_seconds: Annotated[Real, Field(gt=0, le=86_400)] = 600.0
+    """Time after which a request is given up and sent again."""
+
+    @model_validator(mode="after")
+    def _of_a_folder(self) -> Self:
+        if self.folder_there is not None and self.folder is None:
+            raise ValueError("`folder_there` says where `folder` is on the server's machine, and there is no `folder`")
+        return self
+
+
 class LaunchSettings(Document):
     """How a site starts jobs."""
 
@@ -202,6 +227,8 @@ class LaunchSettings(Document):
     ray: RaySettings = RaySettings()
     together: HostedSettings = HostedSettings()
     openai: HostedSettings = HostedSettings()
+    writers: dict[WriterKind, WriterSettings] = Field(default={})
+    """Servers that write answers, by what `task.writer` calls them: `{vllm: {url: …}}`."""
     storage: StorageAddress | None = None
     """Where runs keep their state beside `runs/`, such as `s3://bucket/prefix`, so that another machine can continue
     them. Only on this machine where not given."""

@@ -20,6 +20,7 @@ from ftc.spec.reinforcement_losses import ReinforcementLoss
 from ftc.spec.reranking_losses import RerankingLoss
 from ftc.spec.rewards import RewardTerm
 from ftc.spec.sections.distillation import OnPolicy, SequenceLevel, TeacherQuantization
+from ftc.spec.writers import WriterKind, writer_card
 from ftc.spec.writing import Writing
 
 __all__ = [
@@ -148,6 +149,16 @@ class SamplingSettings(Document):
     """Tokens among which each token is sampled; 0 for all."""
     beta: Real
     """Weight of the divergence from the base model; 0 for none."""
+    writer: WriterKind = "transformers"
+    """What writes the answers; absent from the plan where the run itself does."""
+    importance_cap: Real | None = None
+    """Most that a token's loss is multiplied by: its probability by the trainer over that by the server. None, and
+    absent from the plan, where it isn't multiplied."""
+
+    @model_serializer(mode="wrap")
+    def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        usual = {name: type(self).model_fields[name].default for name in ("writer", "importance_cap")}
+        return {name: value for name, value in handler(self).items() if getattr(self, name) != usual.get(name, ...)}
 
     @property
     def writing(self) -> Writing:
@@ -160,6 +171,7 @@ class SamplingSettings(Document):
             top_k=self.top_k,
             share=1.0,
             divides=False,  # a group's rewards are compared where its answers are written
+            here=not writer_card(self.writer).is_server,
         )
 
 

@@ -5,14 +5,27 @@ From a line's tokens and the plan anybody can compute its rewards again, and fro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.base import Document, Real
 from ftc.spec.storage.reading import read_regular
 
-__all__ = ["AnyAnswer", "Earned", "SampledAgain", "SampledAnswer", "WrittenAnswer", "answer_kind", "read_answers"]
+__all__ = [
+    "AnyAnswer",
+    "Earned",
+    "Line",
+    "SampledAgain",
+    "SampledAnswer",
+    "WrittenAnswer",
+    "answer_kind",
+    "read_answers",
+    "server_means",
+]
 
 
 class Earned(NamedTuple):
@@ -21,6 +34,19 @@ class Earned(NamedTuple):
     rewards: tuple[float, ...]
     reward: float
     advantage: float
+
+
+class Line(NamedTuple):
+    """An answer as it was written.
+
+    Attributes:
+        ids: Its tokens, with the one that ended it.
+        log_probs: Log-probability of each, by the distribution that a server drew it from; None where the run itself
+            wrote it.
+    """
+
+    ids: list[int]
+    log_probs: list[float] | None = None
 
 
 class SampledAgain(NamedTuple):
@@ -57,6 +83,34 @@ class SampledAnswer(WrittenAnswer):
     reward: Real
     """Their weighted sum."""
     advantage: Real
+    log_probs: tuple[Real, ...] | None = None
+    """Log-probability of each token, by the server that wrote it; absent where the run itself did."""
+    own_log_probs: tuple[Real, ...] | None = None
+    """The same as the trainer computed it before the step; absent where the run itself wrote the answer."""
+
+    def ratios(self, cap: float) -> list[float]:
+        """Importance of each token: its probability by the trainer over that by the server, at most `cap`."""
+        pairs = zip(self.own_log_probs or (), self.log_probs or (), strict=True)
+        return [math.exp(min(own - theirs, math.log(cap))) for own, theirs in pairs]
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        absent = [name for name in ("log_probs", "own_log_probs") if getattr(self, name) is None]
+        return {name: value for name, value in handler(self).items() if name not in absent}
+
+
+def server_means(answers: Sequence[SampledAnswer], cap: float | None) -> dict[str, float]:
+    """How the probabilities of a server that wrote a step's answers compare with the trainer's, by the fields of the
+    step's event; nothing where the run itself wrote them.
+    """
+    known = [one for one in answers if one.log_probs is not None and one.own_log_probs is not None]
+    gaps = [
+        own - theirs for one in known for own, theirs in zip(one.own_log_probs or (), one.log_probs or (), strict=True)
+    ]
+    if not gaps:
+        return {}
+    found = {"log_prob_gap": math.fsum(map(abs, gaps)) / len(gaps)}
+    return found if cap is None else {**found, "capped": sum(gap > math.log(cap) for gap in gaps) / len(gaps)}
 
 
 def answer_kind(*, earns: bool) -> type[WrittenAnswer]:

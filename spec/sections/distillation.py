@@ -46,6 +46,7 @@ class OnPolicy(Document):
             top_k=self.top_k,
             share=self.lmbda,
             divides=True,
+            here=True,
         )
 
 
@@ -77,6 +78,7 @@ class SequenceLevel(Document):
             top_k=self.top_k,
             share=1.0,
             divides=True,
+            here=True,
         )
 
 

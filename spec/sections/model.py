@@ -177,8 +177,8 @@ class Budget(Document):
     vram: Annotated[Bytes, Field(gt=0)] | None = None
     """Memory that the run may use on each device, such as `24GiB`. Default: the device's memory."""
     allow_tight: bool = False
-    """Run even if only the low end of the memory estimate is within the limit: the run may go out of memory at its
-    peak. Default: no, because that can happen after hours."""
+    """Run even if only the expected figure of the memory estimate is within the limit and its high end is not: the run
+    may go out of memory at its peak. Default: no, because that can happen after hours."""
     time: Annotated[Seconds, Field(gt=0)] | None = None
     """Maximum duration of the run, such as `2h`. Default: no limit, because `train.epochs` limits the work."""
     price_per_hour: MoneyText | None = None

@@ -103,6 +103,11 @@ class RunFolder:
         return self.path / "answers.ndjson"
 
     @property
+    def handed_over(self) -> Path:
+        """Weights for a server that writes answers; only while it does."""
+        return self.path / "handed-over"
+
+    @property
     def proof(self) -> Path:
         """The step log of the first steps of fresh processes, which trained them before the run did."""
         return self.path / "proof.ndjson"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -13,8 +13,12 @@ from ftc.spec.rewards import RewardTerm, needs_reference, reads_tests
 from ftc.spec.tasks.card import Mode, Prompted, PromptFacts, Sign, TaskCard
 from ftc.spec.tasks.parts import HISTORY, PROMPT, REFERENCE, SYSTEM
 from ftc.spec.tasks.rows import PromptRows
+from ftc.spec.writers import WriterKind, writer_card
 
 __all__ = ["Reinforcement"]
+
+USUAL_CAP = 2.0
+"""As in TRL."""
 
 _MODE = Mode(
     option=None,
@@ -83,6 +87,16 @@ class Reinforcement(Prompted):
     beta: Real = Field(default=0.0, ge=0, le=100)
     """Weight of the divergence from the base model (KL, per token), which keeps the model close to it; the base is
     asked by switching the adapter off. Default: 0, as in Dr. GRPO and DAPO."""
+    writer: WriterKind = "transformers"
+    """What writes the answers that are trained on. `transformers`: the run itself. `vllm`, `sglang`: a server that you
+    start, which gets the current weights before each step and answers much faster; its address is in
+    `ftc.launch.yaml`, or the server's usual one on this machine. Tokens and probabilities that it gives are recorded,
+    and it promises no bits, so that a replay trains on the recorded answers. Default: `transformers`, which needs
+    nothing else."""
+    importance_cap: Literal["auto", "none"] | Annotated[Real, Field(gt=0, le=100)] = "auto"
+    """Truncated importance sampling for answers of a server, whose probabilities differ from the trainer's by
+    rounding: a token's loss is multiplied by its probability as the trainer computes it, over that of the server, and
+    at most by this. `none`: not multiplied. Default `auto`: 2 where a server writes, as in TRL."""
 
     @property
     def row_forms(self) -> tuple[tuple[str, ...], ...]:
@@ -93,7 +107,10 @@ class Reinforcement(Prompted):
     @property
     def sampling(self) -> SamplingSettings:
         """What the recipe says of the answers that are trained on."""
-        return SamplingSettings(**{name: getattr(self, name) for name in SamplingSettings.model_fields})
+        said = {name: getattr(self, name) for name in SamplingSettings.model_fields.keys() - {"importance_cap"}}
+        usual = USUAL_CAP if writer_card(self.writer).is_server else None
+        asked = None if self.importance_cap == "none" else self.importance_cap
+        return SamplingSettings(**said, importance_cap=usual if asked == "auto" else asked)
 
     def modes(self) -> tuple[Mode, ...]:
         """Answers are sampled."""

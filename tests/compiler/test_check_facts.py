@@ -126,6 +126,26 @@ def test_the_host_holds_one_model_whatever_shares_it() -> None:
     assert size(2, offload="cpu") == size(8, offload="cpu") == pytest.approx(4 * size(2), rel=0.01), "two moments, too"
 
 
+def test_each_of_several_machines_holds_its_own_parts_on_the_host() -> None:
+    """What is kept there between uses is a machine's share of one model under fsdp, and all of one under hsdp."""
+
+    def planned(nodes: int, sharding: str, host: int | None = None) -> Any:
+        train = {"sharding": sharding, "offload": "cpu"}
+        device = CARD.model_copy(update={"host_bytes": host})
+        budget = {"devices": 4, "nodes": nodes}
+        return decided(draft_of(device=device, strategy={"kind": "full"}, train=train, budget=budget))
+
+    one, two, copies = planned(1, "fsdp"), planned(2, "fsdp"), planned(2, "hsdp")
+    assert host_bytes(one) == host_bytes(copies) == 2 * host_bytes(two)
+    assert host_bytes(planned(16, "fsdp")) == 4 * model_facts().num_parameters, "the first machine reads the model"
+    (unknown,) = (line for line in two.not_checked if line.startswith("host RAM"))
+    assert "each of 2 machines" in unknown
+    assert f"{host_bytes(two) / 2**30:.2f} GiB" in unknown
+    there = host_bytes(two)
+    codes = [{found.code for found in planned(2, "fsdp", size).diagnostics} for size in (there, there - 1)]
+    assert ["FTC294" in found for found in codes] == [False, True]
+
+
 def test_a_default_rank_is_nobodys_slip() -> None:
     assert found(facts=model_facts(hidden=16)) == []
 

@@ -45,8 +45,12 @@ _VISION = "tests/e2e/test_vision.py"
 
 _HOSTED = "tests/e2e/test_hosted.py"
 _EXTENSION = "tests/e2e/test_extension.py"
+_SERVER = "tests/runtime/training/test_server_writer.py"
 _STORAGE = "tests/e2e/test_storage.py"
 ELSEWHERE: dict[str, str] = {
+    "FTC466": f"{_SERVER}::test_faults_that_last_end_the_run_and_it_goes_on_afterwards",
+    "FTC467": f"{_SERVER}::test_an_answer_that_lacks_something_is_not_trained_on",
+    "FTC468": "tests/runtime/training/test_server_writer.py::test_other_probabilities_are_told_of",
     "FTC720": f"{_STORAGE}::test_a_storage_that_cannot_be_written_is_told_before_training",
     "FTC721": f"{_STORAGE}::test_a_connection_that_breaks_costs_no_step_and_the_next_checkpoint_is_stored",
     "FTC722": f"{_STORAGE}::test_a_damaged_state_is_named_and_an_older_one_used",

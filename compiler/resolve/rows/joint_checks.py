@@ -52,7 +52,7 @@ class _Fault(NamedTuple):
 
 _HELP = {
     "FTC296": "write as many numbers in every row, or name a column for each in `task.scores`",
-    "FTC464": "write one rating for each step, and one number for a whole answer",
+    "FTC495": "write one rating for each step, and one number for a whole answer",
     "FTC376": "write one tag per word: `O`, `B-PER` where an entity begins, `I-PER` where it continues",
     "FTC377": ('write spans as `{"start": 0, "end": 5, "label": "PER"}` in characters, `end` after the last one'),
     "FTC463": "give each row at least one wrong text in `negative`, and one margin for each with `loss: margin_mse`",
@@ -230,9 +230,9 @@ def _rating_fault(row: Row, kind: RatedRows | ScoredAnswerRows | StepRows, by_pa
     if isinstance(kind, StepRows):
         steps, ratings = len(row[by_part["steps"]]), len(row[by_part["step_labels"]])
         words, shown_ = "the numbers of steps and ratings differ", f"{steps} steps, {ratings} ratings"
-        return None if steps == ratings else _Fault("FTC464", words, shown_)
+        return None if steps == ratings else _Fault("FTC495", words, shown_)
     if isinstance(kind, ScoredAnswerRows) and len(row[NUMBERS_COLUMN]) != 1:
-        return _Fault("FTC464", "the score is not a single number", row[NUMBERS_COLUMN])
+        return _Fault("FTC495", "the score is not a single number", row[NUMBERS_COLUMN])
     if "messages" in by_part and (turns := row[by_part["messages"]])[-1]["role"] != "assistant":
         return _Fault("FTC379", "the rated conversation does not end with the assistant", turns)
     return None

@@ -22,6 +22,7 @@ from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import RunFolder, runs_folder, streams_folder
 from ftc.spec.storage.processes import is_follower, is_one_of_several
 from ftc.spec.storage.reading import read_regular
+from ftc.verbs.launch import writer_site
 from ftc.verbs.pages import write_missing_pages, write_pages
 from ftc.verbs.plan import Planned
 from ftc.verbs.register import register_asked
@@ -73,10 +74,10 @@ def execute_planned(
         environment=planned.compiled.environment,
         previous=predecessor(folder),
         companions=planned.compiled.companions,
+        writer=writer_site(planned.root, plan),
     )
     make_ignored(planned.root / "runs")
-    place = RunFolder(folder)
-    reporters = Reporters(tracked_by(planned), planned.root, place)
+    reporters = Reporters(tracked_by(planned), planned.root, place := RunFolder(folder))
     with stored(planned.root, plan, folder, listen, doubted) as storing:
         following = _Following(planned.root, plan, place, storing, planned.recipe_text, reporters)
         try:

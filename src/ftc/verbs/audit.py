@@ -41,6 +41,7 @@ from ftc.spec.documents.machine import snapshot_code
 from ftc.spec.documents.sampled import answer_kind, read_answers
 from ftc.spec.documents.step_log import Comparison, Difference, StepLine, WeightChecksum, read_step_log
 from ftc.spec.storage.paths import RunFolder, step_of
+from ftc.verbs.launch import writer_site
 from ftc.verbs.pages import pages
 from ftc.verbs.provenance import no_longer_whole
 from ftc.verbs.recomputed import recomputed, sampled_again
@@ -225,7 +226,8 @@ def _repetition(
     started, whole = time.monotonic(), Steps(0, steps)
     with scratch_folder() as scratch:
         request = _request(run, inputs, asked, whole, scratch)
-        replayed = replay_in_fresh_process(request.model_copy(update={"plan": reseeded(run.plan, number)}), go_on)
+        others = {"plan": reseeded(run.plan, number), "recorded": None, "writer": writer_site(run.root, run.plan)}
+        replayed = replay_in_fresh_process(request.model_copy(update=others), go_on)
         again = load_run(scratch).evaluation if RunFolder(scratch).evaluation.exists() else None
     if replayed.problem or again is None:
         return problem_finding(replayed.problem or diagnostic("FTC536", "the repeated run evaluated nothing"))
@@ -238,6 +240,7 @@ def _request(run: Run, inputs: AuditInputs, asked: Asked, steps: Steps, scratch:
 
     assert inputs.model is not None, "the static level has found the model"
     assert inputs.streams is not None, "and the token streams"
+    writing = run.plan.settings.train.writing
     return ReplayRequest(
         plan=run.plan,
         model_folder=str(inputs.model.absolute()),
@@ -250,6 +253,7 @@ def _request(run: Run, inputs: AuditInputs, asked: Asked, steps: Steps, scratch:
         first_step=steps.first,
         last_step=steps.last,
         threads=asked.threads,
+        recorded=None if writing is None or writing.here else str(RunFolder(run.folder).answers.absolute()),
     )
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.documents.launch import LAUNCH_FILE, LaunchSettings
+from ftc.spec.documents.launch import LAUNCH_FILE, LaunchSettings, WriterSettings
 from ftc.spec.documents.plan import Plan
 from ftc.spec.storage.reading import read_regular
+from ftc.spec.writers import writer_card
 
-__all__ = ["Launch", "launch_of", "several_machines", "site_settings"]
+__all__ = ["Launch", "launch_of", "several_machines", "site_settings", "writer_site", "writer_url"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,20 @@ def site_settings(root: Path) -> LaunchSettings:
         return LaunchSettings(ftc_launch=1)
     data = read_regular(place)
     return read_form(data, LAUNCH_FILE, LaunchSettings, "FTC707", called="launch file", begins="`ftc_launch: 1`").value
+
+
+def writer_site(root: Path, plan: Plan) -> WriterSettings:
+    """Where the server is that writes a plan's answers, as the site has it; see `site_settings` for errors."""
+    sampling = plan.settings.train.sampling
+    known = site_settings(root).writers if sampling is not None and not sampling.writing.here else {}
+    return known.get(sampling.writer, WriterSettings()) if sampling is not None else WriterSettings()
+
+
+def writer_url(root: Path, plan: Plan) -> str:
+    """Address of the server that writes a plan's answers; see `site_settings` for errors."""
+    assert plan.settings.train.sampling is not None, "the caller looked"
+    usual = writer_card(plan.settings.train.sampling.writer).address
+    return writer_site(root, plan).url or usual or ""
 
 
 def several_machines(plan: Plan) -> Refusal:

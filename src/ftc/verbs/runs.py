@@ -247,6 +247,7 @@ def _past(run: Run) -> PastRun:
         seconds=seconds,
         judge_model=settings.eval.judge.model if settings.eval.judge else "",
         judge=judged.use if judged else None,
+        writer=settings.train.sampling.writer if settings.train.sampling else "",
     )
 
 

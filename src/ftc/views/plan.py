@@ -48,6 +48,7 @@ from ftc.views.words import (
 if TYPE_CHECKING:
     from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.trackers import Track
+from ftc.spec.writers import writer_card
 
 __all__ = ["chosen_lines", "optimizer_words", "origins_text", "plan_text", "up_to_date_text", "verdict_lines"]
 
@@ -226,7 +227,8 @@ def _training(plan: Plan, page: Page) -> list[str]:
     if (sampling := train.sampling) is not None:
         loss = reinforcement_loss(sampling.loss).label
         answers = numbers.plural(sampling.max_new_tokens, "token")
-        parts.append(f"{loss}: {sampling.group_size} answers per prompt, up to {answers} each")
+        by = "" if sampling.writing.here else f", by a {writer_card(sampling.writer).label} server"
+        parts.append(f"{loss}: {sampling.group_size} answers per prompt, up to {answers} each{by}")
     elif fed and report:  # how much of what training is fed is padding
         padding = 1 - report.tokens * train.num_steps / train.steps_per_epoch / train.world_size / fed
         parts += [f"{numbers.percent(padding)} padding"] if padding >= _LEAST_PADDING else []

@@ -16,6 +16,7 @@ from ftc.spec.providers import provider_title, usage_of
 from ftc.spec.reinforcement_losses import reinforcement_loss
 from ftc.spec.tasks.card import Mode
 from ftc.spec.text_forms import FormName, form_card
+from ftc.spec.writers import writer_card
 from ftc.spec.writing import Writing
 from ftc.views import numbers
 from ftc.views.page import escaped
@@ -201,7 +202,10 @@ def _sampled(writing: Writing) -> str:
 
 def sampling_facts(sampling: SamplingSettings) -> Iterator[tuple[str, str]]:
     """How answers were sampled, what they earned by, and what was made of it."""
-    yield "answers", f"{sampling.group_size} per prompt{_sampled(sampling.writing)}"
+    by = "" if sampling.writing.here else f", by a {writer_card(sampling.writer).label} server"
+    yield "answers", f"{sampling.group_size} per prompt{_sampled(sampling.writing)}{by}"
+    if sampling.importance_cap is not None:
+        yield "importance", f"probability by the trainer over that by the server, at most {sampling.importance_cap:g}"
     yield "rewards", ", ".join(f"{one.label} (weight {one.weight:g})" for one in sampling.rewards)
     beta = f", divergence from the base model weighted by {sampling.beta:g}" if sampling.beta else ""
     yield "loss", f"{reinforcement_loss(sampling.loss).label}{beta}"

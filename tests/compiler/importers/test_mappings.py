@@ -289,6 +289,35 @@ def test_sampled_answers_are_carried_and_reward_functions_are_named(text: str, u
     assert found[f"{under}use_vllm"] is Fate.NOT_NEEDED
 
 
+_SERVED = "use_vllm: true, vllm_mode: server, vllm_server_port: 8000, vllm_importance_sampling_cap: 3.0"
+_ASKED_OUMI = "data: {train: {datasets: [{dataset_name: openai/gsm8k}]}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "under", "is_carried"),
+    [
+        (TRL + "use_peft: true\nnum_generations: 4\n" + _SERVED.replace(", ", "\n"), "", True),
+        (TRL + "num_generations: 4\n" + _SERVED.replace(", ", "\n"), "", False),  # vLLM takes adapters alone
+        (TRL + "use_peft: true\nnum_generations: 4\nuse_vllm: true\nvllm_mode: colocate\n", "", False),
+        (AXOLOTL + f"rl: grpo\nadapter: lora\ntrl: {{{_SERVED}}}\n", "trl.", True),
+        (
+            "model: {model_name: acme/brook}\n" + _ASKED_OUMI + "training: "
+            f"{{trainer_type: TRL_GRPO, use_peft: true, grpo: {{{_SERVED}}}}}\n",
+            "training.grpo.",
+            True,
+        ),
+    ],
+    ids=["trl", "whole model", "colocated", "axolotl", "oumi"],
+)
+def test_a_server_that_writes_answers_is_carried(text: str, under: str, *, is_carried: bool) -> None:
+    imported = import_text(text)
+    values, found = recipe_values(imported), fates(imported)
+    assert values.get("task.writer") == ("vllm" if is_carried else None)
+    if is_carried:
+        assert values["task.importance_cap"] == 3.0
+        assert found[f"{under}vllm_server_port"] is Fate.NOT_NEEDED
+
+
 @pytest.mark.parametrize(
     ("text", "factor"),
     [

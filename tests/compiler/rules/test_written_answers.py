@@ -23,7 +23,9 @@ def test_a_share_below_one_step_is_told(share: float, told: bool) -> None:
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 1 / 3, 0.29, 0.1, 1e-5])
 def test_steps_are_marked_as_each_is_asked_for(share: float) -> None:
-    writing = Writing(by="model", answers=1, max_new_tokens=4, temperature=1.0, top_k=0, share=share, divides=True)
+    writing = Writing(
+        by="model", answers=1, max_new_tokens=4, temperature=1.0, top_k=0, share=share, divides=True, here=True
+    )
     assert writing.marks(50) == [writing.at(step) for step in range(50)]
 
 

@@ -230,7 +230,9 @@ def test_an_answer_depends_on_weights_step_and_prompt_alone(made: dict[str, RunJ
 
 @pytest.mark.parametrize(("share", "steps"), [(1.0, 7), (0.5, 3), (0.29, 2), (0.1, 0)])
 def test_the_share_of_steps(share: float, steps: int) -> None:
-    writing = Writing(by="model", answers=1, max_new_tokens=4, temperature=1.0, top_k=0, share=share, divides=True)
+    writing = Writing(
+        by="model", answers=1, max_new_tokens=4, temperature=1.0, top_k=0, share=share, divides=True, here=True
+    )
     assert sum(map(writing.at, range(7))) == writing.count(7) == steps
     assert writing.count(100) == round(100 * share)
 

@@ -1,0 +1,87 @@
+"""What writes the answers that reinforcement trains on: one card each, with every fact about it.
+
+To add a server, write its card here and its protocol into `ftc.runtime.writers`. Rules, passes, importers and docs ask
+the cards; no other file names a member.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+__all__ = ["WRITERS", "WriterCard", "WriterKind", "writer_card"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterCard:
+    """One way to have answers written.
+
+    Attributes:
+        kind: What a recipe calls it.
+        label: What people call it.
+        address: Where its server is, unless `ftc.launch.yaml` says otherwise; None where the run itself writes.
+        takes_whole: Whether a running server takes a whole model's weights, and not only an adapter's.
+        start: How people start the server for an adapter; empty where the run itself writes.
+        start_whole: The same for a whole model; empty where it takes none.
+        foreign: What other tools call it in their keys, such as TRL's `use_vllm`.
+    """
+
+    kind: str
+    label: str
+    address: str | None
+    takes_whole: bool
+    start: str
+    start_whole: str
+    foreign: tuple[str, ...]
+
+    @property
+    def is_server(self) -> bool:
+        """Whether a server writes, whose memory, time and bits are none of the run's."""
+        return self.address is not None
+
+
+WRITERS: tuple[WriterCard, ...] = (
+    WriterCard(
+        kind="transformers",
+        label="transformers",
+        address=None,
+        takes_whole=True,
+        start="",
+        start_whole="",
+        foreign=("transformers", "hf"),
+    ),
+    WriterCard(
+        kind="vllm",
+        label="vLLM",
+        address="http://127.0.0.1:8000",
+        takes_whole=False,
+        start="VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 vllm serve BASE --enable-lora --max-lora-rank RANK "
+        "--logprobs-mode processed_logprobs",
+        start_whole="",
+        foreign=("vllm", "VLLM"),
+    ),
+    WriterCard(
+        kind="sglang",
+        label="SGLang",
+        address="http://127.0.0.1:30000",
+        takes_whole=True,
+        start="python -m sglang.launch_server --model-path BASE --enable-lora --max-lora-rank RANK "
+        "--lora-target-modules all",
+        start_whole="python -m sglang.launch_server --model-path BASE",
+        foreign=("sglang", "SGLANG"),
+    ),
+)
+"""Every writer, in the order in which a recipe's kinds are listed."""
+
+_BY_KIND = {card.kind: card for card in WRITERS}
+
+if TYPE_CHECKING:
+    WriterKind = str
+else:
+    WriterKind = Literal[tuple(_BY_KIND)]
+"""What a recipe may write; the cards decide, so that mypy sees a text and pydantic the kinds."""
+
+
+def writer_card(kind: str) -> WriterCard:
+    """The card of a kind that a recipe or plan names."""
+    return _BY_KIND[kind]
