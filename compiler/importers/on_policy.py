@@ -50,7 +50,7 @@ def as_judged(t: Translation, under: str = "", *, is_gold: bool = False) -> None
     if not by_teacher:
         t.needless(under + "seq_kd", "steps without the model's own answers train on those of the rows")
     t.carry(under + _TEACHER, f"{_LESSON}.teacher", name)
-    _divergence(t, under + "beta")
+    _divergence(t, under + "beta", under + "temperature" if is_gold else None)
 
     section = f"{_LESSON}.seq_kd" if by_teacher else f"{_LESSON}.on_policy"
     longest = "max_completion_length" if is_gold else "max_new_tokens"
@@ -122,7 +122,13 @@ def _by_rank(t: Translation, under: str) -> None:
     t.needless(under + "teacher_tokenizer_name_or_path", "the teacher's own tokenizer is read")
 
 
-def _divergence(t: Translation, key: str) -> None:
+def _divergence(t: Translation, key: str, divides: str | None) -> None:
+    """The divergence by its beta; `divides` is the key of the temperature that divides its logits, if GOLD has one."""
+    why = "GOLD's loss has it, too; ftc multiplies the divergence by its square, as Hinton et al. do"
+    if divides is not None and not t.has(divides):
+        t.add(f"{_LESSON}.temperature", 0.9, f"{_USUAL}; {why}")
+    elif divides is not None and (heat := t.number(divides)) is not None:
+        t.carry(divides, f"{_LESSON}.temperature", heat, why)
     if (beta := t.number(key) if t.has(key) else 0.5) is None:
         return
     card = next((one for one in DIVERGENCES if one.beta == beta), None)

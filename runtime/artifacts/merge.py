@@ -30,6 +30,7 @@ from ftc.runtime.execution.verify import verify_some
 from ftc.runtime.models.base_model import FolderBase, frozen_dtype, load_base
 from ftc.runtime.models.build_model import build_model
 from ftc.runtime.models.number_types import torch_type
+from ftc.runtime.models.quantized_layers import round_in_training
 from ftc.runtime.tasks import make_scorer
 from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.signals import StopRequest
@@ -238,10 +239,12 @@ def _files(folder: Path) -> Iterator[tuple[str, FileFacts]]:
 
 
 def _loaded(session: Session, folder: Path) -> ModelWithScorer:
-    """What was written, as anybody loads it, computing as the run did."""
+    """What was written, as anybody loads it, computing as the run did: with rounded weights, if it trained for them."""
     gc.collect()  # the other model goes before this one comes
     settings = session.plan.settings
     model = load_base(settings, FolderBase(folder), is_new=False, dtype=frozen_dtype(settings)).eval()
+    if (rounded := settings.train.quantize_aware) is not None:
+        round_in_training(model, rounded)
     return ModelWithScorer(model, make_scorer(model, settings))
 
 

@@ -52,7 +52,8 @@ def run_ray(job: Mapping[str, Any]) -> int:
         job: What `ftc.verbs.ray_job.ray_job` gives.
 
     Raises:
-        Refusal: Ray can't be reached or doesn't start (FTC708), or a process was lost (FTC644).
+        Refusal: Ray can't be reached or doesn't start (FTC708), this machine alone has too little (FTC623), or a
+            process was lost (FTC644).
     """
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
@@ -67,19 +68,17 @@ def run_ray(job: Mapping[str, Any]) -> int:
     own: dict[str, Any] = {"num_cpus": needed["CPU"], "include_dashboard": False} if is_local else {}
     try:
         ray.init(address=job["address"], **own)
-    except (RuntimeError, ConnectionError, ValueError) as error:
+    except Exception as error:  # a node that starts slowly is told by a bare one
         where = "on this machine" if is_local else f"at {job['address']}"
         notes = [line for line in str(error).splitlines() if line.strip()][:5]
         help = "start it (`ray start --head`), or name the cluster with `--address`"
         raise Refusal([diagnostic("FTC708", f"there is no Ray {where}", notes=notes, help=help)]) from error
     try:
-        has = ray.cluster_resources()
-        for name, amount in needed.items():
-            if has.get(name, 0) < amount:
-                said = (
-                    f"Ray has {has.get(name, 0):g} {name}s and the plan needs {amount:g}: it waits until there are more"
-                )
-                sys.stderr.write(f"{said}\n")
+        if said := _lacking(ray.cluster_resources(), needed, scaling.get("accelerator_type")):
+            if is_local:  # which never gets more; a cluster may grow
+                help = "name a cluster that has them with `--address`, or plan again on this machine"
+                raise Refusal([diagnostic("FTC623", f"Ray on this machine has {said}", help=help)])
+            sys.stderr.write(f"Ray has {said}: it waits until there are more\n")
         told = {RAY_JOB: str(ray.get_runtime_context().get_job_id()), RAY_VERSION: str(ray.__version__)}
         trainer = TorchTrainer(
             _worker,
@@ -97,6 +96,22 @@ def run_ray(job: Mapping[str, Any]) -> int:
         raise Refusal([_finding(error)]) from error
     finally:
         ray.shutdown()
+
+
+def _lacking(has: Mapping[str, float], needed: Mapping[str, float], accelerator: str | None) -> str | None:
+    """What Ray has too little of, beside what the plan needs; None where it has enough.
+
+    Args:
+        has: Its resources by their names, among them the kinds of its GPUs.
+        needed: By all workers together.
+        accelerator: The kind of GPU that the site asks for; None for any.
+    """
+    for name, amount in needed.items():
+        if has.get(name, 0) < amount:
+            return f"{has.get(name, 0):g} {name}s, and the plan needs {amount:g}"
+    if accelerator is not None and not has.get(f"accelerator_type:{accelerator}"):
+        return f"no `{accelerator}`, which `ray.accelerator` asks for"
+    return None
 
 
 def _finding(error: Exception) -> Any:

@@ -140,6 +140,8 @@ def alone(world_size: int) -> Iterator[None]:
                 stack.enter_context(replaced(module, "_get_device_handle", cpu))
             # An exchange between machines wants an event of every device but a CPU, and a CPU's streams have none.
             stack.enter_context(replaced(torch.cpu.Stream, "record_event", lambda _: object()))
+            # Layers that were gathered for nothing, such as frozen ones at the beginning, wait for it elsewhere.
+            stack.enter_context(replaced(torch.accelerator, "current_stream", torch.cpu.current_stream))
             if hasattr(_fsdp_collectives, "record_grad_output_stream"):  # from 2.15 on; streams hold no memory
                 stack.enter_context(replaced(_fsdp_collectives, "record_grad_output_stream", _nothing))
             yield

@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,32 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     command = [sys.executable, "-S", "-c", PATHS + LEAN, *arguments]  # -S: the hooks of site-packages are not ours
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+WAITING = """
+import sys, tempfile, time
+from ftc.cli import faults, main
+def wait(args):
+    with tempfile.TemporaryDirectory(prefix="ftc-rows-"):
+        print("there", flush=True)
+        time.sleep(60)
+main._parse_and_run = wait
+main.console()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_no_copies_of_rows_behind(tmp_path: Path, number: signal.Signals) -> None:
+    environ = {"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", PATHS + WAITING]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", env=environ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "there\n"
+        assert [path.name[:9] for path in tmp_path.iterdir()] == ["ftc-rows-"]
+        process.send_signal(number)
+        assert process.wait() == 128 + number
+    assert not list(tmp_path.iterdir())
 
 
 PATHS = f"import sys; sys.path[:] = {sys.path!r}\n"

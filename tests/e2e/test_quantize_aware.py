@@ -28,7 +28,8 @@ def rounded(project: MakeProject) -> Callable[..., Path]:
         root = project(task, **{"strategy": "full", "model": "decoder", **recipe})
         text = (root / "recipe.yaml").read_text(encoding="utf-8")
         asked = f"train: {{quantize_aware: {{weights: {weights}{more}}}, "
-        (root / "recipe.yaml").write_text(text.replace("train: {", asked), encoding="utf-8")
+        text = text.replace("train: {", asked).replace(", dropout: 0.1", "")  # a sum of weights and adapter has none
+        (root / "recipe.yaml").write_text(text, encoding="utf-8")
         return root / "recipe.yaml"
 
     return make

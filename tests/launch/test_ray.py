@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ftc.spec.diagnostics import Refusal
 from tests.launch.machines import PLAN, Ended, Machine, ended, plan_of, together, under_torchrun
 from tests.support.session_packages import package_of
 
@@ -111,6 +112,22 @@ def test_what_cannot_go_better_is_not_tried_again(planned: Machine, tmp_path: Pa
     told = ended(_launched(machine))
     assert told.code == 6, told.text
     assert told.text.count("model.safetensors") >= 1
+
+
+def test_a_machine_that_has_too_little_is_told_at_once() -> None:
+    """Ray itself would wait for more for ever."""
+    package_of("ray", "ray")
+    from ftc.runtime.execution.ray_workers import run_ray
+
+    scaling: dict[str, Any] = {"num_workers": 2, "use_gpu": True, "resources_per_worker": {"CPU": 1, "GPU": 64}}
+    with pytest.raises(Refusal) as refused:
+        run_ray({"address": "local", "scaling": scaling})
+    (found,) = refused.value.diagnostics
+    assert found.code == "FTC623"
+    assert found.summary.endswith("GPUs, and the plan needs 128")
+    one = {"CPU": 1, "GPU": 0}
+    with pytest.raises(Refusal, match="no `H100`"):
+        run_ray({"address": "local", "scaling": {**scaling, "resources_per_worker": one, "accelerator_type": "H100"}})
 
 
 def test_a_plan_of_two_machines_runs_on_a_cluster_by_its_address(planned: Machine, tmp_path: Path) -> None:

@@ -7,9 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from ftc.compiler.resolve.rows.spool import MOST_IN_MEMORY
+from ftc.compiler.resolve.rows.spool import MOST_IN_MEMORY, spool_folder
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
-from ftc.spec.storage.paths import cache_folder
 
 __all__ = ["free_bytes", "memory_bytes", "refuse_too_large", "too_large"]
 
@@ -34,15 +33,14 @@ def refuse_too_large(path: Path, shown_as: str, span: Span | None) -> None:
     if kind in _BY_ROW and size > MOST_IN_MEMORY and _DISK * size > (free := free_bytes()):
         reason = (
             f"rows lie on disk while they are compared, up to {_DISK} times the bytes of their file, and the disk of"
-            f" {cache_folder()} has {free / 2**30:,.2f} GiB left"
+            f" {spool_folder()} has {free / 2**30:,.2f} GiB left"
         )
         raise too_large(path, shown_as, span, reason)
 
 
 def free_bytes() -> int:
-    """What is left of the disk that ftc's cache is on."""
-    folder = next(folder for folder in (cache_folder(), *cache_folder().parents) if folder.is_dir())
-    return shutil.disk_usage(folder).free
+    """What is left of the disk on which rows lie meanwhile."""
+    return shutil.disk_usage(spool_folder()).free
 
 
 def memory_bytes() -> int:

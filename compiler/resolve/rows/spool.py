@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import mmap
+import os
 import tempfile
+from pathlib import Path
 from typing import Any, BinaryIO
 from weakref import finalize
 
@@ -12,15 +14,25 @@ from numpy.typing import NDArray
 
 from ftc.spec.storage.paths import cache_folder
 
-__all__ = ["MOST_IN_MEMORY", "Spool"]
+__all__ = ["MOST_IN_MEMORY", "Spool", "spool_folder"]
 
 MOST_IN_MEMORY = 16 * 2**20
 """Bytes from which they go to disk."""
 _PIECE_BYTES = 1 << 20
 
 
+def spool_folder() -> Path:
+    """Where such files lie: ftc's cache, or the system's temporary folder where the cache can't be written."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.gettempdir())
+    return folder if os.access(folder, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
+
+
 class Spool:
-    """Bytes behind one another. The file lies in ftc's cache, and is gone with the process."""
+    """Bytes behind one another. The file lies in `spool_folder`, and is gone with the process."""
 
     def __init__(self) -> None:
         self._waiting = bytearray()
@@ -60,8 +72,7 @@ class Spool:
 
     def _flush(self) -> None:
         if self._file is None:
-            cache_folder().mkdir(parents=True, exist_ok=True)
-            self._file = tempfile.TemporaryFile(dir=cache_folder(), buffering=0)  # noqa: SIM115 - lives as long as self
+            self._file = tempfile.TemporaryFile(dir=spool_folder(), buffering=0)  # noqa: SIM115 - lives as long as self
             finalize(self, self._file.close)
         self._file.seek(0, 2)
         left = memoryview(self._waiting)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from argparse import REMAINDER, SUPPRESS, Namespace
 from collections.abc import Iterable, Sequence
@@ -44,6 +45,7 @@ def console() -> None:
     """The `ftc` command."""
     _start_lightly()
     _open_closed_streams()
+    _end_tidily()
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="replace")  # an old code page shows `?` instead of failing
@@ -79,6 +81,21 @@ def _start_lightly() -> None:
     gc.disable()  # what importing makes stays; `ftc apply`, which alone runs for long, enables it again
     # Else pydantic reads the metadata of every installed package, and loads code that no recipe asked for.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+
+def _end_tidily() -> None:
+    """SIGTERM, and a terminal that is closed, end a command as an exit does: copies of rows don't stay behind.
+
+    A launcher's processes end at once: the first one tells what happened, and a launcher asks how they ended.
+    """
+
+    def leave(number: int, _frame: Any) -> None:
+        raise SystemExit(ExitCode.SIGNALED + number)
+
+    for name in ("SIGTERM", "SIGHUP") if "RANK" not in os.environ else ():
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # `nohup` means it
+            signal.signal(number, leave)
 
 
 def _parse_and_run(args: Namespace) -> int:

@@ -107,20 +107,21 @@ def test_what_a_loss_by_rank_does_not_have(keys: str, why: str) -> None:
 
 @pytest.mark.parametrize("tool", ["trl", "oumi"])
 def test_gold_without_its_own_loss_is_gkd(tool: str) -> None:
-    keys = "teacher_model_name_or_path: acme/brook-7b", "use_uld_loss: false", "max_completion_length: 64", "top_k: 40"
+    keys = ["teacher_model_name_or_path: acme/brook-7b", "use_uld_loss: false", "max_completion_length: 64"]
+    keys += ["temperature: 0.8", "top_k: 40"]
     text = TRL + "\n".join(keys) + "\n"
     if tool == "oumi":
         text = OF_OUMI.replace("TRL_GKD, gkd", "TRL_GOLD, gold") % ", ".join(keys)
     assert lesson(text) == {
         "teacher": "acme/brook-7b",
         "loss": "jsd",
+        "temperature": 0.8,
         "on_policy.lmbda": 0.5,
-        "on_policy.temperature": 0.9,
+        "on_policy.temperature": 0.8,
         "on_policy.max_new_tokens": 64,
         "on_policy.top_k": 40,
     }
-    found = import_text(text)
-    assert any("95 %" in one.reason for one in found.added), "GOLD's default draws from fewer tokens"
+    assert "95 %" in str(import_text(text).recipe), "GOLD's default draws from fewer tokens"
 
 
 def test_a_teacher_has_to_be_named() -> None:

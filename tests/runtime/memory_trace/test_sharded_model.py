@@ -77,6 +77,12 @@ def test_each_process_holds_its_part_of_the_copy_of_its_machine() -> None:
         assert of_two_machines[held] == of_one[held], "another machine divides nothing"
 
 
+def test_frozen_layers_at_the_beginning_are_followed() -> None:
+    """torch gathers them for the backward pass, which ends before."""
+    held = components(divided(2, strategy="partial"), "optimiser step")
+    assert held["optimiser state"] < held["weights"]
+
+
 def test_parts_with_the_host_take_nothing_of_the_device() -> None:
     held = components(divided(2, strategy="full", train__offload="cpu"), "optimiser step")
     assert not held.keys() & {"weights", "gradients", "optimiser state"}

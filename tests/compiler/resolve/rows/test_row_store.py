@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ftc.compiler.resolve.rows.large_files import free_bytes
 from ftc.compiler.resolve.rows.row_store import StoredRows, rewrite, some_of, stored
 from ftc.compiler.resolve.rows.tables import read_rows
 
@@ -40,6 +41,15 @@ def test_rows_come_back_as_they_were_given() -> None:
 
 
 @pytest.mark.usefixtures("place")
+def test_rows_go_to_disk_where_the_cache_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As everything else that only remembers, its folder fails nothing."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr("ftc.compiler.resolve.rows.spool.MOST_IN_MEMORY", 0)
+    assert list(stored([{"a": 1}, {"a": 2}])) == [{"a": 1}, {"a": 2}]
+    assert free_bytes() > 0
+
+
 def test_rows_by_number_and_some_of_them() -> None:
     rows = [{"number": number, "text": "é" * (number % 7)} for number in range(1_000)]
     found = stored(rows)
