@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from ftc.compiler.resolve.rows.data import ResolvedData
 from ftc.compiler.resolve.rows.ratings import answers_in
 from ftc.compiler.resolve.rows.splits import Part
 from ftc.compiler.resolve.rows.table import JoinedTable, PartRows, Row
 from ftc.spec.documents.plan import Check
-from ftc.spec.tasks.rows import CHOSEN_COLUMN, PAIR_WEIGHT_COLUMN, REJECTED_COLUMN
+from ftc.spec.tasks import Task
+from ftc.spec.tasks.rows import CHOSEN_COLUMN, PAIR_WEIGHT_COLUMN, REJECTED_COLUMN, PairRows
 
-__all__ = ["every_pair"]
+__all__ = ["every_pair", "with_every_pair"]
+
+
+def with_every_pair(data: ResolvedData, task: Task) -> ResolvedData:
+    """The rows of a task of pairs with every pair; of other tasks as they are."""
+    if not isinstance(task.rows(), PairRows):
+        return data
+    parts, told = every_pair(data.parts, data.columns.by_part)
+    return replace(data, parts=parts, checks=(*data.checks, *told))
 
 
 def every_pair(

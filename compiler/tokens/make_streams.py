@@ -24,7 +24,7 @@ from ftc.compiler.resolve.rows.images import ImageStore
 from ftc.compiler.resolve.rows.row_digests import example_digests
 from ftc.compiler.resolve.rows.tested_rows import TEST_ROWS, HeldOut, tested_text
 from ftc.compiler.tokens.encoder import TextTokenizer
-from ftc.compiler.tokens.every_pair import every_pair
+from ftc.compiler.tokens.every_pair import with_every_pair
 from ftc.compiler.tokens.findings import Limits, stream_findings, token_findings
 from ftc.compiler.tokens.forms import TextForm
 from ftc.compiler.tokens.image_tokens import tokens_of_images
@@ -54,7 +54,7 @@ from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.storage.paths import cache_folder
 from ftc.spec.storage.tokenizer_file import FILE
 from ftc.spec.tasks.card import Prompted, PromptFacts
-from ftc.spec.tasks.rows import PairRows, RatedRows
+from ftc.spec.tasks.rows import RatedRows
 from ftc.spec.text_forms import form_card
 
 __all__ = ["make_streams", "render_probe", "tokenizer_probe"]
@@ -83,15 +83,13 @@ def make_streams(
     model, shape, task = draft.model, draft.shape, draft.recipe.task.settled(draft.model.family)
     reads_images, tested = model.vision is not None, HeldOut.of(draft.begins)
     data = resolve_data(draft.recipe.data, task, rows_files, source.span, reads_images=reads_images, tested=tested)
+    data = with_every_pair(data, task)
     for digests in data.row_digests.values():
         remember_rows(cache_folder(), digests)
     columns, prompt, words = data.columns.by_part, None, None if shape.prompt is Open.OPEN else shape.prompt
     if shape.prompt is Open.OPEN and isinstance(asked := draft.recipe.task, Prompted):
         prompt = asked.usual_prompt(PromptFacts(columns, data.labels, model.family, model.kind.summary_prefix))
         words = prompt[0]
-    if isinstance(task.rows(), PairRows):
-        pairs, told = every_pair(data.parts, columns)
-        data = replace(data, parts=pairs, checks=(*data.checks, *told))
     wording = Wording(shape.form, words, shape.system, model.family, model.tokenizer.eos_id)
     try:
         if isinstance(task.rows(), RatedRows):
