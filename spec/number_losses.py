@@ -87,7 +87,8 @@ NUMBER_LOSSES: tuple[NumberLossCard, ...] = (
 _BY_KIND = {card.kind: card for card in NUMBER_LOSSES}
 
 if TYPE_CHECKING:
-    NumberLoss = AnyNumberLoss = str
+    NumberLoss = str
+    AnyNumberLoss = str
 else:
     AnyNumberLoss = Literal[tuple(_BY_KIND)]
     NumberLoss = Literal[tuple(card.kind for card in NUMBER_LOSSES if card.takes == "numbers")]
