@@ -208,7 +208,8 @@ def _obstacles(run: Run, card: ModelFormat, weights: FileType, target: Path) -> 
         fitting = (one.name for one in MODEL_FORMATS if rounded.weights in one.types and _misfit(run, one) is None)
         yield _refused(run, card, why, f"write it with `--format {next(fitting, card.name)}`")
     needs, extra = (card.needs, card.extra) if weights.quantized is None else ((TORCHAO,), TORCHAO)
-    if missing := [name for name in needs if find_spec(name) is None]:
+    missing = [name for name in needs if find_spec(name) is None]
+    if missing and misfit is None:  # packages don't help where the format doesn't take the model
         help, note = f"`pip install 'ftc[{extra}]'` installs them", f"not installed: {', '.join(missing)}"
         what = f"export --format {card.name}" + (f" --type {weights.name}" if weights.quantized else "")
         yield diagnostic("FTC650", f"`{what}` needs more packages", help=help, notes=note)

@@ -19,7 +19,8 @@ from ftc.runtime.execution.execute import execute
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.events import Event
 from ftc.spec.documents.record import RunRecord
-from ftc.spec.storage.checkpoint_tensors import OPTIMIZER, WEIGHTS, TensorDigest, stored_digests
+from ftc.spec.storage.checkpoint_tensors import OPTIMIZER, WEIGHTS, stored_digests
+from ftc.spec.storage.model_files import TensorDigest
 from tests.runtime.jobs import Job, make_job, reopen_job
 from tests.runtime.test_resume import in_child
 
