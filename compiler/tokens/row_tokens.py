@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
@@ -42,6 +42,12 @@ from ftc.spec.documents.facts import TokenizerFacts
 __all__ = ["encode_rows"]
 
 _CHUNK_ROWS = 1024
+_BY_FACTS: dict[type[MaskedForm | SpanForm | StepForm], Callable[..., Iterator[Iterable[RowTokens]]]] = {
+    MaskedForm: masked_blocks,
+    SpanForm: span_blocks,
+    StepForm: stepped,
+}
+"""What encodes texts with tokens of the tokenizer's own between them."""
 
 
 def encode_rows(
@@ -91,12 +97,8 @@ def encode_rows(
             chunks = grouped(numbered, form, tokenizer, limit, counts)
         case RawForm():
             chunks = blocks(numbered, form, tokenizer, facts, limit)
-        case MaskedForm():
-            chunks = masked_blocks(numbered, form, tokenizer, facts, limit, counts)
-        case SpanForm():
-            chunks = span_blocks(numbered, form, tokenizer, facts, limit, counts)
-        case StepForm():
-            chunks = stepped(numbered, form, tokenizer, facts, limit, counts)
+        case MaskedForm() | SpanForm() | StepForm():
+            chunks = _BY_FACTS[type(form)](numbered, form, tokenizer, facts, limit, counts)
         case PreferenceForm() | AnswerForm() | ChatForm() | PromptForm():
             source = partial(text_source, tokenizer=tokenizer, facts=facts, renderer=renderer)
             source = partial(source, by_shape=by_shape, images=images)
