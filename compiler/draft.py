@@ -170,6 +170,8 @@ class Draft:
         classifier: Who says which answers have a label; None for nobody.
         grader: The model of the classifier.
         judged: Tokens of what a judge is sent about the test rows; None where nobody is asked.
+        reward_judged: Tokens of what a judge is sent about the rows of each split, an answer each that is still empty;
+            empty where no reward asks anybody.
         teacher: The model that is learned from; None where rows alone teach.
         taught_sha256: Digest of the training rows in the teacher's own tokens; None where these are the model's.
         wordnet: What METEOR takes synonyms from; None where nothing is measured by it.
@@ -192,6 +194,7 @@ class Draft:
         work: What the device has to do.
         time: The estimate, where one could be made.
         judge: What a judge will take; None where nobody is asked.
+        reward_judge: The same of one whose grades are a reward.
         disk: Largest sizes of what lies in the run's folder.
         steps: What the run will do.
         checks: What the passes looked at, with results.
@@ -211,6 +214,7 @@ class Draft:
     classifier: ClassifierSettings | None = None
     grader: ModelFacts | None = None
     judged: JudgedTokens | None = None
+    reward_judged: Mapping[str, JudgedTokens] = field(default_factory=dict)
     teacher: TeacherFacts | None = None
     taught_sha256: str | None = None
     wordnet: WordnetSettings | None = None
@@ -233,6 +237,7 @@ class Draft:
     work: WorkEstimate | None = None
     time: TimeEstimate | None = None
     judge: JudgeEstimate | None = None
+    reward_judge: JudgeEstimate | None = None
     disk: Mapping[str, int] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     checks: tuple[Check, ...] = ()

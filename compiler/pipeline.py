@@ -312,6 +312,7 @@ def _with_data(draft: Draft, data: CompiledData) -> Draft:
         groups=data.groups,
         model=data.with_pixels(draft.model),
         judged=data.judged,
+        reward_judged=data.reward_judged,
         measured=Measured(data.retention_sha256, data.swaps_sha256, data.groups_sha256, data.baselines),
         taught_sha256=data.taught_sha256,
     )

@@ -15,6 +15,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.base import Bytes, Document, Effect, Real
 from ftc.spec.extension_points import ENTRY
+from ftc.spec.judges import Judge
 
 __all__ = [
     "REWARDS",
@@ -23,7 +24,9 @@ __all__ = [
     "RewardKind",
     "RewardTerm",
     "asks_packages",
+    "graded",
     "is_correct",
+    "judge_of",
     "judging",
     "needs_reference",
     "reads_tests",
@@ -45,6 +48,7 @@ class RewardCard:
         label: What people call it.
         reference: What it takes the row's reference for: text that is compared, or tests that are run; None where it
             reads none.
+        recorded: Whether it is asked for once and stands in the record, since nobody can compute it from texts again.
         verifies: Whether 1 means that an answer is right, rather than of the right form.
         reads: Keys of the recipe that it knows, beside `kind` and `weight`.
         required: Those of them that it can't do without.
@@ -55,6 +59,7 @@ class RewardCard:
     kind: str
     label: str
     reference: Reference | None
+    recorded: bool
     verifies: bool
     reads: tuple[str, ...]
     required: tuple[str, ...]
@@ -67,6 +72,7 @@ REWARDS: tuple[RewardCard, ...] = (
         kind="exact_match",
         label="exact match",
         reference="text",
+        recorded=False,
         verifies=True,
         reads=("extract", "ignore_case"),
         required=(),
@@ -77,6 +83,7 @@ REWARDS: tuple[RewardCard, ...] = (
         kind="numeric_match",
         label="numeric match",
         reference="text",
+        recorded=False,
         verifies=True,
         reads=("extract", "tolerance"),
         required=(),
@@ -87,6 +94,7 @@ REWARDS: tuple[RewardCard, ...] = (
         kind="regex",
         label="regular expression",
         reference=None,
+        recorded=False,
         verifies=False,
         reads=("pattern",),
         required=("pattern",),
@@ -97,6 +105,7 @@ REWARDS: tuple[RewardCard, ...] = (
         kind="json_schema",
         label="JSON schema",
         reference=None,
+        recorded=False,
         verifies=False,
         reads=("extract", "json_schema"),
         required=("json_schema",),
@@ -107,6 +116,7 @@ REWARDS: tuple[RewardCard, ...] = (
         kind="format",
         label="format",
         reference=None,
+        recorded=False,
         verifies=False,
         reads=("tags",),
         required=(),
@@ -117,6 +127,7 @@ REWARDS: tuple[RewardCard, ...] = (
         kind="length",
         label="length",
         reference=None,
+        recorded=False,
         verifies=False,
         reads=("min_characters", "max_characters"),
         required=("max_characters",),
@@ -127,6 +138,7 @@ REWARDS: tuple[RewardCard, ...] = (
         kind="unit_tests",
         label="unit tests",
         reference="tests",
+        recorded=False,
         verifies=True,
         reads=("extract", "cpu_seconds", "memory"),
         required=(),
@@ -134,9 +146,21 @@ REWARDS: tuple[RewardCard, ...] = (
         foreign={"code_reward": {}, "prime_code": {}},
     ),
     RewardCard(
+        kind="judge",
+        label="judge",
+        reference=None,
+        recorded=True,
+        verifies=False,
+        reads=("judge",),
+        required=("judge",),
+        package=None,
+        foreign={},
+    ),
+    RewardCard(
         kind="package",
         label="reward of a package",
         reference=None,
+        recorded=False,
         verifies=False,
         reads=("name", "compares"),
         required=("name",),
@@ -174,8 +198,8 @@ class RewardTerm(Document):
     """What is verified. `exact_match`: the answer is the row's reference. `numeric_match`: its last number is the
     reference's. `regex`: `pattern` is found in it. `json_schema`: it is JSON that `json_schema` accepts. `format`: it
     is made of `tags`. `length`: it has so many characters. Each of these gives 1 or 0. `unit_tests`: the share of the
-    row's tests that its code passes, in a confined process (Linux). `package`: what the function `name` of an installed
-    package returns."""
+    row's tests that its code passes, in a confined process (Linux). `judge`: the grade of a language model, 0 for 1 and
+    1 for 10. `package`: what the function `name` of an installed package returns."""
     weight: Real = Field(default=1.0, ge=-1000, le=1000)
     """What the reward is multiplied by before all are added up. Default: 1, so that all count equally."""
     extract: str | None = Field(default=None, min_length=1, max_length=2000)
@@ -207,6 +231,9 @@ class RewardTerm(Document):
     Default: 3, as usual for HumanEval and MBPP."""
     memory: Annotated[Bytes, Field(ge=64 << 20)] = 512 << 20
     """Memory that a test of `unit_tests` may take, such as `512 MiB`. Default: 512 MiB, enough for exercises."""
+    judge: Judge | None = None
+    """Who `judge` asks: each sampled answer is sent to it with its prompt and, where the recipe's other rewards compare
+    with one, the row's reference. Default: none; `judge` needs one."""
     name: str | None = Field(default=None, pattern=f"^{ENTRY}$")
     """Package and name of the reward that `package` asks, such as `courtesy-metrics:courtesy`. Default: none; `package`
     needs one."""
@@ -227,6 +254,16 @@ class RewardTerm(Document):
 def asks_packages(rewards: Sequence[RewardTerm]) -> bool:
     """Whether any of them is the code of an installed package, which an audit doesn't run."""
     return any(one.name is not None for one in rewards)
+
+
+def judge_of(rewards: Sequence[RewardTerm]) -> Judge | None:
+    """Who grades answers; None where nobody is asked. A recipe has one at the most."""
+    return next((one.judge for one in rewards if one.judge is not None), None)
+
+
+def graded(grade: int | None) -> float:
+    """The reward for a grade from 1 to 10, between 0 and 1; 0 for an answer that a judge gives none."""
+    return 0.0 if grade is None else (grade - 1) / 9
 
 
 def needs_reference(rewards: Sequence[RewardTerm]) -> bool:

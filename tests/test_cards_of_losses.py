@@ -35,6 +35,7 @@ WANTED = {
     "json_schema": '{"type": "object"}',
     "max_characters": 9,
     "name": "courtesy-metrics:brevity",
+    "judge": {"url": "http://localhost:8000/v1", "model": "m"},
 }
 """A value for each key that a reward can't do without."""
 ELSEWHERE = [

@@ -15,8 +15,10 @@ from ftc.spec.documents.quality import CheckName
 from ftc.spec.documents.settings import OpenEval
 from ftc.spec.documents.slices import FIGURES, measured
 from ftc.spec.heads import head_card
+from ftc.spec.judges import Judge
 from ftc.spec.metrics import metric_named
-from ftc.spec.sections.evaluation import Judge, SimpleBaseline, parse_gate
+from ftc.spec.rewards import judge_of
+from ftc.spec.sections.evaluation import SimpleBaseline, parse_gate
 from ftc.spec.strategies import strategy_card
 from ftc.spec.tasks.rows import AnswerRows
 
@@ -46,13 +48,18 @@ def choose_evaluation(draft: Draft) -> Draft:
         **_prompts(draft, why),
     )
     draft = draft.settle("eval", section, why)
-    return replace(draft, checks=(*draft.checks, *_checks(section, why)))
+    sampling = draft.recipe.task.sampling
+    asked_of = judge_of(sampling.rewards) if sampling is not None else None
+    sent = () if asked_of is None else (_sent(asked_of, "sampled answers and their prompts"),)
+    found = [*_checks(section, why), *(Check(name=CheckName.JUDGE, code=None, result=one) for one in sent)]
+    return replace(draft, checks=(*draft.checks, *found))
 
 
 def _checks(section: OpenEval, why: Reasons) -> Iterator[Check]:
     """What a reader should know: who is asked beside the model, and what METEOR goes by."""
     if section.judge is not None:
-        yield Check(name=CheckName.JUDGE, code=None, result=_sent(section.judge))
+        words = _sent(section.judge, "prompts and answers of the test rows")
+        yield Check(name=CheckName.JUDGE, code=None, result=words)
     if (found := section.classifier) is not None:
         words = f"{found.base} rates answers for `{found.label}` after the tuned model has left the device; "
         yield Check(name="classifier", code=None, result=f"{words}its memory is an analytical estimate")
@@ -61,9 +68,9 @@ def _checks(section: OpenEval, why: Reasons) -> Iterator[Check]:
         yield Check(name="wordnet", code=None, result=words)
 
 
-def _sent(judge: Judge) -> str:
+def _sent(judge: Judge, what: str) -> str:
     """What leaves this machine, and for where; a stranger's recipe may name any variable and any host."""
-    words = f"prompts and answers of the test rows are sent to {judge.url}"
+    words = f"{what} are sent to {judge.url}"
     if judge.key_env is None:
         return words
     return f"{words}, together with the value of the environment variable {judge.key_env}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import get_args
+from typing import Literal, get_args
 
 from ftc.compiler.draft import ClosedDraft
+from ftc.compiler.time.reward_judge import reward_judge_estimate
 from ftc.compiler.time.run_time import RunTime, cost_of, judge_estimate, num_paid, price_of, run_time, server_is_timed
 from ftc.compiler.time.run_work import run_work
 from ftc.compiler.weights import card_of, checkpoint_bytes, result_bytes
@@ -32,7 +33,7 @@ _KEPT_BYTES = 512
 def estimate_cost(draft: ClosedDraft) -> ClosedDraft:
     """Estimates time, cost, energy and disk, and refuses what is over the budget for certain."""
     work = run_work(draft)
-    draft = _with_judge(draft)
+    draft = _with_reward_judge(_with_judge(draft))
     plain: dict[Phase, Work] = {phase: expected for phase, (_, expected, _) in work.phases.items()}
     draft = replace(draft, work=WorkEstimate(phases=plain, train_tokens=work.train_tokens), disk=_disk(draft))
     if draft.model.vision is not None:
@@ -62,6 +63,10 @@ def estimate_cost(draft: ClosedDraft) -> ClosedDraft:
 def _untimed(draft: ClosedDraft, why: str) -> ClosedDraft:
     """A draft whose time can't be estimated, and so its cost neither."""
     draft = draft.miss(f"Time not estimated: {why}")
+    asked, limit = _judges_cost(draft, "cost_low"), draft.recipe.budget.cost
+    if asked is not None and limit is not None and asked.currency == limit.currency and asked.amount > limit.amount:
+        words = f"requests to the judge alone cost at least {_money(asked)}, the budget is {_money(limit)}"
+        draft = draft.find("FTC404", words, "budget.cost", help=_MORE)
     return _checked_disk(draft.miss("cost not estimated: it needs the time") if draft.recipe.budget.cost else draft)
 
 
@@ -84,6 +89,30 @@ def _with_judge(draft: ClosedDraft) -> ClosedDraft:
     return draft
 
 
+def _with_reward_judge(draft: ClosedDraft) -> ClosedDraft:
+    """What a judge takes whose grades are a reward, and what of it isn't known."""
+    found = reward_judge_estimate(draft)
+    if found is None:
+        return draft
+    tokens = f"{found.sent.low:,} to {found.sent.high:,} tokens sent, by {found.method}"
+    words = f"at most {found.requests:,} requests, {tokens}, and at most {found.received_high:,} received"
+    if found.cost_low is not None and found.cost_high is not None:
+        words += f"; {_money(found.cost_low)} to {_money(found.cost_high)}"
+    else:
+        draft = draft.miss("cost of the judge: `budget.price_per_million_tokens` is not set")
+    draft = replace(draft, checks=(*draft.checks, Check(name="reward judge", code=None, result=words)))
+    if found.seconds is None:
+        why = "no earlier run on this machine has used it; not included in the run's time"
+        draft = draft.miss(f"time of the judge: {why}")
+    return replace(draft, reward_judge=found)
+
+
+def _judges_cost(draft: ClosedDraft, name: Literal["cost_low", "cost_high"]) -> Money | None:
+    """What judges cost, of answers to test rows and of rewards; None without a price."""
+    sums = [found for one in (draft.judge, draft.reward_judge) if one and (found := getattr(one, name)) is not None]
+    return Money(amount=sum(one.amount for one in sums), currency=sums[0].currency) if sums else None
+
+
 def _estimate(draft: ClosedDraft, found: RunTime) -> TimeEstimate:
     order: tuple[Phase, ...] = get_args(Phase)
     phases = tuple(sorted((*found.phases, *_judging(draft)), key=lambda one: order.index(one.phase)))
@@ -98,8 +127,8 @@ def _estimate(draft: ClosedDraft, found: RunTime) -> TimeEstimate:
         low_seconds=low,
         expected_seconds=total.expected,
         high_seconds=total.high,
-        cost_low=cost_of(draft, low, draft.judge.cost_low if draft.judge else None),
-        cost_high=cost_of(draft, total.high, draft.judge.cost_high if draft.judge else None),
+        cost_low=cost_of(draft, low, _judges_cost(draft, "cost_low")),
+        cost_high=cost_of(draft, total.high, _judges_cost(draft, "cost_high")),
         energy_low_joules=None if watts is None else _LEAST_POWER * watts * (working.low - saved),
         energy_high_joules=None if watts is None else watts * total.high,
     )
@@ -107,8 +136,12 @@ def _estimate(draft: ClosedDraft, found: RunTime) -> TimeEstimate:
 
 def _judging(draft: ClosedDraft) -> Iterator[PhaseTime]:
     """The judge's part of the time, where earlier runs tell it; the device has nothing to do meanwhile."""
-    if draft.judge is not None and draft.judge.seconds is not None:
-        yield PhaseTime(phase="judge", seconds=draft.judge.seconds, method=draft.judge.seconds_method)
+    known = [one for one in (draft.judge, draft.reward_judge) if one is not None and one.seconds is not None]
+    if known:
+        total = SecondsRange(low=0.0, expected=0.0, high=0.0)
+        for one in known:
+            total = total.plus(one.seconds) if one.seconds is not None else total
+        yield PhaseTime(phase="judge", seconds=total, method=known[0].seconds_method)
 
 
 def _total(phases: Iterable[PhaseTime]) -> SecondsRange:

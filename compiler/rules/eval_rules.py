@@ -116,7 +116,7 @@ def judge_can_grade(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
         summary, help = f"a {recipe.task.kind.replace('_', ' ')} task generates no answers to grade", "remove `judge`"
     elif recipe.data.split.test == 0:
         summary, help = "a judge grades answers to test rows, and there is no test split", _ADD_TEST
-    elif judge.key_env and judge.url.startswith("http://") and judge.host not in ("localhost", "127.0.0.1", "[::1]"):
+    elif judge.shows_key:
         summary, help, path = "the key would be sent unencrypted", "use `https://`", "eval.judge.url"
     if summary:
         yield diagnostic("FTC243", summary, source.span(path), help=help, path=path)

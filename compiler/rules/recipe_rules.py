@@ -56,6 +56,7 @@ from ftc.spec.base import Money
 from ftc.spec.diagnostics import Diagnostic, Related, Span, diagnostic, rewritten
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.source import Source
+from ftc.spec.rewards import judge_of
 from ftc.spec.sections.evaluation import watched_metrics
 from ftc.spec.sections.recipe import Recipe
 
@@ -188,10 +189,12 @@ def _price_word(path: str) -> str:
 
 def tokens_with_a_price_are_sent(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """A price for tokens is that of the judge's service."""
-    if recipe.budget.price_per_million_tokens is not None and recipe.eval.judge is None:
+    sampling = recipe.task.sampling
+    judge = recipe.eval.judge or (judge_of(sampling.rewards) if sampling else None)
+    if recipe.budget.price_per_million_tokens is not None and judge is None:
         yield diagnostic(
             "FTC209",
-            "`price_per_million_tokens` applies only to a judge, and `eval.judge` is not set",
+            "`price_per_million_tokens` applies only to a judge, and none is asked",
             source.key_span("budget.price_per_million_tokens"),
             help="remove it, or set `eval.judge`",
             path="budget.price_per_million_tokens",

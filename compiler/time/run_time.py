@@ -21,10 +21,22 @@ from ftc.compiler.weights import checkpoint_bytes, result_bytes
 from ftc.spec.base import Money
 from ftc.spec.documents.estimates import Phase, PhaseTime, SecondsRange, Work
 from ftc.spec.documents.facts import ModelFacts
-from ftc.spec.documents.judging import AT_ONCE, JudgeEstimate, JudgeUse, TokenRange
+from ftc.spec.documents.judging import AT_ONCE, JudgeEstimate, TokenRange
+from ftc.spec.judges import Judge
 from ftc.spec.precisions import Precision, precision_card
 
-__all__ = ["RunTime", "cost_of", "job_speed", "judge_estimate", "num_paid", "price_of", "run_time", "server_is_timed"]
+__all__ = [
+    "RunTime",
+    "cost_of",
+    "job_speed",
+    "judge_cost",
+    "judge_estimate",
+    "judge_seconds",
+    "num_paid",
+    "price_of",
+    "run_time",
+    "server_is_timed",
+]
 
 _ALIKE, _OTHER = 0.15, 0.6
 """How far beyond earlier runs the next one may lie: of the same model and strategy, and of any other."""
@@ -247,7 +259,7 @@ def judge_estimate(draft: Draft) -> JudgeEstimate | None:
     high = subjects * counted.empty + requests * longest
     sent = TokenRange(low=subjects * counted.empty, expected=min(subjects * counted.expected, high), high=high)
     received = requests * judge.max_tokens
-    seconds, method = _seconds(requests, _asked_before(draft))
+    seconds, method = judge_seconds(requests, draft, judge)
     return JudgeEstimate(
         requests=requests,
         at_once=min(AT_ONCE, requests),
@@ -256,22 +268,16 @@ def judge_estimate(draft: Draft) -> JudgeEstimate | None:
         method="the base model's tokenizer, because the judge's is unknown",
         seconds=seconds,
         seconds_method=method,
-        cost_low=_cost(draft, sent.low, requests),
-        cost_high=_cost(draft, sent.high, received),
+        cost_low=judge_cost(draft, sent.low, requests),
+        cost_high=judge_cost(draft, sent.high, received),
     )
 
 
-def _asked_before(draft: Draft) -> list[JudgeUse]:
-    """Earlier runs that were answered by the same judge; the newest first."""
-    judge = draft.recipe.eval.judge
-    assert judge is not None, "the caller looked"
+def judge_seconds(requests: int, draft: Draft, judge: Judge) -> tuple[SecondsRange | None, str]:
+    """As long as requests took in earlier runs that were answered by the same judge, so many at once."""
     uses = ((run.judge_model, run.judge) for run in draft.past_runs)
     found = [use for model, use in uses if use and use.answered and (model, use.url) == (judge.model, judge.url)]
-    return found[:_SHOWN_RUNS]
-
-
-def _seconds(requests: int, before: Sequence[JudgeUse]) -> tuple[SecondsRange | None, str]:
-    """As long as requests took before, so many at once."""
+    before = found[:_SHOWN_RUNS]
     each = [use.answer_seconds / use.answered for use in before if use.at_once == min(AT_ONCE, requests)]
     if not each or not requests:
         return None, ""
@@ -287,7 +293,8 @@ def _seconds(requests: int, before: Sequence[JudgeUse]) -> tuple[SecondsRange | 
     )
 
 
-def _cost(draft: Draft, sent: int, received: int) -> Money | None:
+def judge_cost(draft: Draft, sent: int, received: int) -> Money | None:
+    """What so many tokens cost at a judge; None without a price."""
     price = draft.recipe.budget.price_per_million_tokens
     if price is None:
         return None

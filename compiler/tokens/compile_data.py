@@ -7,7 +7,7 @@ manifest is there, which is written last.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,9 @@ from ftc.spec.documents.prompted import PromptBaseline, prompted_apart
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.settings import Open
 from ftc.spec.documents.streams import SPLITS, TAUGHT, RowLengths, SplitReport, open_lengths
+from ftc.spec.judges import Judge
 from ftc.spec.language.source import Source
+from ftc.spec.rewards import judge_of
 from ftc.spec.storage.model_files import TEXT_FILES
 from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.storage.paths import cache_folder, streams_folder
@@ -63,6 +65,7 @@ class CompiledData:
         taught_sha256: Digest of the training rows in the teacher's own tokens; None where there are none.
         baselines: Prompts that the base model is measured with.
         judged: Tokens of what a judge is sent about the test rows; None where nobody is asked.
+        reward_judged: The same of each split, for a judge whose grades are a reward.
         probe: How tokenizer and template behave.
         diagnostics: Warnings.
         checks: What was looked at, for the plan.
@@ -88,6 +91,7 @@ class CompiledData:
     taught_sha256: str | None
     baselines: tuple[PromptBaseline, ...]
     judged: JudgedTokens | None
+    reward_judged: Mapping[str, JudgedTokens]
     probe: TextProbe
     diagnostics: tuple[Diagnostic, ...]
     checks: tuple[Check, ...]
@@ -155,7 +159,7 @@ def compile_data(
         swaps_sha256=manifest.swaps_sha256,
         taught_sha256=manifest.taught_sha256,
         baselines=manifest.baselines,
-        judged=_judged(draft, folder, model_folder, manifest),
+        **_judged(draft, folder, model_folder, manifest),
         probe=manifest.probe,
         diagnostics=tuple(_remedied((one.placed(source) for one in manifest.findings), source)),
         checks=manifest.checks,
@@ -174,14 +178,21 @@ def _remedied(found: Iterable[Diagnostic], source: Source) -> Iterator[Diagnosti
         yield one
 
 
-def _judged(draft: Draft, folder: Path, model_folder: Path, manifest: Manifest) -> JudgedTokens | None:
-    judge = draft.recipe.eval.judge
-    if judge is None or "test" not in manifest.splits:
-        return None
-    from ftc.compiler.tokens.judged_tokens import judged_tokens
+def _judged(draft: Draft, folder: Path, model_folder: Path, manifest: Manifest) -> dict[str, Any]:
+    """The fields `judged` and `reward_judged`."""
+    sampling = draft.recipe.task.sampling
+    grader, rewarding = draft.recipe.eval.judge, judge_of(sampling.rewards) if sampling is not None else None
 
-    texts = tokenizer_folder(model_folder, draft.model.tokenizer.own)
-    return judged_tokens(judge, folder, texts, manifest.splits["test"].stream_digest)
+    def counted(judge: Judge | None, splits: Sequence[str]) -> dict[str, JudgedTokens]:
+        if judge is None:
+            return {}
+        from ftc.compiler.tokens.judged_tokens import judged_tokens
+
+        texts = tokenizer_folder(model_folder, draft.model.tokenizer.own)
+        here = {split: manifest.splits[split].stream_digest for split in splits if split in manifest.splits}
+        return {split: judged_tokens(judge, folder, texts, digest, split) for split, digest in here.items()}
+
+    return {"judged": counted(grader, ("test",)).get("test"), "reward_judged": counted(rewarding, SPLITS)}
 
 
 def _lengths(folder: Path, manifest: Manifest) -> dict[str, RowLengths] | None:

@@ -1,4 +1,4 @@
-"""How many tokens a judge is sent for the test rows, counted once and kept beside the rows' tokens in the cache.
+"""How many tokens a judge is sent for the rows of a split, counted once and kept beside the rows' tokens in the cache.
 
 The judge's own tokenizer is not known here, so the base model's counts; the plan says so. What is counted are the very
 messages that the run will send, made by the same function from the same rows.
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ftc.spec import canonical
 from ftc.spec.documents.judging import JudgedTokens, messages
-from ftc.spec.sections.evaluation import Judge
+from ftc.spec.judges import Judge
 from ftc.spec.storage.cache import Cache
 
 __all__ = ["judged_tokens"]
@@ -22,31 +22,34 @@ _AT_ONCE = 256
 """Rows whose messages are held at the same time."""
 
 
-def judged_tokens(judge: Judge, folder: Path, model_folder: Path, rows_sha256: str) -> JudgedTokens:
-    """The count for the test split of a folder of streams.
+def judged_tokens(
+    judge: Judge, folder: Path, model_folder: Path, rows_sha256: str, split: str = "test"
+) -> JudgedTokens:
+    """The count for a split of a folder of streams.
 
     Args:
         judge: What is asked.
         folder: The streams; the count is kept there.
         model_folder: The base model, whose tokenizer counts.
-        rows_sha256: Digest of the test rows' stream.
+        rows_sha256: Digest of the split's stream.
+        split: Its name.
     """
     asked = canonical.digest({"messages": [dict(one) for one in messages(judge, "", "", "")]})
-    cache, name = Cache(folder), f"judge-{asked[:16]}.json"
+    cache, name = Cache(folder), f"judge-{asked[:16]}-{rows_sha256[:16]}.json"
     key = {"kind": "judged tokens", "asked": asked, "streams": folder.name, "rows": rows_sha256}
     try:
         return JudgedTokens.model_validate_json(json.dumps(cache.recall(name, key)))
     except ValidationError:
-        found = _counted(judge, folder, model_folder)
+        found = _counted(judge, folder / f"{split}.arrow", model_folder)
     cache.keep(name, key, found.to_json())
     return found
 
 
-def _counted(judge: Judge, folder: Path, model_folder: Path) -> JudgedTokens:
+def _counted(judge: Judge, split: Path, model_folder: Path) -> JudgedTokens:
     from ftc.spec.documents.streams import TextDecoder, open_stream
     from ftc.spec.storage.tokenizer_file import load_tokenizer, tokenizer_call
 
-    stream, decode = open_stream(folder / "test.arrow"), TextDecoder(model_folder)
+    stream, decode = open_stream(split), TextDecoder(model_folder)
     file = model_folder / "tokenizer.json"
     tokenizer = load_tokenizer(file)
     tokenizer.no_truncation()
@@ -59,7 +62,10 @@ def _counted(judge: Judge, folder: Path, model_folder: Path) -> JudgedTokens:
     system = count([messages(judge, "", "", "")[0]["content"]])
     for start in range(0, len(stream), _AT_ONCE):
         numbers = range(start, min(start + _AT_ONCE, len(stream)))
-        rows = [(decode.prompt(stream, number), decode.expected(stream, number)) for number in numbers]
+        rows = [
+            (decode.prompt(stream, one), next(iter(stream.texts(one)), "") or decode.expected(stream, one))
+            for one in numbers
+        ]
         empty += system * len(rows) + count([_asked(judge, *row, "") for row in rows])
         expected += system * len(rows) + count([_asked(judge, *row, row[1]) for row in rows])
     return JudgedTokens(empty=empty, expected=expected)

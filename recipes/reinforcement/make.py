@@ -1,7 +1,7 @@
-"""Makes what `sums.yaml` needs, out of nothing: sums as rows, and a tiny model that has begun to add.
+"""Makes what `sums.yaml` and `code.yaml` need, out of nothing: rows, and tiny models that have begun to learn.
 
-The model is a Llama of two layers that reads characters. It is trained here on a part of the sums, for so few steps
-that it is mostly wrong; the recipe goes on with other sums, of which it sees no answer. Takes a minute on one core.
+Each model is a Llama of two layers that reads characters. It is trained here on a part of the rows, for so few steps
+that it is often wrong; the recipe goes on with other rows, of which it sees no answer. Takes two minutes on one core.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ HERE = Path(__file__).resolve().parent
 LARGEST, SHOWN, STEPS, BATCH = 49, 500, 200, 128
 _SPECIAL = ("<pad>", "<s>", "</s>")
 _CHARACTERS = "0123456789+="
+_WORDS = {"add": "+", "subtract": "-", "multiply": "*"}
+_CODE = "0123456789+-*():= " + "".join(sorted({*"".join(_WORDS), *"f=lambda x"} - {*"= "}))
+CODE_STEPS = 60
 
 
 def sums() -> list[dict[str, str]]:
@@ -26,11 +29,26 @@ def sums() -> list[dict[str, str]]:
     return rows
 
 
-def write_tokenizer(folder: Path) -> Any:
+def functions() -> list[dict[str, Any]]:
+    """Functions of two steps in words, with their code and tests of it, in an order of their own."""
+    rows = []
+    for first, one in _WORDS.items():
+        for second, other in _WORDS.items():
+            for a in range(1, 10):
+                for b in range(1, 10):
+                    code = f"f=lambda x:(x{one}{a}){other}{b}"
+                    right = {"+": lambda x, y: x + y, "-": lambda x, y: x - y, "*": lambda x, y: x * y}
+                    tests = [f"assert f({x}) == {right[other](right[one](x, a), b)}" for x in (0, 2, 5)]
+                    rows.append({"prompt": f"{first} {a} {second} {b}:", "answer": code, "tests": tests})
+    random.Random(7).shuffle(rows)
+    return rows
+
+
+def write_tokenizer(folder: Path, characters: str = _CHARACTERS, longest: int = 32) -> Any:
     """A tokenizer that takes characters one by one."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
-    tokens = {token: number for number, token in enumerate((*_SPECIAL, *_CHARACTERS))}
+    tokens = {token: number for number, token in enumerate((*_SPECIAL, *characters))}
     tokenizer = Tokenizer(models.WordLevel(tokens, unk_token=_SPECIAL[0]))
     tokenizer.add_special_tokens(list(_SPECIAL))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
@@ -39,12 +57,12 @@ def write_tokenizer(folder: Path) -> Any:
     tokenizer.save(str(folder / "tokenizer.json"))
     pad, begin, end = _SPECIAL
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": pad, "bos_token": begin, "eos_token": end}
-    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "model_max_length": 32}), encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "model_max_length": longest}), encoding="utf-8")
     return tokenizer
 
 
-def train(tokenizer: Any, rows: list[dict[str, str]]) -> Any:
-    """A Llama after a few steps on sums with their answers."""
+def train(tokenizer: Any, rows: list[dict[str, Any]], steps: int = STEPS, positions: int = 32) -> Any:
+    """A Llama after a few steps on rows with their answers."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -53,7 +71,7 @@ def train(tokenizer: Any, rows: list[dict[str, str]]) -> Any:
     size = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
     ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     vocabulary = tokenizer.get_vocab_size()
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, max_position_embeddings=32, **size, **ids))
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, max_position_embeddings=positions, **size, **ids))
     lines = [[*tokenizer.encode(row["prompt"] + row["answer"]).ids, 2] for row in rows]
     starts = [len(tokenizer.encode(row["prompt"]).ids) for row in rows]
     longest = max(map(len, lines))
@@ -62,28 +80,39 @@ def train(tokenizer: Any, rows: list[dict[str, str]]) -> Any:
     wanted = (places >= torch.tensor(starts)[:, None]) & (places < torch.tensor(list(map(len, lines)))[:, None])
     labels = padded.masked_fill(~wanted, -100)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    for step in range(STEPS):
+    for step in range(steps):
         some = torch.randint(len(rows), (BATCH,), generator=torch.Generator().manual_seed(step))
         loss = model(input_ids=padded[some], labels=labels[some]).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         if (step + 1) % 50 == 0:
-            print(f"step {step + 1} of {STEPS}: loss {loss.item():.3f}", flush=True)
+            print(f"step {step + 1} of {steps}: loss {loss.item():.3f}", flush=True)
     return model
 
 
-def main() -> int:
-    """Writes the model and the rows beside this file."""
-    rows, folder = sums(), HERE / "models" / "adder"
-    folder.mkdir(parents=True, exist_ok=True)
-    model = train(write_tokenizer(folder), rows[:SHOWN])
+def write(name: str, model: Any, file: str, rows: list[dict[str, Any]]) -> None:
+    """Writes a model and rows beside this file."""
+    folder = HERE / "models" / name
     model.save_pretrained(folder)
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n", encoding="utf-8")
     (HERE / "data").mkdir(exist_ok=True)
-    text = "".join(json.dumps(row) + "\n" for row in rows[SHOWN:])
-    (HERE / "data" / "sums.jsonl").write_text(text, encoding="utf-8")
-    print(f"{len(rows) - SHOWN} sums in data/sums.jsonl, the model in models/adder")
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (HERE / "data" / file).write_text(text, encoding="utf-8")
+    print(f"{len(rows)} rows in data/{file}, the model in models/{name}")
+
+
+def main() -> int:
+    """Writes both."""
+    for name in ("adder", "coder"):
+        (HERE / "models" / name).mkdir(parents=True, exist_ok=True)
+    rows = sums()
+    adder = train(write_tokenizer(HERE / "models" / "adder"), rows[:SHOWN])
+    write("adder", adder, "sums.jsonl", rows[SHOWN:])
+    coded = functions()
+    tokenizer = write_tokenizer(HERE / "models" / "coder", _CODE, 64)
+    coder = train(tokenizer, coded[: len(coded) // 4], CODE_STEPS, 64)
+    write("coder", coder, "functions.jsonl", coded[len(coded) // 4 :])
     return 0
 
 

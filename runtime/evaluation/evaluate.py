@@ -14,6 +14,7 @@ from ftc.runtime.artifacts.export import load_exported
 from ftc.runtime.evaluation.attributions import attributions
 from ftc.runtime.evaluation.drift_reference import write_drift_reference
 from ftc.runtime.evaluation.generate import answers
+from ftc.runtime.evaluation.judge_requests import Question
 from ftc.runtime.evaluation.measures import Measures
 from ftc.runtime.evaluation.reference import write_reference
 from ftc.runtime.evaluation.scoring import (
@@ -94,7 +95,7 @@ def measure_validation(session: Session) -> tuple[dict[str, float], float] | Non
     if measures.is_rewarded:
         with eval_mode(work.model), faster_linears(work.model):
             texts = _answers(session, None, work, rows, measures.decode, StopRequest())
-        statistics = measures.statistics(settings.eval.metrics, [], texts)
+        statistics = measures.statistics(settings.eval.metrics, _graded(session, measures, texts), texts)
         return {name: one.observed for name, one in statistics.items()}, time.perf_counter() - started
     with eval_mode(work.model), faster_linears(work.model):
         # A signal takes effect after the evaluation: a checkpoint never lacks the validation that the plan asks for.
@@ -219,8 +220,8 @@ def _measured(
     settings = session.plan.settings
     measures = Measures(settings, rows, session.inputs.model_folder)
     if measures.is_rewarded:
-        unscored = [RowScore(number, 0.0, 0) for number in range(len(rows))]
-        return unscored, written(session, subject, work, rows, measures.decode)
+        texts = written(session, subject, work, rows, measures.decode)
+        return _graded(session, measures, texts), texts
     scores: list[RowScore] = []
     for batch in score_rows(work, rows, settings.eval.batch_size, session.accelerator, session.stop):
         scores += batch
@@ -230,6 +231,14 @@ def _measured(
     if settings.eval.max_new_tokens is None:
         return scores, measures.said(scores)
     return scores, written(session, subject, work, rows, measures.decode)
+
+
+def _graded(session: Session, measures: Measures, texts: Mapping[int, str]) -> list[RowScore]:
+    """Rows of which written answers are all that there is, with what a judge gives these where one is asked."""
+    numbers, book = sorted(texts), session.book
+    asked = [Question(measures.given(number), measures.expected(number), texts[number]) for number in numbers]
+    given = book.rewards(asked) if book is not None else [()] * len(numbers)
+    return [RowScore(number, 0.0, 0, predicted) for number, predicted in zip(numbers, given, strict=True)]
 
 
 def written(

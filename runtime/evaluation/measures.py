@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import repeat
 from typing import NamedTuple, assert_never
 
 import numpy as np
@@ -25,6 +26,7 @@ from ftc.runtime.metrics.statistics import Statistics
 from ftc.runtime.metrics.texts import Found, Written
 from ftc.spec.documents.outcomes import NO_ANSWER, as_label
 from ftc.spec.metrics import metric_named
+from ftc.spec.rewards import judge_of
 from ftc.spec.text_forms import form_card
 
 __all__ = ["AnswerSpan", "Measures"]
@@ -93,7 +95,9 @@ class Measures(SplitRows):
             case "rewarded":
                 assert self._settings.train.sampling is not None, "the plan says what answers earn"
                 pairs = zip(self._written(texts), map(self.expected, range(len(self._rows))), strict=True)
-                return Rewarded.of(self._settings.train.sampling.rewards, pairs)
+                rewards = self._settings.train.sampling.rewards
+                given = repeat(()) if judge_of(rewards) is None else [score.predicted for score in scores]
+                return Rewarded.of(rewards, pairs, given)
             case "text" if len(self._rows) and self._rows.texts(0):
                 return self._found(texts, first=0)
             case "filled" | "text":
@@ -115,9 +119,11 @@ class Measures(SplitRows):
 
     @property
     def keeps_predictions(self) -> bool:
-        """Whether metrics need more of a row than a text: several classes, tags, numbers, or figures of a pair."""
+        """Whether metrics need more of a row than a text: several classes, tags, numbers, figures of a pair, or what a
+        judge gave.
+        """
         is_pair = form_card(self._settings.text.form).is_pair
-        return self._head.keeps_targets or not self._head.chooses or is_pair
+        return self._head.keeps_targets or not self._head.chooses or is_pair or self.is_rewarded
 
     def places(self, name: str, scores: Sequence[RowScore]) -> list[int]:
         """The stream's row behind each row of `statistics`: a question's first window stands for all of them."""

@@ -223,7 +223,8 @@ def _predictions(settings: Settings, said: Sequence[tuple[Outcome, Said]]) -> Pr
             return of_figures(settings.answer, [one.predicted for _, one in said])
         case "rewarded":
             assert settings.train.sampling is not None, "the plan says what answers earn"
-            return Rewarded.of(settings.train.sampling.rewards, zip(texts, wanted, strict=True))
+            given = [one.predicted for _, one in said]
+            return Rewarded.of(settings.train.sampling.rewards, zip(texts, wanted, strict=True), given)
         case "text" if said and said[0][0].right:
             return Found([row.right for row, _ in said], texts)
         case "filled" | "text":

@@ -23,6 +23,7 @@ from ftc.runtime.metrics import LOSSES
 from ftc.runtime.metrics.statistics import difference, intervals
 from ftc.spec.documents.exported import Parity
 from ftc.spec.documents.outcomes import plain_name
+from ftc.spec.documents.package_metrics import judged_metrics
 from ftc.spec.documents.record import Gain, GateResult
 from ftc.spec.documents.served import FailedRequests, PromptCheck, ServedAnswers, ServedModel, ServedRow, latency_of
 
@@ -274,7 +275,8 @@ class _Job:
         """Answers by the recipe's metrics and gates."""
         settings, rows = self._settings, self._rows
         texts = {number: replies[number].text if number in replies else "" for number in range(len(rows))}
-        names = [name for name in settings.eval.metrics if name not in LOSSES] if self._measures.is_written else []
+        others = {*LOSSES, *judged_metrics(settings)}
+        names = [name for name in settings.eval.metrics if name not in others] if self._measures.is_written else []
         found = self._measures.statistics(names, [], texts)
         values = {name: one.observed for name, one in found.items()}
         sure = dict(zip(names, intervals(list(found.values())), strict=True)) if names else {}

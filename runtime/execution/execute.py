@@ -18,7 +18,7 @@ from ftc.runtime.execution.lost_processes import refusal_of
 from ftc.runtime.execution.shortages import disk_refused, out_of_memory
 from ftc.runtime.execution.state import find_run, hold, refuse_held
 from ftc.spec.companions import Role
-from ftc.spec.diagnostics import Refusal
+from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.events import (
     Event,
     EventListener,
@@ -272,6 +272,8 @@ class _Execution:
                 write_file(self.folder.evaluation, result.to_text().encode())
         session.note_memory("train" if self.tuned is None else "evaluate")
         session.note_code()
+        if (book := session.book) is not None and book.ungraded:
+            session.notice(diagnostic("FTC458", f"the judge gave {book.ungraded:,} of {len(book):,} answers no grade"))
         session.state.update(findings=tuple(findings))
         status: Literal["finished", "gate_failed"] = "finished" if passed else "gate_failed"
         session.journal.emit(RunEnded(status=status, detail="" if passed else "a gate failed"))

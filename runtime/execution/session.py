@@ -21,6 +21,7 @@ from ftc.runtime.execution.state import RunState, find_run
 from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model, build_once, continue_adapter
 from ftc.runtime.models.pixels import with_pixels
+from ftc.runtime.rewards.grades import GradeBook
 from ftc.runtime.tasks import make_scorer
 from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.distillation import Teacher, build_teacher, make_teacher
@@ -36,6 +37,7 @@ from ftc.spec.documents.sampled import answer_kind
 from ftc.spec.documents.slices import Groups
 from ftc.spec.documents.streams import TAUGHT, TokenStream, open_stream
 from ftc.spec.documents.tracking import Settle
+from ftc.spec.rewards import judge_of
 from ftc.spec.storage.paths import RunFolder
 
 if TYPE_CHECKING:
@@ -84,9 +86,21 @@ class Session:
     """Gives what trackers took, once the last event is written."""
     weights: RunFolder | None = None
     """Folder of the run whose weights are measured, where it isn't this one."""
+    asks_judge: bool = True
+    """Whether a judge is asked about answers that it wasn't asked about before; a replay asks nobody."""
+    _book: GradeBook | None = None
     _streams: dict[str, TokenStream] = field(default_factory=dict)
     _writing_seconds: float = 0.0
     """Of the evaluation that goes on, what writing has taken."""
+
+    @property
+    def book(self) -> GradeBook | None:
+        """What a judge says of answers that earn rewards; None where none is asked."""
+        sampling = self.plan.settings.train.sampling
+        judge = judge_of(sampling.rewards) if sampling is not None else None
+        if self._book is None and judge is not None:
+            self._book = GradeBook(self.folder.judged, judge, self.stop, asks=self.asks_judge)
+        return self._book
 
     def build(self) -> ModelWithScorer:
         """A new model, as it is before the first step."""

@@ -70,7 +70,8 @@ def find_run(folder: RunFolder, plan: Plan) -> FoundRun:
         Refusal: The folder holds something else.
     """
     names = {path.name for path in folder.path.iterdir()} if folder.path.is_dir() else set()
-    names = {name for name in names - _OWN_FILES if not name.startswith(".tmp-")}
+    beforehand = {*_OWN_FILES, folder.judged.name}  # a replay is given what a judge said
+    names = {name for name in names - beforehand if not name.startswith(".tmp-")}
     if not names:
         return FoundRun(plan, None)
     begun, record = _read(folder.plan, Plan), _read(folder.record, RunRecord)

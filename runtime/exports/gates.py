@@ -17,6 +17,7 @@ from ftc.runtime.metrics.statistics import difference, intervals
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.exported import AnswersKept, Parity
 from ftc.spec.documents.outcomes import plain_name
+from ftc.spec.documents.package_metrics import judged_metrics
 from ftc.spec.documents.record import Gain, GateResult
 from ftc.spec.documents.streams import Lists
 
@@ -257,7 +258,8 @@ def kept(
     """What became of the recipe's metrics and gates."""
     settings = session.plan.settings
     measures = Measures(settings, rows, session.inputs.model_folder)
-    names = [name for name in settings.eval.metrics if name in LOSSES or tuned.texts]
+    judged = judged_metrics(settings)
+    names = [name for name in settings.eval.metrics if (name in LOSSES or tuned.texts) and name not in judged]
     before, after = (measures.statistics(names, one.scores, one.texts) for one in (tuned, exported))
     changes = dict(zip(names, intervals([difference(before[name], after[name]) for name in names]), strict=True))
     known = {name: one.observed for name, one in after.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Protocol, assert_never
 
 import numpy as np
@@ -80,9 +81,20 @@ class Rewarded:
     correct: Floats
 
     @classmethod
-    def of(cls, rewards: Sequence[RewardTerm], pairs: Iterable[tuple[str, str]]) -> Rewarded:
-        """What answers earn by a plan's rewards, each beside its row's reference."""
-        values = [reward_values(rewards, answer, reference) for answer, reference in pairs]
+    def of(
+        cls,
+        rewards: Sequence[RewardTerm],
+        pairs: Iterable[tuple[str, str]],
+        recorded: Iterable[Sequence[float]] = repeat(()),
+    ) -> Rewarded:
+        """What answers earn by a plan's rewards, each beside its row's reference.
+
+        Args:
+            rewards: The plan's.
+            pairs: Answer and reference of each row.
+            recorded: Of each row the rewards that are asked for once.
+        """
+        values = [reward_values(rewards, *pair, given) for pair, given in zip(pairs, recorded, strict=False)]
         return cls(
             np.array([total_reward(rewards, one) for one in values], np.float64),
             np.array([is_correct(rewards, one) for one in values], np.float64),

@@ -213,7 +213,7 @@ def _train_some(request: ReplayRequest, inputs: Inputs, accelerator: Accelerator
     with open_session(
         request.plan, inputs, RunFolder(Path(request.scratch)), lambda event: None, accelerator, StopRequest()
     ) as session:
-        found = None
+        found, session.asks_judge = None, False
         if request.checkpoints is not None:
             damage: list[str] = []
             found = checkpoint.verified(

@@ -17,7 +17,7 @@ from typing import Any
 from ftc.runtime.extensions import reward_value
 from ftc.runtime.rewards.code_runs import code_in, run_tests
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.rewards import RewardTerm
+from ftc.spec.rewards import RewardTerm, reward_card
 
 __all__ = ["VALUES", "reward_values", "total_reward"]
 
@@ -26,19 +26,28 @@ _SECONDS = 5.0
 _NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|[-+]?\.\d+")
 
 
-def reward_values(rewards: Sequence[RewardTerm], answer: str, reference: str) -> tuple[float, ...]:
+def reward_values(
+    rewards: Sequence[RewardTerm], answer: str, reference: str, recorded: Sequence[float] = ()
+) -> tuple[float, ...]:
     """What an answer earns by each reward, without weights.
 
     Args:
         rewards: The plan's.
         answer: As the model wrote it, without special tokens.
         reference: The row's; empty where no reward compares with one.
+        recorded: What those rewards are that are asked for once (`RewardCard.recorded`), in their order.
 
     Raises:
+        ValueError: There are fewer or more of these.
         Refusal: A pattern takes too long on the answer, or a pattern or schema can't be applied (FTC444); a package
             gives no value (FTC480 to FTC483); the system can't confine code that tests run (FTC455).
     """
-    return tuple(VALUES[one.kind](one, answer, reference) for one in rewards)
+    given = iter(recorded)
+    if len(recorded) != sum(reward_card(one.kind).recorded for one in rewards):
+        raise ValueError("an answer lacks the reward that a judge gave it")
+    return tuple(
+        next(given) if reward_card(one.kind).recorded else VALUES[one.kind](one, answer, reference) for one in rewards
+    )
 
 
 def total_reward(rewards: Sequence[RewardTerm], values: Sequence[float]) -> float:
@@ -190,4 +199,4 @@ VALUES: dict[str, Callable[[RewardTerm, str, str], float]] = {
     "unit_tests": _unit_tests,
     "package": _of_a_package,
 }
-"""What each kind gives an answer beside a reference."""
+"""What each kind that isn't recorded gives an answer beside a reference."""

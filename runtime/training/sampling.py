@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ftc.runtime.evaluation.judge_requests import Question
 from ftc.runtime.evaluation.scoring import as_base
+from ftc.runtime.rewards.grades import GradeBook
 from ftc.runtime.rewards.recompute import earned_by_group
 from ftc.runtime.tasks.reinforcement import ReinforcementScorer
 from ftc.runtime.tasks.scorer import target_losses
@@ -45,6 +47,7 @@ class SampledRows:
         stop: Asked between batches.
         accelerator: Knows the device.
         writer: What writes the answers; the model itself where left out.
+        book: Grades of answers; None where no judge gives any.
     """
 
     def __init__(
@@ -57,10 +60,11 @@ class SampledRows:
         stop: StopRequest,
         accelerator: Accelerator,
         writer: Writes | None = None,
+        book: GradeBook | None = None,
     ) -> None:
         assert settings.train.sampling is not None, "the plan says how answers are sampled"
         self._model, self._scorer, self._prompts, self._settings = model, scorer, prompts, settings
-        self._decode, self._device = decode, accelerator.device
+        self._decode, self._device, self._book = decode, accelerator.device, book
         self._writer = writer or AnswerWriter(model, prompts, settings, stop, accelerator)
         self._sampling: SamplingSettings = settings.train.sampling
         train = settings.train
@@ -99,10 +103,16 @@ class SampledRows:
         """What each answer earned, and its advantage in its group."""
         size, stops = self._sampling.group_size, self._settings.model.stop_ids
         earned: list[Earned] = []
+        texts = [self._decode(line.ids) for line in written]
+        references = [next(iter(self._prompts.texts(one.prompt)), "") for one in asked]
+        recorded: Sequence[tuple[float]] = ()
+        if self._book is not None:
+            heads = [self._prompts.ids(one.prompt)[: self._prompts.prompt_length(one.prompt)] for one in asked]
+            prompts = [self._decode(head.tolist()) for head in heads]
+            recorded = self._book.rewards([Question(*one) for one in zip(prompts, references, texts, strict=True)])
         for start in range(0, len(asked), size):
-            reference = next(iter(self._prompts.texts(asked[start].prompt)), "")
-            texts = [self._decode(line.ids) for line in written[start : start + size]]
-            earned += earned_by_group(self._sampling, texts, reference)
+            group = slice(start, start + size)
+            earned += earned_by_group(self._sampling, texts[group], references[start], recorded[group])
         return tuple(
             SampledAnswer(
                 step=step + 1,

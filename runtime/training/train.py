@@ -227,6 +227,7 @@ def _source(session: Session, work: ModelWithScorer, rows: TokenStream, teacher:
             session.stop,
             session.accelerator,
             _writer(session, work, rows),
+            session.book,
         )
     order = BatchOrder(
         rows.lengths,

@@ -1,9 +1,11 @@
-"""Codes 440 to 451, 455 to 459 and 495: rewards, sampled answers, and rated ones."""
+"""Codes 440 to 451, 455 to 459: rewards and sampled answers."""
 
 from ftc.spec.codes._code import Code, Severity
 from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["CODES"]
+
+_JUDGED = "task:\n  kind: reinforcement\n  rewards:\n    - {{kind: judge, judge: {{url: 'http://localhost:{}}}}}"
 
 CODES: tuple[Code, ...] = (
     Code(
@@ -125,11 +127,23 @@ CODES: tuple[Code, ...] = (
         right='{"prompt": "Write `add(a, b)`.", "tests": ["assert add(1, 2) == 3"]}',
     ),
     Code(
-        id="FTC495",
-        title="ratings that don't fit the answer",
-        cause="A process reward model learns from one rating for each step of an answer, and a reward model from one "
-        "number for a whole answer. With more or fewer nobody knows which rating is whose.",
-        wrong='{"prompt": "2 + 2?", "steps": ["2 and 2 make 4.", "So 4."], "step_labels": [true]}',
-        right='{"prompt": "2 + 2?", "steps": ["2 and 2 make 4.", "So 4."], "step_labels": [true, true]}',
+        id="FTC457",
+        title="judge that gives no reply",
+        cause="A reward of kind `judge` asks a service about each answer. The service can't be reached, or refused "
+        "each of three attempts. An answer without a reply has no reward, and none is made up: the run ends behind its "
+        "last checkpoint. A replay asks nobody and needs every reply on record.",
+        wrong=_JUDGED.format("1/v1', model: m"),
+        right=_JUDGED.format("8000/v1', model: m"),
+        exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC458",
+        title="answers that a judge gave no grade",
+        cause="The judge replied, but with no number from 1 to 10. Such an answer earns what the lowest grade earns, "
+        "so that a model gains nothing by confusing its judge. Many of them say that the judge is too weak, or that "
+        "`max_tokens` is too low for what it writes before the grade.",
+        wrong=_JUDGED.format("8000/v1', model: m, max_tokens: 1"),
+        right=_JUDGED.format("8000/v1', model: m"),
+        severity=Severity.WARNING,
     ),
 )

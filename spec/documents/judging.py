@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 
+from ftc.spec import canonical
 from ftc.spec.base import Document, MoneyText, Real
 from ftc.spec.documents.estimates import SecondsRange
-from ftc.spec.sections.evaluation import Judge
+from ftc.spec.judges import Judge
+from ftc.spec.storage.reading import read_regular
 
-__all__ = ["AT_ONCE", "JudgeEstimate", "JudgeUse", "JudgedTokens", "TokenRange", "messages"]
+__all__ = [
+    "AT_ONCE",
+    "JudgeEstimate",
+    "JudgeUse",
+    "JudgedAnswer",
+    "JudgedTokens",
+    "TokenRange",
+    "messages",
+    "question_digest",
+    "read_judged",
+]
 
 AT_ONCE = 4
 """Requests that are out at the same time."""
@@ -27,6 +41,43 @@ def messages(judge: Judge, prompt: str, expected: str, answer: str) -> list[Mapp
         {"role": "system", "content": _SYSTEM.format(criterion=judge.criterion)},
         {"role": "user", "content": json.dumps(given, ensure_ascii=False)},
     ]
+
+
+def question_digest(judge: Judge, prompt: str, expected: str, answer: str) -> str:
+    """Digest of who is asked what about one answer."""
+    asked = [dict(one) for one in messages(judge, prompt, expected, answer)]
+    return canonical.digest({"url": judge.url, "model": judge.model, "most": judge.max_tokens, "messages": asked})
+
+
+class JudgedAnswer(Document):
+    """What a judge said of one answer that it was asked about in training or evaluation, a line of `judged.ndjson`."""
+
+    question_sha256: str
+    """Digest of who was asked what (`question_digest`)."""
+    grade: int | None
+    """From 1 to 10; None where its reply has none."""
+    reply: str
+    """What it wrote, its beginning where it is long."""
+    requests: int
+    """Requests that were sent for it: more than one where the endpoint failed at first."""
+    sent_tokens: int | None
+    """Tokens of the messages by the endpoint's own count; None where it doesn't say."""
+    received_tokens: int | None
+    """The same of the reply."""
+
+
+def read_judged(path: Path) -> dict[str, JudgedAnswer]:
+    """The lines of a file by the digest of the question; a line that a crash cut off is left out.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+    found = dict[str, JudgedAnswer]()
+    for line in read_regular(path).splitlines():
+        with suppress(ValueError):
+            one = JudgedAnswer.model_validate_json(line)
+            found[one.question_sha256] = one
+    return found
 
 
 class TokenRange(Document):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ftc.spec.documents.settings import Settings
 from ftc.spec.extension_points import package_entry
-from ftc.spec.rewards import asks_packages
+from ftc.spec.rewards import asks_packages, judge_of
 
-__all__ = ["package_metrics"]
+__all__ = ["judged_metrics", "package_metrics"]
 
 
 def package_metrics(settings: Settings) -> frozenset[str]:
@@ -16,3 +16,10 @@ def package_metrics(settings: Settings) -> frozenset[str]:
     sampling = settings.train.sampling
     is_rewarded = sampling is not None and asks_packages(sampling.rewards)
     return frozenset(name for name in settings.eval.metrics if is_rewarded or package_entry(name))
+
+
+def judged_metrics(settings: Settings) -> frozenset[str]:
+    """Metrics of rewards that a judge gives, which is asked about the answers of a run and about no others."""
+    sampling = settings.train.sampling
+    is_judged = sampling is not None and judge_of(sampling.rewards) is not None
+    return frozenset(settings.eval.metrics if is_judged else ())

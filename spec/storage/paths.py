@@ -103,6 +103,11 @@ class RunFolder:
         return self.path / "answers.ndjson"
 
     @property
+    def judged(self) -> Path:
+        """What a judge said of answers that earn rewards, a line each; only where one was asked."""
+        return self.path / "judged.ndjson"
+
+    @property
     def handed_over(self) -> Path:
         """Weights for a server that writes answers; only while it does."""
         return self.path / "handed-over"

@@ -155,6 +155,8 @@ ELSEWHERE: dict[str, str] = {
     "FTC449": "tests/runtime/test_rewards.py::test_a_package_that_is_missing_is_named",
     "FTC450": "tests/runtime/test_rewards.py::test_what_rewards_say_of_a_training_that_is_over",
     "FTC451": "tests/runtime/test_rewards.py::test_what_rewards_say_of_a_training_that_is_over",
+    "FTC457": "tests/runtime/test_grades.py::test_a_judge_that_stays_silent_ends_the_run_and_what_it_said_is_kept",
+    "FTC458": "tests/runtime/test_grades.py::test_a_reply_without_a_grade_earns_the_least_and_is_counted",
     "FTC455": "tests/runtime/test_code_runs.py::test_code_is_never_run_where_it_is_not_confined",
     "FTC505": "tests/e2e/test_lock.py::test_what_the_lock_does_not_pin",
     "FTC510": f"{_PLANS}::test_what_moved_is_named_and_nothing_is_written",

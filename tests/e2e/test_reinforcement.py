@@ -12,6 +12,7 @@ from ftc import api
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.e2e.use import predicts_as_evaluated
 from tests.support.cards import CardRunner
+from tests.support.judges import chat, serving
 
 
 def _run(root: Path) -> Path:
@@ -89,3 +90,43 @@ def test_what_sampling_cannot_be_done_with(project: MakeProject, ftc: Ftc, key: 
     refused = ftc("validate", "recipe.yaml", "--set", key)
     assert refused.code == 3
     assert words in refused.text
+
+
+@pytest.mark.slow
+def test_a_judge_is_asked_once_and_an_audit_and_a_replay_ask_nobody(
+    project: MakeProject, ftc: Ftc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(monkeypatch) as service:
+        service.reply = lambda number, given: chat(str(1 + len(given["answer"]) % 10))
+        root = project("reinforcement", steps=2)
+        recipe = root / "recipe.yaml"
+        judge = f"{{kind: judge, judge: {{url: '{service.judge.url}', model: large}}}}"
+        prices = "price_per_hour: 1 USD, price_per_million_tokens: {sent: 1 USD, received: 2 USD}"
+        text = recipe.read_text().replace("{kind: exact_match}", f"{{kind: exact_match}}, {judge}")
+        recipe.write_text(text.replace("threads: 1}", f"threads: 1, {prices}}}"))
+        planned = ftc("plan", "recipe.yaml")
+        assert planned.code == 0, planned.text
+        assert "at most" in planned.text
+        assert "sampled answers and their prompts are sent to" in planned.text
+        refused = ftc("plan", "recipe.yaml", "--set", "budget.cost=0.0001 USD")
+        assert "FTC404" in refused.text
+        assert not service.asked, "a plan asks nobody"
+        applied = ftc("apply", "recipe.yaml", "--yes")
+        assert applied.code == 0, applied.text
+        run = _run(root)
+        record = json.loads((run / "record.json").read_bytes())
+        assert "judged.ndjson" in record["outputs"]
+        asked = len(service.asked)
+        assert asked == len((run / "judged.ndjson").read_text().splitlines())
+        audited = ftc("audit", run.name)
+        assert audited.code == 0, audited.text
+        assert "16 sampled answers" in audited.text
+        replayed = ftc("audit", run.name, "--level", "replay", "--steps", "2")
+        assert replayed.code == 0, replayed.text
+        assert len(service.asked) == asked
+    # Somebody who edits a grade is found, by its digest and by what answers earned.
+    judged = run / "judged.ndjson"
+    judged.write_text(re.sub(r'"grade":\d+', '"grade":9', judged.read_text()))
+    forged = ftc("audit", run.name)
+    assert forged.code != 0
+    assert "answers.ndjson" in forged.text

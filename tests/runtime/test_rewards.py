@@ -28,7 +28,7 @@ def _value(answer: str, reference: str = "", **keys: Any) -> float:
 
 
 def test_every_card_has_a_function() -> None:
-    assert list(VALUES) == [card.kind for card in REWARDS]
+    assert list(VALUES) == [card.kind for card in REWARDS if not card.recorded]
 
 
 @pytest.mark.parametrize(

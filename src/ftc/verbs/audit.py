@@ -6,6 +6,7 @@ Nothing is written into the audited run. What was executed is noted in a log bes
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
         torn=broken_links(run.root),
         recompute=lambda *folders: recomputed(run, witnesses, *folders),
         words=partial(_words, run.plan),
-        sampled=partial(sampled_again, run.plan, continued=bool(run.record.continued)),
+        sampled=partial(sampled_again, run, continued=bool(run.record.continued)),
     )
     drawings = Pages(plain=lambda: pages(run, draws=False), drawn=lambda: pages(run))
     inputs = audit_inputs(run.plan, run.root, drawings, before, witnesses)
@@ -278,6 +279,8 @@ class _Reexecution:
             "expected": None if self._asked.force else self._run.record.observed.machine,
         }
         with scratch_folder() as scratch:
+            if (judged := RunFolder(self._run.folder).judged).is_file():
+                shutil.copyfile(judged, RunFolder(scratch).judged)
             request = _request(self._run, self._inputs, self._asked, self._steps, scratch)
             found = replay_in_fresh_process(request.model_copy(update=wanted), self._go_on)
             if self._asked.level != "full" or self._parted or found.problem or not RunFolder(scratch).record.exists():

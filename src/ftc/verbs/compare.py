@@ -205,7 +205,8 @@ def _predictions(settings: Settings, outcomes: Sequence[Outcome]) -> Predictions
             return of_figures(settings.answer, [one.predicted for one in said])
         case "rewarded":
             assert settings.train.sampling is not None, "the plan says what answers earn"
-            return Rewarded.of(settings.train.sampling.rewards, zip(answers, expected, strict=True))
+            given = [one.predicted for one in said]
+            return Rewarded.of(settings.train.sampling.rewards, zip(answers, expected, strict=True), given)
         case "text" if any(one.right for one in outcomes):
             return Found([one.right for one in outcomes], answers)
         case "filled" | "text":

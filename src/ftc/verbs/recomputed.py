@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from ftc.compiler.audit.contradictions import Witnesses
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.storage.paths import RunFolder
 from ftc.verbs.runs import Run
 
 if TYPE_CHECKING:
     from ftc.spec.documents.audit import Recomputed
-    from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.sampled import Earned, SampledAgain, WrittenAnswer
     from ftc.spec.documents.streams import TokenStream
 
@@ -42,7 +42,7 @@ def recomputed(run: Run, witnesses: Witnesses, model: Path | None, streams: Path
 
 
 def sampled_again(
-    plan: Plan, answers: Sequence[WrittenAnswer], rows: TokenStream, model_folder: Path, *, continued: bool
+    run: Run, answers: Sequence[WrittenAnswer], rows: TokenStream, model_folder: Path, *, continued: bool
 ) -> SampledAgain:
     """What written answers earn and what their steps were fed, or which package is missing for that."""
     from ftc.spec.documents.sampled import SampledAgain
@@ -51,20 +51,20 @@ def sampled_again(
         from ftc.runtime.training.answer_rows import fed_digests
 
         again = "another run did the first steps, with other processes"
-        fed = again if continued else fed_digests(plan.settings, rows, answers)
+        fed = again if continued else fed_digests(run.plan.settings, rows, answers)
     except ImportError as problem:
         fed = f"`{problem.name}` is not installed"
-    return SampledAgain(_earned(plan, answers, rows, model_folder), fed)
+    return SampledAgain(_earned(run, answers, rows, model_folder), fed)
 
 
 def _earned(
-    plan: Plan, answers: Sequence[WrittenAnswer], rows: TokenStream, model_folder: Path
+    run: Run, answers: Sequence[WrittenAnswer], rows: TokenStream, model_folder: Path
 ) -> Sequence[Earned] | str:
     """What answers earn; nothing where a teacher judges them."""
     from ftc.spec.documents.sampled import SampledAnswer
     from ftc.spec.rewards import asks_packages
 
-    if (sampling := plan.settings.train.sampling) is None:
+    if (sampling := run.plan.settings.train.sampling) is None:
         return ()
     if asks_packages(sampling.rewards):
         return "a package computes them, which an audit doesn't run"
@@ -72,8 +72,9 @@ def _earned(
         from ftc.runtime.rewards.recompute import earned
         from ftc.spec.storage.own_tokenizer import tokenizer_folder
 
-        texts = tokenizer_folder(model_folder, plan.settings.model.tokenizer)
-        return earned(sampling, [one for one in answers if isinstance(one, SampledAnswer)], rows, texts)
+        texts = tokenizer_folder(model_folder, run.plan.settings.model.tokenizer)
+        sampled = [one for one in answers if isinstance(one, SampledAnswer)]
+        return earned(sampling, sampled, rows, texts, RunFolder(run.folder).judged)
     except Refusal as problem:
         return _unconfined(problem)
     except ImportError as problem:
