@@ -1,10 +1,11 @@
 """Measures what `ftc plan` takes of memory and CPU seconds as rows become more: made-up talks of 18 to 118 words.
 
 No two rows are alike, so that every check does all of its work. Each size is planned in a fresh process with a fresh
-cache. Memory is the peak of what the process holds by itself, looked at twenty times a second; beside it stands the
-peak with pages of files that it has mapped, which the system takes back when it needs them.
+cache, with each number of jobs in turns. Memory is the peak of what all its processes hold by themselves, looked at ten
+times a second, a page that several share counted once; beside it stands the peak with pages of files that they have
+mapped, which the system takes back when it needs them, and the largest process as `/usr/bin/time` reports it.
 
-    python benchmarks/plan_many_rows.py [--model FOLDER_OF_SMOLLM2] [--rows 50000 200000]
+    python benchmarks/plan_many_rows.py [--model FOLDER_OF_SMOLLM2] [--rows 50000 200000] [--jobs 1 2]
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 from support.processes import ONE_THREAD, machine
 from support.project import MODEL, make_project
 
@@ -38,11 +40,13 @@ budget: {device: cpu}
 
 
 class Taken(NamedTuple):
-    """What one plan took: CPU seconds of the process tree, and bytes of memory at the peak, own and with files."""
+    """What one plan took: seconds, of CPUs by the process tree, and bytes of memory at the peak."""
 
     cpu: float
+    wall: float
     memory: int
     with_files: int
+    largest: int
 
 
 def conversations(count: int, model: Path) -> Iterator[dict[str, Any]]:
@@ -61,25 +65,44 @@ def conversations(count: int, model: Path) -> Iterator[dict[str, Any]]:
         yield {"messages": [{"role": role, "content": content} for role, content in turns]}
 
 
-def planned(recipe: Path, cache: Path) -> Taken:
+def planned(recipe: Path, cache: Path, jobs: int) -> Taken:
     """Plans a recipe with nothing in the cache.
 
     Raises:
         RuntimeError: It could not be planned.
     """
-    environment = {**os.environ, **ONE_THREAD, "FTC_CACHE": str(cache)}
-    process = subprocess.Popen([FTC, "plan", recipe], env=environment, stdout=subprocess.DEVNULL)
-    memory, pid = 0, 0
+    environment, begin = {**os.environ, **ONE_THREAD, "FTC_CACHE": str(cache)}, time.monotonic()
+    command = [FTC, "plan", recipe, "--jobs", str(jobs)]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    own, with_files, pid = 0, 0, 0
     while not pid:
-        status_of = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
-        own = [line.split() for line in status_of.splitlines() if line.startswith("RssAnon")]
-        memory = max([memory, *(int(size) * 1024 for _, size, _ in own)])
-        time.sleep(0.05)
+        held = [*map(_held, (process.pid, *_below(process.pid)))]
+        own, with_files = max(own, sum(one for one, _ in held)), max(with_files, sum(one for _, one in held))
+        time.sleep(0.1)
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"ftc plan exited with {process.returncode}")
-    return Taken(usage.ru_utime + usage.ru_stime, memory, usage.ru_maxrss * 1024)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Taken(cpu, time.monotonic() - begin, own, with_files, usage.ru_maxrss * 1024)
+
+
+def _below(pid: int) -> list[int]:
+    """The processes that a process has started, and those that they have."""
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _held(pid: int) -> tuple[int, int]:
+    """Bytes that a process holds, its share of what it shares: its own pages, and with those of files."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    except OSError:  # it has ended
+        return 0, 0
+    sizes = {line.split()[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss")}
+    return sizes.get("Pss_Anon:", 0), sizes.get("Pss:", 0)
 
 
 def main() -> None:
@@ -87,28 +110,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--rows", type=int, nargs="+", default=[50_000, 200_000])
+    parser.add_argument("--jobs", type=int, nargs="+", default=[1, 2])
     arguments = parser.parse_args()
     print(machine())
-    before: tuple[int, Taken] | None = None
+    before: dict[int, tuple[int, Taken]] = {}
     for count in arguments.rows:
         with tempfile.TemporaryDirectory() as folder:
             rows = conversations(count, arguments.model)
             recipe = make_project(Path(folder) / "project", RECIPE, rows, arguments.model)
             size = recipe.with_name("rows.jsonl").stat().st_size
-            taken = planned(recipe, Path(folder) / "cache")
-        grown = ""
-        if before is not None:
-            rows = count - before[0]
-            grown = (
-                f"; {(taken.memory - before[1].memory) / rows:,.0f} bytes and"
-                f" {(taken.cpu - before[1].cpu) / rows * 1e6:,.0f} CPU µs a row more"
-            )
-        print(
-            f"{count:9,} rows, {size / 2**20:,.0f} MiB: {taken.memory / 2**20:,.0f} MiB, with files"
-            f" {taken.with_files / 2**20:,.0f}, {taken.cpu:,.1f} CPU s, {count / taken.cpu:,.0f} rows per CPU s{grown}",
-            flush=True,
-        )
-        before = count, taken
+            print(f"{count:9,} rows, {size / 2**20:,.0f} MiB", flush=True)
+            for jobs in arguments.jobs:
+                taken = planned(recipe, Path(folder) / f"cache-{jobs}", jobs)
+                _show(count, jobs, taken, before.get(jobs))
+                before[jobs] = count, taken
+
+
+def _show(count: int, jobs: int, taken: Taken, before: tuple[int, Taken] | None) -> None:
+    grown = ""
+    if before is not None:
+        rows = count - before[0]
+        more = (taken.memory - before[1].memory) / rows, (taken.largest - before[1].largest) / rows
+        grown = f"; {more[0]:,.0f} bytes ({more[1]:,.0f} in the largest process)"
+        grown += f" and {(taken.cpu - before[1].cpu) / rows * 1e6:,.0f} CPU µs a row more"
+    mebibytes = [f"{one / 2**20:,.0f}" for one in (taken.memory, taken.with_files, taken.largest)]
+    print(
+        f"{jobs:9} jobs: {mebibytes[0]} MiB, with files {mebibytes[1]}, largest process {mebibytes[2]};"
+        f" {taken.wall:,.1f} s, {taken.cpu:,.1f} CPU s, {count / taken.cpu:,.0f} rows per CPU s{grown}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -80,9 +80,12 @@ def _texts(value: Any) -> Iterator[str]:
             yield " ".join(value)
         case list():
             for item in value:
-                yield from _texts(item)
+                if isinstance(item, dict) and item.keys() == _TURN and item["role"] in _READ:
+                    item = item["content"]  # what most turns are, without asking about all else
+                yield from (item,) if isinstance(item, str) else _texts(item)
 
 
+_TURN, _READ = frozenset(("role", "content")), ("user", "assistant")
 _REPLACED = re.compile("\ufffd")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 # Bytes that begin a character of two, three or four in UTF-8, as Windows-1252 shows them, and what may follow.

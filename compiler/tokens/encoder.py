@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from tokenizers import Encoding, Tokenizer
 
+from ftc.compiler.tokens.known_words import KnownWords, pattern_of
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.storage.tokenizer_file import load_tokenizer, refused_tokenizer, tokenizer_call
@@ -74,6 +75,7 @@ class _Segments(NamedTuple):
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _MEMO_ENTRIES = 10_000  # a template's own segments are few; what rows say seldom comes again
+_ID_BYTES = array("i").itemsize
 _HEAD_CHARS = 64
 """Longest start of a stretch that is encoded a second time to find a cut in it."""
 
@@ -149,6 +151,7 @@ class TextTokenizer:
             added = config.get("added_tokens") or []
             self.special_tokens: tuple[str, ...] = tuple(token["content"] for token in added if token["special"])
             self.is_segmentable = by_segment and _is_segmentable(config)
+            pattern = pattern_of(config.get("pre_tokenizer")) if self.is_segmentable else None
             self._added = {token["content"]: array("i", [token["id"]]) for token in added if token["content"]}
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             load_tokenizer(file)  # the library says best what is wrong
@@ -156,7 +159,9 @@ class TextTokenizer:
             raise refused_tokenizer(file, reason) from error
         longest_first = sorted(self._added, key=len, reverse=True)
         self._splitter = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if longest_first else None
-        self._memo: dict[str, array[int]] = dict(self._added)
+        self._known = {text: ids.tobytes() for text, ids in self._added.items()}
+        self._memo = dict(self._known)
+        self._ids = self._bare_ids if pattern is None else KnownWords(pattern, self._bare_ids).ids
 
     def text_of(self, token_id: int) -> str | None:
         """An added token's text by its id; None where there is none."""
@@ -184,6 +189,11 @@ class TextTokenizer:
         tokenizer = _load(self._file)
         tokenizer.post_processor = None
         return tokenizer
+
+    def _bare_ids(self, texts: Sequence[str]) -> list[bytes]:
+        """Ids without the tokenizer's own special tokens, as the bytes of C ints."""
+        encodings = self._encode(self._bare.encode_batch_fast, texts, special=False)
+        return [array("i", one.ids).tobytes() for one in encodings]
 
     def encode_complete(self, texts: Sequence[str | tuple[str, ...]], max_length: int | None) -> list[CompleteText]:
         """Ids with the tokenizer's own special tokens; the text is cut at its end to `max_length` tokens in all.
@@ -213,7 +223,7 @@ class TextTokenizer:
 
     def num_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, without the tokenizer's own."""
-        return [len(encoding.ids) for encoding in self._encode(self._bare.encode_batch_fast, texts, special=False)]
+        return [len(ids) // _ID_BYTES for ids in self._bare_ids(texts)]
 
     def num_special(self, *, is_pair: bool) -> int:
         """Tokens that the tokenizer adds by itself."""
@@ -246,16 +256,15 @@ class TextTokenizer:
     def _learn(self, rows: Sequence[Sequence[str]]) -> None:
         """Encodes the stretches that aren't known yet."""
         if len(self._memo) > _MEMO_ENTRIES:
-            self._memo = dict(self._added)
+            self._memo = dict(self._known)
         new = [segment for segment in {s: None for row in rows for s in row} if segment not in self._memo]
-        for segment, encoding in zip(new, self._encode(self._bare.encode_batch_fast, new, special=False), strict=True):
-            self._memo[segment] = array("i", encoding.ids)
+        self._memo.update(zip(new, self._ids(new), strict=True))
 
     def _join(self, row: _Segments) -> TokenizedText:
         parts = [self._memo[segment] for segment in row.segments]
         cuts: list[Cut] = []
         for index, offset in row.places:
-            before = sum(map(len, parts[:index]))
+            before = sum(map(len, parts[:index])) // _ID_BYTES
             inner = self._cut(row.segments[index], offset) if offset else Cut(0, 0)
             cuts.append(Cut(before + inner.ended, before + inner.begun))
         return TokenizedText(array("i", b"".join(parts)), cuts)
@@ -265,8 +274,8 @@ class TextTokenizer:
         head = segment[:offset]
         if head not in self._memo:
             self._learn([[head]])
-        count = len(self._memo[head])
-        if self._memo[segment][:count] == self._memo[head]:
+        if self._memo[segment].startswith(self._memo[head]):
+            count = len(self._memo[head]) // _ID_BYTES
             return Cut(count, count)
         (encoding,) = self._encode(self._bare.encode_batch, [segment], special=False)
         return _cuts(encoding, [offset])[0]

@@ -64,7 +64,7 @@ def remember_rows(folder: Path, digests: Digests) -> None:
     try:
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_file(file, bytes(digests.data))
+            write_file(file, digests.data)
     except OSError:
         return
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from typing import assert_never
 
+from ftc.compiler.resolve.rows.in_processes import ranges, spread
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import (
     AnswerForm,
@@ -31,6 +32,7 @@ from ftc.compiler.tokens.generative import Generative, Preferences, Questions, T
 from ftc.compiler.tokens.grouped_rows import grouped
 from ftc.compiler.tokens.image_tokens import ImageTokens
 from ftc.compiler.tokens.masked_rows import masked_blocks
+from ftc.compiler.tokens.packed_rows import packed, unpacked
 from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.scored_rows import ScoredAnswers, stepped
@@ -40,14 +42,6 @@ from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens, TokenRow
 from ftc.spec.documents.facts import TokenizerFacts
 
 __all__ = ["encode_rows"]
-
-_CHUNK_ROWS = 1024
-_BY_FACTS: dict[type[MaskedForm | SpanForm | StepForm], Callable[..., Iterator[Iterable[RowTokens]]]] = {
-    MaskedForm: masked_blocks,
-    SpanForm: span_blocks,
-    StepForm: stepped,
-}
-"""What encodes texts with tokens of the tokenizer's own between them."""
 
 
 def encode_rows(
@@ -82,39 +76,65 @@ def encode_rows(
     Raises:
         Refusal: A template, the tokenizer or a row's characters can't be used (FTC331 to FTC339).
     """
-    counts, limit = RowCounts(read=len(rows), place=place), Limit(max_length, cuts)
-    numbered = _in_chunks(rows, range(len(rows)) if numbers is None else numbers)
-    match form:
-        case ClassifyForm():
-            chunks = classified(numbered, form, tokenizer, limit, counts)
-        case ScoreForm():
-            chunks = rated(numbered, form, tokenizer, limit, counts)
-        case TagForm():
-            chunks = tagged(numbered, form, tokenizer, limit, counts)
-        case ExtractForm():
-            chunks = extracted(numbered, form, tokenizer, limit, counts)
-        case EmbedForm() | RerankForm():
-            chunks = grouped(numbered, form, tokenizer, limit, counts)
-        case RawForm():
-            chunks = blocks(numbered, form, tokenizer, facts, limit)
-        case MaskedForm() | SpanForm() | StepForm():
-            chunks = _BY_FACTS[type(form)](numbered, form, tokenizer, facts, limit, counts)
-        case PreferenceForm() | AnswerForm() | ChatForm() | PromptForm():
-            source = partial(text_source, tokenizer=tokenizer, facts=facts, renderer=renderer)
-            source = partial(source, by_shape=by_shape, images=images)
-            chunks = map(_written(form, source, (tokenizer, limit, counts, place), images), numbered)
-        case _:
-            assert_never(form)
+    numbers = range(len(rows)) if numbers is None else numbers
+    limit, pieces = Limit(max_length, cuts), ranges(len(rows))
+    source = partial(text_source, tokenizer=tokenizer, facts=facts, renderer=renderer)
+    source_of = cache(partial(source, by_shape=by_shape, images=images))
+
+    def encoded(some: Iterable[range], counts: RowCounts) -> Iterator[TokenRows]:
+        """Some pieces of the rows."""
+        parts = ((numbers[one.start : one.stop], rows[one.start : one.stop]) for one in some)
+        numbered = (dict(zip(*part, strict=True)) for part in parts)
+        chunks = _chunks(numbered, form, (tokenizer, facts, limit, counts), source_of, images)
+        return (flatten(chunk, counts) for chunk in chunks)
+
+    def apart(which: Iterable[int]) -> Iterator[bytes]:
+        """Each piece with its own counts, for another process."""
+        for piece in (pieces[number] for number in which):
+            (found,) = encoded([piece], RowCounts(place=place))
+            yield packed(found)
+
+    counts = RowCounts(read=len(rows), place=place)
     with _collector_off():
-        flat = (flatten(chunk, counts) for chunk in chunks)
+        if isinstance(form, RawForm | MaskedForm | SpanForm):  # where a row ends, the next one begins
+            flat = encoded(pieces, counts)
+        else:
+            flat = (unpacked(some, counts) for some in spread(len(pieces), apart))
         return joined(chain([next(flat, None) or flatten([], counts)], flat))
 
 
-def _in_chunks(rows: Sequence[Row], numbers: Sequence[int]) -> Iterator[dict[int, Row]]:
-    """Rows by their numbers, so many at a time."""
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        part = slice(start, start + _CHUNK_ROWS)
-        yield dict(zip(numbers[part], rows[part], strict=True))
+def _chunks(
+    numbered: Iterable[dict[int, Row]],
+    form: TextForm,
+    parts: tuple[TextTokenizer, TokenizerFacts, Limit, RowCounts],
+    source_of: Callable[[ChatForm | PromptForm], ChatSource | PromptSource],
+    images: ImageTokens | None,
+) -> Iterable[Iterable[RowTokens]]:
+    """Rows by their number as tokens, piece by piece."""
+    tokenizer, facts, limit, counts = parts
+    match form:
+        case ClassifyForm():
+            return classified(numbered, form, tokenizer, limit, counts)
+        case ScoreForm():
+            return rated(numbered, form, tokenizer, limit, counts)
+        case TagForm():
+            return tagged(numbered, form, tokenizer, limit, counts)
+        case ExtractForm():
+            return extracted(numbered, form, tokenizer, limit, counts)
+        case EmbedForm() | RerankForm():
+            return grouped(numbered, form, tokenizer, limit, counts)
+        case RawForm():
+            return blocks(numbered, form, tokenizer, facts, limit)
+        case MaskedForm():
+            return masked_blocks(numbered, form, tokenizer, facts, limit, counts)
+        case SpanForm():
+            return span_blocks(numbered, form, tokenizer, facts, limit, counts)
+        case StepForm():
+            return stepped(numbered, form, tokenizer, facts, limit, counts)
+        case PreferenceForm() | AnswerForm() | ChatForm() | PromptForm():
+            return map(_written(form, source_of, (tokenizer, limit, counts, counts.place), images), numbered)
+        case _:
+            assert_never(form)
 
 
 def _written(

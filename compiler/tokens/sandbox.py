@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -64,6 +65,7 @@ class TemplateRenderer:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._owner = os.getpid()
 
     def __enter__(self) -> Self:
         return self
@@ -103,6 +105,8 @@ class TemplateRenderer:
     def _render_batch(self, template: str, rows: list[bytes], strict: bool) -> list[str | TemplateProblem]:
         if any(len(row) > MAX_ROW_BYTES for row in rows):
             return [_limit(f"the row is larger than {MAX_ROW_BYTES:,} bytes")] * len(rows)
+        if self._owner != os.getpid():  # a fork of the process whose child it is
+            self._process, self._owner = None, os.getpid()
         process = self._process = self._process or subprocess.Popen(
             [sys.executable, "-I", "-B", str(_CHILD)],
             stdin=subprocess.PIPE,
@@ -119,6 +123,7 @@ class TemplateRenderer:
             texts = list(_exchange(process, header, rows))
         finally:
             timer.cancel()
+            timer.join()  # a process with one thread can be forked
         if len(texts) < len(rows):
             self._process = None
             problem = _end(process)

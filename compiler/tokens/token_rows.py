@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from ftc.spec.storage.atomic_write import replacing
 
 __all__ = [
     "NO_LABEL",
+    "SHOWN_DROPS",
     "Limit",
     "LongRow",
     "RowCounts",
@@ -31,7 +32,8 @@ __all__ = [
     "write_stream",
 ]
 
-_SHOWN_DROPS = 5
+SHOWN_DROPS = 5
+"""Rows that are named of those that were left out."""
 _AT_ONCE = 1 << 14  # rows
 NO_LABEL = -1
 """Label of a row that has no single class."""
@@ -89,7 +91,7 @@ class RowCounts:
     def drop(self, row: int, reason: str) -> None:
         """Counts a row that gives no tokens."""
         self.dropped += 1
-        if len(self.first_dropped) < _SHOWN_DROPS:
+        if len(self.first_dropped) < SHOWN_DROPS:
             self.first_dropped.append(DroppedRow(row=row, place=self.place(row), reason=reason))
 
     def drop_long(self, row: int, num_tokens: int, reason: str) -> None:
@@ -97,7 +99,7 @@ class RowCounts:
         self.drop(row, reason)
         self.too_long += 1
         self.longest_too_long = max(self.longest_too_long, num_tokens)
-        if len(self.first_too_long) < _SHOWN_DROPS:
+        if len(self.first_too_long) < SHOWN_DROPS:
             self.first_too_long.append(LongRow(row, num_tokens))
 
 
@@ -141,25 +143,56 @@ class RowTokens:
 
 
 def joined(given: Iterable[TokenRows]) -> TokenRows:
-    """Chunks, of which there is at least one, one after the other; many tokens go to disk as they come."""
-    ids, mask, chunks = Spool(), Spool(), list[TokenRows]()
+    """Chunks, of which there is at least one, one after the other; what many of them hold goes to disk as they come."""
+    columns = {name: Spool() for name in ("ids", "mask", "prompt_length", "label", "row")}
+    bounds, targets, offsets = _Bounds(), _Bounds(), _Bounds()
+    values, texts, images = (Spool(), Spool()), list[Sequence[str]](), list[Sequence[str]]()
+    counts: RowCounts | None = None
     for chunk in given:
-        ids.add(chunk.ids.tobytes())
-        mask.add(chunk.mask.tobytes())
-        chunks.append(replace(chunk, ids=np.zeros(0, np.int32), mask=np.zeros(0, np.bool_)))
+        for name, spool in columns.items():
+            spool.add(getattr(chunk, name).tobytes())
+        for ends, some in (
+            (bounds, chunk.boundaries),
+            (targets, chunk.targets.boundaries),
+            (offsets, chunk.offsets.boundaries),
+        ):
+            ends.add(some)
+        for spool, lists in zip(values, (chunk.targets, chunk.offsets), strict=True):
+            spool.add(lists.values.tobytes())
+        texts += chunk.texts
+        images += chunk.images or [()] * len(chunk.texts)
+        counts = counts or chunk.counts
+    assert counts is not None, "there is a chunk"
     return TokenRows(
-        ids=ids.mapped("int32"),
-        mask=mask.mapped("bool"),
-        boundaries=_joined_boundaries([chunk.boundaries for chunk in chunks]),
-        prompt_length=np.concatenate([chunk.prompt_length for chunk in chunks]),
-        label=np.concatenate([chunk.label for chunk in chunks]),
-        row=np.concatenate([chunk.row for chunk in chunks]),
-        targets=_joined_lists([chunk.targets for chunk in chunks]),
-        offsets=_joined_lists([chunk.offsets for chunk in chunks]),
-        texts=[texts for chunk in chunks for texts in chunk.texts],
-        counts=chunks[0].counts,
-        images=_of_images([images for chunk in chunks for images in chunk.images or [()] * len(chunk.texts)]),
+        ids=columns["ids"].mapped("int32"),
+        mask=columns["mask"].mapped("bool"),
+        boundaries=bounds.whole(),
+        prompt_length=columns["prompt_length"].mapped("int32"),
+        label=columns["label"].mapped("int32"),
+        row=columns["row"].mapped("int64"),
+        targets=Lists(values[0].mapped("int32"), targets.whole()),
+        offsets=Lists(values[1].mapped("int32"), offsets.whole()),
+        texts=texts,
+        counts=counts,
+        images=_of_images(images),
     )
+
+
+class _Bounds:
+    """Where each row ends, counted over all chunks."""
+
+    def __init__(self) -> None:
+        self._spool, self._end = Spool(), 0
+        self._spool.add(bytes(8))
+
+    def add(self, bounds: NDArray[np.int64]) -> None:
+        """Puts a chunk's own ends behind the others."""
+        self._spool.add((bounds[1:] + self._end).tobytes())
+        self._end += int(bounds[-1])
+
+    def whole(self) -> NDArray[np.int64]:
+        """(rows + 1,) All of them, from 0 on."""
+        return self._spool.mapped("int64")
 
 
 def taken(rows: TokenRows, numbers: Sequence[int]) -> TokenRows:
@@ -184,17 +217,6 @@ def taken(rows: TokenRows, numbers: Sequence[int]) -> TokenRows:
 
 def _of_images(rows: list[Sequence[str]]) -> list[Sequence[str]] | None:
     return rows if any(rows) else None
-
-
-def _joined_lists(lists: Sequence[Lists]) -> Lists:
-    values = np.concatenate([one.values for one in lists])
-    return Lists(values, _joined_boundaries([one.boundaries for one in lists]))
-
-
-def _joined_boundaries(boundaries: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    starts = np.cumsum([0, *(one[-1] for one in boundaries)])[:-1]
-    first = np.zeros(1, np.int64)
-    return np.concatenate([first, *(one[1:] + start for one, start in zip(boundaries, starts, strict=True))])
 
 
 def flatten(chunk: Iterable[RowTokens], counts: RowCounts) -> TokenRows:

@@ -109,7 +109,7 @@ def try_writing(path: Path) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes | memoryview) -> None:
     """Replaces a file's content as one step.
 
     Raises:

@@ -83,7 +83,7 @@ def write_canonical(task: Task, columns: Columns, table: Table) -> None:
             return
         case _:
             assert_never(rows)
-    rewrite(table.rows, change)
+    rewrite(table.rows, change, apart=True)
 
 
 def _rewrite(row: Row, columns: Sequence[str], form: Callable[[Any], Any]) -> None:

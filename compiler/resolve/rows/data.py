@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.compiler.quality.findings import quality_findings
-from ftc.compiler.quality.near import Likeness, find_likeness
+from ftc.compiler.quality.near import TEXTS_AT_ONCE, Likeness, ReadTexts, find_likeness
 from ftc.compiler.quality.report import Divided, Seen, look_through, quality_report
 from ftc.compiler.quality.sensitive import Presidio, load_presidio
 from ftc.compiler.quality.texts import RowTexts
@@ -23,6 +23,7 @@ from ftc.compiler.resolve.rows.columns import Columns, missing_annotations, miss
 from ftc.compiler.resolve.rows.data_files import DataFile, DataFiles
 from ftc.compiler.resolve.rows.division import read_division
 from ftc.compiler.resolve.rows.images import ImageStore, image_columns, read_images, without_reader
+from ftc.compiler.resolve.rows.in_processes import frame, ranges, spread, unframed
 from ftc.compiler.resolve.rows.joint_checks import check_together
 from ftc.compiler.resolve.rows.labels import Labeled, exchanged, labels_of, sorted_of, unlearned_labels
 from ftc.compiler.resolve.rows.mixture import divide_sources, draw_epoch, join_sources, sources_of
@@ -279,14 +280,27 @@ def _compared(
 ) -> tuple[Likeness, dict[str, dict[int, Seen]]]:
     """Which texts are alike, and what was found in each that holds something, in one pass."""
     seen: dict[str, dict[int, Seen]] = {use: {} for use in texts}
+    pieces = [(use, piece) for use, rows in texts.items() for piece in ranges(len(rows), TEXTS_AT_ONCE)]
 
-    def looked_through(use: str) -> Iterator[str]:
-        for row, text in enumerate(texts[use]):
-            if (found := look_through(text, presidio)) is not None:
-                seen[use][row] = found
-            yield text
+    def read(which: range) -> Iterator[bytes]:
+        for use, piece in (pieces[number] for number in which):
+            some = texts[use][piece.start : piece.stop]
+            found = ((row, look_through(text, presidio)) for row, text in zip(piece, some, strict=True))
+            told = [(row, *one) for row, one in found if one is not None]
+            gave_up = presidio is not None and presidio.timed_out.happened
+            digests, runs, counts = ReadTexts.of(some, by_runs=similarity is not None)
+            yield frame([told, gave_up, counts], [digests, runs])
 
-    return find_likeness({use: (looked_through(use), len(rows)) for use, rows in texts.items()}, similarity), seen
+    def received() -> Iterator[ReadTexts]:
+        for (use, _), data in zip(pieces, spread(len(pieces), read), strict=True):
+            (told, gave_up, counts), (digests, runs) = unframed(data)
+            for row, rules, damages in told:
+                seen[use][row] = Seen(tuple(rules), tuple(map(tuple, damages)))
+            if presidio is not None and gave_up:
+                presidio.timed_out.happened = True
+            yield ReadTexts(digests, runs, counts)
+
+    return find_likeness(received(), {use: len(rows) for use, rows in texts.items()}, similarity), seen
 
 
 def _of_part(seen: Mapping[int, Seen], rows: NDArray[np.int64]) -> dict[int, Seen]:

@@ -72,7 +72,8 @@ def read_json_lines(path: Path, faults: Faults) -> Table:
             lines.append(number)
             if not row.keys() <= columns.keys():
                 columns.update(dict.fromkeys(row))
-    return Table(faults.file, tuple(columns), rows.rows(), lines)
+    is_each = not lines or lines[-1] == len(lines)  # without a line that is passed over, as most files are
+    return Table(faults.file, tuple(columns), rows.rows(), range(1, len(lines) + 1) if is_each else lines)
 
 
 def parsed_object(text: str) -> Row:

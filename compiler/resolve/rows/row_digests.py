@@ -10,6 +10,9 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from ftc.compiler.resolve.rows.in_processes import ranges, spread
+from ftc.compiler.resolve.rows.spool import Spool
+
 __all__ = [
     "Digests",
     "canonical_text",
@@ -24,7 +27,7 @@ _BYTES = 32
 
 
 class Digests(Sequence[bytes]):
-    """sha256 of rows, in their order: 32 bytes a row.
+    """sha256 of rows, in their order: 32 bytes a row, many of them on disk.
 
     Args:
         data: The digests behind one another.
@@ -32,8 +35,8 @@ class Digests(Sequence[bytes]):
 
     __slots__ = ("data",)
 
-    def __init__(self, data: bytes | bytearray) -> None:
-        self.data = data
+    def __init__(self, data: bytes | bytearray | NDArray[np.uint8]) -> None:
+        self.data = memoryview(data)
 
     def __len__(self) -> int:
         return len(self.data) // _BYTES
@@ -92,7 +95,7 @@ canonical_text: Callable[[Any], str] = json.JSONEncoder(
 
 def row_digests(rows: Iterable[Mapping[str, Any]]) -> Digests:
     """sha256 of each row as compact JSON with sorted keys. Nothing in a row is normalized."""
-    return _joined(hashlib.sha256(canonical_text(row).encode()).digest() for row in rows)
+    return _of_each(rows, lambda row: row)
 
 
 def rows_digest(digests: Iterable[bytes]) -> str:
@@ -104,16 +107,23 @@ def unordered_digest(digests: Iterable[bytes]) -> str:
     """sha256, in hexadecimal, over the same rows in any order: a shuffled file has the same, a copied row another."""
     if not isinstance(digests, Digests):
         return rows_digest(sorted(digests))
-    return hashlib.sha256(np.sort(np.frombuffer(digests.data, f"S{_BYTES}")).tobytes()).hexdigest()
+    return hashlib.sha256(np.sort(np.frombuffer(digests.data, f"S{_BYTES}")).view(np.uint8)).hexdigest()
 
 
 def example_digests(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Digests:
     """sha256 of what the task reads of each row. Rows that differ only in other columns are the same example."""
-    return _joined(hashlib.sha256(canonical_text([row.get(one) for one in columns]).encode()).digest() for row in rows)
+    return _of_each(rows, lambda row: [row.get(one) for one in columns])
 
 
-def _joined(digests: Iterable[bytes]) -> Digests:
-    data = bytearray()
-    for digest in digests:
-        data += digest
-    return Digests(data)
+def _of_each(rows: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], Any]) -> Digests:
+    """sha256 of what is read of each row, as compact JSON with sorted keys."""
+
+    def of(some: Iterable[Mapping[str, Any]]) -> bytes:
+        return b"".join([hashlib.sha256(canonical_text(read(row)).encode()).digest() for row in some])
+
+    if not isinstance(rows, Sequence):
+        return Digests(of(rows))
+    pieces, digests = ranges(len(rows)), Spool()
+    for some in spread(len(pieces), lambda which: (of(rows[pieces[n].start : pieces[n].stop]) for n in which)):
+        digests.add(some)
+    return Digests(digests.mapped("uint8"))

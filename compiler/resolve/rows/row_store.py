@@ -13,6 +13,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from ftc.compiler.resolve.rows.in_processes import frame, ranges, spread, unframed
 from ftc.compiler.resolve.rows.spool import Spool
 
 __all__ = ["Row", "RowWriter", "StoredRows", "rewrite", "some_of", "stored"]
@@ -37,7 +38,7 @@ class RowWriter:
 
     def add(self, row: Row) -> None:
         """Puts a row behind the others."""
-        self.add_json(_written(row).encode("utf-8", "surrogatepass"))
+        self.add_json(_json(row))
 
     def add_json(self, data: bytes) -> None:
         """Puts a row behind the others that is JSON already, of one object."""
@@ -45,8 +46,14 @@ class RowWriter:
         self._pieces.add(data)
         self._starts.append(self._starts[-1] + len(data))
 
+    def add_parts(self, lengths: Sequence[int], rows: bytes) -> None:
+        """Puts rows behind the others that are JSON already, a comma behind each, of these lengths with it."""
+        self._pieces.add(rows)
+        self._starts.extend((np.cumsum(lengths) + self._starts[-1]).tolist())
+
     def rows(self) -> StoredRows:
         """The rows that were added."""
+        self._pieces.settle()
         return StoredRows(self._pieces, np.frombuffer(self._starts, np.int64))
 
 
@@ -101,10 +108,21 @@ class StoredRows(Sequence[Row]):
         which = np.asarray(numbers, np.int64)
         return StoredRows(self._pieces, self._starts, which if self._numbers is None else self._numbers[which])
 
-    def rewrite(self, change: Callable[[Row], object]) -> None:
-        """Has every row changed in place, in their order."""
-        writer = RowWriter()
-        for row in self:
+    def rewrite(self, change: Callable[[Row], object], *, apart: bool = False) -> None:
+        """Has every row changed in place, in their order; `apart` where the change does nothing else."""
+        writer, pieces = RowWriter(), ranges(len(self))
+
+        def changed(piece: range) -> bytes:
+            some = self[piece.start : piece.stop]
+            for row in some:
+                change(row)
+            written = [_json(row) + b"," for row in some]
+            return frame([*map(len, written)], [b"".join(written)])
+
+        for packed in spread(len(pieces) if apart else 0, lambda which: (changed(pieces[number]) for number in which)):
+            lengths, (data,) = unframed(packed)
+            writer.add_parts(lengths, data)
+        for row in () if apart else self:
             change(row)
             writer.add(row)
         new = writer.rows()
@@ -122,6 +140,10 @@ class StoredRows(Sequence[Row]):
         return found
 
 
+def _json(row: Row) -> bytes:
+    return _written(row).encode("utf-8", "surrogatepass")
+
+
 def stored(rows: Iterable[Row]) -> StoredRows:
     """Rows, in their order, with no more than one of them in memory."""
     writer = RowWriter()
@@ -130,10 +152,10 @@ def stored(rows: Iterable[Row]) -> StoredRows:
     return writer.rows()
 
 
-def rewrite(rows: Sequence[Row], change: Callable[[Row], object]) -> None:
-    """Has every row changed in place, in their order."""
+def rewrite(rows: Sequence[Row], change: Callable[[Row], object], *, apart: bool = False) -> None:
+    """Has every row changed in place, in their order; `apart` where the change does nothing else."""
     if isinstance(rows, StoredRows):
-        rows.rewrite(change)
+        rows.rewrite(change, apart=apart)
         return
     for row in rows:
         change(row)

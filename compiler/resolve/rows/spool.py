@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -44,6 +45,11 @@ class Spool:
         if len(self._waiting) > (MOST_IN_MEMORY if self._file is None else _PIECE_BYTES):
             self._flush()
 
+    def settle(self) -> None:
+        """Writes what waits, if there is a file, so that a forked process doesn't write it again."""
+        if self._file is not None and self._waiting:
+            self._flush()
+
     def read(self, begin: int, end: int) -> bytes:
         """The bytes between two places.
 
@@ -52,12 +58,10 @@ class Spool:
         """
         if self._file is None:
             return bytes(self._waiting[begin:end])
-        if self._waiting:
-            self._flush()
-        self._file.seek(begin)
-        found = self._file.read(end - begin)
+        self.settle()
+        found = b""
         while len(found) < end - begin:
-            if not (more := self._file.read(end - begin - len(found))):
+            if not (more := _read_at(self._file, end - begin - len(found), begin + len(found))):
                 raise OSError(f"a file of rows ended at {begin + len(found)}")
             found += more
         return found
@@ -66,8 +70,7 @@ class Spool:
         """All bytes as an array of a kind, of which only the pages that are read are in memory."""
         if self._file is None:
             return np.frombuffer(self._waiting, kind)
-        if self._waiting:
-            self._flush()
+        self.settle()
         return np.frombuffer(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ), kind)
 
     def _flush(self) -> None:
@@ -80,3 +83,11 @@ class Spool:
             left = left[self._file.write(left) :]
         left.release()
         self._waiting = bytearray()
+
+
+def _read_at(file: BinaryIO, count: int, begin: int) -> bytes:
+    """Bytes from a place. Forked processes share how far the file is read, which this leaves alone."""
+    if sys.platform == "win32":
+        file.seek(begin)
+        return file.read(count)
+    return os.pread(file.fileno(), count, begin)

@@ -20,6 +20,7 @@ from ftc.cli.arguments import (
     add_quiet,
     add_recipe,
     add_waive,
+    count_of,
 )
 from ftc.cli.output import show_planned, tracing
 from ftc.cli.terminal import page, print_json, show_diagnostics, write
@@ -45,6 +46,8 @@ def plan_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--refresh-only", action="store_true", help="show what moved under the lock, here and upstream; change nothing"
     )
+    about = "processes that check and tokenize rows, with the same result (one for each core)"
+    parser.add_argument("--jobs", type=count_of("processes"), metavar="N", help=about)
     add_offline(parser)
     add_quiet(parser)
 
@@ -55,11 +58,12 @@ def run_plan(args: Namespace) -> int:
         sys.stderr.write(f"error: {problem}\n")
         return ExitCode.USAGE
     from ftc import api
+    from ftc.compiler.resolve.rows.in_processes import with_jobs
     from ftc.verbs.policy import waivers_of
 
     if args.refresh_only:
         return _refresh(args)
-    with tracing(args) as tell:
+    with tracing(args) as tell, with_jobs(args.jobs):
         planned = api.plan(
             args.recipe,
             overrides=args.overrides,
@@ -89,6 +93,7 @@ def _plan_misuse(args: Namespace) -> str | None:
         "--origins": args.origins,
         "--locked": args.locked,
         "--no-trace": args.no_trace,
+        "--jobs": args.jobs,
     }
     if args.refresh_only and (given := [flag for flag, value in plans.items() if value]):
         return f"--refresh-only makes no plan; leave out {', '.join(given)}"

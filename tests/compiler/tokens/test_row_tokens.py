@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from ftc.compiler.resolve.rows import in_processes
+from ftc.compiler.resolve.rows.in_processes import with_jobs
 from ftc.compiler.tokens.encoder import MarkedText, TextTokenizer
 from ftc.compiler.tokens.forms import ChatForm, ClassifyForm, PromptForm
 from ftc.compiler.tokens.row_tokens import encode_rows
@@ -64,6 +66,27 @@ def test_segments_and_whole_texts_agree(
     assert_same(*both)
     assert both[0].counts.dropped + len(both[0].row) == len(rows)
     assert np.diff(both[0].boundaries).max() <= max_length
+
+
+@pytest.mark.parametrize("max_length", [NO_LIMIT, 60])
+def test_any_number_of_processes_gives_the_same(
+    max_length: int,
+    byte_level: Path,
+    facts: Facts,
+    template: Template,
+    conversations: list[list[dict[str, str]]],
+    renderer: TemplateRenderer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(in_processes, "ROWS_AT_ONCE", 9)
+    rows = [{"messages": messages} for messages in [*conversations, []]]  # the last one has no turn
+    tokenizer, source, found = TextTokenizer(byte_level), facts(template("chatml_default_system")), []
+    for jobs in (1, 3):
+        with with_jobs(jobs):
+            found.append(encode_rows(rows, ChatForm(), tokenizer, source, renderer, max_length=max_length))
+    assert_same(*found)
+    assert found[0].counts.dropped + len(found[0].row) == len(rows) > 3 * 9
+    assert bool(found[0].counts.cut) is (max_length == 60)
 
 
 @pytest.mark.parametrize("prompt", ["Q: {{ q }} {{ d }}\nA:", "{{ d | trim }}{{ q }}\nA: "])

@@ -1,0 +1,65 @@
+"""Tokens of some rows as bytes, with what happened to these rows, so that another process can make them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ftc.compiler.resolve.rows.in_processes import frame, unframed
+from ftc.compiler.tokens.token_rows import SHOWN_DROPS, LongRow, RowCounts, TokenRows
+from ftc.spec.documents.streams import DroppedRow, Lists
+
+__all__ = ["packed", "unpacked"]
+
+_SUMS = ("dropped", "too_long", "unsupervised_turns", "stop_missing", "merged", "words_without_token", "answers_cut")
+_KINDS = (np.int32, np.bool_, np.int64, np.int32, np.int32, np.int64, np.int32, np.int64, np.int32, np.int64)
+
+
+def packed(rows: TokenRows) -> bytes:
+    """Rows, with the counts of these alone."""
+    counts = rows.counts
+    told = {
+        **{name: getattr(counts, name) for name in _SUMS},
+        "cut": counts.cut,
+        "first_dropped": [one.model_dump() for one in counts.first_dropped],
+        "first_too_long": counts.first_too_long,
+        "longest_too_long": counts.longest_too_long,
+    }
+    lists = (rows.targets.values, rows.targets.boundaries, rows.offsets.values, rows.offsets.boundaries)
+    arrays = (rows.ids, rows.mask, rows.boundaries, rows.prompt_length, rows.label, rows.row, *lists)
+    texts = rows.texts if any(rows.texts) else None
+    return frame([told, texts, rows.images], [one.tobytes() for one in arrays])
+
+
+def unpacked(data: bytes, counts: RowCounts) -> TokenRows:
+    """The rows; what was counted of them is added to other counts."""
+    (told, texts, images), parts = unframed(data)
+    _add(counts, told)
+    arrays: list[NDArray[Any]] = [np.frombuffer(part, kind) for part, kind in zip(parts, _KINDS, strict=True)]
+    ids, mask, boundaries, prompt_length, label, row, targets, target_bounds, offsets, offset_bounds = arrays
+    return TokenRows(
+        ids=ids,
+        mask=mask,
+        boundaries=boundaries,
+        prompt_length=prompt_length,
+        label=label,
+        row=row,
+        targets=Lists(targets, target_bounds),
+        offsets=Lists(offsets, offset_bounds),
+        texts=[()] * len(row) if texts is None else [tuple(one) for one in texts],
+        counts=counts,
+        images=images,
+    )
+
+
+def _add(counts: RowCounts, told: dict[str, Any]) -> None:
+    for name in _SUMS:
+        setattr(counts, name, getattr(counts, name) + told[name])
+    counts.cut += told["cut"]
+    dropped = [DroppedRow(**one) for one in told["first_dropped"]]
+    counts.first_dropped = [*counts.first_dropped, *dropped][:SHOWN_DROPS]
+    too_long = [LongRow(*one) for one in told["first_too_long"]]
+    counts.first_too_long = [*counts.first_too_long, *too_long][:SHOWN_DROPS]
+    counts.longest_too_long = max(counts.longest_too_long, told["longest_too_long"])
