@@ -76,9 +76,10 @@ class SglangServer:
         try:
             reply = self._endpoint.post("/generate", body if self._whole else {**body, "lora_path": [name] * count})
         except EndpointFault as fault:
-            if fault.status is not None:  # a server that was started again has forgotten the adapter
-                self._loaded.discard(name)
-            raise
+            if "loaded" not in fault.said:
+                raise
+            self._loaded.discard(name)  # the server was started again and has forgotten the adapter
+            raise EndpointFault(fault.reason, 404, fault.said) from None
         try:
             return [self._said(one, name, len(prompt)) for one in reply]
         except (KeyError, TypeError, ValueError, IndexError) as problem:

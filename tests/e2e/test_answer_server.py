@@ -36,7 +36,7 @@ class Server:
     def end(self) -> None:
         """Ends the process."""
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
 
 
 Serve = Callable[..., Server]

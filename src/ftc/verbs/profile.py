@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.step_parts import IDLE, INPUT, PYTHON
 from ftc.spec.storage.atomic_write import write_file
+from ftc.spec.storage.paths import RunFolder
 from ftc.spec.version import VERSION
 from ftc.verbs.merge import inputs_of
 from ftc.verbs.runs import Run, find_run
@@ -82,7 +83,8 @@ def profile(
     from ftc.runtime.execution.execute import Inputs
     from ftc.runtime.inspection.profile import measure
 
-    inputs = Inputs(base, streams, found.record.observed.environment, companions=companions)
+    answers = RunFolder(found.folder).answers  # those of a server are trained on once more, so that none is asked
+    inputs = Inputs(base, streams, found.record.observed.environment, companions=companions, recorded=answers)
     with tempfile.TemporaryDirectory(prefix="ftc-profile-", ignore_cleanup_errors=True) as scratch:
         place = Path(scratch) / "run"
         place.mkdir()

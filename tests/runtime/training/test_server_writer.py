@@ -120,7 +120,11 @@ def test_steps_are_the_formula_on_the_weights_that_were_handed_over(loop: _Loop)
     assert len(loop.server.folders) <= 1, "the weights before are forgotten"
 
 
-@pytest.mark.parametrize(("fault", "count"), [("busy", 2), ("forget", 1)])
+@pytest.mark.parametrize(
+    ("loop", "fault", "count"),
+    [(_KINDS[0], "busy", 2), (_KINDS[0], "forget", 1), (_KINDS[1], "forget", 1)],
+    indirect=["loop"],
+)
 def test_faults_that_pass_cost_nothing(
     loop: _Loop, fault: str, count: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
