@@ -101,7 +101,7 @@ def test_of_a_rated_answer_nothing_is_cut(encode: Encode, text_of: Callable[[Seq
     whole, cut = (encode(AnswerForm(written=asked, numbers="n"), rows, most) for most in (1000, 20))
     assert len(cut.ids) == 20 < len(whole.ids)
     assert all(text_of(one.ids.tolist()).endswith("So.</s>") for one in (whole, cut))
-    assert (whole.mask.sum(), whole.texts[0], whole.targets[0].view(np.float32).tolist()) == (0, ["0.5"], [0.5])
+    assert (whole.mask.sum(), list(whole.texts[0]), whole.targets[0].view(np.float32).tolist()) == (0, ["0.5"], [0.5])
 
 
 def test_conversations_need_a_template(encode: Encode) -> None:
