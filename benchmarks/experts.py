@@ -1,15 +1,17 @@
 """Mixtures of experts at their real sizes: parameters, FLOPs and memory of a plan beside arithmetic by hand.
 
-    python benchmarks/experts.py [NAME …]
+    python benchmarks/experts.py [NAME …] [--out FILE]
 
 Sizes are those of the published `config.json`; no weight is read. For each model the arithmetic below gives its
 parameters, those that a token goes through, and the bytes that frozen weights and checkpoints of layers take. A LoRA on
-attention is then planned for one row of 4,096 tokens on a GPU with 141 GB, and traced. Nothing is trained.
+attention is then planned for one row of 4,096 tokens on a GPU with 141 GB, and traced, whether or not it fits. Nothing
+is trained.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,6 +51,8 @@ def _case(name: str, outside: int, dense: int, layers: int, around: int, expert:
     return Case(name, {"tie_word_embeddings": False, "max_position_embeddings": 32768, **config}, *sizes)
 
 
+_LATENT_V3 = 7168 * 1536 + 1536 + 1536 * 128 * 192 + 7168 * 576 + 512 + 512 * 128 * 256 + 128 * 128 * 7168 + 2 * 7168
+"""Of a layer of DeepSeek-V3: queries, keys and values by way of latents with a norm each, the output, two norms."""
 CASES = (
     _case(
         "Qwen3-30B-A3B",
@@ -108,6 +112,42 @@ CASES = (
         model_type="gpt_oss", hidden_size=2880, intermediate_size=2880, num_hidden_layers=24, num_attention_heads=64,
         num_key_value_heads=8, head_dim=64, vocab_size=201088, num_local_experts=32, num_experts_per_tok=4,
     ),
+    _case(
+        "Qwen1.5-MoE-A2.7B",
+        outside=2 * 151936 * 2048 + 2048,
+        dense=0,
+        layers=24,
+        # four projections, three of them with biases, two norms, the router, the expert of all tokens and its gate
+        around=4 * 2048 * 2048 + 3 * 2048 + 2 * 2048 + 60 * 2048 + 3 * 2048 * 5632 + 2048,
+        expert=3 * 2048 * 1408,
+        model_type="qwen2_moe", hidden_size=2048, intermediate_size=5632, moe_intermediate_size=1408,
+        shared_expert_intermediate_size=5632, num_hidden_layers=24, num_attention_heads=16, num_key_value_heads=16,
+        vocab_size=151936, num_experts=60, num_experts_per_tok=4,
+    ),
+    _case(
+        "Granite-3.0-1B-A400M",
+        outside=49155 * 1024 + 1024,  # embeddings are the output layer, too
+        dense=0,
+        layers=24,
+        around=2 * 1024 * 1024 + 2 * 1024 * 512 + 2 * 1024 + 32 * 1024,
+        expert=3 * 1024 * 512,
+        model_type="granitemoe", hidden_size=1024, intermediate_size=512, num_hidden_layers=24, num_attention_heads=16,
+        num_key_value_heads=8, vocab_size=49155, num_local_experts=32, num_experts_per_tok=8, tie_word_embeddings=True,
+    ),
+    _case(
+        "DeepSeek-V3",
+        outside=2 * 129280 * 7168 + 7168,
+        # three layers: latent attention with latent queries, two norms, and a feed-forward part of 18432
+        dense=3 * (_LATENT_V3 + 3 * 7168 * 18432),
+        layers=58,
+        # and there the router, and an expert that all tokens share
+        around=_LATENT_V3 + 256 * 7168 + 3 * 7168 * 2048,
+        expert=3 * 7168 * 2048,
+        model_type="deepseek_v3", hidden_size=7168, intermediate_size=18432, moe_intermediate_size=2048,
+        num_hidden_layers=61, num_attention_heads=128, num_key_value_heads=128, vocab_size=129280, n_routed_experts=256,
+        n_shared_experts=1, num_experts_per_tok=8, n_group=8, topk_group=4, first_k_dense_replace=3, q_lora_rank=1536,
+        kv_lora_rank=512, qk_nope_head_dim=128, qk_rope_head_dim=64, v_head_dim=128,
+    ),
 )  # fmt: skip
 
 
@@ -115,17 +155,21 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="models; all where none is given")
-    names = parser.parse_args().names
+    parser.add_argument("--out", type=Path, help="write the figures there, a line for each model")
+    arguments = parser.parse_args()
+    lines = []
     for case in CASES:
-        if not names or case.name in names:
-            print(_line(case), flush=True)
+        if not arguments.names or case.name in arguments.names:
+            found = measure(case)
+            lines.append(json.dumps(found))
+            print(_line(case, found), flush=True)
+    if arguments.out is not None:
+        arguments.out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def _line(case: Case) -> str:
+def measure(case: Case) -> dict[str, Any]:
+    """What ftc counts, estimates and traces of a model; bytes, and FLOPs of a token's forward pass."""
     facts = grid_facts(case.config)
-    assert (facts.num_parameters, facts.num_active) == (case.parameters, case.active), (facts.num_parameters, case)
-    forward = _flops(facts)
-    by_hand = 2 * (case.active - 2 * facts.vocab_size * facts.hidden_size)
     settled = {"precision": "bfloat16", "packing": False, "micro_batch": 1, "batch_size": 8}
     settled |= {"activation_checkpointing": True, "loss_chunk_size": 1024}
     targets = sorted({name.rpartition(".")[2] for name in facts.linear_modules if ".self_attn." in name})
@@ -136,16 +180,43 @@ def _line(case: Case) -> str:
     report = split_report(100, length_max=_TOKENS, supervised_max=_TOKENS - 1)
     draft = decided(replace(draft, splits=dict.fromkeys(draft.splits, report), platform="linux_x86_64"))
     form, found = by_closed_form(draft), by_trace(draft, trace(question(draft)))
-    training = max(phase.peak_bytes for phase in found.phases if phase.phase.startswith(("forward", "backward")))
-    weights = max(phase.components.get("weights", 0) for phase in found.phases)
-    boundaries = facts.num_layers * _TOKENS * facts.hidden_size * 2
+    return {
+        "name": case.name,
+        "model_type": case.config["model_type"],
+        "parameters": facts.num_parameters,
+        "active": facts.num_active,
+        "forward_flops": _flops(facts),
+        "weights": max(phase.components.get("weights", 0) for phase in found.phases),
+        "training": max(one.peak_bytes for one in found.phases if one.phase.startswith(("forward", "backward"))),
+        "traced": found.allocated_bytes,
+        "estimated": form.allocated_bytes,
+    }
+
+
+def by_hand(case: Case) -> dict[str, float]:
+    """The same figures by arithmetic: weights in 16 bits, and the inputs of layers, the rest of which is recomputed."""
+    tables = 1 if case.config["tie_word_embeddings"] else 2
+    outside = tables * case.config["vocab_size"] * case.config["hidden_size"]
+    inputs = case.config["num_hidden_layers"] * _TOKENS * case.config["hidden_size"] * 2
+    return {
+        "parameters": case.parameters,
+        "active": case.active,
+        "forward_flops": 2 * (case.active - outside),
+        "weights": 2 * case.parameters,
+        "training": 2 * case.parameters + inputs,
+    }
+
+
+def _line(case: Case, found: dict[str, Any]) -> str:
+    hand = by_hand(case)
+    assert (found["parameters"], found["active"]) == (case.parameters, case.active), (found, case)
     return (
-        f"{case.name:17} {case.parameters / 1e9:5.2f} B, {case.active / 1e9:5.2f} B active | "
-        f"forward {forward / 1e9:5.2f} GFLOP a token, {forward / by_hand - 1:+.1%} of 2 an active weight | "
-        f"weights {weights / _GIB:6.2f} GiB, by hand {2 * case.parameters / _GIB:6.2f} | "
-        f"training {training / _GIB:6.2f} GiB, weights and {boundaries / _GIB:.2f} GiB of layers' inputs "
-        f"{(2 * case.parameters + boundaries) / _GIB:6.2f} | "
-        f"formula {form.allocated_bytes / found.allocated_bytes - 1:+.1%}"
+        f"{case.name:20} {case.parameters / 1e9:6.2f} B, {case.active / 1e9:5.2f} B active | "
+        f"forward {found['forward_flops'] / 1e9:5.2f} GFLOP a token, "
+        f"{found['forward_flops'] / hand['forward_flops'] - 1:+.1%} of 2 an active weight | "
+        f"weights {found['weights'] / _GIB:7.2f} GiB, by hand {hand['weights'] / _GIB:7.2f} | "
+        f"training {found['training'] / _GIB:7.2f} GiB, weights and inputs of layers {hand['training'] / _GIB:7.2f} | "
+        f"formula {found['estimated'] / found['traced'] - 1:+.1%}"
     )
 
 

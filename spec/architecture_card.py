@@ -35,12 +35,15 @@ class Mixture:
         experts: Parts of the names of the experts' weights, between dots.
         routers: Ends of the names of modules that decide where a token goes, as files and memory have them.
         has_loss: Whether transformers knows the load balancing loss of its routers (Fedus et al. 2021).
+        peft_names: Names of modules that peft's LoRA takes for the experts, wherever they lie, since the experts had
+            modules of these names in files of earlier releases. A dense layer with one of them gets no adapter.
     """
 
     inner: str
     experts: tuple[str, ...]
     routers: tuple[str, ...]
     has_loss: bool
+    peft_names: tuple[str, ...]
 
     def is_expert(self, name: str) -> bool:
         """Whether a weight belongs to one of the experts that tokens are routed to, or to all of them at once."""

@@ -81,7 +81,14 @@ _LLAMA = replace(
     span_head=(),
     tokens=(None, None, None),
 )
-_EXPERTS = Mixture(inner="moe_intermediate_size", experts=("experts",), routers=("mlp.gate",), has_loss=True)
+_GATED, _NUMBERED = ("gate", "gate_proj", "up_proj", "down_proj"), ("gate", "w1", "w3", "w2")
+_EXPERTS = Mixture(
+    inner="moe_intermediate_size", experts=("experts",), routers=("mlp.gate",), has_loss=True, peft_names=_GATED
+)
+_MIXTRAL_EXPERTS = replace(
+    _EXPERTS, inner="intermediate_size", routers=("mlp.gate", "block_sparse_moe.gate"), peft_names=_NUMBERED
+)
+_SHARED_EXPERTS = replace(_EXPERTS, routers=("mlp.gate", "mlp.shared_expert_gate"), peft_names=())
 _QWEN_MOE = replace(
     _LLAMA,
     model_type="qwen3_moe",
@@ -270,7 +277,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         unquantized=(".input_layernorm", ".norm", ".post_attention_layernorm"),
         classifier_reads_one=False,
         tokens=_LLAMA.tokens,
-        mixture=replace(_EXPERTS, inner="intermediate_size", routers=("mlp.router",)),
+        mixture=replace(_EXPERTS, inner="intermediate_size", routers=("mlp.router",), peft_names=()),
     ),
     replace(_GPT2, model_type="gpt_bigcode", transposed=False, activation="gelu_pytorch_tanh"),
     replace(_GPT2, model_type="gpt_neo", transposed=False, dropout=0.0, attention_dropout=0.0, counts_padding=True),
@@ -289,18 +296,14 @@ ARCHITECTURES: tuple[Architecture, ...] = (
             experts=("experts", "input_linear", "output_linear"),
             routers=("block_sparse_moe.router",),
             has_loss=True,
+            peft_names=(),
         ),
     ),
     replace(_LLAMA, model_type="helium"),
     _LLAMA,
     replace(_LLAMA, model_type="ministral3", scales_rotation=False),
     replace(_LLAMA, model_type="mistral"),
-    replace(
-        _QWEN_MOE,
-        model_type="mixtral",
-        tokens=_LLAMA.tokens,
-        mixture=replace(_EXPERTS, inner="intermediate_size", routers=("mlp.gate", "block_sparse_moe.gate")),
-    ),
+    replace(_QWEN_MOE, model_type="mixtral", tokens=_LLAMA.tokens, mixture=_MIXTRAL_EXPERTS),
     replace(_BLOOM, model_type="mpt", counts_padding=True, tokens=_GPT_NEOX.tokens),
     replace(_LLAMA, model_type="olmo", norm="fused", widens_keys=False, tagger=(), tokens=_GPT_NEOX.tokens),
     replace(_LLAMA, model_type="olmo2", ends_with_product=False, widens_keys=False, tagger=()),
@@ -344,9 +347,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_LLAMA, model_type="phi3"),
     replace(_LLAMA, model_type="qwen2", tokens=(None, "<|endoftext|>", "<|endoftext|>")),
     replace(_LLAMA, model_type="qwen3", tokens=(None, "<|endoftext|>", "<|endoftext|>")),
-    replace(
-        _QWEN_MOE, model_type="qwen2_moe", mixture=replace(_EXPERTS, routers=("mlp.gate", "mlp.shared_expert_gate"))
-    ),
+    replace(_QWEN_MOE, model_type="qwen2_moe", mixture=_SHARED_EXPERTS),
     _QWEN_MOE,
     replace(_unknown("recurrent_gemma"), reads_padding=True),
     replace(_unknown("rwkv"), reads_padding=True),

@@ -1,14 +1,15 @@
 """Which models read images beside text, and what a plan has to know of them: one row a model type.
 
 A model is a vision tower, a projector and a language model. In a row's tokens an image stands as often as it has
-features, by the model's own token for images; the run puts the features in its place.
+features, by the model's own token for images; the run puts the features in its place. Some models make every image as
+large as their tower reads. Others keep its shape, so that it has as many features as fit its size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 __all__ = ["PROCESSOR_FILES", "VISION_MODELS", "VisionModel", "vision_model"]
 
@@ -22,19 +23,33 @@ class VisionModel:
 
     Attributes:
         model_type: As config.json calls it.
-        text_types: Model types of its language model.
+        text_types: Model types of its language model, the usual one first.
+        text_as: Of those that transformers names anew, the model type that has the same layers.
         text_defaults: Sizes of the language model that its `text_config` may leave out, as transformers takes them.
         tower: Name of the module that reads pixels.
-        projector: Name of the module between tower and language model.
+        projector: Name of the module between tower and language model; it may lie in the tower.
+        width_key, layers_key: Keys of `vision_config` with the tower's width and the number of its layers.
+        inner_key: That with the width of its feed-forward part.
+        inner_ratio_key: That with this width by the tower's, where there is no such key.
+        shapes: What becomes of an image: it is made as large as the tower reads (`one`), keeps its shape and has a
+            feature for each square of patches (`patches`), or becomes tiles (`tiles`).
+        marks: What the model calls its input that is one where an image stands; None where it has none.
         token_keys: Keys of config.json with the id of the token for images, the usual one first.
         own_keys: Further keys of config.json, beside its two inner configurations, that decide what is built.
     """
 
     model_type: str
     text_types: tuple[str, ...]
+    text_as: Mapping[str, str]
     text_defaults: Mapping[str, Any]
     tower: str
     projector: str
+    width_key: str
+    layers_key: str
+    inner_key: str
+    inner_ratio_key: str | None
+    shapes: Literal["one", "patches", "tiles"]
+    marks: str | None
     token_keys: tuple[str, ...]
     own_keys: tuple[str, ...]
 
@@ -44,25 +59,61 @@ class VisionModel:
         return self.tower, self.projector
 
 
+_QWEN = VisionModel(
+    model_type="qwen2_vl",
+    text_types=("qwen2_vl_text",),
+    text_as={"qwen2_vl_text": "qwen2"},
+    text_defaults={},
+    tower="visual",
+    projector="merger",
+    width_key="embed_dim",
+    layers_key="depth",
+    inner_key="intermediate_size",
+    inner_ratio_key="mlp_ratio",
+    shapes="patches",
+    marks="mm_token_type_ids",
+    token_keys=("image_token_id",),
+    own_keys=("video_token_id", "vision_start_token_id", "vision_end_token_id"),
+)
+
+_LLAVA = VisionModel(
+    model_type="llava",
+    text_types=("llama", "mistral", "qwen2"),
+    text_as={},
+    text_defaults={
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+    },
+    tower="vision_tower",
+    projector="multi_modal_projector",
+    width_key="hidden_size",
+    layers_key="num_hidden_layers",
+    inner_key="intermediate_size",
+    inner_ratio_key=None,
+    shapes="one",
+    marks=None,
+    token_keys=("image_token_index", "image_token_id"),
+    own_keys=(
+        "multimodal_projector_bias",
+        "projector_hidden_act",
+        "vision_feature_layer",
+        "vision_feature_select_strategy",
+    ),
+)
+
 VISION_MODELS = (
-    VisionModel(
-        model_type="llava",
-        text_types=("llama", "mistral", "qwen2"),
-        text_defaults={
-            "hidden_size": 4096,
-            "intermediate_size": 11008,
-            "num_hidden_layers": 32,
-            "num_attention_heads": 32,
-        },
-        tower="vision_tower",
-        projector="multi_modal_projector",
-        token_keys=("image_token_index", "image_token_id"),
-        own_keys=(
-            "multimodal_projector_bias",
-            "projector_hidden_act",
-            "vision_feature_layer",
-            "vision_feature_select_strategy",
-        ),
+    _LLAVA,
+    replace(_LLAVA, model_type="llava_next", shapes="tiles", own_keys=(*_LLAVA.own_keys, "image_grid_pinpoints")),
+    _QWEN,
+    replace(
+        _QWEN,
+        model_type="qwen2_5_vl",
+        text_types=("qwen2_5_vl_text",),
+        text_as={"qwen2_5_vl_text": "qwen2"},
+        width_key="hidden_size",
+        inner_ratio_key=None,
     ),
 )
 """Every model that reads images."""

@@ -22,7 +22,7 @@ from ftc.compiler.memory.evaluation_formula import (
 from ftc.compiler.memory.layer_formula import Stack
 from ftc.compiler.memory.layer_inputs import Numbers, Trained
 from ftc.compiler.memory.stacks import stacks_of
-from ftc.compiler.memory.vision_formula import image_bytes, most_images
+from ftc.compiler.memory.vision_formula import image_bytes
 from ftc.compiler.time.network import composes_norms
 from ftc.compiler.weights import never_packed
 from ftc.spec.checkpointing import Recomputing, checkpointing_card
@@ -273,11 +273,10 @@ def _reading_images(job: MemoryInputs, earlier: int) -> dict[str, Moment]:
     if vision is None:
         return {}
     operand, width = job.activation_bytes, job.model.hidden_size
-    size = image_bytes(vision, most_images(vision, job.tokens, job.length), width, operand)
+    size = image_bytes(vision, job.tokens, job.length, width, operand)
     found: dict[str, Moment] = {"forward: images": {"gradients": earlier, "temporaries": size}}
     if measuring is not None:
-        looked_at = most_images(vision, measuring.rows * measuring.length, measuring.length)
-        size = image_bytes(vision, looked_at, width, operand)
+        size = image_bytes(vision, measuring.rows * measuring.length, measuring.length, width, operand)
         found["evaluation: images"] = {"temporaries": size}
         found |= {"generation: images": {"optimiser state": 0, "temporaries": size}} if measuring.new_tokens else {}
     return found

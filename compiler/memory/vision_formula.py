@@ -8,29 +8,33 @@ from __future__ import annotations
 
 from ftc.spec.documents.facts import VisionFacts
 
-__all__ = ["image_bytes", "most_images"]
+__all__ = ["image_bytes"]
 
 _CHANNELS, _FP32 = 3, 4
 
 
-def most_images(vision: VisionFacts, tokens: int, length: int) -> int:
-    """Images in rows of so many tokens each, at the most that have room in them."""
-    return tokens // max(1, length) * (length // vision.tokens_per_image)
-
-
-def image_bytes(vision: VisionFacts, images: int, hidden_size: int, operand: int) -> int:
-    """Bytes at the largest moment of so many images.
+def image_bytes(vision: VisionFacts, tokens: int, length: int, hidden_size: int, operand: int) -> int:
+    """Bytes at the largest moment of as many images as have room in rows.
 
     Args:
         vision: The tower.
-        images: Read at once.
+        tokens: Of all rows that are read at once.
+        length: Of each.
         hidden_size: Width of the language model.
         operand: Bytes of a number.
     """
-    patches = images * ((vision.image_size // vision.patch_size) ** 2 + 1)
-    pixels = images * _CHANNELS * vision.image_size**2 * (_FP32 + operand)
+    side = vision.patch_size
+    if vision.grid is None:
+        features = (vision.image_size // side) ** 2
+        least, tiles = (vision.tokens_per_image, 1) if vision.tiles is None else (features, vision.tiles.most)
+        images = tokens // max(1, length) * (length // least) * tiles
+        patches = images * (features + 1)
+        numbers = images * _CHANNELS * vision.image_size**2
+    else:
+        patches = tokens * vision.grid.merge**2
+        numbers = patches * vision.grid.frames * _CHANNELS * side**2
     states = (vision.num_layers + 1) * vision.hidden_size
     attention, feed_forward = 5 * vision.hidden_size, vision.hidden_size + 2 * vision.intermediate_size
     inside = states + max(attention, feed_forward)
     behind = states + 3 * hidden_size  # two layers of the projector with what stands between them
-    return pixels + patches * operand * max(inside, behind)
+    return numbers * (_FP32 + operand) + patches * operand * max(inside, behind)

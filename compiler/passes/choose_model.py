@@ -148,6 +148,10 @@ def _vision(draft: Draft, why: Reasons) -> VisionSettings | None:
     if (vision := draft.model.vision) is None:
         return None
     fixed = "every image is made as large as the model reads"
+    if vision.tiles is not None:
+        fixed = f"at the most; an image has up to {vision.tiles.most - 1} tiles beside the whole of it"
+    if vision.grid is not None:
+        fixed = f"at the most; an image keeps its shape, and has up to {vision.grid.most_pixels:,} pixels"
     return VisionSettings(
         model_type=why.derive("vision.model_type", vision.model_type, "config.json of the model"),
         image_token_id=why.derive("vision.image_token_id", vision.image_token_id, "config.json of the model"),

@@ -157,6 +157,8 @@ def packing_obstacle(draft: Draft) -> str | None:
         return f"an {draft.loaded.family.replace('_', '-')} reads each row as a whole"
     if draft.strategy.traits.num_virtual:
         return "its virtual tokens are added only before the first row"
+    if draft.model.vision is not None and draft.model.vision.grid is not None:
+        return "places in an image go in two directions, and are counted from the beginning of a row"
     return None
 
 

@@ -58,7 +58,7 @@ def tokens_of_images(
     """How images stand in rows for a model; None for one that reads text alone.
 
     Raises:
-        Refusal: Its tokenizer has no such token as a whole (FTC128).
+        Refusal: Its tokenizer has no such token as a whole, or its processor takes no image of that shape (FTC128).
     """
     if vision is None:
         return None
@@ -67,4 +67,13 @@ def tokens_of_images(
         summary = f"the tokenizer has no special token with the id {vision.image_token_id}, the one for images"
         help = "take config.json and the tokenizer's files from the same model"
         raise Refusal([diagnostic("FTC128", summary, help=help, path="model.base")])
-    return ImageTokens(vision.image_token_id, text, dict.fromkeys(images, vision.tokens_per_image))
+    return ImageTokens(vision.image_token_id, text, {name: _tokens(vision, one) for name, one in images.items()})
+
+
+def _tokens(vision: VisionFacts, image: Picture) -> int:
+    try:
+        return vision.tokens(image.width, image.height)
+    except ValueError as error:
+        summary = f"an image of {image.width:,} x {image.height:,} pixels can't be used: {error}"
+        help = "cut the image, or remove its rows"
+        raise Refusal([diagnostic("FTC128", summary, help=help, path="data.source")]) from error

@@ -10,6 +10,7 @@ from ftc.compiler.quality.spellings import spellings
 from ftc.compiler.resolve.files.safe_files import read_json_object
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
+from ftc.compiler.resolve.models.vision_config import sized
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows, respell
 from ftc.compiler.resolve.rows.columns import Columns, missing_columns, prompt_columns
@@ -240,5 +241,5 @@ def _encoded(plan: Plan, task: Task, model_folder: Path, part: PartRows, store: 
             cuts=text.overflow == "cut",
             numbers=part.numbers,
             place=part.place,
-            images=tokens_of_images(config.vision, tokenizer, store.pictures),
+            images=tokens_of_images(sized(config.vision, model_folder), tokenizer, store.pictures),
         )

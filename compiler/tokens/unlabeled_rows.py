@@ -16,6 +16,7 @@ from typing import Any, assert_never
 from ftc.compiler.resolve.files.safe_files import read_json_object
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
+from ftc.compiler.resolve.models.vision_config import sized
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.columns import Columns, prompt_columns, value_of
 from ftc.compiler.resolve.rows.images import ImageStore, image_faults
@@ -356,7 +357,7 @@ def _encoded(
             cuts=not form_card(plan.settings.text.form).is_conversation,  # else an earlier turn would be answered
             numbers=numbers,
             place=place,
-            images=tokens_of_images(config.vision, tokenizer, store.pictures),
+            images=tokens_of_images(sized(config.vision, model_folder), tokenizer, store.pictures),
         )
 
 

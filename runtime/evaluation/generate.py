@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from ftc.runtime.models.number_types import mixed_precision
+from ftc.runtime.models.pixels import image_inputs
 from ftc.runtime.models.sharding import is_sharded
 from ftc.runtime.tasks.scorer import pixels_of, prompt_batch
 from ftc.runtime.training.signals import StopRequest
@@ -182,8 +183,8 @@ def generated(
     """
     left = settings.model.family == "decoder"
     ids, attention = prompt_batch(rows, numbers, settings.model.pad_id, left=left, shared=shared)
-    if (pixels := pixels_of(rows, numbers)) is not None:
-        known["pixel_values"] = pixels.to(device)
+    seen = image_inputs(settings.model.vision, ids, pixels_of(rows, numbers))
+    known |= {name: one.to(device) for name, one in seen.items()}
     with mixed_precision(settings.train.precision, device), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Position ids are not supported")
         output = model.generate(

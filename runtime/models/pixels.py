@@ -7,7 +7,7 @@ bits; the first is always taken, so that what is installed beside changes nothin
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +18,14 @@ import torch
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.documents.streams import TokenStream
+from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.storage.images import decode_image
+from ftc.spec.vision_models import vision_model
 
-__all__ = ["FolderPixels", "load_processor", "pixel_digest", "with_pixels"]
+__all__ = ["FolderPixels", "image_inputs", "load_processor", "pixel_digest", "with_pixels"]
+
+_INPUTS = ("pixel_values", "image_grid_thw", "image_sizes")
+"""What processors give that models take."""
 
 
 def load_processor(model_folder: Path) -> Any:
@@ -55,8 +60,8 @@ class FolderPixels:
         self._file = streams_folder / IMAGES_FILE
         self._model_folder = model_folder
 
-    def __call__(self, rows: TokenStream, numbers: Sequence[int]) -> torch.Tensor | None:
-        """(I, C, H, W) images of rows, one behind the other; None where they have none.
+    def __call__(self, rows: TokenStream, numbers: Sequence[int]) -> dict[str, torch.Tensor] | None:
+        """Images of rows, one behind the other, by the names of the model's inputs; None where they have none.
 
         Raises:
             Refusal: An image is missing or has other bytes than the stream says (FTC414).
@@ -64,11 +69,13 @@ class FolderPixels:
         names = [name for number in numbers for name in rows.images(number)]
         return self.of(names) if names else None
 
-    def of(self, names: Sequence[str]) -> torch.Tensor:
-        """(I, C, H, W) images by their sha256."""
+    def of(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Images by their sha256: (I, C, H, W) pixels; (I, N, C, H, W) of tiles with (I, 2) sizes; or (P, D) patches of
+        all with (I, 3) what each has of them.
+        """
         images = [decode_image(self._content(name)) for name in names]
-        found: torch.Tensor = self._processor(images=images, return_tensors="pt")["pixel_values"]
-        return found
+        found = self._processor(images=images, return_tensors="pt")
+        return {name: found[name] for name in _INPUTS if name in found}
 
     @cached_property
     def _processor(self) -> Any:
@@ -98,11 +105,26 @@ def with_pixels(rows: TokenStream, streams_folder: Path, model_folder: Path) -> 
     return replace(rows, pixels=FolderPixels(streams_folder, model_folder)) if rows.has_images else rows
 
 
-def pixel_digest(pixels: torch.Tensor) -> str:
-    """sha256 over type, shape and numbers of images."""
-    state = hashlib.sha256(f"{pixels.dtype} {tuple(pixels.shape)}\n".encode())
-    state.update(pixels.contiguous().numpy().data)
+def pixel_digest(pixels: Mapping[str, torch.Tensor]) -> str:
+    """sha256 over types, shapes and numbers of images, in the order of the inputs' names as ftc lists them."""
+    state = hashlib.sha256()
+    for name in _INPUTS:
+        if name in pixels:
+            state.update(f"{pixels[name].dtype} {tuple(pixels[name].shape)}\n".encode())
+            state.update(pixels[name].contiguous().numpy().data)
     return state.hexdigest()
+
+
+def image_inputs(
+    vision: VisionSettings | None, ids: torch.Tensor, pixels: Mapping[str, torch.Tensor] | None
+) -> dict[str, torch.Tensor]:
+    """What a model takes beside (B, T) ids for the images among them; empty where there are none."""
+    if vision is None or pixels is None:
+        return {}
+    known = vision_model(vision.model_type)
+    assert known is not None, "the plan knows the model"
+    marked = {known.marks: (ids == vision.image_token_id).int()} if known.marks else {}
+    return {**pixels, **marked}
 
 
 def _other_image(why: str) -> Refusal:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.arrays import translated_arrays
+from ftc.runtime.models.pixels import image_inputs
 from ftc.runtime.tasks.chunked_head import ChunkedHead
 from ftc.runtime.tasks.scorer import (
     Arithmetic,
@@ -70,7 +71,7 @@ class LanguageScorer(_NextTokens):
         self, model: Any, settings: ModelSettings, arithmetic: Arithmetic, chunk_size: int | None = None
     ) -> None:
         super().__init__(model, settings, arithmetic, chunk_size)
-        self._needs_mask = settings.family != "decoder"
+        self._needs_mask, self._vision = settings.family != "decoder", settings.vision
 
     def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
         """The rows as tensors."""
@@ -92,8 +93,7 @@ class LanguageScorer(_NextTokens):
         with self._states.at(batch.positions, batch.ids.shape[1]), self._arithmetic(batch.ids.device):
             # Without a mask, places that begin anew show the model where a packed row ends.
             beside = {} if batch.places is None else {"position_ids": batch.places}
-            if batch.pixels is not None:
-                beside["pixel_values"] = batch.pixels
+            beside |= image_inputs(self._vision, batch.ids, batch.pixels)
             output = model(input_ids=batch.ids, attention_mask=attention, use_cache=False, **beside)
         found: torch.Tensor = output.logits
         return found

@@ -9,7 +9,7 @@ beforehand, the result is exact: the same losses and the same gradients.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -290,8 +290,8 @@ class Batch:
     """(N,) what each target token's loss is multiplied by, or (B,) that of each pair; None where that is 1."""
     taught: Taught | None = None
     """The same rows in a teacher's own tokens; None where it reads the model's."""
-    pixels: torch.Tensor | None = None
-    """(I, C, H, W) images of all rows, one behind the other, as the model's processor makes them; None without any."""
+    pixels: Mapping[str, torch.Tensor] | None = None
+    """Images of all rows by the names of the model's inputs, as its processor makes them; None without any."""
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
@@ -299,7 +299,7 @@ class Batch:
             return self
         source = self.pinned() if device.type == "cuda" else self
         moved: dict[str, Any] = {
-            field.name: tensor.to(device, non_blocking=True)
+            field.name: _each(tensor, lambda one: one.to(device, non_blocking=True))
             for field in fields(self)
             if field.name != "offsets" and (tensor := getattr(source, field.name)) is not None
         }
@@ -308,7 +308,7 @@ class Batch:
     def pinned(self) -> Batch:
         """The batch in memory that the system leaves in its place, from which a card copies while others compute."""
         tensors = ((field.name, getattr(self, field.name)) for field in fields(self) if field.name != "offsets")
-        held: dict[str, Any] = {name: one.pin_memory() for name, one in tensors if isinstance(one, torch.Tensor)}
+        held = {key: _each(a, torch.Tensor.pin_memory) for key, a in tensors if isinstance(a, torch.Tensor | dict)}
         return replace(self, **held)
 
     def part(self, lines: slice) -> Batch:
@@ -367,9 +367,14 @@ def packed_batch(rows: TokenStream, numbers: list[int]) -> Batch:
     )
 
 
-def pixels_of(rows: TokenStream, numbers: list[int]) -> torch.Tensor | None:
+def _each(held: Any, do: Callable[[Any], Any]) -> Any:
+    """What is done to a tensor, or to each of several by name."""
+    return {name: do(one) for name, one in held.items()} if isinstance(held, dict) else do(held)
+
+
+def pixels_of(rows: TokenStream, numbers: list[int]) -> dict[str, torch.Tensor] | None:
     """The images of rows as the model takes them; None where they have none."""
-    found: torch.Tensor | None = rows.pixels(rows, numbers) if rows.pixels is not None else None
+    found: dict[str, torch.Tensor] | None = rows.pixels(rows, numbers) if rows.pixels is not None else None
     return found
 
 

@@ -190,7 +190,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC224",
         title="no such target module",
-        cause="The adapter's target does not match any linear module of the model.",
+        cause="The adapter's target matches no linear module of the model, or one that peft's LoRA takes for experts.",
         wrong="strategy: {kind: lora, targets: [q_prj]}",
         right="strategy: {kind: lora, targets: [q_proj]}",
     ),

@@ -139,10 +139,19 @@ def choose_targets(
     chosen: Choices, asked: Literal["all-linear"] | tuple[str, ...], path: str, model: ModelFacts
 ) -> tuple[str, ...]:
     """Last parts of the names of the linear layers that get an adapter; a problem for each that no layer has."""
-    found = sorted({name.rsplit(".", 1)[-1] for name in model.linear_modules})
+    mixture = model.kind.experts
+    taken = mixture.peft_names if mixture else ()
+    found = sorted({name.rsplit(".", 1)[-1] for name in model.linear_modules}.difference(taken))
     if asked == "all-linear":
-        return chosen.derive(path, tuple(found), "all linear layers except the output layer", key="targets")
+        why = "all linear layers except the output layer"
+        return chosen.derive(path, tuple(found), f"{why} and the experts" if mixture else why, key="targets")
     for position, name in enumerate(asked):
+        if name in taken:
+            summary = f"peft takes `{name}` of a `{model.model_type}` model for its experts, which get no adapter"
+            chosen.problems.append(
+                Problem("FTC224", summary, f"targets[{position}]", f"choose among {', '.join(found)}")
+            )
+            continue
         if name not in found:
             close = nearest(name, found)
             hint = f"did you mean `{close}`? " if close else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 
 from ftc import api
 from ftc.runtime.models.pixels import FolderPixels
-from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.streams import open_stream
 from ftc.spec.storage.paths import streams_folder
@@ -18,7 +18,8 @@ from ftc.verbs.plan import located_plan
 from ftc.views.plan import plan_text
 from tests.e2e.conftest import Ftc, in_a_copy
 from tests.support.cards import CardRunner
-from tests.support.vision_models import TOKENS_PER_IMAGE, make_vision_project
+from tests.support.vision_loops import inputs_of, logged_losses, plain_losses
+from tests.support.vision_models import MODELS, TOKENS_PER_IMAGE, make_vision_project
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("PIL")
@@ -49,43 +50,37 @@ def run(root: Path) -> api.Run:
 
 
 def test_a_plain_loop_has_the_same_losses(root: Path, run: api.Run) -> None:
+    rows = open_stream(streams_folder(run.plan.stream_key) / "train.arrow")
+    assert int((rows.all_ids == 4).sum()) == TOKENS_PER_IMAGE * len(rows), "an image stands as often as it has features"
+    assert logged_losses(run) == pytest.approx(plain_losses(run, root), abs=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [kind for kind in MODELS if kind != "llava"])
+def test_each_other_family_is_trained_as_a_plain_loop_trains_it_and_merged(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ftc: Ftc, cards: CardRunner
+) -> None:
     import peft
     import transformers
 
-    plan, settings = run.plan, run.plan.settings
-    streams = streams_folder(plan.stream_key)
-    rows, pixels = open_stream(streams / "train.arrow"), FolderPixels(streams, root / "models/llava")
-    assert int((rows.all_ids == 4).sum()) == TOKENS_PER_IMAGE * len(rows), "an image stands as often as it has features"
-    size, steps = settings.train.batch_size, settings.train.steps_per_epoch
-    order = BatchOrder(rows.lengths, size, steps, settings.seeds.order)
-    torch.manual_seed(settings.seeds.init)
-    base = transformers.AutoModelForImageTextToText.from_pretrained(root / "models/llava")
-    adapter: Any = settings.strategy
-    names = [name for name, _ in base.named_modules() if "language_model" in name]
-    names = [name for name in names if name.rpartition(".")[2] in adapter.adapter.targets]
-    config = peft.LoraConfig(r=adapter.adapter.rank, lora_alpha=adapter.adapter.alpha, target_modules=names)
-    torch.manual_seed(settings.seeds.init)
-    model = peft.get_peft_model(base, config).train()
-    weights = [one for one in model.parameters() if one.requires_grad]
-    numbers = settings.train.optimizer
-    optimizer = torch.optim.AdamW(
-        weights, betas=(numbers.beta1, numbers.beta2), eps=numbers.epsilon, weight_decay=numbers.weight_decay
+    (tmp_path / ".ftc").mkdir()
+    monkeypatch.chdir(tmp_path)
+    recipe = make_vision_project(tmp_path, model_type=kind, train="{epochs: 1, batch_size: 8, learning_rate: 0.01}")
+    applied = api.apply(recipe)
+    assert applied.record.status == "finished"
+    assert api.audit(applied.record.id).verdict == "CONSISTENT"
+    (run,) = api.runs()
+    assert logged_losses(run) == pytest.approx(plain_losses(run, tmp_path), abs=2e-5)
+    assert ftc("merge", run.record.id, "-o", "merged").code == 0
+    base, merged = (
+        transformers.AutoModelForImageTextToText.from_pretrained(folder).eval()
+        for folder in (tmp_path / "models" / kind, "merged")
     )
-    events = (json.loads(line) for line in (run.folder / "events.ndjson").read_text().splitlines())
-    logged = [one for one in events if one.get("kind") == "step"]
-    assert len(logged) == settings.train.num_steps
-    for step, done in enumerate(logged):
-        batch = order.rows(step)
-        labels = [[int(t) if own else -100 for t, own in zip(rows.ids(n), rows.mask(n), strict=True)] for n in batch]
-        ids = torch.tensor([rows.ids(number).tolist() for number in batch])
-        loss = model(input_ids=ids, pixel_values=pixels(rows, batch), labels=torch.tensor(labels)).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, settings.train.max_grad_norm or float("inf"))
-        for group in optimizer.param_groups:
-            group["lr"] = float(done["learning_rate"])
-        optimizer.step()
-        optimizer.zero_grad()
-        assert float(done["loss"]) == pytest.approx(loss.item(), abs=2e-5), f"step {step + 1}"
+    adapted = peft.PeftModel.from_pretrained(base, run.folder / "adapter").eval()
+    inputs = inputs_of(run, tmp_path, [0, 1, 2])
+    with torch.inference_mode():
+        torch.testing.assert_close(merged(**inputs).logits, adapted(**inputs).logits, rtol=1e-4, atol=1e-5)
+    assert cards.run(run.folder / "README.md").endswith("\n"), "it prints what the model says of an image"
 
 
 def test_rows_are_predicted_and_a_missing_image_costs_one_row(root: Path, ftc: Ftc, run: api.Run) -> None:
@@ -149,7 +144,7 @@ def test_the_lock_pins_images_and_pixels(root: Path, ftc: Ftc) -> None:
 
 def test_other_pixels_stop_a_run(root: Path, ftc: Ftc, monkeypatch: pytest.MonkeyPatch) -> None:
     """FTC414: the processor makes something else than when the plan was made."""
-    monkeypatch.setattr(FolderPixels, "of", lambda _, names: torch.zeros(len(names), 3, 28, 28))
+    monkeypatch.setattr(FolderPixels, "of", lambda _, names: {"pixel_values": torch.zeros(len(names), 3, 28, 28)})
     answer = ftc("apply", "recipe.yaml", "--yes", "--set", "train.seed=5")
     assert answer.code != 0
     assert "FTC414" in answer.text
@@ -179,6 +174,56 @@ def test_a_processor_of_another_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refusal) as refused:
         api.plan(recipe)
     assert {found.code for found in refused.value.diagnostics} == {"FTC128"}
+
+
+def test_a_processor_of_other_patches_and_a_strip_are_refused(tmp_path: Path) -> None:
+    """FTC128: of a model whose images keep their shape."""
+    from PIL import Image
+
+    def codes() -> set[str]:
+        with pytest.raises(Refusal) as refused:
+            api.plan(recipe)
+        return {found.code for found in refused.value.diagnostics}
+
+    recipe = make_vision_project(tmp_path, count=16, model_type="qwen2_vl")
+    file = tmp_path / "models/qwen2_vl/preprocessor_config.json"
+    said: dict[str, Any] = json.loads(file.read_text())
+    file.write_text(json.dumps({**said, "merge_size": 4}))
+    assert codes() == {"FTC128"}
+    file.write_text(json.dumps(said))
+    Image.new("RGB", (402, 2)).save(tmp_path / "data/pictures/003.png")
+    assert codes() == {"FTC128"}
+
+
+def test_an_image_that_keeps_its_shape_has_as_many_tokens_as_transformers_makes_of_it() -> None:
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
+
+    from ftc.spec.documents.facts import PatchGrid
+
+    grid = PatchGrid(merge=2, frames=2, least_pixels=56 * 56, most_pixels=28 * 28 * 1280)
+    for width, height in ((40, 32), (28, 28), (1, 60), (3000, 17), (4032, 3024), (29, 5000), (644, 1003)):
+        high, wide = smart_resize(height, width, 28, grid.least_pixels, grid.most_pixels)
+        assert grid.tokens(width, height, 14) == high * wide // 28**2
+
+
+def test_an_image_in_tiles_has_as_many_tokens_as_transformers_makes_of_it() -> None:
+    from types import SimpleNamespace
+
+    from transformers import LlavaNextProcessor
+
+    from ftc.spec.documents.facts import TileSizes
+
+    sizes = ((336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008))
+    counts: Any = LlavaNextProcessor
+    theirs = SimpleNamespace(
+        image_processor=SimpleNamespace(image_grid_pinpoints=[list(one) for one in sizes]),
+        patch_size=14,
+        num_additional_image_tokens=0,
+        _get_unpadded_features=partial(counts._get_unpadded_features, None),
+    )
+    for width, height in ((40, 32), (336, 336), (1, 60), (3000, 17), (4032, 3024), (29, 5000), (644, 1003)):
+        wanted = counts._get_number_of_features(theirs, height, width, 336, 336)
+        assert TileSizes(tile=336, sizes=sizes).tokens(width, height, 14) == wanted
 
 
 def test_a_conversation_with_images_is_planned_for_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,10 @@ from ftc.spec.strategies import strategy_card
 from ftc.spec.strategies.qlora import QLoraSettings
 from ftc.views.words import auto_class
 from tests.support.cards import CardRunner
+from tests.support.families import EXPERTS, IMAGES
 from tests.support.lessons import taught
-from tests.support.projects import PROJECTS, make_project
+from tests.support.projects import PROJECTS, make_model, make_project
+from tests.support.vision_models import make_vision_project
 
 __all__ = ["BASES", "FAMILIES", "STRATEGIES", "TASKS", "Cell", "cells", "outcome_of", "project_of"]
 
@@ -90,6 +92,8 @@ TRIED = ("classification", "chat", "translation")
 USUAL: tuple[str, ...] = ("full", "lora", "qlora")
 """Strategies that methods and further ways to rate answers are tried with, each with its task's usual family."""
 FEWER = ("rated_reward", "steps", *METHODS)
+OF_EXPERTS = ("full", "lora")
+"""Strategies that each mixture of experts is tried with, by a model of its own class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,9 @@ def cells() -> Iterator[Cell]:
             known = USUAL if task in FEWER else STRATEGIES
             told = (one for one in known if one not in LIKE_LORA or task in TRIED)
             yield from (Cell(task, family, strategy) for strategy in told)
+    for own in EXPERTS:
+        yield from (Cell("generation", own.model_type, strategy) for strategy in OF_EXPERTS)
+    yield from (Cell("generation", own.model_type, "lora") for own in IMAGES)
 
 
 def outcome_of(cell: Cell, root: Path, models: Path, cards: CardRunner) -> str:
@@ -136,6 +143,12 @@ def outcome_of(cell: Cell, root: Path, models: Path, cards: CardRunner) -> str:
 
 def project_of(root: Path, models: Path, task: str, strategy: str, model: str) -> None:
     """A project of three steps for a task of the matrix."""
+    if model in {own.model_type for own in IMAGES}:
+        (root / ".ftc").mkdir(parents=True)
+        make_vision_project(root, task, model_type=model, train="{max_steps: 3, batch_size: 8, learning_rate: 0.01}")
+        return
+    if not (models / model).is_dir():
+        make_model(models / model, model)
     is_taught = task == "on_policy"
     kind, key = METHODS.get(task, ("chat" if is_taught else task, ""))
     make_project(root, models, kind, STRATEGIES[strategy], steps=3, model=model)
@@ -240,6 +253,7 @@ def _inputs(plan: Plan) -> dict[str, Any]:
 
     ids = torch.arange(8, 32).reshape(2, 12)
     ids[:, -1] = 2  # a classifier on an encoder-decoder reads the end of the row
+    ids = ids if plan.settings.model.vision is None else ids % 4  # none of them stands for an image
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     if plan.settings.model.family == "encoder_decoder" and head_card(plan.settings.model.head).writes:
         inputs["decoder_input_ids"] = ids[:, :6]

@@ -408,7 +408,10 @@ def _mixture(tiny: Tiny) -> Mixture | str | None:
     assert all(map(said.is_expert, experts)), experts
     assert {name.rpartition(".")[0] for name in tiny.parameters if said.is_router(name)} >= set(routers)
     assert sum(map(said.is_router, in_files)) == sum(map(said.is_router, tiny.model.state_dict()))
-    return replace(said, inner=inner, has_loss="def load_balancing_loss_func" in tiny.source)
+    conversions = pytest.importorskip("peft.utils.transformers_weight_conversion")
+    pattern = conversions._MODEL_TO_CONVERSION_PATTERN.get(tiny.row.model_type)
+    names = tuple(conversions._MOE_TARGET_MODULE_MAPPING.get(pattern, ()))
+    return replace(said, inner=inner, has_loss="def load_balancing_loss_func" in tiny.source, peft_names=names)
 
 
 OBSERVERS: dict[str, Callable[[Tiny], Any]] = {

@@ -7,7 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["IMAGE_TOKEN", "MODELS", "TOKENS_PER_IMAGE", "make_vision_project", "write_images", "write_llava"]
+__all__ = [
+    "IMAGE_TOKEN",
+    "MODELS",
+    "TOKENS_PER_IMAGE",
+    "make_vision_project",
+    "write_images",
+    "write_llava",
+    "write_llava_next",
+    "write_qwen",
+    "write_qwen_of_2025",
+]
 
 IMAGE_TOKEN = "<image>"
 _SIZE, _PATCH = 28, 7
@@ -15,6 +25,18 @@ TOKENS_PER_IMAGE = (_SIZE // _PATCH) ** 2
 COLORS = ("red", "green", "blue", "black", "white", "yellow", "purple", "orange")
 _WORDS = (*COLORS, "what", "color", "is", "it", "the", "a", "which", "user", "assistant", "?", ".", ":")
 _SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", IMAGE_TOKEN)
+_VOCABULARY = {word: number for number, word in enumerate((*_SPECIAL, *_WORDS))}
+_IMAGE_ID = _VOCABULARY[IMAGE_TOKEN]
+_SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
+_TEXT: dict[str, Any] = {
+    **_SIZES,
+    **{"vocab_size": len(_VOCABULARY), "num_key_value_heads": 2, "max_position_embeddings": 128, "pad_token_id": 0},
+}
 TEMPLATE = (
     "{% for message in messages %}<s>{{ message['role'] }}: "
     "{% for part in message['content'] %}"
@@ -28,27 +50,80 @@ def write_llava(folder: Path, seed: int = 5) -> None:
     """A LLaVA of two layers each, with the processor and the tokenizer that belong to it."""
     import torch
     import transformers as t
-    from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-    vocabulary = {word: number for number, word in enumerate((*_SPECIAL, *_WORDS))}
-    sizes: dict[str, Any] = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-    }
-    text = t.LlamaConfig(
-        vocab_size=len(vocabulary), num_key_value_heads=2, max_position_embeddings=128, pad_token_id=0, **sizes
-    )
-    tower = t.CLIPVisionConfig(image_size=_SIZE, patch_size=_PATCH, projection_dim=32, **sizes)
+    text = t.LlamaConfig(**_TEXT)
+    tower = t.CLIPVisionConfig(image_size=_SIZE, patch_size=_PATCH, projection_dim=32, **_SIZES)
     torch.manual_seed(seed)
-    config = t.LlavaConfig(vision_config=tower, text_config=text, image_token_index=vocabulary[IMAGE_TOKEN])
+    config = t.LlavaConfig(vision_config=tower, text_config=text, image_token_index=_IMAGE_ID)
     t.LlavaForConditionalGeneration(config).save_pretrained(folder)
     CLIPImageProcessorPil(size={"shortest_edge": _SIZE}, crop_size={"height": _SIZE, "width": _SIZE}).save_pretrained(
         folder
     )
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    _write_tokenizer(folder)
+
+
+def write_llava_next(folder: Path, seed: int = 5) -> None:
+    """A LLaVA-Next, which reads an image whole and in up to four tiles."""
+    import torch
+    import transformers as t
+    from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+
+    tower = t.CLIPVisionConfig(image_size=_SIZE, patch_size=_SIZE // 2, projection_dim=32, **_SIZES)
+    tiles = [[_SIZE, 2 * _SIZE], [2 * _SIZE, _SIZE], [2 * _SIZE, 2 * _SIZE]]
+    torch.manual_seed(seed)
+    config = t.LlavaNextConfig(
+        vision_config=tower, text_config=t.LlamaConfig(**_TEXT), image_token_index=_IMAGE_ID, image_grid_pinpoints=tiles
+    )
+    t.LlavaNextForConditionalGeneration(config).save_pretrained(folder)
+    LlavaNextImageProcessorPil(
+        size={"shortest_edge": _SIZE}, crop_size={"height": _SIZE, "width": _SIZE}, image_grid_pinpoints=tiles
+    ).save_pretrained(folder)
+    _write_tokenizer(folder)
+
+
+def write_qwen(folder: Path, seed: int = 5) -> None:
+    """A Qwen2-VL of two layers each, whose images keep their shape: 4 x 4 pixels are a patch, 2 x 2 of them a token."""
+    import transformers as t
+
+    tower = {"depth": 2, "embed_dim": 16, "num_heads": 2, "hidden_size": 32, "mlp_ratio": 2}
+    _write_qwen(folder, t.Qwen2VLConfig, t.Qwen2VLForConditionalGeneration, tower, seed)
+
+
+def write_qwen_of_2025(folder: Path, seed: int = 5) -> None:
+    """A Qwen2.5-VL, whose tower attends within windows in its first layer."""
+    import transformers as t
+
+    tower: dict[str, Any] = {"depth": 2, "hidden_size": 16, "num_heads": 2, "out_hidden_size": 32}
+    tower["intermediate_size"] = 32
+    tower |= {"window_size": 16, "fullatt_block_indexes": [1]}
+    _write_qwen(folder, t.Qwen2_5_VLConfig, t.Qwen2_5_VLForConditionalGeneration, tower, seed)
+
+
+def _write_qwen(folder: Path, config: Any, model: Any, tower: dict[str, Any], seed: int) -> None:
+    import torch
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    patches: dict[str, Any] = {"patch_size": 4, "temporal_patch_size": 2}
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
+    made = config(
+        text_config={**_TEXT, "rope_parameters": rope},
+        vision_config={**tower, **patches, "spatial_merge_size": 2},
+        image_token_id=_IMAGE_ID,
+        **{"video_token_id": 3, "vision_start_token_id": 3, "vision_end_token_id": 3},  # nothing reads these
+    )
+    torch.manual_seed(seed)
+    model(made).save_pretrained(folder)
+    Qwen2VLImageProcessorPil(
+        **patches, merge_size=2, size={"shortest_edge": 256, "longest_edge": 1024}
+    ).save_pretrained(folder)
+    _write_tokenizer(folder)
+
+
+def _write_tokenizer(folder: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordLevel(_VOCABULARY, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.add_special_tokens(list(_SPECIAL))
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -57,7 +132,12 @@ def write_llava(folder: Path, seed: int = 5) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(words), encoding="utf-8")
 
 
-MODELS: dict[str, Callable[[Path], None]] = {"llava": write_llava}
+MODELS: dict[str, Callable[[Path], None]] = {
+    "llava": write_llava,
+    "llava_next": write_llava_next,
+    "qwen2_vl": write_qwen,
+    "qwen2_5_vl": write_qwen_of_2025,
+}
 """A tiny model of each type that reads images."""
 
 

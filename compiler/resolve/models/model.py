@@ -23,7 +23,7 @@ from ftc.compiler.resolve.models.model_config import ModelConfig, code_keys, rea
 from ftc.compiler.resolve.models.model_form import attention_kernels, input_embedding, linear_modules, output_head
 from ftc.compiler.resolve.models.model_paths import OTHER_WAY, find_outside
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
-from ftc.compiler.resolve.models.vision_config import processor_findings, without_vision
+from ftc.compiler.resolve.models.vision_config import processor_findings, sized, without_vision
 from ftc.compiler.resolve.models.weights import Weights, read_weights
 from ftc.spec.architectures import architecture
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
@@ -268,7 +268,8 @@ def _read_config(folder: Path, root: Path, span: Span | None) -> ModelConfig:
         said = read_json_object(folder / name, span) if (folder / name).is_file() else {}
         if found := code_keys(said, name, span):
             raise Refusal(found)
-    return read_config(read_json_object(folder / "config.json", span), span)
+    config = read_config(read_json_object(folder / "config.json", span), span)
+    return replace(config, vision=sized(config.vision, folder))
 
 
 def _mismatches(

@@ -16,6 +16,7 @@ from ftc.spec.precisions import precision_card
 from ftc.spec.storage.paths import base_from_run
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
+from ftc.spec.vision_models import vision_model
 from ftc.views.words import auto_class
 
 __all__ = ["loading_code"]
@@ -192,6 +193,12 @@ def _generate_for_image(plan: Plan, limit: int, stops: str) -> list[str]:
     """Lines that ask about an image: the tokens of it stand in the prompt, as `ftc` trained on them."""
     vision = plan.settings.model.vision
     assert vision is not None, "the model reads images"
+    known = vision_model(vision.model_type)
+    assert known is not None, "the plan knows the model"
+    number = f"number = {vision.tokens_per_image}"
+    if known.shapes != "one":
+        number = "number = len(model.get_image_features(**pixels, return_dict=True).pooler_output[0])"
+    marked = f'inputs["{known.marks}"] = (inputs["input_ids"] == {vision.image_token_id}).int()'
     wrapped = [
         'parts = [{"type": "image"}, {"type": "text", "text": "A prompt."}]',
         "prompt = tokenizer.apply_chat_template(",
@@ -207,9 +214,12 @@ def _generate_for_image(plan: Plan, limit: int, stops: str) -> list[str]:
         '# image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")',
         f"token = tokenizer.convert_ids_to_tokens({vision.image_token_id})",
         *(wrapped if plan.settings.text.uses_chat_template else ['prompt = token + "\\nA prompt."']),
-        f"prompt = prompt.replace(token, token * {vision.tokens_per_image})",
+        'pixels = images(images=[image], return_tensors="pt")',
+        number,
+        "prompt = prompt.replace(token, token * number)",
         'inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")',
-        'inputs |= images(images=[image], return_tensors="pt")',
+        "inputs |= pixels",
+        *([marked] if known.marks else []),
         f"output = model.generate(**inputs, do_sample=False, max_new_tokens={limit}{stops})",
         'print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))',
     ]

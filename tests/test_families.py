@@ -1,0 +1,95 @@
+"""Where each family of today's models is shown; a family that one of these places forgets fails here.
+
+| | mixtures of experts | models that read images |
+|---|---|---|
+| a row in the table | `ARCHITECTURES` | `VISION_MODELS` |
+| a tiny model of its own class in the matrix | `docs/matrix.json` | the same |
+| a traced plan at real size beside arithmetic | `benchmarks/experts.py`, results | none: no trace follows them |
+| losses of a plain loop | `tests/runtime/training/test_experts.py` | `tests/e2e/test_vision.py` |
+| a merged model that others load | `tests/e2e/test_experts.py` | the same |
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc.compiler.resolve.models.model_config import read_config
+from ftc.spec.architectures import architecture
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.vision_models import VISION_MODELS, vision_model
+from tests.support.families import EXPERTS, IMAGES, MISSING, Family
+from tests.support.vision_models import MODELS
+
+ROOT = Path(__file__).parents[1]
+
+
+def published() -> dict[str, str]:
+    """What became of each cell of the matrix."""
+    found: dict[str, str] = json.loads((ROOT / "docs" / "matrix.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.parametrize("family", EXPERTS, ids=str)
+def test_a_mixture_has_its_row_and_its_cells(family: Family) -> None:
+    row = architecture(family.model_type)
+    assert row.family == "decoder"
+    assert row.experts is not None
+    cells = {cell: found for cell, found in published().items() if f"/ {family.model_type} /" in cell}
+    assert cells
+    assert set(cells.values()) - {"works"} == set(), "LoRA and full training work"
+
+
+@pytest.mark.parametrize("family", EXPERTS, ids=str)
+def test_a_mixture_at_its_real_size_agrees_with_arithmetic(family: Family) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from benchmarks.experts import CASES, by_hand
+
+    lines = (ROOT / "benchmarks" / "results" / "experts.jsonl").read_text(encoding="utf-8").splitlines()
+    traced: dict[str, dict[str, Any]] = {one["name"]: one for one in map(json.loads, lines)}
+    (case,) = (case for case in CASES if case.name == family.public)
+    found, hand = traced[case.name], by_hand(case)
+    assert found["model_type"] == case.config["model_type"] == family.model_type
+    assert (found["parameters"], found["active"]) == (hand["parameters"], hand["active"])
+    assert found["weights"] == pytest.approx(hand["weights"], rel=1e-3)
+    assert found["forward_flops"] == pytest.approx(hand["forward_flops"], rel=0.02)
+    assert hand["training"] < found["training"] < 1.3 * hand["training"], "and a layer and a chunk of scores at a time"
+
+
+def test_every_mixture_is_a_family() -> None:
+    """Their losses and merged models are tested by this list."""
+    from ftc.spec.architectures import ARCHITECTURES
+
+    assert {row.model_type for row in ARCHITECTURES if row.experts} == {one.model_type for one in EXPERTS}
+    pytest.importorskip("torch")
+    from tests.e2e import test_experts as merged
+    from tests.runtime.training import test_experts as trained
+
+    assert merged.EXPERTS is trained.EXPERTS is EXPERTS
+
+
+@pytest.mark.parametrize("family", IMAGES, ids=str)
+def test_a_model_that_reads_images_has_its_row_its_tiny_model_and_its_cell(family: Family) -> None:
+    """Each tiny model is trained beside a plain loop, and merged (`tests/e2e/test_vision.py`)."""
+    card = vision_model(family.model_type)
+    assert card is not None
+    assert family.model_type in MODELS
+    assert published()[f"generation / {family.model_type} / lora"] == "works"
+
+
+def test_every_model_that_reads_images_is_a_family() -> None:
+    assert [card.model_type for card in VISION_MODELS] == [one.model_type for one in IMAGES] == [*MODELS]
+
+
+@pytest.mark.parametrize("family", MISSING, ids=str)
+def test_what_is_missing_is_refused_by_name(family: Family) -> None:
+    """FTC308; who adds a row moves the family to the others."""
+    text = {"model_type": "llama", "hidden_size": 32, "num_attention_heads": 4}
+    config = {"model_type": family.model_type, "architectures": ["X"], "text_config": text, "vision_config": {}}
+    with pytest.raises(Refusal) as refused:
+        read_config(config)
+    assert [found.code for found in refused.value.diagnostics] == ["FTC308"]
