@@ -32,9 +32,22 @@ Kind = Literal["share", "mean", "corpus"]
 """How a metric comes from rows. A share: each row is right or wrong. A mean: each row has a score. Corpus: a function
 of other sums over rows, such as counts of n-grams or of each class.
 """
-Trait = Literal["single_label", "multi_label", "generative", "plain_tags", "entity_tags", "ranked", "rated"]
+Trait = Literal[
+    "single_label",
+    "multi_label",
+    "generative",
+    "plain_tags",
+    "entity_tags",
+    "ranked",
+    "rated",
+    "compared",
+    "good_or_bad",
+    "scored",
+    "stepwise",
+]
 """What a task's labels can be, besides its kind: one class a row or several, classes that the model writes, tags
-that stand for themselves or for entities, passages that are to be found, and scores of two texts.
+that stand for themselves or for entities, passages that are to be found, and scores of two texts; of a reward model
+which of two answers is preferred, whether an answer is good, its number, or whether each of its steps is right.
 """
 
 
@@ -112,8 +125,12 @@ _WORDS = ("token_classification",)
 _QUESTIONS = ("question_answering",)
 _SUMMARIES = ("summarization",)
 _TEXTS = ("generation", "summarization", "translation")
-_NUMBERS = ("regression",)
-_CORRELATED = ("regression", "embedding")
+_NUMBERS = ("regression", "reward")
+_CORRELATED = ("regression", "embedding", "reward")
+_NO_NUMBERS: tuple[Trait, ...] = ("compared", "good_or_bad", "stepwise")
+_NO_SCORES: tuple[Trait, ...] = ("ranked", "compared", "stepwise")
+_NO_STEPS: tuple[Trait, ...] = ("compared", "good_or_bad", "scored")
+_NO_PAIRS: tuple[Trait, ...] = ("good_or_bad", "scored", "stepwise")
 _RANKED = ("embedding", "reranking")
 _SAMPLED = ("reinforcement",)
 _PAIRS = ("preference", "reward")
@@ -188,19 +205,19 @@ METRICS: tuple[Metric, ...] = (
     Metric("entity_recall", "entity recall", tasks=_WORDS, lacks=("plain_tags",), higher_is_better=True,
            generates=False, of_loss=False, least=0, most=1, kind="corpus", headline=None, needs=None, hub="recall",
            foreign=("overall_recall", "recall", "recall_score")),
-    Metric("mae", "mean absolute error", tasks=_NUMBERS, lacks=(), higher_is_better=False, generates=False,
+    Metric("mae", "mean absolute error", tasks=_NUMBERS, lacks=_NO_NUMBERS, higher_is_better=False, generates=False,
            of_loss=False, least=0, most=math.inf, kind="mean", headline=5, needs=None, hub="mae",
            foreign=("mean_absolute_error",)),
-    Metric("rmse", "root mean squared error", tasks=_NUMBERS, lacks=(), higher_is_better=False, generates=False,
-           of_loss=False, least=0, most=math.inf, kind="corpus", headline=None, needs=None, hub="rmse",
+    Metric("rmse", "root mean squared error", tasks=_NUMBERS, lacks=_NO_NUMBERS, higher_is_better=False,
+           generates=False, of_loss=False, least=0, most=math.inf, kind="corpus", headline=None, needs=None, hub="rmse",
            foreign=("root_mean_squared_error",)),
-    Metric("r2", "R squared", tasks=_NUMBERS, lacks=(), higher_is_better=True, generates=False, of_loss=False,
+    Metric("r2", "R squared", tasks=_NUMBERS, lacks=_NO_NUMBERS, higher_is_better=True, generates=False, of_loss=False,
            least=-math.inf, most=1, kind="corpus", headline=None, needs=None, hub="r_squared",
            foreign=("r2_score", "r_squared")),
-    Metric("pearson", "Pearson correlation", tasks=_CORRELATED, lacks=("ranked",), higher_is_better=True,
+    Metric("pearson", "Pearson correlation", tasks=_CORRELATED, lacks=_NO_SCORES, higher_is_better=True,
            generates=False, of_loss=False, least=-1, most=1, kind="corpus", headline=None, needs=None, hub="pearsonr",
            foreign=("pearsonr", "pearson_correlation")),
-    Metric("spearman", "Spearman correlation", tasks=_CORRELATED, lacks=("ranked",), higher_is_better=True,
+    Metric("spearman", "Spearman correlation", tasks=_CORRELATED, lacks=_NO_SCORES, higher_is_better=True,
            generates=False, of_loss=False, least=-1, most=1, kind="corpus", headline=7, needs=None, hub="spearmanr",
            foreign=("spearmanr", "spearman_correlation")),
     Metric("loss", "loss", tasks=_EVERY, lacks=(), higher_is_better=False, generates=False, of_loss=True, least=0,
@@ -239,12 +256,21 @@ METRICS: tuple[Metric, ...] = (
     Metric("correct", "share correct", tasks=_SAMPLED, lacks=(), higher_is_better=True, generates=True,
            of_loss=False, least=0, most=1, kind="share", headline=6, needs=None, hub="accuracy",
            foreign=("pass@1", "pass_at_1")),
-    Metric("preference_accuracy", "preference accuracy", tasks=_PAIRS, lacks=(), higher_is_better=True,
+    Metric("preference_accuracy", "preference accuracy", tasks=_PAIRS, lacks=_NO_PAIRS, higher_is_better=True,
            generates=False, of_loss=False, least=0, most=1, kind="share", headline=None, needs=None,
            hub="preference_accuracy", foreign=("rewards/accuracies", "reward_accuracy")),
-    Metric("reward_margin", "reward margin", tasks=_PAIRS, lacks=(), higher_is_better=True, generates=False,
+    Metric("reward_margin", "reward margin", tasks=_PAIRS, lacks=_NO_PAIRS, higher_is_better=True, generates=False,
            of_loss=False, least=-math.inf, most=math.inf, kind="mean", headline=None, needs=None, hub="reward_margin",
            foreign=("rewards/margins",)),
+    Metric("rating_accuracy", "rating accuracy", tasks=("reward",), lacks=("compared", "scored", "stepwise"),
+           higher_is_better=True, generates=False, of_loss=False, least=0, most=1, kind="share", headline=None,
+           needs=None, hub="accuracy", foreign=("accuracy",)),
+    Metric("step_accuracy", "step accuracy", tasks=("reward",), lacks=_NO_STEPS,
+           higher_is_better=True, generates=False, of_loss=False, least=0, most=1, kind="corpus", headline=None,
+           needs=None, hub="accuracy", foreign=("accuracy",)),
+    Metric("first_error_accuracy", "first error accuracy", tasks=("reward",), lacks=_NO_STEPS,
+           higher_is_better=True, generates=False, of_loss=False, least=0, most=1, kind="share", headline=None,
+           needs=None, hub="accuracy", foreign=()),
     Metric("logps_accuracy", "log-probability accuracy", tasks=("preference",), lacks=("rated",), higher_is_better=True,
            generates=False, of_loss=False, least=0, most=1, kind="share", headline=None, needs=None,
            hub="logps_accuracy", foreign=()),

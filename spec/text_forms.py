@@ -21,6 +21,8 @@ FormName = Literal[
     "prompt",
     "sample",
     "preference",
+    "answer",
+    "steps",
     "masked",
     "raw",
     "spans",
@@ -28,8 +30,9 @@ FormName = Literal[
 """`classify`: text to label. `score`: text to numbers. `tag`: words to tags. `extract`: question and context to the
 answer's place. `embed`: texts that are compared, each a sequence of its own. `rerank`: a query with each of several
 texts. `chat`: messages through the chat template. `prompt`: prompt and completion. `sample`: a prompt, which the model
-answers in training. `preference`: a prompt and two answers. `raw`: text in blocks. `masked`: text in blocks, some of
-whose tokens are masked. `spans`: text in blocks, of which spans are missing and written."""
+answers in training. `preference`: a prompt and two answers. `answer`: a prompt and an answer, which are rated together.
+`steps`: a prompt and an answer in steps, each of which is rated. `raw`: text in blocks. `masked`: text in blocks, some
+of whose tokens are masked. `spans`: text in blocks, of which spans are missing and written."""
 
 TemplateUse = Literal["needed", "offered", "unused"]
 """Whether a model's chat template has to be there, is used where it is there, or is left aside."""
@@ -53,6 +56,8 @@ class FormCard:
     """Whether a row is a prompt alone, whose answers are sampled in training."""
     takes_examples: bool
     """Whether other rows with their answers can stand before a row's prompt."""
+    rates_steps: bool
+    """Whether each step of a row's answer is rated."""
     is_conversation: bool
     """Whether the template writes every turn of a row."""
     is_self_supervised: bool
@@ -80,6 +85,7 @@ FORMS = (
         ranks_texts=False,
         is_sampled=False,
         takes_examples=False,
+        rates_steps=False,
         is_conversation=False,
         is_self_supervised=False,
         redraws=False,
@@ -97,6 +103,7 @@ FORMS = (
         ranks_texts=False,
         is_sampled=False,
         takes_examples=False,
+        rates_steps=False,
         is_conversation=False,
         is_self_supervised=False,
         redraws=False,
@@ -114,6 +121,7 @@ FORMS = (
         ranks_texts=False,
         is_sampled=False,
         takes_examples=False,
+        rates_steps=False,
         is_conversation=False,
         is_self_supervised=False,
         redraws=False,
@@ -131,6 +139,7 @@ FORMS = (
         ranks_texts=False,
         is_sampled=False,
         takes_examples=False,
+        rates_steps=False,
         is_conversation=False,
         is_self_supervised=False,
         redraws=False,
@@ -148,6 +157,7 @@ FORMS = (
         ranks_texts=False,
         is_sampled=False,
         takes_examples=False,
+        rates_steps=False,
         is_conversation=False,
         is_self_supervised=False,
         redraws=False,
@@ -165,6 +175,7 @@ FORMS = (
         ranks_texts=True,
         is_sampled=False,
         takes_examples=False,
+        rates_steps=False,
         is_conversation=False,
         is_self_supervised=False,
         redraws=False,
@@ -186,6 +197,7 @@ FORMS = (
         ranks_texts=False,
         is_sampled=False,
         takes_examples=True,
+        rates_steps=False,
         is_conversation=True,
         is_self_supervised=False,
         redraws=False,
@@ -203,6 +215,7 @@ FORMS = (
         ranks_texts=False,
         is_sampled=False,
         takes_examples=True,
+        rates_steps=False,
         is_conversation=False,
         is_self_supervised=False,
         redraws=False,
@@ -220,6 +233,7 @@ FORMS = (
         ranks_texts=False,
         is_sampled=True,
         takes_examples=False,
+        rates_steps=False,
         is_conversation=False,
         is_self_supervised=False,
         redraws=False,
@@ -237,6 +251,7 @@ FORMS = (
         ranks_texts=False,
         is_sampled=False,
         takes_examples=False,
+        rates_steps=False,
         is_conversation=False,
         is_self_supervised=False,
         redraws=False,
@@ -244,6 +259,53 @@ FORMS = (
         noun="pairs",
         targets="two answers per row",
         example=(),
+    ),
+    FormCard(
+        name="answer",
+        chat_template="offered",
+        usual_max_length=1024,
+        is_pair=False,
+        has_texts=False,
+        ranks_texts=False,
+        is_sampled=False,
+        takes_examples=False,
+        rates_steps=False,
+        is_conversation=False,
+        is_self_supervised=False,
+        redraws=False,
+        moves_targets=False,
+        noun="rated answers",
+        targets="the rating of each row",
+        example=(),
+    ),
+    FormCard(
+        name="steps",
+        chat_template="unused",
+        usual_max_length=1024,
+        is_pair=False,
+        has_texts=False,
+        ranks_texts=False,
+        is_sampled=False,
+        takes_examples=False,
+        rates_steps=True,
+        is_conversation=False,
+        is_self_supervised=False,
+        redraws=False,
+        moves_targets=False,
+        noun="rated steps",
+        targets="{targets} rated steps",
+        example=(
+            "import torch",
+            "",
+            'prompt, steps = "What is 2 + 2?", ["2 and 2 make 4.", "So the answer is 4."]',
+            "ids, ends = tokenizer(prompt).input_ids, []",
+            "for step in steps:",
+            "    for text in (step, {separator}):",
+            "        ids += tokenizer(text, add_special_tokens=False).input_ids",
+            "    ends.append(len(ids) - 1)",
+            "scores = model(input_ids=torch.tensor([ids])).logits[0, ends].softmax(dim=-1)[:, 1]",
+            "print(scores.tolist())  # of each step, how likely it is right",
+        ),
     ),
     FormCard(
         name="masked",
@@ -254,6 +316,7 @@ FORMS = (
         ranks_texts=False,
         is_sampled=False,
         takes_examples=False,
+        rates_steps=False,
         is_conversation=False,
         is_self_supervised=True,
         redraws=True,
@@ -271,6 +334,7 @@ FORMS = (
         ranks_texts=False,
         is_sampled=False,
         takes_examples=False,
+        rates_steps=False,
         is_conversation=False,
         is_self_supervised=True,
         redraws=False,
@@ -288,6 +352,7 @@ FORMS = (
         ranks_texts=False,
         is_sampled=False,
         takes_examples=False,
+        rates_steps=False,
         is_conversation=False,
         is_self_supervised=True,
         redraws=True,

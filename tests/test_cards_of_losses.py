@@ -14,6 +14,7 @@ from ftc.spec.number_losses import NUMBER_LOSSES
 from ftc.spec.preference_losses import PREFERENCE_LOSSES
 from ftc.spec.reinforcement_losses import REINFORCEMENT_LOSSES
 from ftc.spec.reranking_losses import RERANKING_LOSSES
+from ftc.spec.reward_losses import REWARD_LOSSES
 from ftc.spec.rewards import REWARDS, RewardCard
 from tests.support.drafts import draft_of, shaped
 from tests.support.recipes import problems_of, recipe_text
@@ -22,7 +23,8 @@ RECIPE_PAGE = (Path(__file__).parents[1] / "docs" / "recipe.md").read_text(encod
 REWARD = {"kind": "exact_match"}
 TASKS: dict[str, dict[str, Any]] = {
     **{card.kind: {"kind": "embedding", "loss": card.kind} for card in EMBEDDING_LOSSES},
-    **{card.kind: {"kind": "regression", "loss": card.kind} for card in NUMBER_LOSSES},
+    **{card.kind: {"kind": "reward", "loss": card.kind} for card in REWARD_LOSSES},
+    **{card.kind: {"kind": "regression", "loss": card.kind} for card in NUMBER_LOSSES if card.takes == "numbers"},
     **{card.kind: {"kind": "preference", "loss": card.kind} for card in PREFERENCE_LOSSES},
     **{card.kind: {"kind": "reinforcement", "loss": card.kind, "rewards": [REWARD]} for card in REINFORCEMENT_LOSSES},
     **{card.kind: {"kind": "reranking", "loss": card.kind} for card in RERANKING_LOSSES},

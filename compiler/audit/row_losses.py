@@ -95,8 +95,8 @@ def _of_numbers(plan: Plan, row: Outcome, said: Said) -> tuple[float, float] | N
         return None
     card, low, high = number_loss(learned.loss), list[float](), list[float]()
     for scale, right, predicted in zip(learned.scales, map(float, row.right), said.predicted, strict=True):
-        error = abs(predicted - right) / scale.spread
         rounding = _SINGLE * (1 + (abs(predicted) + abs(right) + abs(scale.mean)) / scale.spread)
-        low.append(card.of_error(max(0.0, error - rounding)))
-        high.append(card.of_error(error + rounding))
+        least, most = card.least_and_most(predicted / scale.spread, right / scale.spread, rounding)
+        low.append(least)
+        high.append(most)
     return fmean(low), fmean(high) * (1 + _SINGLE)

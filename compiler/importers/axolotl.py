@@ -96,6 +96,8 @@ def _rows(t: Translation) -> None:
         t.needless("rl", "set by the loss")
         t.needless("dpo_loss_type", "the loss of another method")
         one = axolotl_rows.rated_rows if method == "kto" else axolotl_rows.preferred_rows
+    elif t.flag("process_reward_model"):
+        one = axolotl_rows.stepwise_rows
     elif t.flag("reward_model"):
         one = axolotl_rows.scored_rows
     if len(sets) > 1:
@@ -260,8 +262,6 @@ _RULES: rules.Rules = {
     **rules.dropped("a recipe names no launcher", "use_ray ray_num_workers", "`ftc launch PLAN --on ray`"),
     **mesh_sizes("dp_replicate_size", "dp_shard_size"),
     **rules.blocking("reinforcement learning other than GRPO is not supported", "rl", _SUPERVISED),
-    **rules.blocking("process reward models are not supported", "process_reward_model",
-        "set `reward_model`, with pairs of answers"),
     **rules.blocking("several data sets of streamed text", "pretraining_dataset",
         "set `datasets`, or add rows with `--data FILE`"),
     **rules.blocking("training from randomly initialized weights is not supported", "reinit_weights",

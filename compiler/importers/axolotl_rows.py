@@ -98,6 +98,16 @@ def scored_rows(t: Translation, key: Key) -> None:
     rows.as_preference(t, "reward_model", {"prompt": "input"}, reason, kind=rows.SCORES)
 
 
+def stepwise_rows(t: Translation, key: Key) -> None:
+    """Answers in steps for a process reward model, as Axolotl's type `stepwise_supervised` reads them."""
+    rows.place_rows(t, (*key, "path"), file_key=(*key, "data_files"), revision_key=(*key, "revision"))
+    reason = "compare the columns with the rows"
+    rows.as_steps(t, "process_reward_model", (*key, "step_separator"), (*key, "train_on_last_step_only"), reason)
+    t.needless((*key, "type"), "its columns are in the recipe")
+    if t.has((*key, "max_completion_length")):
+        t.drop((*key, "max_completion_length"), "answers have no separate limit; `data.max_length` applies to the row")
+
+
 def raw_text(t: Translation, key: Key) -> None:
     """Text that Axolotl streams: the same rows, which ftc reads whole."""
     rows.place_rows(t, (*key, "path"), file_key=(*key, "data_files"), revision_key=(*key, "revision"))

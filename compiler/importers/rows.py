@@ -10,6 +10,7 @@ from ftc.compiler.importers import words
 from ftc.compiler.importers.translation import Key, Translation, Value
 from ftc.compiler.resolve.rows.tables import SUFFIXES
 from ftc.spec.preference_losses import PREFERENCE_LOSSES, preference_loss_named
+from ftc.spec.reward_losses import REWARD_LOSSES
 
 __all__ = [
     "SCORES",
@@ -21,6 +22,7 @@ __all__ = [
     "as_preference",
     "as_questions",
     "as_rated",
+    "as_steps",
     "as_text",
     "columns_fit",
     "mixed",
@@ -201,6 +203,32 @@ def as_preference(
     for part, column in columns.items():
         if column != part:
             t.carry(key, f"data.fields.{part}", column)
+
+
+def as_steps(
+    t: Translation, key: str | Key, separator: str | Key, last_step_alone: str | Key, reason: str = ""
+) -> None:
+    """Answers in steps, each with its rating, in TRL's columns.
+
+    Args:
+        t: The sheet.
+        key: What says so.
+        separator: Key of the text behind each step.
+        last_step_alone: Key of whether the last step alone is trained on, which a recipe can't say.
+        reason: Why rows have these columns.
+    """
+    if _is_overruled(t, key, SCORES):
+        return
+    t.carry(key, "task.kind", SCORES, reason)
+    loss = next(card.kind for card in REWARD_LOSSES if card.rows == "steps")
+    t.carry(key, "task.loss", loss)
+    for part, column in {"steps": "completions", "step_labels": "labels"}.items():
+        t.carry(key, f"data.fields.{part}", column)
+    if t.has(separator):
+        t.carry(separator, "task.step_separator", t.text(separator))
+    if t.flag(last_step_alone):
+        t.block(last_step_alone, "training on the last step alone is not supported", "set it to false")
+    t.needless(last_step_alone, "every step is trained on")
 
 
 def as_rated(t: Translation, key: str | Key, columns: Mapping[str, str], reason: str = "") -> None:

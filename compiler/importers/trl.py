@@ -23,12 +23,14 @@ _KNOWN_ROWS = {
 """Columns of public data sets, which no key of a configuration says; TRL looks at them when it trains."""
 _KNOWN_CONVERSATIONS = {"open-thoughts/OpenThoughts-114k": "conversations"}
 """The same with the column of their conversations, of `from` and `value`."""
-_SUPERVISED, _RATED, _SCORED = ("sft",), ("kto",), ("reward", "reward_modeling")
+_SUPERVISED, _RATED, _SCORED, _STEPWISE = ("sft",), ("kto",), ("reward", "reward_modeling"), ("prm",)
 _COMPARED = {"dpo": "", "cpo": "cpo", "orpo": "orpo"}
 """Programs that train on pairs, and what they compute where no key names a loss."""
 _SAMPLED = {"grpo": "", "rloo": "rloo"}
 """Programs that train on sampled answers, likewise."""
-_PROGRAMS = (*_SUPERVISED, *_RATED, *_SCORED, *_COMPARED, *_SAMPLED, "gkd", "gold")
+_OF_STEPS = ("step_separator", "train_on_last_step_only")
+"""Keys that `PRMConfig` alone has."""
+_PROGRAMS = (*_SUPERVISED, *_RATED, *_SCORED, *_STEPWISE, *_COMPARED, *_SAMPLED, "gkd", "gold")
 _RATING_LOSSES = ("kto", "apo_zero_unpaired")
 """Losses of `trl kto`, which has its own configuration."""
 
@@ -130,6 +132,10 @@ def _shape(t: Translation, key: str | Key) -> None:
     elif program in _SCORED:
         t.add("train.learning_rate", 1e-4, _OF_PROGRAM)
         rows.as_preference(t, SCRIPT, {}, kind=rows.SCORES)
+    elif program in _STEPWISE or any(t.has(name) for name in _OF_STEPS):
+        named = next((name for name in _OF_STEPS if t.has(name)), SCRIPT)
+        t.add("train.learning_rate", 1e-5, _OF_PROGRAM)
+        rows.as_steps(t, SCRIPT if program in _STEPWISE else named, *_OF_STEPS)
     elif program in _RATED or t.text("loss_type") in _RATING_LOSSES or any(t.has(weight) for weight in _RATING_WEIGHTS):
         _rated(t, key)
     elif program in _COMPARED or (t.has("beta") and not t.has("reward_model_path")):

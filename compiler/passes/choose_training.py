@@ -253,7 +253,10 @@ def _numbers(draft: Draft, why: Reasons) -> dict[str, Any]:
     if task.number_loss is None:
         return {}
     loss = why.take("regression.loss", task.number_loss.kind, "task.loss")
-    if getattr(task, "normalize") == "standard":  # noqa: B009 - tasks of numbers have it
+    if task.number_loss.takes == "ratings":
+        plain = tuple(TargetScale(mean=0, spread=1) for _ in draft.labels)
+        scales = why.derive("regression.scales", plain, "a rating is 0 or 1, and the score its log odds")
+    elif getattr(task, "normalize") == "standard":  # noqa: B009 - tasks of numbers have it
         reason = "mean and standard deviation of the training rows' targets"
         scales = why.derive("regression.scales", draft.scales, reason)
     else:

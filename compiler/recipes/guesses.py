@@ -10,7 +10,8 @@ from typing import Any, assert_never
 
 from ftc.compiler.quality.spellings import DIFFERENCES, variants
 from ftc.compiler.resolve.rows.columns import likely_column
-from ftc.compiler.resolve.rows.row_checks import number_in, rating_of
+from ftc.compiler.resolve.rows.ratings import rating_of
+from ftc.compiler.resolve.rows.row_checks import number_in
 from ftc.compiler.resolve.rows.row_digests import canonical_text
 from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.spec.tasks import PARTS, TASKS

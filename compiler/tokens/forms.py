@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, assert_never
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from ftc.spec.architectures import Family
 from ftc.spec.base import Document
-from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (
-    ANSWER_COLUMN,
-    NEGATIVES_COLUMN,
     NUMBERS_COLUMN,
-    OTHER_ANSWER_COLUMN,
-    RATING_COLUMN,
-    REFERENCES_COLUMN,
-    TURNS_COLUMN,
-    AnswerRows,
-    LabelRows,
-    PromptRows,
-    RatedRows,
-    TagRows,
-    TextGroupRows,
 )
 from ftc.spec.tasks.turns import TrainOn
-from ftc.spec.text_forms import FormName
 
 __all__ = [
+    "AnswerForm",
     "ChatForm",
     "ClassifyForm",
     "EmbedForm",
@@ -40,10 +25,9 @@ __all__ = [
     "RerankForm",
     "ScoreForm",
     "SpanForm",
+    "StepForm",
     "TagForm",
     "TextForm",
-    "Wording",
-    "row_form",
 ]
 
 
@@ -225,10 +209,38 @@ class PreferenceForm(Document):
     rejected: PromptForm | ChatForm
     rating: str | None = None
     """Column of the rating, where the first answer is the row's own and the second another row's."""
+    weight: str | None = None
+    """Column of what the loss of a pair is multiplied by; None where all pairs count alike."""
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "rating" or value}
+        return {name: value for name, value in handler(self).items() if name not in ("rating", "weight") or value}
+
+
+class AnswerForm(Document):
+    """A prompt with an answer, or a conversation that ends with it, which is rated as a whole."""
+
+    kind: Literal["answer"] = "answer"
+    written: PromptForm | ChatForm
+    """How prompt and answer are written, as if the answer were learned."""
+    numbers: str = NUMBERS_COLUMN
+    """Column of the rating, a list of one number."""
+
+
+class StepForm(Document):
+    """A prompt and an answer in steps, each of which is rated at the last token of the separator behind it."""
+
+    kind: Literal["steps"] = "steps"
+    prompt: str
+    """Column of the prompt."""
+    steps: str
+    """Column of the steps, a list of texts."""
+    ratings: str
+    """Column of their ratings, a list as long."""
+    labels: tuple[str, ...]
+    """What ratings are called, in the order of the head's outputs."""
+    separator: str
+    """Text behind each step."""
 
 
 TextForm = Annotated[
@@ -241,127 +253,11 @@ TextForm = Annotated[
     | ChatForm
     | PromptForm
     | PreferenceForm
+    | AnswerForm
+    | StepForm
     | RawForm
     | MaskedForm
     | SpanForm,
     Field(discriminator="kind"),
 ]
 """Any form, told apart by `kind`."""
-
-
-class Wording(NamedTuple):
-    """What is settled of a text's form beside its columns."""
-
-    form: FormName
-    prompt: str | None
-    system: str | None
-    family: Family
-    end_id: int | None
-    """Token that ends a text."""
-
-
-def row_form(
-    task: Task, columns: Mapping[str, str], labels: tuple[str, ...], wording: Wording, rows: Sequence[Mapping[str, Any]]
-) -> TextForm:
-    """How rows are read: from the column of each part.
-
-    Args:
-        task: The task.
-        columns: Column by part.
-        labels: Outputs of the head, in order.
-        wording: Form, prompt and system message.
-        rows: Some; the first says whether the answers of preferences are messages.
-    """
-    kind = task.rows()
-    match wording.form:
-        case "classify":
-            several = isinstance(kind, LabelRows) and kind.several
-            return ClassifyForm(label=columns["label"], labels=labels, multi_label=several, **_texts(columns, wording))
-        case "score":
-            return ScoreForm(**_texts(columns, wording))
-        case "tag" if "spans" in columns:
-            return TagForm(text=columns["text"], spans=columns["spans"], labels=labels)
-        case "tag":
-            assert isinstance(kind, TagRows)
-            return TagForm(words=columns["tokens"], tags=columns["tags"], labels=labels, scheme=kind.scheme)
-        case "extract":
-            assert isinstance(kind, AnswerRows), "answers are cut out of contexts"
-            return ExtractForm(
-                question=columns["question"],
-                context=columns["context"],
-                answers=columns["answers"],
-                stride=kind.stride,
-            )
-        case "embed" | "rerank":
-            assert isinstance(kind, TextGroupRows), "texts are compared"
-            return _group_form(task, columns, kind)
-        case "chat":
-            return ChatForm(messages=columns["messages"], tools=columns.get("tools"), train_on=task.turns)
-        case "preference":
-            return _rated_form(columns) if isinstance(kind, RatedRows) else _pair_form(columns, rows)
-        case "raw" | "masked" | "spans":
-            return _block_form(task, columns["text"])
-        case "prompt" | "sample":
-            assert wording.prompt is not None, "a task that asks has a prompt"
-            return PromptForm(
-                prompt=wording.prompt,
-                completion=next((columns[part] for part in task.CARD.written_parts if part in columns), ANSWER_COLUMN),
-                system=wording.system,
-                references=REFERENCES_COLUMN if isinstance(kind, AnswerRows | PromptRows) else None,
-                is_split=wording.family == "encoder_decoder",
-                images=columns.get("image"),
-                turns=TURNS_COLUMN if columns.keys() & {"system", "history"} else None,
-                is_question=wording.form == "sample",
-            )
-        case _:
-            assert_never(wording.form)
-
-
-def _block_form(task: Task, text: str) -> RawForm | MaskedForm | SpanForm:
-    """Whole, or with tokens masked, or without some spans."""
-    if (spans := task.spans) is not None:
-        return SpanForm(text=text, share=spans.share, mean_length=spans.mean_length)
-    return RawForm(text=text) if task.masked_share is None else MaskedForm(text=text, share=task.masked_share)
-
-
-def _texts(columns: Mapping[str, str], wording: Wording) -> dict[str, Any]:
-    """A text, or a pair of texts, and what each row ends with."""
-    end_id = wording.end_id if wording.family == "encoder_decoder" else None
-    return {"text": columns["text"], "text_pair": columns.get("text_pair"), "end_id": end_id}
-
-
-def _group_form(task: Task, columns: Mapping[str, str], kind: TextGroupRows) -> EmbedForm | RerankForm:
-    """Which texts of a row are compared, each behind its prefix, or beside its query."""
-    query, passage = task.prefixes
-    if kind.is_ranked:
-        margins = NUMBERS_COLUMN if "margin" in columns else None
-        return RerankForm(
-            query=columns["query"], positive=columns["positive"], negatives=NEGATIVES_COLUMN, margins=margins
-        )
-    if kind.is_scored:
-        return EmbedForm(texts={columns[part]: query for part in ("sentence1", "sentence2")}, numbers=NUMBERS_COLUMN)
-    negatives = NEGATIVES_COLUMN if "negative" in columns else None
-    return EmbedForm(texts={columns["query"]: query, columns["positive"]: passage}, negatives=negatives)
-
-
-def _pair_form(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> PreferenceForm:
-    return PreferenceForm(
-        chosen=_answer_form("chosen", columns, rows), rejected=_answer_form("rejected", columns, rows)
-    )
-
-
-def _rated_form(columns: Mapping[str, str]) -> PreferenceForm:
-    """A rated answer, and that of another row to the same prompt."""
-    if "messages" in columns:
-        own, other = ChatForm(messages=columns["messages"], train_on="last"), ChatForm(messages=OTHER_ANSWER_COLUMN)
-        return PreferenceForm(chosen=own, rejected=other.model_copy(update={"train_on": "last"}), rating=RATING_COLUMN)
-    asked = PromptForm(prompt="{{ " + columns["prompt"] + " }}", completion=columns["completion"])
-    other_form = asked.model_copy(update={"completion": OTHER_ANSWER_COLUMN})
-    return PreferenceForm(chosen=asked, rejected=other_form, rating=RATING_COLUMN)
-
-
-def _answer_form(part: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> ChatForm | PromptForm:
-    """How one of the two answers of a preference is read: messages, or text after the prompt."""
-    if rows and isinstance(rows[0][columns["chosen"]], list):
-        return ChatForm(messages=columns[part])
-    return PromptForm(prompt="{{ " + columns["prompt"] + " }}", completion=columns[part])

@@ -10,6 +10,7 @@ from typing import NamedTuple, assert_never
 
 from ftc.compiler.tokens.encoder import AlignedText, MarkedText, TextTokenizer, TokenizedText
 from ftc.compiler.tokens.image_tokens import ImageTokens
+from ftc.compiler.tokens.plain_rows import float_bits
 from ftc.compiler.tokens.rendering import RenderedRow
 from ftc.compiler.tokens.sandbox import TemplateProblem
 from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row
@@ -274,8 +275,9 @@ class Preferences:
         counts: RowCounts,
         place: Callable[[int], str],
         rating: str | None = None,
+        weight: str | None = None,
     ) -> None:
-        self._rating = rating
+        self._rating, self._weight = rating, weight
         self._chosen = Generative(chosen, tokenizer, limit, counts, place)
         self._rejected = Generative(rejected, tokenizer, limit, counts, place)
         self._limit = limit
@@ -287,9 +289,10 @@ class Preferences:
         rejected = self._rejected.encoded({i: row for i, row in chunk.items() if i in chosen})
         for i, other in rejected.items():
             rating = () if self._rating is None else (int(chunk[i][self._rating]),)
-            yield from self._pair(i, chosen[i], other, rating)
+            weight = () if self._weight is None else (float_bits(chunk[i][self._weight]),)
+            yield from self._pair(i, chosen[i], other, (*rating, *weight))
 
-    def _pair(self, i: int, chosen: Encoded, rejected: Encoded, rating: tuple[int, ...]) -> Iterator[RowTokens]:
+    def _pair(self, i: int, chosen: Encoded, rejected: Encoded, further: tuple[int, ...]) -> Iterator[RowTokens]:
         longest = max(len(chosen.tokens.ids), len(rejected.tokens.ids))
         surplus = longest - self._limit.max_length
         if surplus > 0 and not self._limit.cuts:
@@ -311,4 +314,4 @@ class Preferences:
         length, (begin, end) = len(chosen.tokens.ids), spans[1]
         supervised = [spans[0], (begin + length, end + length)]
         ids = chosen.tokens.ids + rejected.tokens.ids
-        yield RowTokens(i, ids, supervised, chosen.tokens.prompt_length, targets=[length, *rating])
+        yield RowTokens(i, ids, supervised, chosen.tokens.prompt_length, targets=[length, *further])

@@ -24,12 +24,14 @@ from ftc.compiler.resolve.rows.images import ImageStore
 from ftc.compiler.resolve.rows.row_digests import example_digests
 from ftc.compiler.resolve.rows.tested_rows import TEST_ROWS, HeldOut, tested_text
 from ftc.compiler.tokens.encoder import TextTokenizer
+from ftc.compiler.tokens.every_pair import with_every_pair
 from ftc.compiler.tokens.findings import Limits, stream_findings, token_findings
-from ftc.compiler.tokens.forms import TextForm, Wording, row_form
+from ftc.compiler.tokens.forms import TextForm
 from ftc.compiler.tokens.image_tokens import tokens_of_images
 from ftc.compiler.tokens.pixel_client import ask_for_pixels
 from ftc.compiler.tokens.probes import PROBES, Probes, groups_of, make_probes
 from ftc.compiler.tokens.rated_rows import write_other_answers
+from ftc.compiler.tokens.row_form import Wording, row_form
 from ftc.compiler.tokens.row_index import remember_rows
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
@@ -81,6 +83,7 @@ def make_streams(
     model, shape, task = draft.model, draft.shape, draft.recipe.task.settled(draft.model.family)
     reads_images, tested = model.vision is not None, HeldOut.of(draft.begins)
     data = resolve_data(draft.recipe.data, task, rows_files, source.span, reads_images=reads_images, tested=tested)
+    data = with_every_pair(data, task)
     for digests in data.row_digests.values():
         remember_rows(cache_folder(), digests)
     columns, prompt, words = data.columns.by_part, None, None if shape.prompt is Open.OPEN else shape.prompt

@@ -22,10 +22,11 @@ from ftc.compiler.resolve.rows.row_checks import check_values, value_faults
 from ftc.compiler.resolve.rows.table import Home, PartRows, Table
 from ftc.compiler.resolve.rows.tables import SUFFIXES, read_rows
 from ftc.compiler.tokens.encoder import TextTokenizer
-from ftc.compiler.tokens.forms import Wording, row_form
+from ftc.compiler.tokens.every_pair import every_pair
 from ftc.compiler.tokens.image_tokens import tokens_of_images
 from ftc.compiler.tokens.probes import groups_of
 from ftc.compiler.tokens.rated_rows import write_other_answers
+from ftc.compiler.tokens.row_form import Wording, row_form
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.stream_manifest import kept_streams
@@ -40,7 +41,7 @@ from ftc.spec.documents.streams import SplitReport, open_stream
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.tasks import PARTS, Task
-from ftc.spec.tasks.rows import LabelRows, RatedRows
+from ftc.spec.tasks.rows import LabelRows, PairRows, RatedRows
 
 __all__ = [
     "OPTIONAL",
@@ -161,6 +162,8 @@ def compile_table(plan: Plan, model_folder: Path, table: Table, folder: Path) ->
             help = f"the run's labels: {', '.join(text.labels[:12])}"
             summary = f"{table.file} has labels that the run does not have: {listed}"
             raise Refusal([diagnostic("FTC372", summary, help=help)])
+    if isinstance(task.rows(), PairRows):
+        part = every_pair({"test": part}, text.columns)[0]["test"]
     if isinstance(task.rows(), RatedRows):
         write_other_answers(part, text.columns)
     rows = _encoded(plan, task, model_folder, part, store)

@@ -18,6 +18,7 @@ from ftc.compiler.resolve.rows.row_digests import row_digests
 from ftc.compiler.resolve.rows.table import PartRows, Row, Table, without_form
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import (
+    AnswerForm,
     ChatForm,
     ClassifyForm,
     EmbedForm,
@@ -29,6 +30,7 @@ from ftc.compiler.tokens.forms import (
     RerankForm,
     ScoreForm,
     SpanForm,
+    StepForm,
     TagForm,
     TextForm,
 )
@@ -262,6 +264,8 @@ def _is_given(column: str, form: TextForm) -> bool:
             | EmbedForm()
             | RerankForm()
             | PreferenceForm()
+            | AnswerForm()
+            | StepForm()
             | RawForm()
             | MaskedForm()
             | SpanForm()

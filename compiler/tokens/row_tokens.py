@@ -12,6 +12,7 @@ from typing import assert_never
 from ftc.compiler.resolve.rows.in_processes import ranges, spread
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import (
+    AnswerForm,
     ChatForm,
     ClassifyForm,
     EmbedForm,
@@ -23,6 +24,7 @@ from ftc.compiler.tokens.forms import (
     RerankForm,
     ScoreForm,
     SpanForm,
+    StepForm,
     TagForm,
     TextForm,
 )
@@ -33,6 +35,7 @@ from ftc.compiler.tokens.masked_rows import masked_blocks
 from ftc.compiler.tokens.packed_rows import packed, unpacked
 from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
 from ftc.compiler.tokens.sandbox import TemplateRenderer
+from ftc.compiler.tokens.scored_rows import ScoredAnswers, stepped
 from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row, text_source
 from ftc.compiler.tokens.span_rows import span_blocks
 from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens, TokenRows, flatten, joined
@@ -126,21 +129,27 @@ def _chunks(
             return masked_blocks(numbered, form, tokenizer, facts, limit, counts)
         case SpanForm():
             return span_blocks(numbered, form, tokenizer, facts, limit, counts)
-        case PreferenceForm() | ChatForm() | PromptForm():
+        case StepForm():
+            return stepped(numbered, form, tokenizer, facts, limit, counts)
+        case PreferenceForm() | AnswerForm() | ChatForm() | PromptForm():
             return map(_written(form, source_of, (tokenizer, limit, counts, counts.place), images), numbered)
         case _:
             assert_never(form)
 
 
 def _written(
-    form: PreferenceForm | ChatForm | PromptForm,
+    form: PreferenceForm | AnswerForm | ChatForm | PromptForm,
     source: Callable[[ChatForm | PromptForm], ChatSource | PromptSource],
     parts: tuple[TextTokenizer, Limit, RowCounts, Callable[[int], str]],
     images: ImageTokens | None,
 ) -> Callable[[dict[int, Row]], Iterator[RowTokens]]:
-    """What encodes prompts and answers: two answers, the prompt alone, each apart, or one after the other."""
+    """What encodes prompts and answers: two answers, one that is rated, the prompt alone, each apart, or one after the
+    other.
+    """
     if isinstance(form, PreferenceForm):
-        return Preferences(source(form.chosen), source(form.rejected), *parts, form.rating).encode
+        return Preferences(source(form.chosen), source(form.rejected), *parts, form.rating, form.weight).encode
+    if isinstance(form, AnswerForm):
+        return ScoredAnswers(Generative(source(form.written), *parts), form.numbers).encode
     if isinstance(form, PromptForm) and form.is_question:
         return Questions(source(form), *parts).encode
     if isinstance(form, PromptForm) and form.is_split:

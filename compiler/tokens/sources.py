@@ -40,7 +40,7 @@ def text_source(
     """The source for a form, given the model's tokenizer and templates.
 
     Raises:
-        Refusal: The model has neither a chat template nor a token that ends a text (FTC334).
+        Refusal: Conversations have no chat template (FTC220), or texts no token that ends one (FTC334).
     """
     named = {"bos_token": facts.bos_token, "eos_token": facts.eos_token, "pad_token": facts.pad_token}
     variables = {name: token for name, token in named.items() if token is not None}
@@ -55,7 +55,12 @@ def text_source(
         in_parts=images is not None,
     )
     if isinstance(form, ChatForm):
-        assert template, "a chat without a template is refused before (FTC220)"
+        if not template:  # a chat is refused before; answers to compare or to rate may be conversations or texts
+            summary, help = (
+                "the rows are conversations, and the model has no chat template",
+                "use an instruction-tuned base model",
+            )
+            raise Refusal([diagnostic("FTC220", summary, help=help, path="model.base")])
         return ChatSource(form, template)
     prompts = PromptTemplate(form, renderer, by_shape=by_shape)
     if template and not form.is_split:

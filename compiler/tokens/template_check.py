@@ -13,6 +13,7 @@ from itertools import islice, pairwise
 from typing import Any, assert_never
 
 from ftc.compiler.tokens.forms import (
+    AnswerForm,
     ChatForm,
     ClassifyForm,
     EmbedForm,
@@ -24,6 +25,7 @@ from ftc.compiler.tokens.forms import (
     RerankForm,
     ScoreForm,
     SpanForm,
+    StepForm,
     TagForm,
     TextForm,
 )
@@ -111,12 +113,15 @@ def _conversations(form: TextForm, row: Row) -> Iterable[Sequence[Row]]:
             return [[*system, {"role": "user", "content": "prompt"}, {"role": "assistant", "content": answer}]]
         case PreferenceForm():
             return _conversations(form.chosen, row)
+        case AnswerForm():
+            return _conversations(form.written, row)
         case (
             ClassifyForm()
             | ScoreForm()
             | EmbedForm()
             | RerankForm()
             | TagForm()
+            | StepForm()
             | ExtractForm()
             | RawForm()
             | MaskedForm()

@@ -23,9 +23,10 @@ from ftc.compiler.resolve.rows.images import ImageStore, image_faults
 from ftc.compiler.resolve.rows.row_checks import CHECKS
 from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.compiler.tokens.encoder import TextTokenizer
-from ftc.compiler.tokens.forms import ChatForm, EmbedForm, PromptForm, RerankForm, TagForm, TextForm, Wording, row_form
+from ftc.compiler.tokens.forms import ChatForm, EmbedForm, PromptForm, RerankForm, TagForm, TextForm
 from ftc.compiler.tokens.image_tokens import tokens_of_images
 from ftc.compiler.tokens.other_rows import OPTIONAL, measuring, without_probes
+from ftc.compiler.tokens.row_form import Wording, row_form
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.token_rows import TokenRows, write_images, write_stream
@@ -252,13 +253,14 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
         case "classify":
             several = task.mode_for(plan.settings.model.family).labels == "several"
             return lambda row: row.update({columns["label"]: [] if several else text.labels[0]})
-        case "score":
+        case "score" | "answer":
             return lambda row: row.update({NUMBERS_COLUMN: [0.0] * len(text.labels)})
-        case "tag":
+        case "tag" | "steps":
+            rated, tags = ("tokens", "tags") if text.form == "tag" else ("steps", "step_labels")
             return lambda row: row.update(
                 {columns["spans"]: []}
                 if "spans" in columns
-                else {columns["tags"]: [text.labels[0]] * _length(row.get(columns["tokens"]))}
+                else {columns[tags]: [text.labels[0]] * _length(row.get(columns[rated]))}
             )
         case "extract":
             return lambda row: row.update({columns["answers"]: {"text": [], "answer_start": []}})

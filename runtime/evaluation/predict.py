@@ -158,7 +158,8 @@ def _chosen(
                 # Without `O` each tag stands for itself; rows of a run's own splits don't keep the places of words.
                 has_entities = OUTSIDE in labels and bool(rows.texts(number))
                 spans = tuple(_entities(rows, number, tags, score.probabilities)) if has_entities else None
-                yield found.model_copy(update={"labels": tuple(tags), "spans": spans})
+                chances = _of_steps(score) if form_card(session.plan.settings.text.form).rates_steps else {}
+                yield found.model_copy(update={"labels": tuple(tags), "spans": spans, "numbers": chances})
             case "several":
                 classes = tuple(labels[int(one)] for one in score.predicted)
                 yield found.model_copy(update={"labels": classes, "probabilities": _known(labels, score)})
@@ -167,6 +168,13 @@ def _chosen(
                 yield found.model_copy(update={"probability": known.get(text), "probabilities": known})
             case _:
                 assert_never(head.labels)
+
+
+def _of_steps(score: RowScore) -> dict[str, float]:
+    """How likely each step is right, by its number from 1: tag 1, of which the chosen one's probability is known."""
+    known = zip(score.predicted, score.probabilities, strict=True)
+    chances = (one if tag else 1 - one for tag, one in known)
+    return {str(number): one for number, one in enumerate(chances, 1) if math.isfinite(one)}
 
 
 def _known(labels: Sequence[str], score: RowScore) -> dict[str, float]:

@@ -17,6 +17,7 @@ from ftc.spec.documents.streams import TextDecoder, TokenStream
 from ftc.spec.heads import Answer, head_card
 from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.tags import OUTSIDE
+from ftc.spec.text_forms import form_card
 
 __all__ = ["CHOSEN", "RATINGS", "SplitRows"]
 
@@ -148,13 +149,15 @@ class SplitRows:
         return ", ".join(self._labels[number] for number in classes) or "(none)"
 
     def _tagged(self, number: int, tags: Sequence[int]) -> str:
-        """Entities with their words, such as `PER: Ada Lovelace`; tags without a scheme word by word."""
+        """Entities with their words, such as `PER: Ada Lovelace`; tags without a scheme word by word, of steps bare."""
         from seqeval.metrics.sequence_labeling import get_entities
 
+        names = [self._labels[tag] for tag in tags]
+        if form_card(self._settings.text.form).rates_steps:
+            return ", ".join(names)
         ids, begins = self._rows.ids(number), self._rows.mask(number).nonzero()[0].tolist()
         ends = [*begins[1:], len(ids)]
         words = [self.decode(ids[a:b].tolist()) for a, b in zip(begins, ends, strict=True)]
-        names = [self._labels[tag] for tag in tags]
         if OUTSIDE not in self._labels:
             return " ".join(f"{word}/{name}" for word, name in zip(words, names, strict=True))
         found = [f"{kind}: {' '.join(words[first : last + 1])}" for kind, first, last in get_entities(names)]

@@ -10,7 +10,7 @@ from typing import Protocol, assert_never
 
 import numpy as np
 
-from ftc.runtime.metrics.classes import Decisions, Tags, decision_statistics, tag_statistics
+from ftc.runtime.metrics.classes import Decisions, Tags, decision_statistics, first_errors, tag_statistics
 from ftc.runtime.metrics.numbers import NUMBERS, Numbers
 from ftc.runtime.metrics.statistics import Floats, Statistics, mean_of
 from ftc.runtime.metrics.texts import FOUND, WRITTEN, Found, Written, of_a_package
@@ -178,6 +178,8 @@ def statistics_of(name: str, predictions: Predictions) -> Statistics:
             found = decision_statistics(head, label, predictions)
         case Numbers():
             found = NUMBERS[name](predictions)
+        case Tags() if name == "first_error_accuracy":
+            found = mean_of(first_errors(predictions))
         case Tags():
             return tag_statistics(head, label, predictions)  # a row has many words: no share is one of the rows
         case Written():

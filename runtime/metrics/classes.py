@@ -17,7 +17,7 @@ from ftc.runtime.metrics.statistics import Floats, Statistics
 from ftc.spec.documents.outcomes import CONFIDENCE_BINS, OTHER_LABEL, confidence_bin
 from ftc.spec.tags import has_entities
 
-__all__ = ["CLASSES", "ENTITIES", "Decisions", "Tags", "decision_statistics", "tag_statistics"]
+__all__ = ["CLASSES", "ENTITIES", "Decisions", "Tags", "decision_statistics", "first_errors", "tag_statistics"]
 
 
 class Counts(NamedTuple):
@@ -233,6 +233,18 @@ CLASSES: dict[str, Callable[[Counts], Floats]] = {
 """Metrics of decisions."""
 
 
+def first_errors(found: Tags) -> list[float]:
+    """Of each row 1 where the first wrong step is found at its place, or where none is found of none, else 0.
+
+    Tag 0 is a wrong step.
+    """
+
+    def place(steps: Sequence[int]) -> int | None:
+        return next((number for number, tag in enumerate(steps) if tag == 0), None)
+
+    return [float(place(wanted) == place(got)) for wanted, got in zip(found.expected, found.predicted, strict=True)]
+
+
 def decision_statistics(name: str, label: str | None, found: Decisions) -> Statistics:
     """A metric of decisions; of one class where there is a label."""
     if label is not None:
@@ -270,6 +282,6 @@ def tag_statistics(name: str, label: str | None, found: Tags) -> Statistics:
     """A metric of tagged words: of entities, which are right if type, begin and end are, or of words."""
     is_entity = name.startswith("entity_") or (label is not None and has_entities(found.names))
     if not is_entity:
-        return decision_statistics(name, label, found.words())
+        return decision_statistics(name.removeprefix("step_"), label, found.words())
     compute = ENTITIES[name.removeprefix("entity_")]
     return Statistics(found.entities(label), lambda sums: compute(sums[..., 0], sums[..., 1], sums[..., 2]))

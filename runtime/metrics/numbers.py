@@ -39,6 +39,11 @@ def _absolute(found: Numbers) -> Statistics:
     return mean_of(np.abs(found.expected - found.predicted).mean(axis=1).tolist())
 
 
+def _rightly_rated(found: Numbers) -> Statistics:
+    """Of ratings of 0 and 1, whether the score, which is the log odds of 1, is on the right side of 0."""
+    return mean_of(((found.predicted > 0) == (found.expected > 0.5)).all(axis=1).astype(np.float64).tolist())
+
+
 def _root_squared(found: Numbers) -> Statistics:
     errors = (found.expected - found.predicted) ** 2
     rows = np.hstack((errors, np.ones((len(errors), 1))))
@@ -176,6 +181,7 @@ def _above(numbers: Floats, slopes: Floats) -> Floats:
 
 NUMBERS: dict[str, Callable[[Numbers], Statistics]] = {
     "mae": _absolute,
+    "rating_accuracy": _rightly_rated,
     "rmse": _root_squared,
     "r2": _determination,
     "pearson": _pearson,

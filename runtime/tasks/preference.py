@@ -21,7 +21,7 @@ from ftc.spec.documents.loss_settings import PreferenceSettings
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["LOSSES", "PREFERENCE", "Compared", "PreferenceScorer", "RatedScorer"]
+__all__ = ["LOSSES", "PREFERENCE", "Compared", "PreferenceScorer", "RatedScorer", "pair_weights"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,12 @@ LOSSES: dict[str, Callable[[Compared], torch.Tensor]] = {
 """(B,) loss of each pair by the card's name, without the chosen answer's own loss."""
 
 
+def pair_weights(rows: TokenStream, numbers: list[int]) -> torch.Tensor | None:
+    """(B,) what the losses of pairs are multiplied by; None where all count alike."""
+    found = [rows.pair_weight(number) for number in numbers]
+    return None if all(one == 1 for one in found) else torch.tensor(found, dtype=torch.float32)
+
+
 class PreferenceScorer:
     """Chosen and rejected answers, a pair a row."""
 
@@ -119,6 +125,7 @@ class PreferenceScorer:
             owners=torch.arange(len(numbers)),
             sequences=batch.owners,
             references=None if known is None else known[numbers],
+            weights=None if self._settings.rates else pair_weights(rows, numbers),
         )
 
     def num_targets(self, rows: TokenStream, number: int) -> int:  # noqa: ARG002 - a row is one comparison
@@ -140,7 +147,7 @@ class PreferenceScorer:
         if self._settings.sft_weight:
             chosen = pairs.chosen if self._settings.per_token else logits[:, 0] / self._lengths(logits, batch)[:, 0]
             losses = losses - self._settings.sft_weight * chosen
-        return losses
+        return losses if batch.weights is None else losses * batch.weights
 
     def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:
         """Log-probabilities of the chosen and the rejected answer, and the margin of their rewards."""

@@ -22,6 +22,9 @@ LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "mse": lambda outputs, targets: functional.mse_loss(outputs, targets, reduction="none"),
     "mae": lambda outputs, targets: functional.l1_loss(outputs, targets, reduction="none"),
     "huber": lambda outputs, targets: functional.huber_loss(outputs, targets, reduction="none"),
+    "binary_cross_entropy": lambda outputs, targets: functional.binary_cross_entropy_with_logits(
+        outputs, targets, reduction="none"
+    ),
 }
 """(B, C) loss of each number by the card's name."""
 

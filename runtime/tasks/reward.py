@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from ftc.runtime.tasks.classification import RowScorer
+from ftc.runtime.tasks.preference import pair_weights
 from ftc.runtime.tasks.regression import REGRESSION
 from ftc.runtime.tasks.scorer import Arithmetic, Batch, Prediction, padded
 from ftc.spec.documents.settings import Settings
@@ -30,8 +31,9 @@ class RewardScorer(RowScorer):
             lines += np.split(rows.ids(number), firsts)
         ids, attention = padded(lines, self._pad_id)
         ends = torch.arange(len(lines)) * ids.shape[1] + torch.from_numpy(attention).sum(dim=1) - 1
-        owners = torch.arange(len(numbers))
-        return Batch(torch.from_numpy(ids), torch.from_numpy(attention), ends, torch.zeros(len(numbers)), owners)
+        owners, weights = torch.arange(len(numbers)), pair_weights(rows, numbers)
+        places = torch.from_numpy(ids), torch.from_numpy(attention), ends
+        return Batch(*places, torch.zeros(len(numbers)), owners, weights=weights)
 
     def quick_logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """The same as `logits`."""
@@ -42,7 +44,8 @@ class RewardScorer(RowScorer):
         answers.
         """
         scores = logits[:, 0].view(len(batch.owners), -1)
-        return -functional.logsigmoid(scores[:, 0] - scores[:, 1]) if scores.shape[1] > 1 else 0 * scores[:, 0]
+        losses = -functional.logsigmoid(scores[:, 0] - scores[:, 1]) if scores.shape[1] > 1 else 0 * scores[:, 0]
+        return losses if batch.weights is None else losses * batch.weights
 
     def predictions(self, logits: torch.Tensor, batch: Batch) -> list[Prediction]:
         """Scores of the chosen and the rejected answer, and how far they are apart; of a single answer its score."""

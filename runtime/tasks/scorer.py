@@ -287,7 +287,7 @@ class Batch:
     advantages: torch.Tensor | None = None
     """(N,) of the sampled answer that each target token belongs to; None elsewhere."""
     weights: torch.Tensor | None = None
-    """(N,) what each target token's loss is multiplied by; None where that is 1."""
+    """(N,) what each target token's loss is multiplied by, or (B,) that of each pair; None where that is 1."""
     taught: Taught | None = None
     """The same rows in a teacher's own tokens; None where it reads the model's."""
     pixels: Mapping[str, torch.Tensor] | None = None

@@ -1,4 +1,4 @@
-"""Codes 296 and 297: rows of numbers."""
+"""Codes 296, 297 and 495: rows of numbers, and of ratings."""
 
 from ftc.spec.codes._code import Code
 
@@ -19,5 +19,13 @@ CODES: tuple[Code, ...] = (
         "as the score.",
         wrong="task: {kind: regression}\ndata: {fields: {score: version}}  # 1 in every row",
         right="task: {kind: regression}\ndata: {fields: {score: grade}}",
+    ),
+    Code(
+        id="FTC495",
+        title="ratings that don't fit the answer",
+        cause="A process reward model learns from one rating for each step of an answer, and a reward model from one "
+        "number for a whole answer. With more or fewer nobody knows which rating is whose.",
+        wrong='{"prompt": "2 + 2?", "steps": ["2 and 2 make 4.", "So 4."], "step_labels": [true]}',
+        right='{"prompt": "2 + 2?", "steps": ["2 and 2 make 4.", "So 4."], "step_labels": [true, true]}',
     ),
 )

@@ -12,7 +12,7 @@ from ftc.spec.divergences import Divergence, divergence_card
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.embedding_losses import EmbeddingLoss, EmbeddingLossCard, Pooling, embedding_loss
 from ftc.spec.names import InsidePath
-from ftc.spec.number_losses import NumberLoss
+from ftc.spec.number_losses import AnyNumberLoss
 from ftc.spec.precisions import TypeName
 from ftc.spec.preference_losses import PreferenceLoss, preference_loss
 from ftc.spec.quantized_weights import ImitatedKind
@@ -187,7 +187,7 @@ class TargetScale(Document):
 class RegressionSettings(Document):
     """How numbers are learned; their names are the labels of the text's settings."""
 
-    loss: NumberLoss
+    loss: AnyNumberLoss
     scales: tuple[TargetScale, ...]
     """One for each number, in their order."""
 

@@ -39,7 +39,7 @@ class RowPrediction(Document):
     probabilities: dict[str, Real] = Field(default_factory=dict)
     """By class; they add up to 1 where a row has one class, and are independent where it has several."""
     numbers: dict[str, Real] = Field(default_factory=dict)
-    """By name, where the run predicts numbers."""
+    """By name, where the run predicts numbers; of each step of an answer how likely it is right, by its number."""
     vectors: tuple[tuple[Real, ...], ...] = ()
     """Of each text of a row, in the order in which the task names them, where the run turns texts into vectors."""
     labels: tuple[str, ...] | None = None

@@ -216,6 +216,11 @@ class TokenStream:
         """Tokens of row i before its last answer: what the model gets when it generates."""
         return int(self.prompt_lengths[i])
 
+    def pair_weight(self, i: int) -> float:
+        """What the loss of pair i is multiplied by; 1 where all pairs count alike."""
+        bits = self.targets[i][1:]
+        return float(bits.view("float32")[0]) if len(bits) else 1.0
+
     def is_good(self, i: int) -> bool:
         """Whether the answer of row i is rated good.
 

@@ -7,6 +7,7 @@ left to `ftc validate`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, get_args
 
@@ -251,5 +252,7 @@ def value_in_words(value: Any) -> str:
             return "{" + ", ".join(f"{key}: {value_in_words(item)}" for key, item in value.items()) + "}"
         case list() | tuple():
             return "[" + ", ".join(map(value_in_words, value)) + "]"
+        case str() if not value.isprintable():
+            return json.dumps(value)
         case _:
             return "null" if value is None else str(value)

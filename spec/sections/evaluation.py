@@ -173,11 +173,13 @@ class Eval(Document):
     log-probability accuracy for preferences (how often and by how much tuning raised the chosen answer more than
     the rejected one, as TRL's `rewards/accuracies` and `rewards/margins`, so the untuned model's are 0; and how
     often the chosen answer is the likelier one), preference accuracy and reward margin of the scores for a reward
-    model, mean reward and share correct for reinforcement, nDCG@10, MRR@10 and recall for an embedding (of the right
-    passage among all different passages of the test rows), or the correlations of cosine similarity and score,
-    perplexity for a chat and for pretraining. `f1 of sport` is that of one class or type of entity, as are
-    `precision of` and `recall of`. `meteor`, for English, needs the extra `meteor` and WordNet's data, which ftc
-    searches where nltk does and where Debian installs it; each line of an answer counts as a sentence."""
+    model (of ratings rating accuracy and Spearman's correlation, of numbers those of a regression, of steps the
+    accuracy by step and that of the first wrong step), mean reward and share correct for reinforcement, nDCG@10, MRR@10
+    and recall for an embedding (of the right passage among all different passages of the test rows), or the
+    correlations of cosine similarity and score, perplexity for a chat and for pretraining. `f1 of sport` is that of one
+    class or type of entity, as are `precision of` and `recall of`. `meteor`, for English, needs the extra `meteor` and
+    WordNet's data, which ftc searches where nltk does and where Debian installs it; each line of an answer counts as a
+    sentence."""
     baseline: bool = True
     """Evaluate the base model too, with the same code. Default: yes; without it the gain is unknown."""
     simple_baselines: Literal["auto", "none"] | Annotated[tuple[SimpleBaseline, ...], Field(min_length=1)] = "auto"

@@ -314,6 +314,11 @@ class TaskSection(Document):
         return points.pop() if len(points) == 1 else None
 
     @property
+    def separator(self) -> str:
+        """What stands behind each step of an answer; empty for a task without steps."""
+        return ""
+
+    @property
     def masked_share(self) -> float | None:
         """Share of a row's tokens that are masked; None for a task that masks none."""
         return None

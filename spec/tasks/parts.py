@@ -32,6 +32,8 @@ __all__ = [
     "SENTENCE1",
     "SENTENCE2",
     "SPANS",
+    "STEPS",
+    "STEP_LABELS",
     "SUMMARY",
     "SYSTEM",
     "TAGS",
@@ -58,12 +60,15 @@ Values = Literal[
     "history",
     "answer",
     "rating",
+    "steps",
+    "ratings",
     "texts",
     "images",
 ]
 """What the values of a part are: a filled text, a text or nothing, a label or a list of them, a number or a list of
 them, a list of words, of their tags, of anything, SQuAD's answers, whatever there is, a conversation, JSON schemas,
-earlier questions with their answers, a text or conversation, good or bad, any number of texts, or images."""
+earlier questions with their answers, a text or conversation, good or bad, a list of steps, of which each is good or
+bad, any number of texts, or images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,8 @@ REFERENCE = Part(
 )
 CHOSEN = Part("chosen", "answer", ("chosen", "preferred"), True)
 RATING = Part("rating", "rating", ("rating", "label", "kto_tag", "desirable"), False)
+STEPS = Part("steps", "steps", ("steps", "completions"), True)
+STEP_LABELS = Part("step_labels", "ratings", ("step_labels", "labels", "ratings"), False)
 IMAGE = Part("image", "images", ("image", "images"), False)
 REJECTED = Part("rejected", "answer", ("rejected", "dispreferred"), True)
 QUERY = Part("query", "text", ("query", "anchor", "question"), True)

@@ -54,6 +54,10 @@ class Preference(TaskSection):
     """Two answers to a prompt, of which one is preferred: DPO and its relatives. With `loss: kto`, single answers that
     are rated good or bad.
 
+    A row may have lists of answers, `chosen: [a, b]` and `rejected: [c, d, e]`: each preferred answer makes a pair with
+    each rejected one, as in InstructGPT. Every pair counts once in the metrics; in the loss all pairs of a row together
+    weigh as much as those of any other row.
+
     The reference is the model before the first step. Its log-probabilities are computed once, before training, so that
     no second model is held in memory. SimPO, ORPO and CPO need no reference.
     """

@@ -10,13 +10,16 @@ from typing import Literal
 
 __all__ = [
     "ANSWER_COLUMN",
+    "CHOSEN_COLUMN",
     "FOREIGN_MARKS",
     "INSTRUCTION_PROMPT",
     "NEGATIVES_COLUMN",
     "NUMBERS_COLUMN",
     "OTHER_ANSWER_COLUMN",
+    "PAIR_WEIGHT_COLUMN",
     "RATING_COLUMN",
     "REFERENCES_COLUMN",
+    "REJECTED_COLUMN",
     "STAND_IN",
     "TRAIN_MARK",
     "TURNS_COLUMN",
@@ -29,6 +32,8 @@ __all__ = [
     "PromptRows",
     "RatedRows",
     "RowKind",
+    "ScoredAnswerRows",
+    "StepRows",
     "TagRows",
     "TextGroupRows",
     "TextRows",
@@ -42,6 +47,12 @@ STAND_IN = "a"
 """An answer that is never read: only so that a row has one. A letter, since the space before a letter belongs to it."""
 NUMBERS_COLUMN = "ftc: numbers"
 """Column that is added for the numbers that a model learns to predict, a list."""
+CHOSEN_COLUMN = "ftc: chosen"
+"""Column that is added for the preferred answer of a pair, where a row has several."""
+REJECTED_COLUMN = "ftc: rejected"
+"""Column that is added for the rejected answer of such a pair."""
+PAIR_WEIGHT_COLUMN = "ftc: weight"
+"""Column that is added for what the loss of such a pair is multiplied by."""
 RATING_COLUMN = "ftc: rating"
 """Column that is added for a rating, a truth value."""
 OTHER_ANSWER_COLUMN = "ftc: other answer"
@@ -112,12 +123,28 @@ class MessageRows:
 
 @dataclass(frozen=True, slots=True)
 class PairRows:
-    """Two answers to one prompt, as texts or as conversations."""
+    """Two answers to one prompt, as texts or as conversations, or a list of better and one of worse answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class RatedRows:
     """One answer to a prompt, as a text or as the end of a conversation, that is good or bad."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredAnswerRows:
+    """One answer to a prompt, as a text or as the end of a conversation, and how good it is."""
+
+    by: Literal["rating", "score"]
+    """Good or bad, or a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRows:
+    """An answer in steps, of which each is right or wrong."""
+
+    labels: tuple[str, str]
+    """What a wrong step and a right one are called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +174,8 @@ RowKind = (
     | MessageRows
     | PairRows
     | RatedRows
+    | ScoredAnswerRows
+    | StepRows
     | TextGroupRows
     | PromptRows
 )

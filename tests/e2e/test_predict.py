@@ -32,9 +32,11 @@ ODD_OBJECTS = {
 
 
 def test_every_task_is_tried() -> None:
-    # in test_tasks, test_embedding, test_reranking, test_rated, test_masked_language and test_span_corruption
+    # in test_tasks, test_embedding, test_reranking, test_rated, test_scored_answers, test_masked_language and
+    # test_span_corruption
     redrawn = {"masked_language_modeling", "span_corruption"}
-    elsewhere = {"reward", "embedding", "reranking", "scored_pairs", "rated", *redrawn}
+    scored = {"reward", "rated_reward", "scored_reward", "steps"}
+    elsewhere = {*scored, "embedding", "reranking", "scored_pairs", "rated", *redrawn}
     assert INPUTS.keys() == PROJECTS.keys() - elsewhere
     tried = {KINDS.get(name, name).partition(",")[0] for name in INPUTS}
     assert tried == {task.name() for task in TASKS} - elsewhere

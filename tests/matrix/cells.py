@@ -21,7 +21,7 @@ from ftc.views.words import auto_class
 from tests.support.cards import CardRunner
 from tests.support.families import EXPERTS, IMAGES
 from tests.support.lessons import taught
-from tests.support.projects import make_model, make_project
+from tests.support.projects import PROJECTS, make_model, make_project
 from tests.support.vision_models import make_vision_project
 
 __all__ = ["BASES", "FAMILIES", "STRATEGIES", "TASKS", "Cell", "cells", "outcome_of", "project_of"]
@@ -42,6 +42,8 @@ TASKS = {
     "preference": "preference",
     "rated": "preference, rated answers",
     "reward": "reward",
+    "rated_reward": "reward, rated answers",
+    "steps": "reward, rated steps",
     "embedding": "embedding",
     "reranking": "reranking",
     "reinforcement": "reinforcement",
@@ -50,6 +52,12 @@ TASKS = {
     "span_corruption": "span corruption",
 }
 """Tasks and the ways to put them, by what `make_project` calls them."""
+METHODS = {
+    "EMA": ("classification", "ema_decay: 0.9"),
+    "focal_loss": ("classification", "focal_gamma: 2"),
+    "z_loss": ("generation", "z_loss: 0.001"),
+}
+"""Ways to train: a task to try each with, and what stands in its section `train`."""
 FAMILIES = {"encoder": "encoder", "decoder": "decoder", "encoder_decoder": "encoder-decoder"}
 STRATEGIES = {
     "full": "full",
@@ -81,6 +89,9 @@ BASES = {
 LIKE_LORA: tuple[str, ...] = ("vera", "oft", "loha", "lokr", "randlora")
 """Adapters that differ from LoRA in peft's configuration alone, and the tasks that stand for all with them."""
 TRIED = ("classification", "chat", "translation")
+USUAL: tuple[str, ...] = ("full", "lora", "qlora")
+"""Strategies that methods and further ways to rate answers are tried with, each with its task's usual family."""
+FEWER = ("rated_reward", "steps", *METHODS)
 OF_EXPERTS = ("full", "lora")
 """Strategies that each mixture of experts is tried with, by a model of its own class."""
 
@@ -100,9 +111,11 @@ class Cell:
 
 def cells() -> Iterator[Cell]:
     """All of them."""
-    for task in TASKS:
-        for family in FAMILIES:
-            told = (one for one in STRATEGIES if one not in LIKE_LORA or task in TRIED)
+    for task in (*TASKS, *METHODS):
+        kind, _ = METHODS.get(task, (task, ""))
+        for family in (PROJECTS[kind][2],) if task in FEWER else FAMILIES:
+            known = USUAL if task in FEWER else STRATEGIES
+            told = (one for one in known if one not in LIKE_LORA or task in TRIED)
             yield from (Cell(task, family, strategy) for strategy in told)
     for own in EXPERTS:
         yield from (Cell("generation", own.model_type, strategy) for strategy in OF_EXPERTS)
@@ -137,7 +150,11 @@ def project_of(root: Path, models: Path, task: str, strategy: str, model: str) -
     if not (models / model).is_dir():
         make_model(models / model, model)
     is_taught = task == "on_policy"
-    make_project(root, models, "chat" if is_taught else task, STRATEGIES[strategy], steps=3, model=model)
+    kind, key = METHODS.get(task, ("chat" if is_taught else task, ""))
+    make_project(root, models, kind, STRATEGIES[strategy], steps=3, model=model)
+    if key:
+        file = root / "recipe.yaml"
+        file.write_text(file.read_text(encoding="utf-8").replace("train: {", f"train: {{{key}, "), encoding="utf-8")
     if is_taught:
         taught(root, model)
 

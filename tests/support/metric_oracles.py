@@ -194,3 +194,23 @@ def number_metric(name: str, expected: Any, predicted: Any) -> float:
         return float(compute(expected, predicted))
     of_one: Any = {"pearson": stats.pearsonr, "spearman": stats.spearmanr}[name]
     return float(np.mean([of_one(*pair).statistic for pair in zip(expected.T, predicted.T, strict=True)]))
+
+
+def rating_metric(name: str, expected: Any, predicted: Any) -> float:
+    """How often a score is above 0 where the rating is 1, and below where it is 0; others as of numbers."""
+    if name != "rating_accuracy":
+        return number_metric(name, expected, predicted)
+    return float(
+        sum((score > 0) == (rating == 1) for score, rating in zip(predicted[:, 0], expected[:, 0], strict=True))
+        / len(expected)
+    )
+
+
+def step_metric(name: str, expected: Sequence[Sequence[int]], predicted: Sequence[Sequence[int]]) -> float:
+    """Steps that are rated rightly, and rows whose first wrong step (0) is found, as ProcessBench counts them."""
+    pairs = list(zip(expected, predicted, strict=True))
+    if name == "step_accuracy":
+        single = [one == other for pair in pairs for one, other in zip(*pair, strict=True)]
+        return sum(single) / len(single)
+    firsts = [[*wanted, 0].index(0) == [*got, 0].index(0) for wanted, got in pairs]
+    return sum(firsts) / len(firsts)

@@ -43,6 +43,9 @@ PROJECTS = {
     "preference": ("rows.jsonl", "{}", "decoder"),
     "reward": ("rows.jsonl", "{}", "decoder"),
     "rated": ("rows.jsonl", "{}", "decoder"),
+    "rated_reward": ("rows.jsonl", "{}", "decoder"),
+    "scored_reward": ("rows.jsonl", "{}", "decoder"),
+    "steps": ("rows.jsonl", "{}", "decoder"),
     "embedding": ("rows.jsonl", "{}", "encoder"),
     "reranking": ("rows.jsonl", "{}", "encoder"),
     "scored_pairs": ("rows.jsonl", "{}", "encoder"),
@@ -65,6 +68,9 @@ KINDS = {
         "rewards: [{kind: exact_match}, {kind: regex, pattern: '[aeiou]', weight: 0.5}]"
     ),
     "rated": "preference, loss: kto",
+    "rated_reward": "reward, loss: binary_cross_entropy",
+    "scored_reward": "reward, loss: mse",
+    "steps": "reward, loss: step_cross_entropy",
     "question_answering": "question_answering, prompt: '{{ question }} {{ context }}'",
 }
 
@@ -96,10 +102,15 @@ def write_rows(file: Path, task: str, count: int = 48) -> Path:
 
 
 def _judged(task: str, text: str, topic: str) -> dict[str, Any]:
-    """A better and a worse answer, or one of them with its rating."""
-    if task != "rated":
+    """A better and a worse answer, or one of them with its rating, or steps with theirs."""
+    if task in ("preference", "reward"):
         return {"prompt": text, "chosen": topic, "rejected": f"no {topic}"}
     is_good = len(text) % 3 > 0
+    if task == "steps":
+        ratings = [True, is_good][: 1 + len(text) % 2]
+        return {"prompt": text, "completions": [f"a {topic}", f"the {topic}"][: len(ratings)], "labels": ratings}
+    if task == "scored_reward":
+        return {"prompt": text, "completion": topic, "score": len(text) % 5}
     return {"prompt": text, "completion": topic if is_good else f"no {topic}", "label": is_good}
 
 
@@ -124,7 +135,7 @@ def _row(task: str, text: str, topic: str) -> dict[str, Any]:
         case "translation" | "summarization":
             names = ("source", "target") if task == "translation" else ("text", "summary")
             return dict(zip(names, (text, topic), strict=True))
-        case "preference" | "reward" | "rated":
+        case "preference" | "reward" | "rated" | "rated_reward" | "scored_reward" | "steps":
             return _judged(task, text, topic)
         case "embedding" | "scored_pairs" | "reranking":
             return _group(task, text, topic)

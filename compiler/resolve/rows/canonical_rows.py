@@ -12,7 +12,8 @@ from typing import Any, assert_never
 
 from ftc.compiler.resolve.rows.columns import Columns, value_of
 from ftc.compiler.resolve.rows.content_parts import image_references, with_parts
-from ftc.compiler.resolve.rows.row_checks import is_exchange, label_text, number_in, rating_of
+from ftc.compiler.resolve.rows.ratings import answers_in, rating_of, step_rating_of
+from ftc.compiler.resolve.rows.row_checks import is_exchange, label_text, number_in
 from ftc.compiler.resolve.rows.row_store import Row, rewrite
 from ftc.compiler.resolve.rows.table import Table
 from ftc.spec.tasks import Task
@@ -35,6 +36,8 @@ from ftc.spec.tasks.rows import (
     PairRows,
     PromptRows,
     RatedRows,
+    ScoredAnswerRows,
+    StepRows,
     TagRows,
     TextGroupRows,
     TextRows,
@@ -62,7 +65,11 @@ def write_canonical(task: Task, columns: Columns, table: Table) -> None:
             change = _of_columns(_BY_PART[type(rows)], by_part)
         case PairRows():
             present = tuple(by_part[part] for part in ("prompt", "chosen", "rejected") if part in by_part)
-            change = partial(_rewrite, columns=present, form=_as_messages)
+            change = partial(_rewrite, columns=present, form=_as_answers_or_messages)
+        case ScoredAnswerRows(by=by):
+            change = partial(_write_scored, by_part=by_part, by=by)
+        case StepRows(labels=labels):
+            change = partial(_write_steps, column=by_part["step_labels"], labels=labels)
         case NumberRows():
             change = partial(_write_numbers, columns=rows.columns or (by_part["score"],))
         case LabelRows(written=True):
@@ -93,6 +100,22 @@ def _write_rating(row: Row, by_part: Mapping[str, str]) -> None:
         row[RATING_COLUMN] = rating
 
 
+def _write_scored(row: Row, by_part: Mapping[str, str], by: str) -> None:
+    """A rating or number as a list of one number, and a conversation in one form."""
+    if "messages" in by_part:
+        _rewrite(row, (by_part["messages"],), _as_messages)
+    if by == "score":
+        _write_numbers(row, (by_part["score"],))
+    elif (rating := rating_of(row.get(by_part["rating"]))) is not None:
+        row[NUMBERS_COLUMN] = [float(rating)]
+
+
+def _write_steps(row: Row, column: str, labels: tuple[str, str]) -> None:
+    """Ratings of steps by their names; what is no rating stays for the checks."""
+    if isinstance(values := row.get(column), list) and None not in (ratings := [step_rating_of(one) for one in values]):
+        row[column] = [labels[bool(one)] for one in ratings]
+
+
 def _as_messages(value: Any) -> Any:
     """ShareGPT's `{from, value}` as `{role, content}`, and one mark for turns that are not trained on."""
     if not isinstance(value, list) or not all(isinstance(turn, dict) for turn in value):
@@ -102,6 +125,12 @@ def _as_messages(value: Any) -> Any:
         said = [{"role": _ROLES.get(turn["from"], turn["from"]), "content": turn["value"]} for turn in value]
         value = [{**turn, **own} for turn, own in zip(said, marks, strict=True)]
     return [_marked(turn) if turn.keys() & set(FOREIGN_MARKS) else turn for turn in value]
+
+
+def _as_answers_or_messages(value: Any) -> Any:
+    """The same of each answer where there are several."""
+    one, *others = answers_in(value)
+    return [_as_messages(answer) for answer in (one, *others)] if others else _as_messages(one)
 
 
 def _marked(turn: dict[str, Any]) -> dict[str, Any]:

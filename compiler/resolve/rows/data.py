@@ -50,7 +50,7 @@ from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.streams import SPLITS, Split
 from ftc.spec.sections.data import Data
 from ftc.spec.tasks import Task
-from ftc.spec.tasks.rows import NumberRows
+from ftc.spec.tasks.rows import NumberRows, ScoredAnswerRows
 
 __all__ = ["ResolvedData", "lock_entry", "resolve_data"]
 
@@ -119,7 +119,7 @@ def resolve_data(
     train = rows["train"].rows
     names = sorted_of(labeled, train) if labeled else number_names(task, columns, train)
     quality = quality_report(parts, data.quality, labeled, tables["rows"], presidio)
-    rated = names if isinstance(task.rows(), NumberRows) else ()
+    rated = names if isinstance(task.rows(), NumberRows | ScoredAnswerRows) else ()
     told = unlearned_labels(labeled, names, rows) if labeled else number_findings(rated, rows)
     unlearned = [_placed(finding, span_of) for finding in told]
     tidy = (*empty.findings(), *alike, *hidden_characters(labeled, tables.values()))

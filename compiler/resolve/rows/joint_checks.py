@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple, assert_never
 
 from ftc.compiler.resolve.rows.columns import Columns
+from ftc.compiler.resolve.rows.ratings import answers_in
 from ftc.compiler.resolve.rows.row_store import Row, rewrite
 from ftc.compiler.resolve.rows.table import Table, shown
 from ftc.compiler.resolve.rows.text_rows import CONLL_SUFFIXES
@@ -30,6 +31,8 @@ from ftc.spec.tasks.rows import (
     PairRows,
     PromptRows,
     RatedRows,
+    ScoredAnswerRows,
+    StepRows,
     TagRows,
     TextGroupRows,
     TextRows,
@@ -49,6 +52,7 @@ class _Fault(NamedTuple):
 
 _HELP = {
     "FTC296": "write as many numbers in every row, or name a column for each in `task.scores`",
+    "FTC495": "write one rating for each step, and one number for a whole answer",
     "FTC376": "write one tag per word: `O`, `B-PER` where an entity begins, `I-PER` where it continues",
     "FTC377": ('write spans as `{"start": 0, "end": 5, "label": "PER"}` in characters, `end` after the last one'),
     "FTC463": "give each row at least one wrong text in `negative`, and one margin for each with `loss: margin_mse`",
@@ -118,13 +122,11 @@ def _check_of(task: Task, by_part: Mapping[str, str], table: Table) -> Callable[
             return partial(_score_fault, task=task) if rows.is_scored else _ranking_fault
         case PairRows():
             return lambda row: _pair_fault(row, by_part)
-        case RatedRows() if "messages" in by_part:
-            return lambda row: _end_fault(row[by_part["messages"]])
+        case RatedRows() | ScoredAnswerRows() | StepRows():
+            return partial(_rating_fault, kind=rows, by_part=by_part)
         case PromptRows(has_tests=True):
             return lambda row: _tests_fault(row[by_part["reference"]])
-        case (
-            TextRows() | LabelRows() | InstructionRows() | MessageRows() | TextGroupRows() | RatedRows() | PromptRows()
-        ):
+        case TextRows() | LabelRows() | InstructionRows() | MessageRows() | TextGroupRows() | PromptRows():
             return None
         case _:
             assert_never(rows)
@@ -223,23 +225,31 @@ def _ranking_fault(row: Row) -> _Fault | None:
     return None
 
 
-def _end_fault(turns: list[dict[str, Any]]) -> _Fault | None:
-    """What is rated is the assistant's last turn."""
-    if turns[-1]["role"] == "assistant":
-        return None
-    return _Fault("FTC379", "the rated conversation does not end with the assistant", turns)
+def _rating_fault(row: Row, kind: RatedRows | ScoredAnswerRows | StepRows, by_part: Mapping[str, str]) -> _Fault | None:
+    """As many ratings as there is to rate: each step, or the answer, which of a conversation is the last turn."""
+    if isinstance(kind, StepRows):
+        steps, ratings = len(row[by_part["steps"]]), len(row[by_part["step_labels"]])
+        words, shown_ = "the numbers of steps and ratings differ", f"{steps} steps, {ratings} ratings"
+        return None if steps == ratings else _Fault("FTC495", words, shown_)
+    if isinstance(kind, ScoredAnswerRows) and len(row[NUMBERS_COLUMN]) != 1:
+        return _Fault("FTC495", "the score is not a single number", row[NUMBERS_COLUMN])
+    if "messages" in by_part and (turns := row[by_part["messages"]])[-1]["role"] != "assistant":
+        return _Fault("FTC379", "the rated conversation does not end with the assistant", turns)
+    return None
 
 
 def _pair_fault(row: Row, by_part: Mapping[str, str]) -> _Fault | None:
-    chosen, rejected = row[by_part["chosen"]], row[by_part["rejected"]]
-    if type(chosen) is not type(rejected):
+    """Every preferred answer makes a pair with every rejected one."""
+    chosen, rejected = (answers_in(row[by_part[part]]) for part in ("chosen", "rejected"))
+    answers = [*chosen, *rejected]
+    if len({type(one) for one in answers}) > 1:
         return _Fault(
             "FTC379", "one answer is a text, the other a conversation", {"chosen": chosen, "rejected": rejected}
         )
-    if chosen == rejected:
-        return _Fault("FTC379", "both answers are the same", chosen)
-    if isinstance(chosen, list) and chosen[:-1] != rejected[:-1]:
-        return _Fault("FTC379", "the two conversations differ before their last turn", rejected)
-    if isinstance(chosen, str) and "prompt" not in by_part:
-        return _Fault("FTC379", "two answers as texts have no prompt", chosen)
+    if same := [one for one in chosen if one in rejected]:
+        return _Fault("FTC379", "both answers are the same", same[0])
+    if isinstance(answers[0], list) and any(one[:-1] != answers[0][:-1] for one in answers):
+        return _Fault("FTC379", "the two conversations differ before their last turn", answers[-1])
+    if isinstance(answers[0], str) and "prompt" not in by_part:
+        return _Fault("FTC379", "two answers as texts have no prompt", answers[0])
     return None

@@ -25,6 +25,8 @@ from ftc.spec.tasks.rows import (
     PairRows,
     PromptRows,
     RatedRows,
+    ScoredAnswerRows,
+    StepRows,
     TagRows,
     TextGroupRows,
     TextRows,
@@ -88,6 +90,8 @@ def labels_of(task: Task, columns: Columns) -> Labeled | None:
             )
         case TagRows(scheme="plain"):
             return Labeled(columns.by_part["tags"], False, tuple, tuple, declared)
+        case StepRows():
+            return Labeled(columns.by_part["step_labels"], False, tuple, tuple, declared)
         case TagRows():
             return Labeled(columns.by_part["tags"], False, _types, _iob2, declared)
         case (
@@ -98,6 +102,7 @@ def labels_of(task: Task, columns: Columns) -> Labeled | None:
             | MessageRows()
             | PairRows()
             | RatedRows()
+            | ScoredAnswerRows()
             | TextGroupRows()
             | PromptRows()
         ):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from ftc.compiler.resolve.rows.columns import Columns
+from ftc.compiler.resolve.rows.ratings import answers_in, rating_of, step_rating_of
 from ftc.compiler.resolve.rows.table import Table, shown
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.did_you_mean import nearest
@@ -25,7 +26,6 @@ __all__ = [
     "label_text",
     "missing_looking",
     "number_in",
-    "rating_of",
     "sorted_labels",
     "value_faults",
 ]
@@ -246,21 +246,10 @@ def number_in(value: Any) -> float | None:
     return found if math.isfinite(found) else None
 
 
-_GOOD_OR_BAD = {
-    "true": True,
-    "1": True,
-    "1.0": True,
-    "false": False,
-    "0": False,
-    "0.0": False,
-    "-1": False,
-    "-1.0": False,
-}
-
-
-def rating_of(value: Any) -> bool | None:
-    """Whether a rating says good, in one of the ways in which people write it; None for anything else."""
-    return _GOOD_OR_BAD.get(str(value).strip().lower()) if isinstance(value, bool | int | float | str) else None
+def _step_rating_fault(value: Any) -> _Fault | None:
+    if step_rating_of(value) is not None:
+        return None
+    return "FTC363", "contains what is no rating of a step; write true or false, 1 or 0, or + or -"
 
 
 def _rating_fault(value: Any) -> _Fault | None:
@@ -293,6 +282,10 @@ def _words_fault(value: Any) -> _Fault | None:
     if value == []:
         return "FTC364", "has no words"
     return _list_fault(value, " of words") or next((fault for item in value if (fault := _text_fault(item))), None)
+
+
+def _answer_fault(value: Any) -> _Fault | None:
+    return conversation_fault(value) if isinstance(value, list) else _text_fault(value)
 
 
 def _answers_fault(value: Any) -> _Fault | None:
@@ -338,8 +331,16 @@ CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
         if value is None or (isinstance(value, list) and all(isinstance(item, str) and item for item in value))
         else ("FTC363", "is not an image's path or bytes, or a list of these")
     ),
-    "answer": lambda value: conversation_fault(value) if isinstance(value, list) else _text_fault(value),
+    "answer": lambda value: next(filter(None, map(_answer_fault, answers_in(value))), None),
     "rating": _rating_fault,
+    "steps": lambda value: (
+        ("FTC364", "has no steps")
+        if value == []
+        else _list_fault(value, " of steps") or next((fault for one in value if (fault := _text_fault(one))), None)
+    ),
+    "ratings": lambda value: (
+        _list_fault(value, " of ratings") or next(filter(None, map(_step_rating_fault, value)), None)
+    ),
     "texts": lambda value: (
         None
         if value is None or isinstance(value, str) or (isinstance(value, list) and all(map(_is_text, value)))

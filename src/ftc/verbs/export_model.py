@@ -238,6 +238,8 @@ def _misfit(run: Run, card: ModelFormat) -> str | None:
         "is an encoder-decoder": family == "encoder_decoder",
         "fills in masked words": head.scores_vocabulary,
         "compares two answers": form.is_pair,
+        "rates the steps of an answer": form.rates_steps,
+        "reads a prompt with its answer": form.chat_template == "offered",
         "ranks the texts of a query": form.has_texts and head.is_new,
     }
     what = next((words for words, is_so in obstacles.items() if is_so), None)

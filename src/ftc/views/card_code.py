@@ -50,6 +50,7 @@ def loading_code(plan: Plan, folder: str | None = None, target: Target | None = 
         "{prefix}": _literal(vectors.query_prefix if vectors else ""),
         "{pooled}": _POOLED[vectors.pooling] if vectors else "",
         "{labels}": labels,
+        "{separator}": _literal(plan.recipe.task.separator),
         "{scales}": json.dumps(_scales(plan), ensure_ascii=False),
         "{max_length}": length,
     }

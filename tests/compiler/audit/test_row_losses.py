@@ -72,7 +72,7 @@ def test_several_classes(predicted: tuple[float, ...], loss: float, found: list[
     assert faults(plan, row(loss, targets=right, predicted=predicted)) == found
 
 
-@pytest.mark.parametrize("kind", [card.kind for card in NUMBER_LOSSES])
+@pytest.mark.parametrize("kind", [card.kind for card in NUMBER_LOSSES if card.takes == "numbers"])
 @pytest.mark.parametrize("error", [0.5, 3.0])
 def test_numbers(kind: str, error: float) -> None:
     scale = {"mean": 10.0, "spread": 4.0}
@@ -86,6 +86,15 @@ def test_numbers(kind: str, error: float) -> None:
     predicted = (12.0 + 4 * error,)
     assert faults(plan, row(loss, right=("12.0",), predicted=predicted)) == []
     assert faults(plan, row(loss + 0.1, right=("12.0",), predicted=predicted)) == LOSS
+
+
+@pytest.mark.parametrize(("score", "rating"), [(0.3, 1.0), (-4.0, 1.0), (2.5, 0.0)])
+def test_ratings(score: float, rating: float) -> None:
+    learned = {"loss": "binary_cross_entropy", "scales": ({"mean": 0.0, "spread": 1.0},)}
+    plan = plan_of("regression", ("reward",), regression=RegressionSettings.model_validate(learned))
+    loss = math.log1p(math.exp(-score if rating else score))
+    assert faults(plan, row(loss, right=(str(rating),), predicted=(score,))) == []
+    assert faults(plan, row(loss + 0.01, right=(str(rating),), predicted=(score,))) == LOSS
 
 
 def test_an_answer_that_is_written_says_nothing_of_its_loss() -> None:

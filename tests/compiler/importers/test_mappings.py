@@ -381,7 +381,6 @@ def test_a_teacher_is_carried() -> None:
         (OUMI.replace("use_peft: false", "trainer_type: TRL_GOLD"), "no teacher is named"),
         ("model: {model_name: acme/brook}\ngeneration: {max_new_tokens: 9}", "a configuration that trains nothing"),
         ("model_name_or_path: acme/brook\ntemplate: qwen3\ninfer_backend: huggingface", "that trains nothing"),
-        (AXOLOTL + "process_reward_model: true", "process reward models are not supported"),
         (AXOLOTL + "reinit_weights: true", "randomly initialized weights"),
         (TUNE + "dataset: {_component_: my_project.rows}", "the data set builder `my_project.rows` is not in"),
         (
@@ -613,3 +612,19 @@ def test_a_reward_model_and_pairs_of_llama_factory() -> None:
         recipe_values(import_text(FACTORY.replace("sft", "rm").replace("tickets_registered", "ranked")))["task.kind"]
         == "reward"
     )
+
+
+def test_process_reward_models_of_axolotl_and_trl() -> None:
+    rows = '[{path: steps.jsonl, type: stepwise_supervised, step_separator: "\\n\\n", train_on_last_step_only: false}]'
+    text = f"base_model: acme/brook\nmicro_batch_size: 2\nprocess_reward_model: true\nnum_labels: 2\ndatasets: {rows}\n"
+    wanted = {
+        "task.kind": "reward",
+        "task.loss": "step_cross_entropy",
+        "task.step_separator": "\n\n",
+        "data.fields.steps": "completions",
+        "data.fields.step_labels": "labels",
+    }
+    assert wanted.items() <= recipe_values(import_text(text)).items()
+    assert wanted.items() <= recipe_values(import_text(TRL + 'step_separator: "\\n\\n"')).items()
+    problems = [finding.summary for finding in import_text(TRL + "train_on_last_step_only: true").problems]
+    assert "training on the last step alone is not supported" in problems[0]

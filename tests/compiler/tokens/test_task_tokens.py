@@ -7,17 +7,29 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from ftc.compiler.tokens.encoder import TextTokenizer
-from ftc.compiler.tokens.forms import ChatForm, ExtractForm, PreferenceForm, PromptForm, RawForm, TagForm, TextForm
+from ftc.compiler.tokens.forms import (
+    AnswerForm,
+    ChatForm,
+    ExtractForm,
+    PreferenceForm,
+    PromptForm,
+    RawForm,
+    StepForm,
+    TagForm,
+    TextForm,
+)
 from ftc.compiler.tokens.plain_rows import words_with_spans
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.token_rows import TokenRows
+from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.facts import TokenizerFacts
 
 Encode = Callable[..., TokenRows]
@@ -61,6 +73,42 @@ def test_a_cut_takes_whole_tags_away(encode: Encode) -> None:
     assert cut.counts.truncated == 1
     assert len(cut.targets[0]) == int(cut.mask.sum()) < len(whole.targets[0]) == 30
     assert encode(form, rows, 20, cuts=False).counts.too_long == 1
+
+
+def test_a_step_is_rated_at_the_end_of_the_separator_behind_it(
+    encode: Encode, text_of: Callable[[Sequence[int]], str]
+) -> None:
+    steps = ["Two and two is four.", "So four.", "k"]
+    rows = [{"p": "2 + 2?", "s": steps, "l": ["right", "wrong", "right"]}]
+    form = StepForm(prompt="p", steps="s", ratings="l", labels=("wrong", "right"), separator=" ;\n")
+    found = encode(form, rows)
+    assert found.targets[0].tolist() == [1, 0, 1]
+    ends = [0, *(found.mask.nonzero()[0] + 1).tolist()]
+    parts = [text_of(found.ids[a:b].tolist()) for a, b in itertools.pairwise(ends)]
+    assert parts == [f"2 + 2?{steps[0]} ;\n", f"{steps[1]} ;\n", f"{steps[2]} ;\n"]
+    cut = encode(form, rows, ends[3] - 1)
+    assert (cut.targets[0].tolist(), len(cut.ids), cut.counts.truncated) == ([1, 0], ends[2], 1)
+    assert (
+        encode(form, rows, ends[1] - 1).counts.too_long
+        == encode(form, rows, ends[3] - 1, cuts=False).counts.too_long
+        == 1
+    )
+
+
+def test_of_a_rated_answer_nothing_is_cut(encode: Encode, text_of: Callable[[Sequence[int]], str]) -> None:
+    asked = PromptForm(prompt="{{ p }}", completion="c")
+    rows = [{"p": "Why? " * 9, "c": "So.", "n": [0.5]}]
+    whole, cut = (encode(AnswerForm(written=asked, numbers="n"), rows, most) for most in (1000, 20))
+    assert len(cut.ids) == 20 < len(whole.ids)
+    assert all(text_of(one.ids.tolist()).endswith("So.</s>") for one in (whole, cut))
+    assert (whole.mask.sum(), list(whole.texts[0]), whole.targets[0].view(np.float32).tolist()) == (0, ["0.5"], [0.5])
+
+
+def test_conversations_need_a_template(encode: Encode) -> None:
+    turns = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
+    with pytest.raises(Refusal) as refused:
+        encode(AnswerForm(written=ChatForm(messages="m", train_on="last"), numbers="n"), [{"m": turns, "n": [1.0]}])
+    assert refused.value.diagnostics[0].code == "FTC220"
 
 
 def test_iob1_becomes_iob2(encode: Encode) -> None:

@@ -42,7 +42,7 @@ from tests.support.wordnets import write_wordnet
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8")
-ONLY_HERE = {"valid_json", "logps_accuracy"}
+ONLY_HERE = {"valid_json", "logps_accuracy", "first_error_accuracy"}
 """Metrics that no other tool has a word for."""
 ROWS = 40
 NAMES = ("a", "b", "c", "d")
@@ -162,6 +162,34 @@ def rated(count: int) -> Example:
     )
 
 
+def rewards(metric: Metric) -> list[Example]:
+    """Rows of each kind that a reward model learns from."""
+    made = [pairs()] if "compared" not in metric.lacks else []
+    made += [rated(1)] if "scored" not in metric.lacks else []
+    made += [good_or_bad()] if "good_or_bad" not in metric.lacks else []
+    return made + ([steps()] if "stepwise" not in metric.lacks else [])
+
+
+def good_or_bad() -> Example:
+    chance = np.random.default_rng(13)
+    expected: Any = chance.integers(0, 2, size=(ROWS, 1)).astype(float)
+    predicted = expected - 0.5 + chance.normal(size=(ROWS, 1))
+    return Example(
+        lambda name: statistics_of(name, Numbers(expected, predicted)),
+        lambda name, rows: oracles.rating_metric(name, expected[list(rows)], predicted[list(rows)]),
+    )
+
+
+def steps() -> Example:
+    chance = random.Random(14)
+    expected = [[chance.randrange(2) for _ in range(chance.randrange(1, 5))] for _ in range(ROWS)]
+    predicted = [[one if chance.random() < 0.7 else 1 - one for one in row] for row in expected]
+    return Example(
+        lambda name: statistics_of(name, Tags(("wrong", "right"), expected, predicted)),
+        lambda name, rows: oracles.step_metric(name, [expected[row] for row in rows], [predicted[row] for row in rows]),
+    )
+
+
 def losses() -> Example:
     chance = random.Random(9)
     scores = [RowScore(row, chance.random() * 20, chance.randrange(1, 30)) for row in range(ROWS)]
@@ -189,8 +217,10 @@ def examples(metric: Metric) -> list[Example]:
             made.append(tags())
         elif kind == "regression":
             made += [rated(1), rated(3)]
-        elif kind in ("preference", "reward"):
+        elif kind == "preference":
             made.append(pairs())
+        elif kind == "reward":
+            made += rewards(metric)
         elif kind == "embedding":
             made += [rated(1)] if "rated" not in metric.lacks else [ranked()]
         elif kind == "reranking":

@@ -1,0 +1,62 @@
+"""Rows of several preferred and several rejected answers: a pair of each preferred answer with each rejected one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ftc.compiler.resolve.rows.data import ResolvedData
+from ftc.compiler.resolve.rows.ratings import answers_in
+from ftc.compiler.resolve.rows.splits import Part
+from ftc.compiler.resolve.rows.table import JoinedTable, PartRows, Row
+from ftc.spec.documents.plan import Check
+from ftc.spec.tasks import Task
+from ftc.spec.tasks.rows import CHOSEN_COLUMN, PAIR_WEIGHT_COLUMN, REJECTED_COLUMN, PairRows
+
+__all__ = ["every_pair", "with_every_pair"]
+
+
+def with_every_pair(data: ResolvedData, task: Task) -> ResolvedData:
+    """The rows of a task of pairs with every pair; of other tasks as they are."""
+    if not isinstance(task.rows(), PairRows):
+        return data
+    parts, told = every_pair(data.parts, data.columns.by_part)
+    return replace(data, parts=parts, checks=(*data.checks, *told))
+
+
+def every_pair(
+    parts: Mapping[Part, PartRows], columns: Mapping[str, str]
+) -> tuple[Mapping[Part, PartRows], tuple[Check, ...]]:
+    """The parts with every pair as a row of its own, and a line for the plan; unchanged where no row has several.
+
+    The weights of a row's pairs are alike, those of all rows add up to the same, and their mean over a part is 1.
+
+    Args:
+        parts: Rows by part, so that all pairs of a row are in one.
+        columns: Column by part of the task.
+    """
+    names = columns["chosen"], columns["rejected"]
+    if all(len(answers_in(row[name])) == 1 for part in parts.values() for row in part.rows for name in names):
+        return parts, ()
+    made = {name: _paired(part, names) for name, part in parts.items()}
+    pairs, rows = (sum(len(part.numbers) for part in some.values()) for some in (made, parts))
+    told = f"{pairs:,} of {rows:,} rows; a row has the same weight however many it has"
+    return made, (Check(name="pairs", code=None, result=told),)
+
+
+def _paired(part: PartRows, names: tuple[str, str]) -> PartRows:
+    rows: list[Row] = []
+    made_of: list[int] = []
+    for number, row in zip(part.numbers, part.rows, strict=True):
+        chosen, rejected = (answers_in(row[name]) for name in names)
+        pairs = [(better, worse) for better in chosen for worse in rejected]
+        made_of += [number] * len(pairs)
+        rows += [
+            {**row, CHOSEN_COLUMN: better, REJECTED_COLUMN: worse, PAIR_WEIGHT_COLUMN: 1 / len(pairs)}
+            for better, worse in pairs
+        ]
+    mean = len(part.numbers) / max(1, len(rows))
+    for made in rows:
+        made[PAIR_WEIGHT_COLUMN] /= mean
+    first = len(part.table.rows)
+    return PartRows(JoinedTable.with_rows(part.table, rows, made_of), range(first, first + len(rows)))

@@ -1,0 +1,100 @@
+"""Reward models of rated answers and of rated steps, from recipe to audit: rows, loss, metrics and predictions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc import api
+from ftc.spec.diagnostics import Refusal
+from tests.e2e.conftest import Ftc, MakeProject
+
+
+def _evaluated() -> dict[str, Any]:
+    (file,) = Path("runs").glob("*/*/eval.json")
+    evaluation: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return evaluation
+
+
+def _predicted(ftc: Ftc, run: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    Path("new.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    answer = ftc("predict", run, "--data", "new.jsonl")
+    assert answer.code == 0, answer.text
+    return [json.loads(line) for line in answer.out.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss", "metrics"),
+    [
+        ("rated_reward", "binary_cross_entropy", {"rating_accuracy", "spearman"}),
+        ("scored_reward", "mse", {"mae", "rmse", "r2", "pearson", "spearman"}),
+    ],
+)
+def test_a_run_learns_from_rated_answers(
+    project: MakeProject, ftc: Ftc, kind: str, loss: str, metrics: set[str]
+) -> None:
+    project(kind, "lora", steps=2)
+    applied = api.apply(Path("recipe.yaml"))
+    plan = api.plan(Path("recipe.yaml")).plan
+    assert plan.settings.train.regression is not None
+    assert (plan.settings.train.regression.loss, plan.settings.answer) == (loss, "numbers")
+    assert plan.settings.text.uses_chat_template, "an answer is read as a preference's is"
+    assert api.audit(applied.record.id).verdict == "CONSISTENT"
+    evaluation = _evaluated()
+    assert evaluation["tuned"]["metrics"].keys() == metrics
+    rows = [json.loads(line) for line in Path("rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    single = [{"prompt": row["prompt"], "completion": row["completion"]} for row in rows]
+    found = [one["numbers"]["reward"] for one in _predicted(ftc, applied.record.id, single)]
+    (file,) = Path("runs").glob("*/*/predictions.ndjson")
+    for line in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
+        number = int(line["row"].rpartition(":")[2]) - 1 if isinstance(line["row"], str) else line["row"]
+        assert found[number] == pytest.approx(float(line["tuned"]["predicted"][0]), abs=1e-5)
+
+
+def test_a_run_learns_from_rated_steps(project: MakeProject, ftc: Ftc) -> None:
+    project("steps", "lora", steps=2)
+    applied = api.apply(Path("recipe.yaml"))
+    plan = api.plan(Path("recipe.yaml")).plan
+    assert (plan.settings.model.head, plan.settings.text.labels) == ("token_classification", ("wrong", "right"))
+    assert api.audit(applied.record.id).verdict == "CONSISTENT"
+    assert _evaluated()["tuned"]["metrics"].keys() == {"step_accuracy", "first_error_accuracy"}
+    (one,) = _predicted(
+        ftc, applied.record.id, [{"prompt": "the goal", "completions": ["a film", "the film", "a song"]}]
+    )
+    assert one["numbers"].keys() == {"1", "2", "3"}
+    said = ["right" if chance > 0.5 else "wrong" for chance in one["numbers"].values()]
+    assert (one["labels"], one["prediction"]) == (said, ", ".join(said))
+
+
+def test_what_a_step_can_be_rated_with(project: MakeProject) -> None:
+    project("steps", "lora", steps=2)
+    rows = [json.loads(line) for line in Path("rows.jsonl").read_text(encoding="utf-8").splitlines()]
+
+    def write(change: Any) -> None:
+        said = [{**row, "labels": [change(one) for one in row["labels"]]} for row in rows]
+        Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in said), encoding="utf-8")
+
+    streams = api.plan(Path("recipe.yaml")).plan.data["train"].stream_digest
+    for change in (lambda one: "+" if one else "-", int):
+        write(change)
+        assert api.plan(Path("recipe.yaml")).plan.data["train"].stream_digest == streams
+    write(lambda one: 1 if one else -1)  # beside which 0 is neither right nor wrong
+    with pytest.raises(Refusal) as refused:
+        api.plan(Path("recipe.yaml"))
+    assert refused.value.diagnostics[0].code == "FTC363"
+
+
+def test_every_preferred_answer_is_compared_with_every_rejected_one(project: MakeProject) -> None:
+    project("preference", "lora", steps=2)
+    rows = [json.loads(line) for line in Path("rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    said = [{**row, "chosen": [row["chosen"], "a goal"], "rejected": [row["rejected"]]} for row in rows[::2]]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (*said, *rows[1::2])), encoding="utf-8")
+    applied = api.apply(Path("recipe.yaml"))
+    plan = api.plan(Path("recipe.yaml")).plan
+    assert sum(plan.data[split].rows for split in plan.data) == 72
+    (told,) = (check.result for check in plan.checks if check.name == "pairs")
+    assert told.startswith("72 of 48 rows")
+    assert api.audit(applied.record.id).verdict == "CONSISTENT"
