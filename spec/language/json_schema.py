@@ -87,6 +87,8 @@ def _described(schema: Schema, section: type[Document], name: str, field: FieldI
         known["default"] = (
             {} if isinstance(default, Document) else [one.said() for one in default] if listed else default
         )
+        if form.get("type") == "string" and isinstance(default, int):  # bytes, which a recipe says with their unit
+            known["default"] = f"{default >> 20} MiB"
         if not isinstance(default, Document):
             known["x-default-reason"] = default_reason(section, name)
     if examples := examples_of(section, name):

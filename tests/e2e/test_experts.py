@@ -42,7 +42,7 @@ def load(folder: Path) -> Any:
 
 
 @pytest.mark.parametrize(
-    "kind", ["qwen3_moe", "mixtral", *(pytest.param(one, marks=pytest.mark.slow) for one in OTHERS)]
+    "kind", ["qwen3_moe", *(pytest.param(one, marks=pytest.mark.slow) for one in ("mixtral", *OTHERS))]
 )
 def test_an_adapter_is_planned_trained_and_merged(project: MakeProject, models: Path, ftc: Ftc, kind: str) -> None:
     made(models, kind)

@@ -47,7 +47,7 @@ def reference(project: MakeProject, ftc: Ftc) -> bytes:
     return (result(root)[0] / ADAPTER).read_bytes()
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code", "status"),
     [

@@ -54,6 +54,7 @@ def test_a_run_changes_what_its_patterns_leave_and_is_replayed(project: MakeProj
         assert is_same == is_frozen or (is_same and "token_type" in name), name
 
 
+@pytest.mark.slow
 def test_experts_are_chosen_whole(project: MakeProject, models: Path) -> None:
     if not (models / "qwen3_moe").is_dir():
         make_model(models / "qwen3_moe", "qwen3_moe")

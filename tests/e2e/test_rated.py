@@ -12,6 +12,7 @@ from ftc.spec.diagnostics import Refusal
 from tests.e2e.conftest import Ftc, MakeProject
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_ratings(project: MakeProject, ftc: Ftc) -> None:
     project("rated", "lora", steps=4)
     plan = api.plan(Path("recipe.yaml")).plan

@@ -79,6 +79,7 @@ def test_a_folder_is_the_tuned_model(
     assert made.serve("dist/x") == ("vllm serve dist/x --served-model-name tiny" if format == "vllm" else "")
 
 
+@pytest.mark.slow
 def test_the_written_model_goes_before_it_is_loaded_again(
     finished: Callable[..., api.Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +96,7 @@ def test_the_written_model_goes_before_it_is_loaded_again(
     assert alive == [0, 0], "each takes four bytes a weight"
 
 
+@pytest.mark.slow
 def test_the_bits_of_float32_are_those_of_the_run(finished: Callable[..., api.Run], ftc: Ftc) -> None:
     from safetensors.torch import load_file
 
@@ -132,6 +134,7 @@ def test_a_folder_that_is_not_the_tuned_model_is_refused(
     assert not Path("dist").exists()
 
 
+@pytest.mark.slow
 def test_the_answer_tells_the_speed_where_it_is_known(finished: Callable[..., api.Run]) -> None:
     made = api.export_model(finished("chat", model="decoder", strategy="full"), "vllm", "dist").model
     assert made.speed is not None

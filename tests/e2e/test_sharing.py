@@ -289,12 +289,14 @@ def test_what_was_made_of_a_run(run: api.Run, server: HubServer) -> None:
     assert codes(refused(run, made="encoder")) == ["FTC770"]
 
 
+@pytest.mark.slow
 def test_what_was_exported_for_transformers(run: api.Run, server: HubServer) -> None:
     api.export_model(run, "merged", "dist/x", weight_type="f32")
     card = pushed_as_made(run, server, "dist/x", kind="merged", library="transformers")
     assert 'from_pretrained("me/merged")' in card
 
 
+@pytest.mark.slow
 def test_a_gate_that_an_exported_file_failed_has_to_be_waived_again(run: api.Run, server: HubServer) -> None:
     made = api.export_model(run, "merged", "dist/x", weight_type="f32").model
     gate = GateResult(metric="accuracy", bound=">= 0.99", value=0.5, interval=None, passed=False)
@@ -305,6 +307,7 @@ def test_a_gate_that_an_exported_file_failed_has_to_be_waived_again(run: api.Run
     assert server.requests == [] or not server.repos
 
 
+@pytest.mark.slow
 def test_weights_go_to_the_storage_of_the_hub_and_come_back(
     run: api.Run, server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,6 +96,7 @@ def test_rows_are_predicted_and_a_missing_image_costs_one_row(root: Path, ftc: F
     assert [one.prediction for one in said] == [one["prediction"] for one in found[:2]]
 
 
+@pytest.mark.slow
 def test_the_cards_code_runs_where_the_card_is(run: api.Run, cards: CardRunner) -> None:
     assert cards.run(run.folder / "README.md").endswith("\n"), "it prints what the model says of an image"
 

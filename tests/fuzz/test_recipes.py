@@ -11,7 +11,7 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -26,6 +26,8 @@ from ftc.spec.base import Document, Money, parse_bytes, parse_duration, parse_mo
 from ftc.spec.codes import CODES
 from ftc.spec.language.json_schema import recipe_schema
 from ftc.spec.language.section_tree import all_sections
+from ftc.spec.rewards import RewardTerm
+from ftc.spec.sections.model import Budget
 from ftc.spec.sections.recipe import Recipe
 from ftc.views.diagnostics import render_json
 from tests.fuzz.mutations import corpus, mutant
@@ -38,7 +40,13 @@ LONGEST_CHECK_SECONDS = 20
 """A check takes milliseconds; on any machine this much is a hang."""
 
 RECIPES = corpus()
-QUANTITIES = {"vram": parse_bytes, "time": parse_duration, "price_per_hour": parse_money, "cost": parse_money}
+QUANTITIES: dict[tuple[type[Document], str], Callable[[str], Any]] = {
+    (Budget, "vram"): parse_bytes,
+    (Budget, "time"): parse_duration,
+    (Budget, "price_per_hour"): parse_money,
+    (Budget, "cost"): parse_money,
+    (RewardTerm, "memory"): parse_bytes,
+}
 KEYS = sorted({name for _, section in all_sections() for name in section.model_fields})
 
 
@@ -110,8 +118,8 @@ def misread(written: Any, read: Any, place: str) -> list[str]:
 
 def _misread_field(written: Any, holder: Document, key: str, place: str) -> list[str]:
     read = getattr(holder, key)
-    if key in QUANTITIES and place == ".budget" and isinstance(written, str):
-        expected = QUANTITIES[key](written)
+    if (quantity := QUANTITIES.get((type(holder), key))) is not None and isinstance(written, str):
+        expected = quantity(written)
         said = (read.amount, read.currency) if isinstance(read, Money) else read
         return [] if said == expected else [f"{place}.{key}"]
     return misread(written, read, f"{place}.{key}")

@@ -31,7 +31,7 @@ _CHANGES: dict[str, Any] = {
 def _job(root: Path, **changes: Any) -> Job:
     write_tiny_model(root / "model-llama", "llama")
     for seed, (name, rows) in enumerate({"train": 22, "validation": 7, "test": 9}.items()):
-        answer_pairs(root / "streams-0" / f"{name}.arrow", rows, seed)
+        answer_pairs(root / "streams-0" / f"{name}.arrow", rows, seed, rated=True)
     return reopen_job(root, **_CHANGES, **changes)
 
 

@@ -407,6 +407,7 @@ INJECTIONS = (
 )
 
 
+@pytest.mark.slow
 def test_templates_cannot_reach_out(job: Path) -> None:
     recipes = []
     for number, injection in enumerate(INJECTIONS):

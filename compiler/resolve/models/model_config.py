@@ -189,8 +189,8 @@ def _unsupported_kind(config: Mapping[str, Any]) -> str | None:
     if any(type(one) is int and one > 1 for one in listed) and not (
         isinstance(kind, str) and architecture(kind).experts
     ):
-        types = ", ".join(sorted(one.model_type for one in ARCHITECTURES if one.experts))
-        return f"a mixture of experts that ftc doesn't know (it knows {types})"
+        mixtures = ", ".join(sorted(one.model_type for one in ARCHITECTURES if one.experts))
+        return f"a mixture of experts that ftc doesn't know (it knows {mixtures})"
     if not isinstance(kind, str):
         return "config.json has no `model_type`"
     if _family(config) is None:

@@ -35,7 +35,7 @@ class Digests(Sequence[bytes]):
 
     __slots__ = ("data",)
 
-    def __init__(self, data: bytes | bytearray | NDArray[np.uint8]) -> None:
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
         self.data = memoryview(data)
 
     def __len__(self) -> int:
@@ -107,7 +107,7 @@ def unordered_digest(digests: Iterable[bytes]) -> str:
     """sha256, in hexadecimal, over the same rows in any order: a shuffled file has the same, a copied row another."""
     if not isinstance(digests, Digests):
         return rows_digest(sorted(digests))
-    return hashlib.sha256(np.sort(np.frombuffer(digests.data, f"S{_BYTES}")).view(np.uint8)).hexdigest()
+    return hashlib.sha256(np.sort(np.frombuffer(digests.data, f"S{_BYTES}")).view(np.uint8).data).hexdigest()
 
 
 def example_digests(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Digests:

@@ -20,7 +20,7 @@ GIB = 2**30
 
 def largest(name: str, attention: str) -> float:
     """The largest ratio of the runs that loaded their weights in order, as ftc's do, rounded up to a hundredth."""
-    ratios = [run[name] for run in RUNS if run["attention"] == attention and not run["raced"]]
+    ratios: list[float | None] = [run[name] for run in RUNS if run["attention"] == attention and not run["raced"]]
     return math.ceil(100 * max(ratio for ratio in ratios if ratio is not None)) / 100
 
 

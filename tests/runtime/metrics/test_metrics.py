@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ftc.runtime.evaluation.scoring import RowScore
-from ftc.runtime.metrics import Rewarded, statistics_of
+from ftc.runtime.metrics import Predictions, Rewarded, statistics_of
+from ftc.runtime.metrics.classes import Tags
+from ftc.runtime.metrics.numbers import Numbers
 from ftc.spec.documents.companion_settings import WordnetSettings
 from ftc.spec.metrics import METRICS
 from ftc.spec.rewards import RewardTerm
@@ -88,13 +91,19 @@ def test_every_metric_of_the_language_can_be_computed(tmp_path: Path, monkeypatc
     monkeypatch.setattr(wordnet, "wordnet_places", lambda: (folder,))
     (found,) = wordnet.wordnets()
     synonyms = WordnetSettings(release=found.release, sha256=found.sha256)
+    rewarded = Rewarded.of([RewardTerm(kind="exact_match")], [("a", "a")])
+    steps = Tags(("wrong", "right"), [[1, 0]], [[1, 0]])
+    rated: dict[str, Predictions] = {
+        "rating_accuracy": Numbers(np.array([[1.0], [0.0]]), np.array([[2.0], [-2.0]])),
+        "step_accuracy": steps,
+        "first_error_accuracy": steps,
+    }
     for kind in METRICS:
         name = kind.name
         if "question_answering" in kind.tasks and kind.generates:
             assert found_scores(name, [text], text) == [1]
-        elif kind.tasks == ("reinforcement",):
-            rewarded = Rewarded.of([RewardTerm(kind="exact_match")], [("a", "a")])
-            assert statistics_of(name, rewarded).observed == 1
+        elif kind.tasks == ("reinforcement",) or name in rated:
+            assert statistics_of(name, rated.get(name, rewarded)).observed == 1
         elif kind.generates:
             assert answer_metric(name, text, text, synonyms) >= 0
         elif name.startswith("micro"):

@@ -96,6 +96,7 @@ def test_a_resumed_run_compiles_the_same_code(graphs: list[Any], tmp_path: Path)
     assert [str(graph.graph) for graph in graphs] == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [0, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_run_goes_on_where_nothing_can_be_compiled(
     classes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -84,6 +84,7 @@ def test_losses_and_skipped_steps_are_those_of_a_loop_by_hand(tmp_path: Path) ->
     assert [step.loss_scale for step in steps][:2] == [TOO_LARGE, TOO_LARGE / 2]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("overflowing")
 def test_a_killed_run_goes_on_with_the_same_scale(tmp_path: Path) -> None:
     job = make_job(tmp_path, **HALF)

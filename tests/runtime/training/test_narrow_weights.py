@@ -90,6 +90,7 @@ def test_losses_are_those_of_a_loop_by_hand_and_all_that_is_saved_is_bfloat16(tm
     assert widths == {part: {torch.int32 if part == "step" else torch.bfloat16} for part in _PARTS}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_same_bits(tmp_path: Path) -> None:
     job = make_job(tmp_path, **NARROW)
     whole = job.run("whole")

@@ -34,8 +34,8 @@ _STEPS, _BATCH = 10, 3
 _CPU = torch.device("cpu")
 
 
-def answer_pairs(file: Path, count: int = 12, seed: int = 3) -> TokenStream:
-    """Prompts with two answers each, of one to four tokens, of which the first is rated good or bad."""
+def answer_pairs(file: Path, count: int = 12, seed: int = 3, *, rated: bool = False) -> TokenStream:
+    """Prompts with two answers each, of one to four tokens; where they are rated, the first is good or bad."""
     generator = np.random.default_rng(seed)
     ids, masks, prompts, firsts = [], [], [], []
     for _ in range(count):
@@ -44,7 +44,8 @@ def answer_pairs(file: Path, count: int = 12, seed: int = 3) -> TokenStream:
         ids.append([token for answer in answers for token in (*prompt, *answer)])
         masks.append([flag for answer in answers for flag in ([0] * len(prompt) + [1] * len(answer))])
         prompts.append(len(prompt))
-        firsts.append([len(prompt) + len(answers[0]), int(generator.integers(0, 2))])
+        rating = int(generator.integers(0, 2))
+        firsts.append([len(prompt) + len(answers[0]), *([rating] if rated else [])])
     return write_columns(file, ids, masks, prompts=prompts, targets=firsts)
 
 
@@ -107,7 +108,8 @@ def test_ten_steps_by_the_formula(name: str, made: RunJob, tmp_path: Path) -> No
 
     weights_of_kto = {"desirable_weight": 1.5, "undesirable_weight": 0.8}
     told, formula = (weights_of_kto, None) if name == "kto" else FORMULAS[name]
-    rows, compared = answer_pairs(tmp_path / "pairs.arrow"), {"loss": name.partition(",")[0], "beta": 0.3, **told}
+    rows = answer_pairs(tmp_path / "pairs.arrow", rated=name == "kto")
+    compared = {"loss": name.partition(",")[0], "beta": 0.3, **told}
     changes = {
         "model.head": "lm",
         "text.form": "preference",

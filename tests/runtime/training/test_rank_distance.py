@@ -145,6 +145,7 @@ def test_the_distance_and_its_gradient(ours: int, theirs: int, monkeypatch: pyte
     assert float(rank_distance(scores.detach(), own).abs().max()) < 1e-12
 
 
+@pytest.mark.slow
 def test_a_run_with_rows_of_its_own_for_the_teacher_goes_on_bit_by_bit(tmp_path: Path) -> None:
     from ftc.spec.documents.streams import TokenStream
 

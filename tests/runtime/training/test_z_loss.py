@@ -77,6 +77,7 @@ def test_ten_steps_by_the_formula(size: int | None, tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_it_is_trained_and_not_measured(tmp_path: Path) -> None:
     found = []
     for name, weight in (("plain", None), ("z", 0.1)):

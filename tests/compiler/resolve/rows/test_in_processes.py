@@ -20,6 +20,13 @@ HERE = os.getpid()
 alone = pytest.mark.skipif(sys.platform != "linux", reason="one process does all elsewhere")
 
 
+@pytest.fixture(autouse=True)
+def alone_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that other tests left behind count for none."""
+    count, left = threading.active_count, threading.active_count() - 1
+    monkeypatch.setattr(threading, "active_count", lambda: count() - left)
+
+
 def told(which: range) -> Iterator[bytes]:
     """The number of each piece, a large one of it, and whether another process did it."""
     yield from (frame([number, os.getpid() != HERE], [bytes([number]) * 300_000]) for number in which)
