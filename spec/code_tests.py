@@ -9,8 +9,10 @@ reads and prints as `{"inputs": […], "outputs": […]}` (APPS, TACO), and the 
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from ftc.spec.storage.reading import parse_json
@@ -23,6 +25,8 @@ CONFINING = ("linux", ("x86_64", "aarch64"))
 """The system whose kernel confines code, and the machines whose calls `ftc.runtime.rewards.code_child` knows."""
 _MOST = 1000
 """Tests of a row."""
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+"""Statements that run nothing of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,10 @@ def read_code_tests(text: str) -> CodeTests:
     Raises:
         ValueError: It has no tests that are understood; says why, in words that complete "the tests …".
     """
-    found = _of_json(text) if text.lstrip().startswith(("[", "{")) else CodeTests(tuple(_in_code(text)))
+    try:
+        found = _of_json(text) if text.lstrip().startswith(("[", "{")) else CodeTests(tuple(_in_code(text)))
+    except RecursionError:  # what is read without can still be too deep to be written again
+        raise ValueError("are nested too deeply") from None
     if not len(found):
         raise ValueError("contain no assert statement, no test function and no case")
     if len(found) > _MOST:
@@ -69,9 +76,13 @@ def _of_json(text: str) -> CodeTests:
         case {"inputs": [*inputs], "outputs": [*outputs]} if len(inputs) == len(outputs):
             return CodeTests(cases=tuple((_lines(a), _lines(b)) for a, b in zip(inputs, outputs, strict=True)))
         case [*items] if items and all(isinstance(item, str) for item in items):
-            for item in items:
-                _parsed(item)
-            return CodeTests(tuple(items))
+            found = [
+                [*_in_code(item)] if all(isinstance(one, _DEFINITIONS) for one in _parsed(item)) else [item]
+                for item in items
+            ]
+            if not all(found):
+                raise ValueError("contain an item that tests nothing, so that every answer would pass it")
+            return CodeTests(tuple(chain.from_iterable(found)))
         case [*items] if all(isinstance(item, dict) and {"input", "output"} <= item.keys() for item in items):
             return CodeTests(cases=tuple((_lines(item["input"]), _lines(item["output"])) for item in items))
         case _:
@@ -80,16 +91,19 @@ def _of_json(text: str) -> CodeTests:
 
 def _lines(value: Any) -> str:
     """What a program reads or prints: text, or its lines."""
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return "\n".join(value)
-    if not isinstance(value, str):
+    text = "\n".join(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else value
+    if not isinstance(text, str):
         raise ValueError("contain an input or output that is not text")
-    return value
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("contain half a character (a lone surrogate), which no program can read")
+    return text
 
 
 def _parsed(code: str) -> list[ast.stmt]:
     try:
-        return ast.parse(code).body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python warns of odd escapes in texts, which harm no test
+            return ast.parse(code).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"are not valid Python: {getattr(error, 'msg', error)}") from None
 

@@ -43,6 +43,7 @@ from ftc.spec.metrics import metric_named
 from ftc.spec.optimizer_choice import candidates
 from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.precisions import FIRST_CHOICE, Precision, precision_card, usual_precision
+from ftc.spec.rewards import reward_card
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.evaluation import watched_metrics
 from ftc.spec.text_forms import form_card
@@ -364,5 +365,8 @@ def _unknown(draft: Draft) -> Iterator[str]:
     packed = draft.distillation.quantization if draft.distillation else None
     if packed is not None and packed not in known["quantization"]:
         yield f"quantization `{packed}` of the teacher on a {_DEVICES[draft.device.kind]}"
+    sampling = draft.recipe.task.sampling
+    if sampling is not None and any(reward_card(one.kind).recorded for one in sampling.rewards):
+        yield "the judge of a reward"
     if (processes := device_counts(draft)[0]) > 1:
         yield f"training in {processes} processes"

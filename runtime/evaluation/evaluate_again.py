@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -101,6 +102,8 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
     ):
         accelerator = make_accelerator(settings)
         folder = RunFolder(Path(scratch))
+        if run.judged.is_file():
+            shutil.copyfile(run.judged, folder.judged)  # what the run's judge said isn't asked and paid again
         state = RunState(folder, record, writes=False)
         with (
             Journal(folder.events, listen, silent=not accelerator.is_main_process) as journal,

@@ -68,6 +68,7 @@ class Inputs:
         companions: Folders of the models beside it, by role; those that the plan asks for.
         writer: Where the server is that writes answers; its usual place where the site says nothing.
         recorded: Answers of a server that are trained on once more, in the place of asking it; None to ask it.
+        asks_judge: Whether a judge whose grades are a reward is asked about answers that it wasn't asked about before.
     """
 
     model_folder: Path
@@ -77,6 +78,7 @@ class Inputs:
     companions: Mapping[Role, Path] = field(default_factory=dict)
     writer: WriterSettings = field(default_factory=WriterSettings)
     recorded: Path | None = None
+    asks_judge: bool = True
 
 
 @dataclass(frozen=True, slots=True)

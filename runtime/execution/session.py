@@ -86,8 +86,6 @@ class Session:
     """Gives what trackers took, once the last event is written."""
     weights: RunFolder | None = None
     """Folder of the run whose weights are measured, where it isn't this one."""
-    asks_judge: bool = True
-    """Whether a judge is asked about answers that it wasn't asked about before; a replay asks nobody."""
     _book: GradeBook | None = None
     _streams: dict[str, TokenStream] = field(default_factory=dict)
     _writing_seconds: float = 0.0
@@ -99,7 +97,7 @@ class Session:
         sampling = self.plan.settings.train.sampling
         judge = judge_of(sampling.rewards) if sampling is not None else None
         if self._book is None and judge is not None:
-            self._book = GradeBook(self.folder.judged, judge, self.stop, asks=self.asks_judge)
+            self._book = GradeBook(self.folder.judged, judge, self.stop, asks=self.inputs.asks_judge)
         return self._book
 
     def build(self) -> ModelWithScorer:

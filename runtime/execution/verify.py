@@ -21,6 +21,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.probes import planned_probes
 from ftc.spec.documents.stream_images import first_images
 from ftc.spec.documents.streams import open_stream
+from ftc.spec.rewards import judge_of
 from ftc.spec.storage.model_files import stray_files
 
 __all__ = ["verify", "verify_inputs", "verify_key", "verify_model", "verify_parent", "verify_some"]
@@ -42,7 +43,7 @@ def verify(plan: Plan, inputs: Inputs, folder: Path | None, stamps: FileStamps) 
         Refusal: Something differs; one finding for each thing, with both values.
     """
     findings = [
-        *_key(plan),
+        *_key(plan, asks=inputs.asks_judge),
         *(found := [*_inputs(plan, inputs, stamps)]),
         *([] if found else _pixels(plan, inputs)),
         *_packages(plan, inputs.environment),
@@ -53,20 +54,23 @@ def verify(plan: Plan, inputs: Inputs, folder: Path | None, stamps: FileStamps) 
 
 
 def verify_key(plan: Plan) -> None:
-    """Checks whether the judge's key is there, where the plan's judge needs one.
+    """Checks whether the key of the judge of test answers is there, where it needs one.
 
     Raises:
         Refusal: It isn't (FTC649).
     """
-    if findings := [*_key(plan)]:
+    if findings := [*_key(plan, asks=False)]:
         raise Refusal(findings)
 
 
-def _key(plan: Plan) -> Iterator[Diagnostic]:
-    judge = plan.settings.eval.judge
-    if judge is not None and judge.key_env is not None and not os.environ.get(judge.key_env):
-        help = f"set it in the environment of `ftc`, as `export {judge.key_env}=…`; don't put it into a file"
-        yield diagnostic("FTC649", f"the judge's key is not in the environment: `{judge.key_env}`", help=help)
+def _key(plan: Plan, *, asks: bool) -> Iterator[Diagnostic]:
+    """Keys of judges that are not there; that of a judge whose grades are a reward matters only where it is asked."""
+    sampling = plan.settings.train.sampling
+    rewarding = judge_of(sampling.rewards) if asks and sampling is not None else None
+    for name in {one.key_env: None for one in (plan.settings.eval.judge, rewarding) if one is not None}:
+        if name is not None and not os.environ.get(name):
+            help = f"set it in the environment of `ftc`, as `export {name}=…`; don't put it into a file"
+            yield diagnostic("FTC649", f"the judge's key is not in the environment: `{name}`", help=help)
 
 
 def verify_inputs(plan: Plan, inputs: Inputs) -> None:

@@ -188,6 +188,7 @@ def _replay(request: ReplayRequest, tell: Tell) -> None:
         companions={role: Path(folder) for role, folder in request.companion_folders.items()},
         writer=request.writer,
         recorded=Path(request.recorded) if request.recorded is not None else None,
+        asks_judge=request.asks_judge,
     )
     with deterministic(settings, threads=request.threads):
         accelerator = make_accelerator(settings)
@@ -213,7 +214,6 @@ def _train_some(request: ReplayRequest, inputs: Inputs, accelerator: Accelerator
     with open_session(
         request.plan, inputs, RunFolder(Path(request.scratch)), lambda event: None, accelerator, StopRequest()
     ) as session:
-        session.asks_judge = False
         found = None
         if request.checkpoints is not None:
             damage: list[str] = []

@@ -110,6 +110,9 @@ class _Child:
             except (OSError, ValueError):
                 code = process.wait()
                 self.close()
+            except BaseException:  # interrupted: the next question must not get this one's answer
+                self.close()
+                raise
         why = "" if code == code_child.UNCONFINED else f"; the process that runs it ended (code {code})"
         summary, help = f"this system can't confine code that a model wrote{why}", "run it on Linux, x86-64 or arm64"
         raise Refusal([diagnostic("FTC455", summary, help=help, path="task.rewards")])

@@ -75,7 +75,10 @@ class GradeBook:
 
     def _ask(self, waiting: Sequence[tuple[str, Question]]) -> None:
         if not self._asks:
-            raise Refusal([_silent(self._judge, "an answer is not among those that it was asked about", len(waiting))])
+            summary = f"no grade is on record for {len(waiting):,} answer{'' if len(waiting) == 1 else 's'}"
+            notes = f"{self._judge.host} is asked in a run alone, and not when its steps are done again"
+            help = "restore `judged.ndjson` from a copy of the run's folder; other kinds of machine write other answers"
+            raise Refusal([diagnostic("FTC457", summary, notes=notes, help=help, path="task.rewards")])
 
         def kept(number: int, ended: threading.Event) -> Found:
             found = self._asker(waiting[number][1], ended)

@@ -1,7 +1,7 @@
 """Sampled answers: each token's log-probability, times the advantage of its answer.
 
 The formulas stand in `ftc.spec.reinforcement_losses`. A stream of sampled answers keeps as targets of each row the
-bits of two float32: its advantage, and the weight of its tokens.
+bits of float32: its advantage, the weight of its tokens, and of a server's answer the importance of each token.
 """
 
 from __future__ import annotations

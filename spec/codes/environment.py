@@ -345,8 +345,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC649",
         title="the judge's key is not set",
-        cause="`eval.judge.key_env` names the environment variable with the key of the judge's service. Without it "
-        "the answers can't be graded.",
+        cause="`key_env` of `eval.judge`, or of a reward's judge, names the environment variable with the key of the "
+        "judge's service. Without it the answers can't be graded.",
         wrong="ftc apply recipe.yaml",
         right="JUDGE_API_KEY=… ftc apply recipe.yaml",
         exit_code=ExitCode.COULD_NOT_WORK,

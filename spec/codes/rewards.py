@@ -131,7 +131,7 @@ CODES: tuple[Code, ...] = (
         title="judge that gives no reply",
         cause="A reward of kind `judge` asks a service about each answer. The service can't be reached, or refused "
         "each of three attempts. An answer without a reply has no reward, and none is made up: the run ends behind its "
-        "last checkpoint. A replay asks nobody and needs every reply on record.",
+        "last checkpoint. A replay and a profile ask nobody and need every reply on record.",
         wrong=_JUDGED.format("1/v1', model: m"),
         right=_JUDGED.format("8000/v1', model: m"),
         exit_code=ExitCode.COULD_NOT_WORK,

@@ -67,7 +67,7 @@ CODES: tuple[Code, ...] = (
         title="cost limit without a matching price",
         cause="The cost of a run is its time multiplied by the device's price (from the recipe or the project's "
         "policy), plus the judge's tokens multiplied by their price. All prices must use one currency. A token "
-        "price applies only to `eval.judge`, because nothing else sends tokens to a service.",
+        "price applies only to a judge, in `eval.judge` or in a reward: nothing else sends tokens to a service.",
         wrong="budget: {cost: 5 USD}",
         right="budget: {cost: 5 USD, price_per_hour: 0.40 USD}",
     ),

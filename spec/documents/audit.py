@@ -193,6 +193,8 @@ class ReplayRequest(Document):
     """File of the answers of a server that are trained on once more; None to have answers written."""
     writer: WriterSettings = WriterSettings()
     """Where the server is that writes them; its usual place where the site says nothing."""
+    asks_judge: bool = False
+    """Whether a judge whose grades are a reward is asked about answers that it gave no grade in the run."""
 
 
 class MachineSeen(Document):

@@ -185,8 +185,8 @@ class Budget(Document):
     """Price of one device per hour, such as `0.40 USD`; a CPU counts as one device for all its processes. Default:
     unknown, so no cost is shown."""
     price_per_million_tokens: TokenPrice | None = None
-    """Price of the service of `eval.judge`, such as `{sent: 0.15 USD, received: 0.60 USD}`; part of the run's cost.
-    Default: unknown, so the cost excludes the judge."""
+    """Price of the judge's service, in `eval.judge` or in a reward, such as `{sent: 0.15 USD, received: 0.60 USD}`;
+    part of the run's cost. Default: unknown, so the cost excludes the judge."""
     cost: MoneyText | None = None
     """Maximum cost of the run, such as `5 USD`; needs `price_per_hour`. Default: no limit, because without a price
     there is no cost."""

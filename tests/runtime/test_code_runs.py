@@ -35,6 +35,7 @@ def _share(answer: str, tests: str, **keys: Any) -> float:
         ("def check(candidate):\n    assert candidate(1, 2) == 3\n", 1),
         ("def check(candidate):\n    assert candidate(1, 2) == 3\ncheck(add)\n", 1),
         ("def test_a():\n    assert add(1, 2) == 3\ndef test_b():\n    assert add(1, 2) == 4\n", 0.5),
+        ('["def test_a():\\n    assert add(1, 2) == 3", "def test_b():\\n    assert add(1, 2) == 4"]', 0.5),
         (
             """import unittest
 class T(unittest.TestCase):
@@ -69,6 +70,10 @@ def test_programs_that_read_and_print() -> None:
         ("[1, 2", "begin like JSON"),
         ("[]", "no case"),
         ("(" * 300 + ")" * 300, "not valid Python"),
+        ("assert add(1, 2) == " + "-" * 900 + "1", "deep|recursion"),
+        ('["assert add(1, 2) == 3", ""]', "tests nothing"),
+        ('["def help(x): return x"]', "tests nothing"),
+        (r'{"inputs": ["\ud800"], "outputs": ["1"]}', "half a character"),
     ],
 )
 def test_what_holds_no_tests(tests: str, why: str) -> None:
@@ -123,6 +128,12 @@ def test_no_file_is_written_renamed_or_deleted(tmp_path: Path) -> None:
 def test_a_loop_ends_by_its_limit_and_no_later_test_runs() -> None:
     loop = "import signal\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\ndef f(n):\n    while n: pass\n"
     assert _share(loop, '["f(0)", "f(1)", "f(0)"]', cpu_seconds=1) == pytest.approx(1 / 3)
+
+
+def test_code_that_closes_its_output_and_waits_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code_runs, "_WALL_SHARE", 0)
+    monkeypatch.setattr(code_runs, "_WALL_SECONDS", 1)
+    assert _share("import os, select\nos.close(3)\nselect.select([], [], [])", _ONE) == 0
 
 
 def test_the_same_code_always_earns_the_same() -> None:

@@ -227,7 +227,12 @@ def _repetition(
     started, whole = time.monotonic(), Steps(0, steps)
     with scratch_folder() as scratch:
         request = _request(run, inputs, asked, whole, scratch)
-        others = {"plan": reseeded(run.plan, number), "recorded": None, "writer": writer_site(run.root, run.plan)}
+        others = {
+            "plan": reseeded(run.plan, number),
+            "recorded": None,
+            "writer": writer_site(run.root, run.plan),
+            "asks_judge": True,  # other seeds write other answers
+        }
         replayed = replay_in_fresh_process(request.model_copy(update=others), go_on)
         again = load_run(scratch).evaluation if RunFolder(scratch).evaluation.exists() else None
     if replayed.problem or again is None:

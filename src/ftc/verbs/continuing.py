@@ -82,7 +82,7 @@ def begin_from(planned: Planned, source: Run | str) -> Planned:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with building_folder(folder) as made:
         target = RunFolder(made)
-        for file in (place.events, place.step_log, place.answers):
+        for file in (place.events, place.step_log, place.answers, place.judged):
             if file.is_file():
                 shutil.copyfile(file, made / file.name)
         for one in (found, *best):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.data_drift import MOST_ROWS, DataDrift, MetricDrift, Verdict
+from ftc.spec.documents.package_metrics import judged_metrics
 from ftc.verbs.drift_sides import Asked, copied, reference_split, sides
 from ftc.verbs.evaluate import finished_run, noting
 from ftc.verbs.predict import usable_inputs
@@ -170,6 +171,8 @@ def _measured(asked: Asked, table: Table) -> _Measured:
     labeled = labeled_rows(run.plan, table)
     if not labeled or not run.plan.settings.eval.metrics:
         return _Measured({})
+    if judged_metrics(run.plan.settings):
+        return _Measured({}, notes=("no metrics: a judge grades the answers, and is not asked about new rows",))
     folder.mkdir()
     try:
         plan = compile_table(run.plan, asked.inputs.model_folder, copied(table, labeled), folder)

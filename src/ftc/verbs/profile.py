@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -67,7 +68,8 @@ def profile(
 
     Raises:
         Refusal: The run can't be profiled (FTC781), its models or its rows as tokens are not here (FTC660, FTC690), or
-            are others than the plan's (FTC620, FTC621, FTC630).
+            are others than the plan's (FTC620, FTC621, FTC630), or its judge gave no grade to answers of these steps
+            as they are written here (FTC457).
         OSError: The trace can't be written.
     """
     found = run if isinstance(run, Run) else find_run(str(run), folder)
@@ -83,11 +85,20 @@ def profile(
     from ftc.runtime.execution.execute import Inputs
     from ftc.runtime.inspection.profile import measure
 
-    answers = RunFolder(found.folder).answers  # those of a server are trained on once more, so that none is asked
-    inputs = Inputs(base, streams, found.record.observed.environment, companions=companions, recorded=answers)
+    known = RunFolder(found.folder)  # with a server's answers and a judge's grades, so that nobody is asked or paid
+    inputs = Inputs(
+        base,
+        streams,
+        found.record.observed.environment,
+        companions=companions,
+        recorded=known.answers,
+        asks_judge=False,
+    )
     with tempfile.TemporaryDirectory(prefix="ftc-profile-", ignore_cleanup_errors=True) as scratch:
         place = Path(scratch) / "run"
         place.mkdir()
+        if known.judged.is_file():
+            shutil.copyfile(known.judged, RunFolder(place).judged)
         file = Path(scratch) / Path(trace).name if trace is not None else None
         measured = measure(plan, inputs, place, _WARM_UP, steps, file, on_event or (lambda event: None))
         if file is not None and trace is not None:
