@@ -1,7 +1,7 @@
 """Makes what these recipes need out of the demo's news: rows, a teacher that files stories, and models that can't yet.
 
-    python recipes/demo/fetch.py              first: the news
-    python recipes/distillation/make.py       then this, in some minutes on one core
+    python recipes/demo/fetch.py       first: the news
+    python recipes/tiny/make.py        then this, in some minutes on one core
 
 It writes:
 
