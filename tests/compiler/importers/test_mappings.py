@@ -626,5 +626,5 @@ def test_process_reward_models_of_axolotl_and_trl() -> None:
     }
     assert wanted.items() <= recipe_values(import_text(text)).items()
     assert wanted.items() <= recipe_values(import_text(TRL + 'step_separator: "\\n\\n"')).items()
-    problems = [finding.summary for finding in import_text(TRL + "train_on_last_step_only: true").problems]
+    problems = [finding.summary for finding in import_text(TRL + "train_on_last_step_only: true").reasons]
     assert "training on the last step alone is not supported" in problems[0]
