@@ -12,7 +12,7 @@ It writes:
     models/foreign-pupil    the same, with another tokenizer
     models/spans            a T5 of two layers and random weights
 
-A step that is done is not done again.
+A teacher that is there is not trained again; all else takes seconds, and is the same each time.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PIECES = {"teacher": 2048, "foreign-pupil": 512}
 
 
 def main() -> int:
-    """Makes what is missing, and returns the exit status."""
+    """Makes all of it, and returns the exit status."""
     if not NEWS.exists():
         print("make: the news are missing; run recipes/demo/fetch.py first", file=sys.stderr)
         return 1
