@@ -3,7 +3,7 @@
 A row's queries look at all of its tokens through a mask, as packed rows and padded batches need it; the linear layer is
 as wide as the model. Forward and backward together, by CPU time; the two take turns. Printed are billions of operations
 a second of each, a multiplication and an addition counted apart, five products of pairs on the way back, and how much
-longer an operation of attention takes. The roofline of a processor has the median (`compiler/time/operator_costs.py`).
+longer an operation of attention takes. `compiler/time/operator_costs.py` goes by medians.
 
     python benchmarks/attention.py [--rounds 5]
 """

@@ -191,7 +191,7 @@ def matrix_page(results: dict[str, str]) -> str:
         "are rated whole or step by step. `EMA` and `focal_loss` are classifications that are trained so, and `z_loss`",
         "is a generation; these five rows are tried with three strategies and one family.",
         "",
-        "Adapters that differ from LoRA in peft's configuration alone are tried on two tasks, and each mixture of",
+        "Adapters that differ from LoRA in peft's configuration alone are tried on three tasks, and each mixture of",
         "experts and model that reads images, by a model of its own class, on one; a dash says not tried.",
         "",
         f"| task | model | {' | '.join(strategies)} |",

@@ -343,7 +343,7 @@ def find_likeness(read: Iterable[ReadTexts], rows: Mapping[str, int], similarity
     for some in read:
         digests.add(some.digests)
         shingles.add(some.runs, some.counts)
-    first = first_equal(RowDigests(digests.mapped("uint8")))
+    first = first_equal(RowDigests(digests.mapped("uint8").data))
     cluster = first
     if similarity is not None:
         distinct = np.flatnonzero(first == np.arange(len(first)))

@@ -166,11 +166,11 @@ def test_a_processor_of_another_size_is_refused(tmp_path: Path) -> None:
     recipe = make_vision_project(tmp_path, count=16)
     file = tmp_path / "models/llava/preprocessor_config.json"
     said: dict[str, Any] = json.loads(file.read_text())
-    said["crop_size"] = {"height": 56, "width": 56}
-    file.write_text(json.dumps(said))
-    with pytest.raises(Refusal) as refused:
-        api.plan(recipe)
-    assert {found.code for found in refused.value.diagnostics} == {"FTC128"}
+    for size in ({"height": 56, "width": 56}, [28, 28], {"height": [28]}):
+        file.write_text(json.dumps({**said, "crop_size": size}))
+        with pytest.raises(Refusal) as refused:
+            api.plan(recipe)
+        assert {found.code for found in refused.value.diagnostics} == {"FTC128"}
     file.unlink()
     with pytest.raises(Refusal) as refused:
         api.plan(recipe)

@@ -63,7 +63,9 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     found = Service()
     thread = threading.Thread(target=found.server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
-    thread.join()
+    try:
+        yield found
+    finally:
+        found.server.shutdown()
+        found.server.server_close()
+        thread.join()

@@ -177,7 +177,7 @@ def _unsupported_kind(config: Mapping[str, Any]) -> str | None:
     known = vision_model(str(config.get("model_type")))
     if known is not None:
         text_type = language_part(config).get("model_type")
-        types = {known.text_as.get(one, one) for one in known.text_types}
+        types = [known.text_as.get(one, one) for one in known.text_types]
         return None if text_type in types else f"a `{known.model_type}` with `{text_type}` inside"
     if inner := next((key for key in _OTHER_INPUTS if isinstance(config.get(key), Mapping)), None):
         return f"`{inner}` in config.json marks a multimodal model"

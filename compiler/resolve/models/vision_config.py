@@ -181,8 +181,8 @@ def processor_findings(folder: Path, vision: VisionFacts | None, span: Span | No
         help = "take both files from the model's original folder"
         yield diagnostic("FTC128", summary, span, notes=note, help=help, path="model.base")
     made = said.get("crop_size") if said.get("do_center_crop", True) else said.get("size")
-    sides = set(made.values()) if isinstance(made, dict) else {made}
-    if made is not None and sides != {vision.image_size}:
+    sides = [*made.values()] if isinstance(made, dict) else [made]
+    if made is not None and (not sides or any(side != vision.image_size for side in sides)):
         yield diagnostic(
             "FTC128",
             f"`{file.name}` makes images of another size than the model reads",

@@ -222,7 +222,7 @@ def _write_question(row: Row, by_part: Mapping[str, str]) -> None:
 
 def _write_tested(row: Row, by_part: Mapping[str, str]) -> None:
     """The same with tests of code, as text where they are a list or an object."""
-    _rewrite(row, (by_part["reference"],), lambda v: json.dumps(v) if isinstance(v, list | dict) and v else v)
+    _rewrite(row, (by_part["reference"],), lambda v: json.dumps(v) if isinstance(v, list | dict) else v)
     _write_question(row, by_part)
 
 

@@ -67,7 +67,7 @@ def spread(count: int, work: Callable[[range], Iterator[bytes]]) -> Iterator[byt
     done = 0
     if jobs > 1:
         with _started(jobs, count, work) as workers:
-            while done < count and (result := workers[done % jobs].result()) is not None:
+            while workers and done < count and (result := workers[done % jobs].result()) is not None:
                 yield result
                 done += 1
     yield from work(range(done, count))
@@ -90,16 +90,23 @@ class _Worker(NamedTuple):
 
 @contextmanager
 def _started(jobs: int, count: int, work: Callable[[range], Iterator[bytes]]) -> Iterator[list[_Worker]]:
-    """Processes, each of which does every so many-th piece."""
+    """Processes, each of which does every so many-th piece; none where the system doesn't allow them."""
     workers: list[_Worker] = []
     try:
         for number in range(jobs):
             source, target = os.pipe()
-            if not (pid := os.fork()):
-                _work(target, work(range(number, count, jobs)))
+            try:
+                pid = os.fork()
+            except OSError:  # the system allows no more processes, and this one does all of the work
+                os.close(source)
+                os.close(target)
+                break
+            if not pid:
+                read_here = [source, *(worker.output.fileno() for worker in workers)]
+                _work(target, work(range(number, count, jobs)), read_here)
             os.close(target)
             workers.append(_Worker(pid, os.fdopen(source, "rb")))
-        yield workers
+        yield workers if len(workers) == jobs else []
     finally:
         for worker in workers:
             worker.output.close()
@@ -108,10 +115,19 @@ def _started(jobs: int, count: int, work: Callable[[range], Iterator[bytes]]) ->
             os.waitpid(worker.pid, 0)
 
 
-def _work(target: int, results: Iterator[bytes]) -> None:
-    """Writes results and ends this process; at an error, without a word."""
+def _work(target: int, results: Iterator[bytes], not_ours: Sequence[int]) -> None:
+    """Writes results and ends this process; at an error, without a word.
+
+    Args:
+        target: Where to.
+        results: What is written.
+        not_ours: Ends of pipes from which the first process reads. Held open here they would keep a process that
+            writes waiting forever for one that was killed.
+    """
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        for end in not_ours:
+            os.close(end)
         import fcntl
 
         with contextlib.suppress(OSError):  # a worker goes on while the other's result is waited for

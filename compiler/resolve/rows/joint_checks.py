@@ -23,6 +23,7 @@ from ftc.spec.tasks.rows import (
     ANSWER_COLUMN,
     NEGATIVES_COLUMN,
     NUMBERS_COLUMN,
+    REFERENCES_COLUMN,
     AnswerRows,
     InstructionRows,
     LabelRows,
@@ -125,7 +126,7 @@ def _check_of(task: Task, by_part: Mapping[str, str], table: Table) -> Callable[
         case RatedRows() | ScoredAnswerRows() | StepRows():
             return partial(_rating_fault, kind=rows, by_part=by_part)
         case PromptRows(has_tests=True):
-            return lambda row: _tests_fault(row[by_part["reference"]])
+            return lambda row: _tests_fault(row[REFERENCES_COLUMN][0])
         case TextRows() | LabelRows() | InstructionRows() | MessageRows() | TextGroupRows() | PromptRows():
             return None
         case _:

@@ -126,4 +126,4 @@ def _of_each(rows: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any
     pieces, digests = ranges(len(rows)), Spool()
     for some in spread(len(pieces), lambda which: (of(rows[pieces[n].start : pieces[n].stop]) for n in which)):
         digests.add(some)
-    return Digests(digests.mapped("uint8"))
+    return Digests(digests.mapped("uint8").data)

@@ -46,7 +46,7 @@ def plan_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--refresh-only", action="store_true", help="show what moved under the lock, here and upstream; change nothing"
     )
-    about = "processes that check and tokenize rows, with the same result (one for each core)"
+    about = "processes that check and tokenize rows on Linux, with the same result (one for each core)"
     parser.add_argument("--jobs", type=count_of("processes"), metavar="N", help=about)
     add_offline(parser)
     add_quiet(parser)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -69,6 +71,39 @@ def test_an_error_is_raised_here_behind_what_comes_before_it() -> None:
         with pytest.raises(ValueError, match="the seventh"):
             next(results)
     assert found == [bytes([number]) for number in range(6)]
+
+
+_KILLED = """
+import os, signal, sys
+sys.path[:] = {path!r}
+from ftc.compiler.resolve.rows.in_processes import spread, with_jobs
+with with_jobs(3):
+    next(spread(30, lambda which: (bytes(3_000_000) for _ in which)))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@alone
+def test_processes_end_with_the_one_that_reads_from_them() -> None:
+    """They hold its output open, whose end is waited for here."""
+    command = [sys.executable, "-c", _KILLED.format(path=sys.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.communicate(timeout=60) == (b"", None)
+    assert process.returncode == -signal.SIGKILL
+
+
+@alone
+def test_where_no_more_processes_are_allowed_this_one_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    forks, fork = iter([True, False]), os.fork
+
+    def limited() -> int:
+        if next(forks):
+            return fork()
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", limited)
+    with with_jobs(3):
+        assert [unframed(one)[0] for one in spread(9, told)] == [[number, False] for number in range(9)]
 
 
 @alone

@@ -40,7 +40,6 @@ def test_rows_come_back_as_they_were_given() -> None:
     check()
 
 
-@pytest.mark.usefixtures("place")
 def test_rows_go_to_disk_where_the_cache_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As everything else that only remembers, its folder fails nothing."""
     (tmp_path / "file").touch()
@@ -50,6 +49,7 @@ def test_rows_go_to_disk_where_the_cache_cannot_be_written(tmp_path: Path, monke
     assert free_bytes() > 0
 
 
+@pytest.mark.usefixtures("place")
 def test_rows_by_number_and_some_of_them() -> None:
     rows = [{"number": number, "text": "é" * (number % 7)} for number in range(1_000)]
     found = stored(rows)
