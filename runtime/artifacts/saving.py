@@ -170,9 +170,12 @@ class Saving:
         with self._open:
             if self._thread is not None:
                 self._thread.join()
-            if self._broken is not None:
-                raise self._broken
-            files = {name: facts for one in self._compare() for name, facts in one.items()}
+            if self._broken is not None:  # the others hear of it before it is raised here
+                self._error = OSError(errno.EIO, str(self._broken) or type(self._broken).__name__)
+            try:
+                files = {name: facts for one in self._compare() for name, facts in one.items()}
+            except OSError as error:
+                raise self._broken or error from None
             if self._leads:
                 place = building_name(self._target)
                 (place / STATE).write_text(self.state.to_text(), encoding="utf-8")

@@ -116,7 +116,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _read(path: Path, read: Callable[[], T]) -> T:
-    open_regular(path).close()  # the library would wait for ever for a pipe's end
+    open_regular(path).close()  # the library would wait forever for a pipe's end
     try:
         return native(read)
     except LibraryFault as fault:

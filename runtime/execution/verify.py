@@ -23,6 +23,7 @@ from ftc.spec.documents.stream_images import first_images
 from ftc.spec.documents.streams import open_stream
 from ftc.spec.rewards import judge_of
 from ftc.spec.storage.model_files import stray_files
+from ftc.spec.writers import writer_card
 
 __all__ = ["verify", "verify_inputs", "verify_key", "verify_model", "verify_parent", "verify_some"]
 
@@ -43,7 +44,7 @@ def verify(plan: Plan, inputs: Inputs, folder: Path | None, stamps: FileStamps) 
         Refusal: Something differs; one finding for each thing, with both values.
     """
     findings = [
-        *_key(plan, asks=inputs.asks_judge),
+        *_keys(plan, inputs),
         *(found := [*_inputs(plan, inputs, stamps)]),
         *([] if found else _pixels(plan, inputs)),
         *_packages(plan, inputs.environment),
@@ -59,18 +60,27 @@ def verify_key(plan: Plan) -> None:
     Raises:
         Refusal: It isn't (FTC649).
     """
-    if findings := [*_key(plan, asks=False)]:
+    if findings := [*_keys(plan, None)]:
         raise Refusal(findings)
 
 
-def _key(plan: Plan, *, asks: bool) -> Iterator[Diagnostic]:
-    """Keys of judges that are not there; that of a judge whose grades are a reward matters only where it is asked."""
-    sampling = plan.settings.train.sampling
-    rewarding = judge_of(sampling.rewards) if asks and sampling is not None else None
-    for name in {one.key_env: None for one in (plan.settings.eval.judge, rewarding) if one is not None}:
+def _keys(plan: Plan, inputs: Inputs | None) -> Iterator[Diagnostic]:
+    """Keys that are not there: of judges, and of the server that writes answers.
+
+    Those of sampled answers matter only where this process writes some.
+    """
+    sampling, wanted = plan.settings.train.sampling, dict[str | None, str]()
+    if (judge := plan.settings.eval.judge) is not None:
+        wanted[judge.key_env] = "judge"
+    if sampling is not None and inputs is not None and inputs.asks_judge:
+        if (judge := judge_of(sampling.rewards)) is not None:
+            wanted[judge.key_env] = "judge"
+        if writer_card(sampling.writer).address is not None:
+            wanted[inputs.writer.key] = "answer server"
+    for name, whose in wanted.items():
         if name is not None and not os.environ.get(name):
             help = f"set it in the environment of `ftc`, as `export {name}=…`; don't put it into a file"
-            yield diagnostic("FTC649", f"the judge's key is not in the environment: `{name}`", help=help)
+            yield diagnostic("FTC649", f"the key of the {whose} is not in the environment: `{name}`", help=help)
 
 
 def verify_inputs(plan: Plan, inputs: Inputs) -> None:

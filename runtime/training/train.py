@@ -177,7 +177,7 @@ def _leave_saving(training: Training, error: BaseException) -> None:
     if saving.is_together or isinstance(error, KeyboardInterrupt):
         saving.abandon()
         return
-    with suppress(OSError):  # why training failed counts
+    with suppress(Exception):  # why training failed counts
         finish_saving(training, saving)
 
 

@@ -344,9 +344,10 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC649",
-        title="the judge's key is not set",
+        title="the key of a judge or an answer server is not set",
         cause="`key_env` of `eval.judge`, or of a reward's judge, names the environment variable with the key of the "
-        "judge's service. Without it the answers can't be graded.",
+        "judge's service; `writers` in `ftc.launch.yaml` names that of a server that writes answers. Without it the "
+        "service refuses every request.",
         wrong="ftc apply recipe.yaml",
         right="JUDGE_API_KEY=… ftc apply recipe.yaml",
         exit_code=ExitCode.COULD_NOT_WORK,
