@@ -21,6 +21,7 @@ __all__ = [
     "REWARDS",
     "Reference",
     "RewardCard",
+    "RewardJudge",
     "RewardKind",
     "RewardTerm",
     "asks_packages",
@@ -189,6 +190,12 @@ def reward_named(name: str) -> dict[str, Any] | None:
     return next(({"kind": card.kind, **card.foreign[name]} for card in REWARDS if name in card.foreign), None)
 
 
+class RewardJudge(Judge):
+    """A language model behind an endpoint whose grades from 1 to 10 are rewards. Prompts and answers are sent to it."""
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+
+
 class RewardTerm(Document):
     """One reward of an answer."""
 
@@ -231,7 +238,7 @@ class RewardTerm(Document):
     Default: 3, as usual for HumanEval and MBPP."""
     memory: Annotated[Bytes, Field(ge=64 << 20)] = 512 << 20
     """Memory that a test of `unit_tests` may take, such as `512 MiB`. Default: 512 MiB, enough for exercises."""
-    judge: Judge | None = None
+    judge: RewardJudge | None = None
     """Who `judge` asks: each sampled answer is sent to it with its prompt and, where the recipe's other rewards compare
     with one, the row's reference. Default: none; `judge` needs one."""
     name: str | None = Field(default=None, pattern=f"^{ENTRY}$")
