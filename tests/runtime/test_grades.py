@@ -14,8 +14,7 @@ from ftc.runtime.rewards.grades import GradeBook
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.judging import read_judged
-from ftc.spec.judges import Judge
-from ftc.spec.rewards import RewardTerm
+from ftc.spec.rewards import RewardJudge, RewardTerm
 from tests.support.judges import Service, chat, serving
 
 
@@ -95,7 +94,7 @@ def test_a_line_that_a_crash_cut_off_is_asked_about_again(service: Service, tmp_
 
 
 def test_recorded_values_stand_at_the_place_of_their_reward() -> None:
-    judge = RewardTerm(kind="judge", judge=Judge(url="http://localhost:1/v1", model="m"))
+    judge = RewardTerm(kind="judge", judge=RewardJudge(url="http://localhost:1/v1", model="m"))
     rewards = [RewardTerm(kind="exact_match"), judge]
     assert reward_values(rewards, "a", "a", (0.5,)) == (1, 0.5)
     with pytest.raises(ValueError, match="lacks the reward"):
