@@ -21,6 +21,7 @@ from tests.support.cards import CardRunner
 _MASK = 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["full", "lora"])
 def test_perplexity_is_that_of_the_saved_model_and_masks_are_filled_in(
     project: MakeProject, ftc: Ftc, cards: CardRunner, strategy: str, tmp_path: Path

@@ -165,6 +165,7 @@ def test_what_goes_wrong_is_named(run: api.Run, ftc: Ftc, fault: str, reason: st
         assert f"2 x {reason}" in answer.err
 
 
+@pytest.mark.slow
 def test_what_differs_is_named(run: api.Run, ftc: Ftc) -> None:
     serving = Serving(run)
     words = ("run", "eval", run.record.id, "--rows", "3", "--server")

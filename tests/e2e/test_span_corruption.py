@@ -17,6 +17,7 @@ from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.cards import CardRunner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["full", "lora"])
 def test_perplexity_is_that_of_the_saved_model_and_spans_are_written(
     project: MakeProject, ftc: Ftc, cards: CardRunner, strategy: str, tmp_path: Path

@@ -108,6 +108,7 @@ def damage_is_named(folder: Path, ftc: Ftc) -> None:
     (folder / "kept").replace(journal)
 
 
+@pytest.mark.slow
 def test_more_trials_go_on_and_another_search_is_refused(sweep: Path, ftc: Ftc) -> None:
     assert ftc("sweep", "apply", "small.sweep.yaml", "--yes", "--quiet").code in (0, ExitCode.INCONCLUSIVE)
     before = json.loads(ftc("sweep", "show", "small.sweep.yaml", "--json").out)["trials"]

@@ -16,6 +16,7 @@ from tests.e2e.conftest import Ftc, MakeProject
 HANGS = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 
+@pytest.mark.slow
 def test_a_run_beside_a_tracker_that_hangs_is_the_same_run(
     project: MakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -39,6 +40,7 @@ def test_a_run_beside_a_tracker_that_hangs_is_the_same_run(
     assert not list(Path(root).glob("mlflow*"))
 
 
+@pytest.mark.slow
 def test_what_can_not_be_registered(project: MakeProject, ftc: Ftc) -> None:
     """Before anything is sent, and without the tracker's package."""
     root = project("token_classification", steps=1)

@@ -48,6 +48,7 @@ def _planned(facts: ModelFacts, precision: str, **train: Any) -> ClosedDraft:
     return decided(replace(draft, splits=dict.fromkeys(draft.splits, report), platform="linux_x86_64"))
 
 
+@pytest.mark.slow
 def test_three_billion_weights_fit_where_float32_copies_do_not() -> None:
     """Others measured 36.2 GiB for such a job; weights, gradients and state alone take 16 or 10 bytes a weight."""
     facts = grid_facts(LLAMA_3B)

@@ -43,6 +43,7 @@ def test_a_small_gap_is_better() -> None:
     assert measured_kind("nothing gap on region") is None
 
 
+@pytest.mark.slow
 def test_a_run_tells_groups_apart_and_holds_gates_against_them(tmp_path: Path) -> None:
     regions = ("north", "south", "north") * 3
     groups = Groups(columns={"region": regions})

@@ -21,7 +21,7 @@ def steps(job: Job) -> list[tuple[Any, ...]]:
     return [(one.loss, one.grad_norm, one.batch_sha256, one.tokens, one.supervised) for one in job.of_kind("step")]
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "classes", "changes"),
     [("llama", 0, {}), ("llama", 0, {"train__packing": True, "train__micro_batch_tokens": 64}), ("bert", 3, {})],

@@ -237,6 +237,7 @@ def test_the_share_of_steps(share: float, steps: int) -> None:
     assert writing.count(100) == round(100 * share)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_broken_off_writes_what_the_whole_one_wrote(tmp_path: Path) -> None:
     write_tiny_model(tmp_path / "teacher", "gpt2", seed=8)
     changes: dict[str, Any] = {"train__distillation": asked(tmp_path / "teacher"), "seeds__sampling": 11}

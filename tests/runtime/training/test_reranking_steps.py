@@ -122,6 +122,7 @@ def test_ten_steps_by_the_formula(name: str, tmp_path: Path) -> None:
         update.step(learning_rate_at(number, train), shorter, rule.epsilon)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     write_tiny_model(tmp_path / "model-bert", "bert")
     for seed, (name, rows) in enumerate({"train": 22, "validation": 7, "test": 9}.items()):

@@ -143,6 +143,7 @@ def test_ten_steps_by_the_formula(tmp_path: Path) -> None:
         update.step(learning_rate_at(number, train), shorter, rule.epsilon)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["full", "lora"])
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path, strategy: str) -> None:
     write_tiny_model(tmp_path / "model-t5", "t5")

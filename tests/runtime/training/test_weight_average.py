@@ -78,6 +78,7 @@ def test_a_run_trains_as_without_an_average_and_measures_keeps_and_resumes_it(
     assert_same(job, "killed", whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", [2, 3, 4])
 def test_the_result_is_the_mean_of_the_last_checkpoints(tmp_path: Path, wanted: int) -> None:
     plain = make_job(tmp_path / "plain", "llama", "full", train__keep_checkpoints=9)
