@@ -2,7 +2,8 @@
 
 Each format is loaded by its own library alone, from the folder that was written. Where that library is no part of the
 usual environment the test belongs to the session that brings it: `nox -s onnx`, `torchao`, `embeddings`, `serving`.
-llama.cpp's are in `test_gguf.py`. vLLM and Ollama are run by nobody here.
+llama.cpp's are in `test_gguf.py`. vLLM doesn't go into one environment with ftc's newest packages: `FTC_VLLM` names its
+program. Ollama is run by nobody here.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ pytest.importorskip("torch")
 
 from ftc import api
 from tests.e2e.conftest import Ftc, MakeProject
+from tests.support.projects import PROJECTS
 from tests.support.session_packages import package_of
 from tests.support.test_rows import as_gated, asked, make_learnable, outcomes_of, score, sources_of
 
@@ -44,14 +46,26 @@ Finished = Callable[..., api.Run]
 def finished(project: MakeProject) -> Finished:
     """Makes a project of 120 rows whose run learned something, with a gate that it keeps."""
 
-    def make(task: str, strategy: str = "full") -> api.Run:
+    def make(task: str, strategy: str = "full", **shape: int) -> api.Run:
         metric, bound = GATED[task]
         root = project(task, strategy, steps=60, evaluation=f"metrics: [{metric}], gates: {{{metric}: '{bound}'}}")
+        if shape:
+            write_anew(root / PROJECTS[task][2], shape)
         run = api.apply(make_learnable(root, task, strategy))
         assert run.record.status == "finished", run.evaluation and run.evaluation.tuned.metrics
         return run
 
     return make
+
+
+def write_anew(folder: Path, shape: Mapping[str, int]) -> None:
+    """Writes a model of other sizes in place of another."""
+    from transformers import AutoConfig, AutoModelForCausalLM, set_seed
+
+    set_seed(5)
+    config = AutoConfig.from_pretrained(folder)
+    config.update(dict(shape))
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
 
 
 def exported(run: api.Run, ftc: Ftc, *words: str) -> Path:
@@ -167,18 +181,29 @@ def test_sentence_transformers_ranks_as_gated(finished: Finished, ftc: Ftc) -> N
     as_gated(run, "mrr_at_10", float(np.mean([1 / rank if rank <= 10 else 0 for rank in ranks])))
 
 
-def test_transformers_serve_answers_as_gated(
-    finished: Finished, ftc: Ftc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its server, which speaks OpenAI's protocol, is asked by hand, and then by `ftc run eval --server`."""
+def test_transformers_serve_answers_as_gated(finished: Finished, ftc: Ftc, tmp_path: Path) -> None:
     package_of("serving", "uvicorn")
     package_of("serving", "fastapi")
-    run = finished("generation")
-    folder = exported(run, ftc, "--format", "merged", "--type", "f32").resolve()
+    program = [sys.executable, "-m", "transformers.cli.transformers", "serve"]
+    server_answers_as_gated(finished("generation"), ftc, program, tmp_path / "serve.log")
+
+
+def test_vllm_answers_as_gated(finished: Finished, ftc: Ftc, tmp_path: Path) -> None:
+    if (program := os.environ.get("FTC_VLLM")) is None:
+        pytest.skip("FTC_VLLM doesn't name a vLLM")
+    heads = {"hidden_size": 64, "num_attention_heads": 2, "head_dim": 32}  # it has no kernel for narrower ones
+    words = [program, "serve", "--dtype", "float32", "--gpu-memory-utilization", "0.2"]
+    server_answers_as_gated(finished("generation", **heads), ftc, words, tmp_path / "serve.log", format="vllm")
+
+
+def server_answers_as_gated(run: api.Run, ftc: Ftc, words: list[str], log: Path, format: str = "merged") -> None:
+    """A server that speaks OpenAI's protocol is asked by hand, and then by `ftc run eval --server`."""
+    folder = exported(run, ftc, "--format", format, "--type", "f32").resolve()
     port = free_port()
-    words = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(folder), "--port", str(port)]
-    with (tmp_path / "serve.log").open("w") as log:
-        serving = subprocess.Popen(words, stdout=log, stderr=log, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    with log.open("w") as told:
+        command, environment = [*words, str(folder), "--port", str(port)], {**os.environ, "HF_HUB_OFFLINE": "1"}
+        environment.pop("PYTHONPATH", None)
+        serving = subprocess.Popen(command, stdout=told, stderr=told, env=environment)
         try:
             wait_until_up(f"http://127.0.0.1:{port}/health", serving)
             url, most = f"http://127.0.0.1:{port}/v1", run.plan.settings.eval.max_new_tokens
