@@ -92,7 +92,7 @@ def _local(t: Translation, keys: list[str | Key], where: str) -> None:
     if not where.lower().endswith(SUFFIXES):
         t.block(keys[-1], f"`{where[:80]}` is not a data file that ftc reads", f"one of {', '.join(SUFFIXES)}")
     elif found is None and where.startswith(("/", "~")):
-        inside = "/".join([part for part in where.split("/") if part not in ("", "~", ".", "..")][-2:])
+        inside = "/".join(part for part in where.split("/") if part not in ("", "~", ".", ".."))
         t.carry(keys[-1], "data.source.path", inside, f"`{where[:80]}` is outside the project: copy it to this place")
     else:
         t.carry(keys[-1], "data.source.path", found or where, "" if found else "not found from here")
