@@ -38,7 +38,7 @@ def every_pair(
     names = columns["chosen"], columns["rejected"]
     if all(len(answers_in(row[name])) == 1 for part in parts.values() for row in part.rows for name in names):
         return parts, ()
-    made = {name: _paired(part, names) for name, part in parts.items()}
+    made: dict[Part, PartRows] = {name: _paired(part, names) for name, part in parts.items()}
     pairs, rows = (sum(len(part.numbers) for part in some.values()) for some in (made, parts))
     told = f"{pairs:,} of {rows:,} rows; a row has the same weight however many it has"
     return made, (Check(name="pairs", code=None, result=told),)

@@ -85,7 +85,8 @@ def encode_rows(
         """Some pieces of the rows."""
         parts = ((numbers[one.start : one.stop], rows[one.start : one.stop]) for one in some)
         numbered = (dict(zip(*part, strict=True)) for part in parts)
-        chunks = _chunks(numbered, form, (tokenizer, facts, limit, counts), source_of, images)
+        known = tokenizer, facts, limit, counts
+        chunks = _chunks(numbered, form, known, source_of, images)  # pyright: ignore[reportArgumentType] - hashable
         return (flatten(chunk, counts) for chunk in chunks)
 
     def apart(which: Iterable[int]) -> Iterator[bytes]:

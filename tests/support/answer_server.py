@@ -74,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
 
     model: Model
 
-    def log_message(self, *_args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:
         """Says nothing."""
 
     def _reply(self, value: Any, status: int = 200) -> None:
