@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import get_args
 
 from ftc.compiler.draft import ClosedDraft, Draft, Reasons
-from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSettings
+from ftc.compiler.reward_models import reward_model_settings
+from ftc.spec.documents.companion_settings import ClassifierSettings, RewardModelSettings, WordnetSettings
 from ftc.spec.documents.plan import Check, EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.documents.prompted import PromptBaseline, prompted_apart
 from ftc.spec.documents.quality import CheckName
@@ -41,6 +42,7 @@ def choose_evaluation(draft: Draft) -> Draft:
         max_new_tokens=_new_tokens(draft, why, metrics),
         max_answer_tokens=_answer_tokens(draft, why),
         classifier=_classifier(draft, why),
+        **_reward_model(draft, why),
         wordnet=_wordnet(draft, why),
         retention_sha256=why.derive("retention_sha256", measured.retention, "tokens of the text of `retention`"),
         swaps_sha256=why.derive("swaps_sha256", measured.swaps, "the test rows with the substitutions of `swaps`"),
@@ -81,6 +83,14 @@ def _classifier(draft: Draft, why: Reasons) -> ClassifierSettings | None:
     if found is None:
         return why.take("classifier", None)
     return why.derive("classifier", found, f"`{found.label}` is output {found.label_id} of {found.num_labels}")
+
+
+def _reward_model(draft: Draft, why: Reasons) -> dict[str, RewardModelSettings]:
+    """The reward model that scores answers; nothing where none does, so that the plan doesn't name it."""
+    found = reward_model_settings(draft, "eval_reward_model")
+    if found is None:
+        return {}
+    return {"reward_model": why.derive("reward_model", found, "its files, and its text around the answers")}
 
 
 def _wordnet(draft: Draft, why: Reasons) -> WordnetSettings | None:
@@ -153,7 +163,8 @@ def _answer_tokens(draft: Draft, why: Reasons) -> int | None:
 def build_steps(draft: ClosedDraft) -> ClosedDraft:
     """The steps: verify, prove where asked, train, export, then measure base and tuned on the test split, once."""
     teacher = len(draft.teacher.model.files) if draft.teacher else 0
-    files = len(draft.model.files) + teacher + len(draft.splits)
+    scoring = sum(len(one.model.files) for one in draft.reward_models.values())
+    files = len(draft.model.files) + teacher + scoring + len(draft.splits)
     artifact = strategy_card(draft.strategy).result
     proof_steps = draft.determinism.proof_steps
     steps: list[Step] = [

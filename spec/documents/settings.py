@@ -14,7 +14,7 @@ from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.checkpointing import Recomputing
 from ftc.spec.documents import loss_settings as losses
-from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSettings
+from ftc.spec.documents.companion_settings import ClassifierSettings, RewardModelSettings, WordnetSettings
 from ftc.spec.documents.model_options import ModelOptions
 from ftc.spec.documents.prompted import PromptBaseline
 from ftc.spec.documents.seeds import Seeds
@@ -318,6 +318,8 @@ class OpenEval(Document):
     """Who grades written answers; None for nobody."""
     classifier: ClassifierSettings | None = None
     """Who says which written answers have a label; None for nobody."""
+    reward_model: RewardModelSettings | None = None
+    """Who scores written answers; absent where nobody does."""
     wordnet: WordnetSettings | None = None
     """What METEOR takes synonyms from; None where nothing is measured by it."""
     max_answer_tokens: int | None = None
@@ -325,7 +327,8 @@ class OpenEval(Document):
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "baselines" or value}
+        absent = ("baselines", "reward_model")
+        return {name: value for name, value in handler(self).items() if name not in absent or value}
 
 
 class EvalSettings(OpenEval):

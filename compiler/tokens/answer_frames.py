@@ -1,0 +1,172 @@
+"""The text around each row's answer as a reward model reads it: its own template, the row's prompt, and what ends it.
+
+An answer is written in the run, where no template is rendered. So a template is rendered here with a mark in the
+answer's place, and a template that writes answers otherwise than as they are is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ftc.compiler.resolve.rows.data import ResolvedData
+from ftc.compiler.resolve.rows.table import PartRows, Row
+from ftc.compiler.tokens.encoder import TextTokenizer
+from ftc.compiler.tokens.forms import ChatForm, PromptForm, TextForm
+from ftc.compiler.tokens.opacity import marks_for
+from ftc.compiler.tokens.rendering import RenderedRow
+from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
+from ftc.compiler.tokens.sources import ChatSource, PromptSource, text_source
+from ftc.compiler.tokens.token_rows import TokenRows
+from ftc.spec.companions import Role
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.reward_models import AnswerFrames, FrameFacts, RewardModelFacts
+from ftc.spec.storage.tokenizer_file import FILE
+from ftc.spec.tasks.turns import trained_turns
+
+__all__ = ["FramedRows", "answer_frames", "scored_splits"]
+
+_ANSWERS = ("Yes.", "One line,\n\nand another one: {x} <b>&amp;</b>", "<think>\nfirst\n</think>\n\nthen")
+"""Answers that a template has to write as they are."""
+_AT_ONCE = 256
+
+
+class FramedRows(NamedTuple):
+    """The text around the answers of all splits that a reward model scores, and what is known of it."""
+
+    frames: AnswerFrames
+    facts: FrameFacts
+
+
+def scored_splits(role: Role, splits: Iterable[str]) -> tuple[str, ...]:
+    """The splits whose answers a companion scores: all that are there for rewards, the test split else."""
+    return tuple(one for one in splits if role == "reward_model" or one == "test")
+
+
+def answer_frames(
+    data: ResolvedData,
+    form: TextForm,
+    splits: Mapping[str, TokenRows],
+    asked: tuple[RewardModelFacts, Path, Sequence[str]],
+) -> FramedRows:
+    """The text around the answers for one reward model.
+
+    Args:
+        data: The rows.
+        form: What a row's text is.
+        splits: The rows in the trained model's tokens.
+        asked: The reward model, its folder, and the splits whose answers it scores.
+
+    Raises:
+        Refusal: Its template or tokenizer can't be used for the rows (FTC459).
+    """
+    known, folder, names = asked
+    if not isinstance(form, ChatForm | PromptForm) or (isinstance(form, PromptForm) and form.images is not None):
+        what = "rows with images" if isinstance(form, PromptForm) else f"answers to rows of the form `{form.kind}`"
+        raise Refusal([_unusable(known, f"a reward model can't read {what}", "remove it")])
+    tokenizer, facts = TextTokenizer(folder / FILE), known.model.tokenizer
+    if isinstance(form, PromptForm):
+        form = form.model_copy(update={"is_split": False, "references": None})
+    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    tokens: dict[str, int] = {}
+    longest = 0
+    with TemplateRenderer() as renderer:
+        try:
+            source = text_source(form, tokenizer, facts, renderer, by_shape=True)
+        except Refusal as refusal:
+            first = refusal.diagnostics[0]
+            raise Refusal([_unusable(known, first.summary, *first.help)]) from None
+        for name in names:
+            part, rows = data.parts[name], splits[name]
+            whole = [_open_rows(form, part.table.rows[number]) for number in rows.row.tolist()]
+            if isinstance(form, ChatForm) and rows.counts.cut:
+                summary = f"{len(rows.counts.cut):,} conversations of {name} are cut, so that other answers are written"
+                raise Refusal([_unusable(known, summary, "raise `data.max_length`")])
+            _prove(known, form, source, whole[:1])
+            found[name] = tuple(_framed(known, form, source, whole, part, rows.row.tolist()))
+            lengths = [len(source.before) + len(source.after) + one for one in _lengths(tokenizer, found[name])]
+            tokens[name], longest = sum(lengths), max([longest, *lengths])
+        frames = AnswerFrames(before=source.before, after=source.after, splits=found)
+    return FramedRows(frames, FrameFacts(sha256=frames.digest(), tokens=tokens, longest=longest))
+
+
+def _open_rows(form: ChatForm | PromptForm, row: Row) -> Row:
+    """A row up to the answer that is written."""
+    if isinstance(form, PromptForm):
+        return row
+    messages: list[dict[str, Any]] = list(row[form.messages])
+    written = trained_turns(messages, "assistant" if form.train_on == "all" else form.train_on)
+    return {**row, form.messages: messages[: written[-1] + 1]}
+
+
+def _answered(form: ChatForm | PromptForm, row: Row, answer: str) -> Row:
+    """A row with another answer."""
+    if isinstance(form, PromptForm):
+        return {**row, form.completion: answer}
+    *before, last = row[form.messages]
+    return {**row, form.messages: [*before, {**last, "content": answer}]}
+
+
+def _prove(
+    known: RewardModelFacts, form: ChatForm | PromptForm, source: ChatSource | PromptSource, rows: Sequence[Row]
+) -> None:
+    """Lets pass a template that writes answers as they are.
+
+    Raises:
+        Refusal: It doesn't (FTC459).
+    """
+    for row in rows:
+        before, behind = _around(known, form, source, [row])[0]
+        for answer, text in zip(_ANSWERS, source.render([_answered(form, row, one) for one in _ANSWERS]), strict=True):
+            if not isinstance(text, RenderedRow) or text.text != before + answer + behind:
+                summary = f"the chat template of `{known.model.name}` writes some answers otherwise than as they are"
+                note = f"such as {answer!r}"
+                help = "give it a template that copies the answer's text, in chat_template.jinja"
+                raise Refusal([_unusable(known, summary, help, notes=note)])
+
+
+def _around(
+    known: RewardModelFacts, form: ChatForm | PromptForm, source: ChatSource | PromptSource, rows: Sequence[Row]
+) -> list[tuple[str, str] | str]:
+    """The text before and behind the answer of each row, or why there is none."""
+    (mark,) = marks_for(known.model.tokenizer.chat_template or "", 1)
+    found: list[tuple[str, str] | str] = []
+    for text in source.render([_answered(form, row, mark) for row in rows]):
+        if isinstance(text, TemplateProblem):
+            found.append(text.message)
+        elif text.text.count(mark) != 1:
+            found.append("its chat template leaves the answer out, or writes it twice")
+        else:
+            before, _, behind = text.text.partition(mark)
+            found.append((before, behind))
+    return found
+
+
+def _framed(
+    known: RewardModelFacts,
+    form: ChatForm | PromptForm,
+    source: ChatSource | PromptSource,
+    rows: Sequence[Row],
+    part: PartRows,
+    numbers: Sequence[int],
+) -> Iterator[tuple[str, str]]:
+    for start in range(0, len(rows), _AT_ONCE):
+        places = numbers[start : start + _AT_ONCE]
+        for number, found in zip(places, _around(known, form, source, rows[start : start + _AT_ONCE]), strict=True):
+            if isinstance(found, str):
+                summary = f"`{known.model.name}` can't read {part.place(number)}: {found}"
+                help = "use a reward model that was trained on such rows, or remove the row"
+                raise Refusal([_unusable(known, summary, help, rows=(part.place(number),))])
+            yield found
+
+
+def _lengths(tokenizer: TextTokenizer, frames: Sequence[tuple[str, str]]) -> Iterator[int]:
+    for start in range(0, len(frames), _AT_ONCE):
+        yield from tokenizer.num_tokens([before + behind for before, behind in frames[start : start + _AT_ONCE]])
+
+
+def _unusable(
+    known: RewardModelFacts, summary: str, *help: str, notes: str = "", rows: tuple[str, ...] = ()
+) -> Diagnostic:
+    return diagnostic("FTC459", summary, help=help, notes=notes or (), path=known.path, rows=rows)
