@@ -272,7 +272,8 @@ class RewardTerm(Document):
     @property
     def label(self) -> str:
         """What people call it."""
-        return f"{reward_card(self.kind).label} {self.name}" if self.name else reward_card(self.kind).label
+        label, own = reward_card(self.kind).label, self.name or self.base
+        return f"{label} {own}" if own else label
 
     @model_serializer(mode="wrap")
     def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:

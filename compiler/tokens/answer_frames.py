@@ -22,6 +22,7 @@ from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec.companions import Role
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.reward_models import AnswerFrames, FrameFacts, RewardModelFacts
+from ftc.spec.documents.streams import SPLITS, Split
 from ftc.spec.storage.tokenizer_file import FILE
 from ftc.spec.tasks.turns import trained_turns
 
@@ -39,16 +40,17 @@ class FramedRows(NamedTuple):
     facts: FrameFacts
 
 
-def scored_splits(role: Role, splits: Iterable[str]) -> tuple[str, ...]:
+def scored_splits(role: Role, splits: Iterable[str]) -> tuple[Split, ...]:
     """The splits whose answers a companion scores: all that are there for rewards, the test split else."""
-    return tuple(one for one in splits if role == "reward_model" or one == "test")
+    there = {*splits}
+    return tuple(one for one in SPLITS if one in there and (role == "reward_model" or one == "test"))
 
 
 def answer_frames(
     data: ResolvedData,
     form: TextForm,
     splits: Mapping[str, TokenRows],
-    asked: tuple[RewardModelFacts, Path, Sequence[str]],
+    asked: tuple[RewardModelFacts, Path, Sequence[Split]],
 ) -> FramedRows:
     """The text around the answers for one reward model.
 
@@ -117,7 +119,10 @@ def _prove(
         Refusal: It doesn't (FTC459).
     """
     for row in rows:
-        before, behind = _around(known, form, source, [row])[0]
+        around = _around(known, form, source, [row])[0]
+        if isinstance(around, str):
+            return  # the row's own finding says why
+        before, behind = around
         for answer, text in zip(_ANSWERS, source.render([_answered(form, row, one) for one in _ANSWERS]), strict=True):
             if not isinstance(text, RenderedRow) or text.text != before + answer + behind:
                 summary = f"the chat template of `{known.model.name}` writes some answers otherwise than as they are"

@@ -75,6 +75,8 @@ class Measurement:
     """What the model said of rows with words exchanged, by row of their stream."""
     attributions: tuple[Attribution, ...] = ()
     """Why the tuned model chose, for the rows that are shown."""
+    scored: dict[int, float] = field(default_factory=dict)
+    """What the evaluation's reward model makes of each answer, by row of the stream; empty until it has read them."""
 
 
 def measure_validation(session: Session) -> tuple[dict[str, float], float] | None:

@@ -44,6 +44,7 @@ __all__ = [
     "DroppedRow",
     "Lists",
     "RowLengths",
+    "Split",
     "SplitReport",
     "TextDecoder",
     "TokenStream",

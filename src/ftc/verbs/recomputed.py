@@ -76,8 +76,8 @@ def _earned(
 
         texts = tokenizer_folder(model_folder, run.plan.settings.model.tokenizer)
         sampled = [one for one in answers if isinstance(one, SampledAnswer)]
-        score = None
-        if sampling.reward_model is not None and isinstance(score := _rescorer(run, sampled, rows), str):
+        score = _rescorer(run, sampled, rows) if sampling.reward_model is not None else None
+        if isinstance(score, str):
             return score, ""
         left = score.left if score is not None else 0
         words = f"the reward model's scores of {left:,} steps, which would take long; others were computed again"
