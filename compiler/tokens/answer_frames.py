@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ftc.compiler.resolve.rows.data import ResolvedData
 from ftc.compiler.resolve.rows.table import PartRows, Row
 from ftc.compiler.tokens.encoder import TextTokenizer
-from ftc.compiler.tokens.forms import ChatForm, PromptForm, TextForm
+from ftc.compiler.tokens.forms import PromptForm, TextForm
 from ftc.compiler.tokens.opacity import marks_for
 from ftc.compiler.tokens.rendering import RenderedRow
 from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
@@ -24,7 +24,6 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.reward_models import AnswerFrames, FrameFacts, RewardModelFacts
 from ftc.spec.documents.streams import SPLITS, Split
 from ftc.spec.storage.tokenizer_file import FILE
-from ftc.spec.tasks.turns import trained_turns
 
 __all__ = ["FramedRows", "answer_frames", "scored_splits"]
 
@@ -64,12 +63,11 @@ def answer_frames(
         Refusal: Its template or tokenizer can't be used for the rows (FTC459).
     """
     known, folder, names = asked
-    if not isinstance(form, ChatForm | PromptForm) or (isinstance(form, PromptForm) and form.images is not None):
+    if not isinstance(form, PromptForm) or form.images is not None:
         what = "rows with images" if isinstance(form, PromptForm) else f"answers to rows of the form `{form.kind}`"
         raise Refusal([_unusable(known, f"a reward model can't read {what}", "remove it")])
+    form = form.model_copy(update={"is_split": False, "references": None})
     tokenizer, facts = TextTokenizer(folder / FILE), known.model.tokenizer
-    if isinstance(form, PromptForm):
-        form = form.model_copy(update={"is_split": False, "references": None})
     found: dict[str, tuple[tuple[str, str], ...]] = {}
     tokens: dict[str, int] = {}
     longest = 0
@@ -81,10 +79,7 @@ def answer_frames(
             raise Refusal([_unusable(known, first.summary, *first.help)]) from None
         for name in names:
             part, rows = data.parts[name], splits[name]
-            whole = [_open_rows(form, part.table.rows[number]) for number in rows.row.tolist()]
-            if isinstance(form, ChatForm) and rows.counts.cut:
-                summary = f"{len(rows.counts.cut):,} conversations of {name} are cut, so that other answers are written"
-                raise Refusal([_unusable(known, summary, "raise `data.max_length`")])
+            whole = [part.table.rows[number] for number in rows.row.tolist()]
             _prove(known, form, source, whole[:1])
             found[name] = tuple(_framed(known, form, source, whole, part, rows.row.tolist()))
             lengths = [len(source.before) + len(source.after) + one for one in _lengths(tokenizer, found[name])]
@@ -93,26 +88,7 @@ def answer_frames(
     return FramedRows(frames, FrameFacts(sha256=frames.digest(), tokens=tokens, longest=longest))
 
 
-def _open_rows(form: ChatForm | PromptForm, row: Row) -> Row:
-    """A row up to the answer that is written."""
-    if isinstance(form, PromptForm):
-        return row
-    messages: list[dict[str, Any]] = list(row[form.messages])
-    written = trained_turns(messages, "assistant" if form.train_on == "all" else form.train_on)
-    return {**row, form.messages: messages[: written[-1] + 1]}
-
-
-def _answered(form: ChatForm | PromptForm, row: Row, answer: str) -> Row:
-    """A row with another answer."""
-    if isinstance(form, PromptForm):
-        return {**row, form.completion: answer}
-    *before, last = row[form.messages]
-    return {**row, form.messages: [*before, {**last, "content": answer}]}
-
-
-def _prove(
-    known: RewardModelFacts, form: ChatForm | PromptForm, source: ChatSource | PromptSource, rows: Sequence[Row]
-) -> None:
+def _prove(known: RewardModelFacts, form: PromptForm, source: PromptSource | ChatSource, rows: Sequence[Row]) -> None:
     """Lets pass a template that writes answers as they are.
 
     Raises:
@@ -123,7 +99,9 @@ def _prove(
         if isinstance(around, str):
             return  # the row's own finding says why
         before, behind = around
-        for answer, text in zip(_ANSWERS, source.render([_answered(form, row, one) for one in _ANSWERS]), strict=True):
+        for answer, text in zip(
+            _ANSWERS, source.render([{**row, form.completion: one} for one in _ANSWERS]), strict=True
+        ):
             if not isinstance(text, RenderedRow) or text.text != before + answer + behind:
                 summary = f"the chat template of `{known.model.name}` writes some answers otherwise than as they are"
                 note = f"such as {answer!r}"
@@ -132,12 +110,12 @@ def _prove(
 
 
 def _around(
-    known: RewardModelFacts, form: ChatForm | PromptForm, source: ChatSource | PromptSource, rows: Sequence[Row]
+    known: RewardModelFacts, form: PromptForm, source: PromptSource | ChatSource, rows: Sequence[Row]
 ) -> list[tuple[str, str] | str]:
     """The text before and behind the answer of each row, or why there is none."""
     (mark,) = marks_for(known.model.tokenizer.chat_template or "", 1)
     found: list[tuple[str, str] | str] = []
-    for text in source.render([_answered(form, row, mark) for row in rows]):
+    for text in source.render([{**row, form.completion: mark} for row in rows]):
         if isinstance(text, TemplateProblem):
             found.append(text.message)
         elif text.text.count(mark) != 1:
@@ -150,8 +128,8 @@ def _around(
 
 def _framed(
     known: RewardModelFacts,
-    form: ChatForm | PromptForm,
-    source: ChatSource | PromptSource,
+    form: PromptForm,
+    source: PromptSource | ChatSource,
     rows: Sequence[Row],
     part: PartRows,
     numbers: Sequence[int],

@@ -66,6 +66,10 @@ def reward_model_facts(
     asked, path, facts = card.asked(recipe), card.base(recipe), model.facts
     assert asked is not None, "the caller looked"
     span = world.span_of(path)
+    if asked.is_run and asked.revision is not None:
+        where = card.revision(recipe)
+        summary, help = "a run has no revision", "remove `revision`, or name the run by its id"
+        raise Refusal([diagnostic("FTC459", summary, world.span_of(where), help=help, path=where)])
     config = read_json_object(model.folder / "config.json", span, path)
     if fault := _fault(model, config):
         help = "use a model that gives an answer one score, such as the result of `task: {kind: reward}`"
