@@ -119,7 +119,7 @@ def _around(
         if isinstance(text, TemplateProblem):
             found.append(text.message)
         elif text.text.count(mark) != 1:
-            found.append("its chat template leaves the answer out, or writes it twice")
+            found.append("its chat template leaves the answer out, changes it or writes it twice")
         else:
             before, _, behind = text.text.partition(mark)
             found.append((before, behind))

@@ -135,8 +135,7 @@ def compile_data(
     Raises:
         Refusal: The rows can't be used.
     """
-    made_from = _made_from(draft, files, packages)
-    folder = streams_folder(key := stream_key(made_from))
+    folder = streams_folder(key := stream_key(made_from := _made_from(draft, files, packages)))
     roots = (file.root for file in files.values() if file.root is not None)
     manifest = read_manifest(folder, made_from, digests, next(roots, None))
     if manifest is None or (lengths := _lengths(folder, manifest)) is None:

@@ -63,13 +63,11 @@ from ftc.spec.text_forms import form_card
 __all__ = ["make_streams", "render_probe", "tokenizer_probe"]
 
 
+_Models = tuple[Path, Mapping[Role, Path]]
+
+
 def make_streams(
-    draft: Draft,
-    files: DataFiles,
-    models: tuple[Path, Mapping[Role, Path]],
-    folder: Path,
-    source: Source,
-    made_from: StreamKey,
+    draft: Draft, files: DataFiles, models: _Models, folder: Path, source: Source, made_from: StreamKey
 ) -> Manifest:
     """Makes the streams of a shaped draft; `folder` is there when all of it is complete.
 
@@ -97,19 +95,15 @@ def make_streams(
         words = prompt[0]
     wording = Wording(shape.form, words, shape.system, model.family, model.tokenizer.eos_id)
     try:
-        if isinstance(task.rows(), RatedRows):
-            for part in data.parts.values():
-                write_other_answers(part, columns)
+        for part in data.parts.values() if isinstance(task.rows(), RatedRows) else ():
+            write_other_answers(part, columns)
         form = row_form(task, columns, data.labels, wording, data.parts["train"].rows)
         splits, probe, odd = _encode(draft, data, form, models[0])
         found = [*odd, *_findings(draft, data, splits, odd)]
         texts = tokenizer_folder(models[0], model.tokenizer.own)
         probes = make_probes(draft, files, data, form, splits, TextTokenizer(texts / FILE))
         taught, alone = _taught(draft, data, form, splits["train"], (texts, models[1].get("teacher")))
-        framed = {
-            role: answer_frames(data, form, splits, (known, models[1][role], scored_splits(role, splits)))
-            for role, known in draft.reward_models.items()
-        }
+        framed = _framed(draft, data, form, splits, models[1])
         found += [*probes.warnings, *alone]
     except Refusal as refusal:
         told = map(model.tokenizer.at_template, refusal.diagnostics)
@@ -197,6 +191,20 @@ def _taught(
     if any(one.is_error for one in found):
         raise Refusal(found)
     return rows, found
+
+
+def _framed(
+    draft: Draft, data: ResolvedData, form: TextForm, splits: Mapping[str, TokenRows], folders: Mapping[Role, Path]
+) -> dict[Role, FramedRows]:
+    """The text around each answer for the reward models that score it.
+
+    Raises:
+        Refusal: One of them can't read the rows (FTC459).
+    """
+    return {
+        role: answer_frames(data, form, splits, (known, folders[role], scored_splits(role, splits)))
+        for role, known in draft.reward_models.items()
+    }
 
 
 def _template_place(model_folder: Path, facts: TokenizerFacts) -> str:

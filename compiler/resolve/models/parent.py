@@ -7,7 +7,7 @@ folder holds goes through the base model's own door, as any other folder does.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -61,7 +61,7 @@ def resolve_parent(recipe: Recipe, lock: Lock | None, world: World) -> EarlierRu
         raise Refusal([replace(one, span=span, path=_PATH) for one in refusal.diagnostics]) from None
 
 
-def left_model(name: str, kept: str | None, world: World, path: str) -> EarlierRun:
+def left_model(name: str, kept: str | None, world: World, path: str, fits: Callable[[Plan, str], None]) -> EarlierRun:
     """The whole model that a run left, or that its adapter was merged into, for a use beside the trained model.
 
     Args:
@@ -69,10 +69,11 @@ def left_model(name: str, kept: str | None, world: World, path: str) -> EarlierR
         kept: Id of the run that the lock keeps for this name, which stays while it is there; None for none.
         world: Where the recipe lies.
         path: Place of the name in the recipe.
+        fits: Refuses a run of another kind by its plan and id.
 
     Raises:
-        Refusal: There is no such run (FTC520), it can't be read (FTC524), isn't finished (FTC561) or was changed
-            (FTC562), or its adapter has no merged model (FTC565).
+        Refusal: It doesn't fit, there is no such run (FTC520), it can't be read (FTC524), isn't finished (FTC561) or
+            was changed (FTC562), or its adapter has no merged model (FTC565).
     """
     text = name.removeprefix(RUN_PREFIX)
     try:
@@ -84,6 +85,7 @@ def left_model(name: str, kept: str | None, world: World, path: str) -> EarlierR
             folder = _named(text, world)
         place = RunFolder(folder)
         run = _Run(place, read_document(place.plan, Plan), read_document(place.record, RunRecord))
+        fits(run.plan, run.record.id)
         return _beginning(run, world, merges=True)
     except UnsafePath as error:
         raise Refusal([error.diagnostic(world.span_of(path), path)]) from error

@@ -13,6 +13,7 @@ from ftc.compiler.resolve.models.parent import left_model
 from ftc.spec.companions import Companion
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.lockfile import Lock
+from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.reward_models import RewardModelFacts
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.sections.recipe import Recipe
@@ -39,13 +40,24 @@ def _run(card: Companion, recipe: Recipe, lock: Lock | None, world: World) -> Ea
     asked, path = card.asked(recipe), card.base(recipe)
     assert asked is not None, "the caller looked"
     kept = pinned(card, asked, lock).get("run")
-    found = left_model(asked.base, str(kept) if kept else None, world, path)
-    task = found.beginning.plan.recipe.task.kind
-    if task != _TASK:
-        summary = f"run `{found.beginning.parent.run_id}` trained no reward model: its task is `{task}`"
-        help = "name a run of `task: {kind: reward}`; `ftc run list` lists the runs of this project"
-        raise Refusal([diagnostic("FTC459", summary, world.span_of(path), help=help, path=path)])
-    return found
+    return left_model(asked.base, str(kept) if kept else None, world, path, _fits)
+
+
+def _fits(plan: Plan, run_id: str) -> None:
+    """Lets pass a run that trained a reward model of whole answers.
+
+    Raises:
+        Refusal: It did not (FTC459).
+    """
+    task = plan.recipe.task
+    summary = ""
+    if task.kind != _TASK:
+        summary = f"run `{run_id}` trained no reward model: its task is `{task.kind}`"
+    elif task.declared_labels is not None:
+        summary = f"run `{run_id}` trained a process reward model, which scores the steps of an answer"
+    if summary:
+        help = "name a run of `task: {kind: reward}` with another `loss`; `ftc run list` lists the runs"
+        raise Refusal([diagnostic("FTC459", summary, help=help)])
 
 
 def reward_model_facts(
