@@ -108,7 +108,7 @@ class RewardModel:
     @torch.no_grad()
     def _read(self, rows: list[list[int]]) -> list[float]:
         """The model's output for each row, at its last token."""
-        ids, attention = padded([np.array(row, dtype=np.int64) for row in rows], _PAD_ID)
+        ids, attention = padded([np.array(row, dtype=np.int32) for row in rows], _PAD_ID)
         ends = torch.arange(len(rows)) * ids.shape[1] + torch.from_numpy(attention).sum(dim=1) - 1
         places = torch.from_numpy(ids), torch.from_numpy(attention), ends
         batch = Batch(*places, torch.zeros(len(rows)), torch.arange(len(rows)))

@@ -80,8 +80,11 @@ def _stream_digest(folder: Path, name: str) -> str:
 
 def scoring_models(plan: Settings) -> dict[Role, RewardModelSettings]:
     """The reward models of a plan, by role."""
-    found = {card.role: card.pinned(plan) for card in COMPANIONS}
-    return {role: one for role, one in found.items() if isinstance(one, RewardModelSettings)}
+    found = dict[Role, RewardModelSettings]()
+    for card in COMPANIONS:
+        if isinstance(one := card.pinned(plan), RewardModelSettings):
+            found[card.role] = one
+    return found
 
 
 def _frames_digest(folder: Path, role: str) -> str:
