@@ -42,7 +42,7 @@ def scored_phases(draft: ClosedDraft, phases: tuple[PhasePeak, ...]) -> tuple[Ph
     if "eval_reward_model" in draft.reward_models:
         read = _reading(draft, "eval_reward_model", draft.candidate.eval_batch, draft.eval.max_new_tokens or 0)
         alone = {_NAME: _weights(draft, "eval_reward_model"), "temporaries": read}
-        phases = (*phases, _phase("scoring", alone))
+        phases = (*phases, _phase("grade: scores", alone))
     return phases
 
 

@@ -108,7 +108,7 @@ def test_a_run_that_goes_on_gives_the_same_bits(root: Path, ftc: Ftc) -> None:
     plan = json.loads((root / "plan.json").read_text())
     phases = {one["phase"]: one["components"] for one in plan["memory"]["phases"]}
     assert phases["sampling: rewards"]["reward model"] > 0
-    assert phases["scoring"]["reward model"] == phases["sampling: rewards"]["reward model"]
+    assert phases["grade: scores"]["reward model"] == phases["sampling: rewards"]["reward model"]
 
 
 def test_a_forged_score_is_found(root: Path, ftc: Ftc) -> None:
@@ -188,7 +188,7 @@ def test_the_lock_keeps_the_run_and_a_changed_model_stops_one(root: Path, ftc: F
     stopped = ftc("apply", "plan.json")
     assert stopped.code != 0
     assert "FTC562" in stopped.text
-    assert "`model.safetensors` has the sha256" in stopped.text
+    assert "has the sha256" in stopped.text
 
 
 def test_an_adapter_needs_a_merged_model(
@@ -221,3 +221,19 @@ def test_an_adapter_needs_a_merged_model(
     again = ftc("run", "eval", run.name)
     assert again.code == 0, again.text
     assert "models/judge" in again.text
+
+
+def test_what_a_finished_run_is_used_for(root: Path, ftc: Ftc) -> None:
+    run = run_of(root, "policy").name
+    measured = ftc("run", "eval", run)
+    assert measured.code == 0, measured.text
+    elsewhere = ftc("run", "eval", run, "--data", "asked.jsonl")
+    assert "FTC685" in elsewhere.text
+    assert "scores answers to the run's own rows alone" in elsewhere.text
+    predicted = ftc("predict", run, "--data", "asked.jsonl", "-o", "said.jsonl")
+    assert predicted.code == 0, predicted.text
+    drifted = ftc("drift", run, "--data", "asked.jsonl")
+    assert drifted.code in (0, 7), drifted.text
+    assert ftc("plan", "policy.yaml", "-o", "plan.json").code == 0
+    packed = ftc("pack", "plan.json", "-o", "plan.tar")
+    assert packed.code == 0, packed.text
