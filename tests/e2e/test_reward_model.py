@@ -233,7 +233,7 @@ def test_what_a_finished_run_is_used_for(root: Path, ftc: Ftc) -> None:
     predicted = ftc("predict", run, "--data", "asked.jsonl", "-o", "said.jsonl")
     assert predicted.code == 0, predicted.text
     drifted = ftc("drift", run, "--data", "asked.jsonl")
-    assert drifted.code in (0, 7), drifted.text
+    assert "another model rewards the answers" in drifted.text, "and five validation rows show no difference"
     assert ftc("plan", "policy.yaml", "-o", "plan.json").code == 0
     packed = ftc("pack", "plan.json", "-o", "plan.tar")
     assert packed.code == 0, packed.text
