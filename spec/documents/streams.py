@@ -45,7 +45,6 @@ __all__ = [
     "DroppedRow",
     "Lists",
     "RowLengths",
-    "Split",
     "SplitReport",
     "TokenStream",
     "lengths_file",
