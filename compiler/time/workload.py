@@ -203,7 +203,9 @@ class Training:
         packs: Whether a micro-batch is one sequence of several rows.
         batching: Whether a step's rows are of like length.
         seed: Of the order.
-        world_size: Processes that share a step.
+        world_size: Into how many shares a step's rows are dealt.
+        context: How many devices share each row.
+        masks: Whether attention over shared rows gets a mask, and computes what that hides.
     """
 
     num_steps: int
@@ -215,6 +217,18 @@ class Training:
     batching: Literal["shuffled", "length_grouped"]
     seed: int
     world_size: int
+    context: int = 1
+    masks: bool = False
+
+    def share_of(self, amounts: Amounts) -> Amounts:
+        """What of a micro-batch one device computes."""
+        if self.context == 1 or not amounts.rows:
+            return amounts
+        rows, chunk = amounts.rows, chunk_tokens(round(amounts.tokens / amounts.rows), self.context)
+        # A device has a chunk from the begin and one from the end: together they see one more than there are.
+        pairs = rows * chunk**2 * (2 * self.context + self.masks)
+        scored = amounts.scored / self.context
+        return replace(amounts, tokens=rows * 2 * chunk, pairs=pairs, near_pairs=pairs, scored=scored)
 
 
 def training_amounts(lengths: RowLengths, shape: RowShape, training: Training, most_rows: int = _MOST_ROWS) -> Amounts:
@@ -238,7 +252,7 @@ def training_amounts(lengths: RowLengths, shape: RowShape, training: Training, m
     rows = min(most_rows, len(lengths.tokens))
     steps = min(training.num_steps, training.steps_per_epoch, max(1, -(-rows // training.batch_size)))
     total = _sum(
-        _packed(lengths, shape, numbers) if training.packs else _padded(lengths, shape, numbers)
+        training.share_of(_packed(lengths, shape, numbers) if training.packs else _padded(lengths, shape, numbers))
         for step in range(steps)
         for numbers in order.micro_batches(step, training.micro_batch, 0, training.world_size)
     )

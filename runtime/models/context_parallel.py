@@ -8,7 +8,7 @@ gradients of all processes together are those of the whole rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
@@ -40,6 +40,12 @@ class Exchange(Protocol):
         ...
 
 
+def _named(name: str, before: str) -> Callable[..., Any]:
+    """One of torch's exchanges, which got another name in torch 2.13."""
+    found: Callable[..., Any] = getattr(torch.distributed, name, None) or getattr(torch.distributed, before)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessExchange:
     """Between processes that are there.
@@ -55,13 +61,13 @@ class ProcessExchange:
     def gather(self, part: torch.Tensor) -> torch.Tensor:
         """See `Exchange.gather`."""
         found = part.new_empty((self.size, *part.shape))
-        torch.distributed.all_gather_into_tensor(found, part, group=self.group)
+        _named("all_gather_single", "all_gather_into_tensor")(found.view(-1), part.view(-1), group=self.group)
         return found
 
     def scatter_sum(self, parts: torch.Tensor) -> torch.Tensor:
         """See `Exchange.scatter_sum`."""
         found = parts.new_empty(parts.shape[1:])
-        torch.distributed.reduce_scatter_tensor(found, parts, group=self.group)
+        _named("reduce_scatter_single", "reduce_scatter_tensor")(found.view(-1), parts.view(-1), group=self.group)
         return found
 
 

@@ -19,12 +19,12 @@ __all__ = ["BatchShape", "TraceAnswer", "TraceDevice", "TraceJob", "TraceResult"
 
 
 class BatchShape(Document):
-    """The largest micro-batch that the data gives."""
+    """The largest micro-batch that the data gives to a process."""
 
     length: int
-    """Tokens of its longest row."""
+    """Tokens of its longest row; where processes share rows, of one process's part of it."""
     supervised: int
-    """Supervised tokens of each row at most; not used for classification."""
+    """Supervised tokens of each of these at most; not used for classification."""
     padded: bool
     """Whether rows of one micro-batch differ in length, or share a sequence."""
 
@@ -63,7 +63,7 @@ class TraceJob(Document):
     def accumulates(self) -> bool:
         """Whether an optimizer step has more than one micro-batch on a device."""
         train = self.settings.train
-        return train.batch_size > train.micro_batch * train.world_size
+        return train.batch_size > train.micro_batch * train.row_shares
 
     def key(self) -> str:
         """Digest of what the answer depends on."""

@@ -217,6 +217,8 @@ def _training(plan: Plan, page: Page) -> list[str]:
         each = f"{train.nodes} machines with {numbers.plural(train.world_size // train.nodes, 'device')} each"
         on = f"{train.world_size} devices" if train.nodes == 1 else each
         parts.append(f"{sharding_card(train.sharding).label}{held} on {on}")
+    if train.context_parallel > 1:
+        parts.append(f"each row shared by {train.context_parallel} devices")
     if train.packing:
         parts.append(f"packing, up to {numbers.count(train.micro_batch_tokens or 0)} tokens per sequence")
     elif train.micro_batch_tokens:
@@ -251,7 +253,7 @@ def _training(plan: Plan, page: Page) -> list[str]:
 
 def _batch_words(train: TrainSettings) -> str:
     """How a batch is divided, as transformers names it."""
-    accumulation = -(-train.batch_size // (train.micro_batch * train.world_size))
+    accumulation = -(-train.batch_size // (train.micro_batch * train.row_shares))
     return f"per-device batch size {train.micro_batch}, gradient accumulation {accumulation}"
 
 
