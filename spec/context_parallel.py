@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ["chunk_tokens", "chunks_of", "tokens_of_a_process"]
 
 _ALIGNED, _SHORT = 16, 64
-"""Tokens to a multiple of which fused kernels lengthen a mask's rows, and of a chunk that is too short to be rounded."""
+"""Tokens to a multiple of which fused kernels lengthen masks, and of a chunk that is too short to be rounded."""
 
 
 def chunk_tokens(length: int, processes: int) -> int:

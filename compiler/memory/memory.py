@@ -15,6 +15,7 @@ from ftc.compiler.memory.batch_shapes import (
     train_shape,
 )
 from ftc.compiler.memory.context import context_of, exchange_buffers, process_range
+from ftc.compiler.memory.context_formula import with_shared_rows
 from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInputs, grading_peak, held_bytes
 from ftc.compiler.memory.float8_formula import float8_bytes
 from ftc.compiler.memory.margins import reserved_range
@@ -84,7 +85,7 @@ def expands_segments(draft: Draft) -> bool:
 def by_closed_form(draft: ClosedDraft) -> MemoryEstimate:
     """The estimate from shapes alone."""
     job, one = _formula_inputs(draft), draft.candidate
-    alone = estimate(job)
+    alone = with_shared_rows(estimate(job), job, one.context_parallel, masks=job.masked or not job.on_card)
     shared = on_one_of(alone, job, sharding_card(one.sharding), draft.parts, one.offload)
     phases = _with_grading(draft, _with_copy(draft, shared))
     allocated = max(phase.peak_bytes for phase in phases)
@@ -230,7 +231,7 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         adapter_dropout=trained.dropout,
         eager=kernel == "eager",
         in_parts=draft.candidate.is_divided,
-        masked=draft.candidate.packing or hides_padding(draft, shape),
+        masked=draft.candidate.context_parallel == 1 and (draft.candidate.packing or hides_padding(draft, shape)),
         unpadded=kernel == "flash_attention_2",
         on_card=draft.device.kind == "cuda",
         capability=draft.device.capability or UNKNOWN_CAPABILITY,

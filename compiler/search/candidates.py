@@ -81,8 +81,13 @@ def training_candidates(draft: Draft, context: int | None = None) -> Iterator[Ca
     """
     tokens, asked = draft.recipe.train.micro_batch_tokens, draft.recipe.eval.batch_size
     kinds, kernels = optimizer_kinds(draft), attention_kernels(draft)
-    among = context or asked_context(draft.recipe)
-    for count in device_counts(draft):
+    among, nodes = context or asked_context(draft.recipe), draft.recipe.budget.nodes
+    counts = [
+        count
+        for count in device_counts(draft)
+        if draft.recipe.train.context_parallel != "auto" or count // nodes % among == 0
+    ]
+    for count in counts:
         shares = max(1, count // among)
         ways = product(kinds, kernels, _modes(draft), _micro_batches(draft, shares), _layouts(draft, count))
         for kind, kernel, checkpointing, size, layout in ways:

@@ -37,7 +37,7 @@ def contexts(draft: Draft) -> tuple[int, ...]:
         return (1,)
     each = {count // nodes for count in device_counts(draft)}
     powers = (2**power for power in range(1, max(each).bit_length()))
-    return (1, *(size for size in powers if all(count % size == 0 for count in each)))
+    return (1, *(size for size in powers if any(count % size == 0 for count in each)))
 
 
 def _of_the_task(draft: Draft) -> Iterator[str]:

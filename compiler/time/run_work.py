@@ -283,7 +283,10 @@ def exchanged(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int
         sent[key] = sent.get(key, 0) + one.sent * sizes[one.content]
     moved = 0.0
     for (group, every), size in sent.items():
-        count, members = (steps if every == "step" else amounts.passes), group_size(group, draft.candidate.devices, nodes)
+        count, members = (
+            (steps if every == "step" else amounts.passes),
+            group_size(group, draft.candidate.devices, nodes),
+        )
         moved += count * size * (members - 1) / members * _slowness(draft, group)
     return _host(moved + _keys_of_others(draft, network, amounts) * _slowness(draft, "machine"))
 

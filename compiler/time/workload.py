@@ -32,6 +32,7 @@ from ftc.compiler.time.network import Network, network_of
 from ftc.compiler.weights import PACKED_BYTES, num_trainable, packed_bytes
 from ftc.spec.architectures import Family
 from ftc.spec.batches import BatchOrder, by_length, cut, processor_batch, scored_at_once, share_of
+from ftc.spec.context_parallel import chunk_tokens
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.streams import RowLengths
 from ftc.spec.heads import Head, head_card

@@ -287,15 +287,15 @@ class TrainSettings(OpenTrain):
 
     @property
     def row_shares(self) -> int:
-        """Into how many shares the rows of a step are dealt: one for each process, or for those that share rows."""
+        """Into how many shares a step's rows are dealt: one for each process, or for those that share rows."""
         return max(1, self.world_size // self.context_parallel)
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints")
-        sections = ("embedding", "reranking", "router", "masking", "spans", "sampling", "quantize_aware", "float8")
-        usual: dict[str, Any] = {**dict.fromkeys((*asked, *sections)), **dict.fromkeys(("nodes", "context_parallel"), 1)}
-        usual |= {"parameter_groups": (), "kernels": (), "save_in_background": False, "compile": False}
+        absent = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints", "embedding")
+        absent += ("reranking", "router", "masking", "spans", "sampling", "quantize_aware", "float8")
+        usual: dict[str, Any] = dict.fromkeys(absent) | {"compile": False, "save_in_background": False}
+        usual |= {"nodes": 1, "context_parallel": 1, "parameter_groups": (), "kernels": ()}
         said = handler(self).items()
         return {name: value for name, value in said if name not in usual or getattr(self, name) != usual[name]}
 
