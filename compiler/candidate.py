@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ftc.spec.checkpointing import Recomputing
+from ftc.spec.context_parallel import row_shares
 from ftc.spec.optimizers import OptimizerKind
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.shardings import Offload, Sharding, sharding_card
@@ -47,7 +48,7 @@ class Candidate:
     @property
     def row_shares(self) -> int:
         """Into how many shares the rows of a step are dealt."""
-        return max(1, self.devices // self.context_parallel)
+        return row_shares(self.devices, self.context_parallel)
 
     @property
     def is_divided(self) -> bool:

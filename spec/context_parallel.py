@@ -6,10 +6,20 @@ are processes, and each gets one from the begin and one from the end, which toge
 
 from __future__ import annotations
 
-__all__ = ["chunk_tokens", "chunks_of", "tokens_of_a_process"]
+__all__ = ["chunk_tokens", "chunks_of", "row_shares", "tokens_of_a_process"]
 
 _ALIGNED, _SHORT = 16, 64
 """Tokens to a multiple of which fused kernels lengthen masks, and of a chunk that is too short to be rounded."""
+
+
+def row_shares(processes: int, context: int) -> int:
+    """Into how many shares a step's rows are dealt: one for each process, or for each group of those that share rows.
+
+    Args:
+        processes: Of the run; one alone may stand for a group.
+        context: How many of them share each row.
+    """
+    return max(1, processes // context)
 
 
 def chunk_tokens(length: int, processes: int) -> int:

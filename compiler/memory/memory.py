@@ -100,7 +100,7 @@ def question(draft: ClosedDraft) -> TraceJob:
     settings, rows = draft.settings(), rows_at_once(draft)
     looked_at = evaluation_batch(draft)
     # What matters about the step's rows is whether there is another micro-batch before the last one.
-    batch = rows * settings.train.row_shares * (2 if accumulates(draft) else 1)
+    batch = rows * draft.candidate.row_shares * (2 if accumulates(draft) else 1)
     train = settings.train.model_copy(update={"micro_batch": rows, "batch_size": batch})
     evaluate = settings.eval.model_copy(update={"batch_size": looked_at[0]}) if looked_at else settings.eval
     loss = package_entry(settings.train.loss or "")

@@ -7,6 +7,7 @@ takes a decoder whose layers look at other tokens there alone, and from everythi
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from ftc.compiler.draft import Draft
@@ -25,7 +26,7 @@ _FOLLOWING = ("dynamic", "longrope")
 
 def context_obstacle(draft: Draft) -> str | None:
     """Why devices can't share the rows of this job; None where they can."""
-    return next((*_of_the_task(draft), *_of_the_model(draft), None))
+    return next(chain(_of_the_task(draft), _of_the_model(draft)), None)
 
 
 def contexts(draft: Draft) -> tuple[int, ...]:

@@ -31,7 +31,7 @@ def traced_group(job: TraceJob) -> ContextGroup | None:
 
 @dataclass(frozen=True, slots=True)
 class _Shapes:
-    """What an exchange gives, without values.
+    """What an exchange gives, by its shape.
 
     Attributes:
         size: How many processes take part.
@@ -41,11 +41,11 @@ class _Shapes:
 
     def gather(self, part: torch.Tensor) -> torch.Tensor:
         """See `Exchange.gather`."""
-        return part.new_empty((self.size, *part.shape))
+        return part.new_zeros((self.size, *part.shape))
 
     def scatter_sum(self, parts: torch.Tensor) -> torch.Tensor:
         """See `Exchange.scatter_sum`."""
-        return parts.new_empty(parts.shape[1:])
+        return parts.new_zeros(parts.shape[1:])
 
 
 class _TracedGroup(ContextGroup):

@@ -28,6 +28,7 @@ from ftc.runtime.training.router_loss import RouterLoss
 from ftc.runtime.training.seeding import seed_everything, stream_seed
 from ftc.runtime.training.sources import RowSource, StepRows
 from ftc.runtime.training.weight_average import WeightAverage
+from ftc.spec.context_parallel import row_shares
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import StepDone
 from ftc.spec.documents.seeds import Seeds
@@ -76,7 +77,8 @@ class Job:
     def share(self) -> tuple[int, int]:
         """Which share of a step's rows is this process's, counted from 0, and how many there are."""
         rank, count = self.accelerator.process_index, self.accelerator.num_processes
-        return (rank, count) if self.context is None else (rank // self.context.size, self.train.row_shares)
+        context = 1 if self.context is None else self.context.size
+        return rank // context, row_shares(count, context)
 
 
 def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from ftc.spec import canonical
 from ftc.spec.base import Document
+from ftc.spec.context_parallel import row_shares
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.settings import Settings
 from ftc.spec.knobs import KNOBS
@@ -63,7 +64,7 @@ class TraceJob(Document):
     def accumulates(self) -> bool:
         """Whether an optimizer step has more than one micro-batch on a device."""
         train = self.settings.train
-        return train.batch_size > train.micro_batch * train.row_shares
+        return train.batch_size > train.micro_batch * row_shares(train.world_size, train.context_parallel)
 
     def key(self) -> str:
         """Digest of what the answer depends on."""

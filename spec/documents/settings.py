@@ -285,11 +285,6 @@ class TrainSettings(OpenTrain):
         """Into how many parts each tensor is divided; 1 where it is whole."""
         return sharding_card(self.sharding).parts(self.world_size, self.nodes)
 
-    @property
-    def row_shares(self) -> int:
-        """Into how many shares a step's rows are dealt: one for each process, or for those that share rows."""
-        return max(1, self.world_size // self.context_parallel)
-
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         absent = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints", "embedding")

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, assert_never
 
 from ftc.spec.checkpointing import checkpointing_card
+from ftc.spec.context_parallel import row_shares
 from ftc.spec.documents.interruption import Standing
 from ftc.spec.documents.plan import (
     CombineStep,
@@ -253,7 +254,8 @@ def _training(plan: Plan, page: Page) -> list[str]:
 
 def _batch_words(train: TrainSettings) -> str:
     """How a batch is divided, as transformers names it."""
-    accumulation = -(-train.batch_size // (train.micro_batch * train.row_shares))
+    shares = row_shares(train.world_size, train.context_parallel)
+    accumulation = -(-train.batch_size // (train.micro_batch * shares))
     return f"per-device batch size {train.micro_batch}, gradient accumulation {accumulation}"
 
 
