@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
 
+from ftc.runtime.memory_trace.torch_internals import unwatched
 from ftc.runtime.models.context_parallel import ContextGroup, Cut
 from ftc.runtime.models.number_types import torch_type
 from ftc.runtime.tasks.scorer import Batch
@@ -50,6 +52,11 @@ class _Shapes:
 
 class _TracedGroup(ContextGroup):
     """A group whose micro-batches are one process's part from the start, with as many targets as it can have."""
+
+    def bias(self, cut: Cut, end: int) -> torch.Tensor:
+        """As of processes that are there; torch makes its own word for a causal chunk only where nobody looks."""
+        with unwatched() if cut.documents is None and self.capability is not None else nullcontext():
+            return super().bias(cut, end)
 
     def cut(self, batch: Batch) -> Cut:
         """The part as it is, in the places of the whole rows."""

@@ -120,7 +120,7 @@ class ContextGroup:
         """
         cut = self.cut(batch)
         ends = [(number + 1) * cut.chunk for number in chunks_of(self.rank, self.size)]
-        biases = [self._bias(cut, end) for end in ends]
+        biases = [self.bias(cut, end) for end in ends]
         takes_groups = self.capability is None or (
             cut.documents is None and self.capability >= _FLASH_SINCE and self.products in _HALVES
         )
@@ -151,7 +151,7 @@ class ContextGroup:
         )
         return Cut(part, kept, chunk, documents)
 
-    def _bias(self, cut: Cut, end: int) -> torch.Tensor:
+    def bias(self, cut: Cut, end: int) -> torch.Tensor:
         """What hides later tokens, and other rows of a sequence, from a chunk that ends at a place: (1, 1, C, end).
 
         A card's kernels know a plain causal chunk by itself, and need no numbers for it.

@@ -75,7 +75,7 @@ def test_two_processes_that_share_rows_equal_one(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_groups_that_share_rows_have_rows_of_their_own(tmp_path: Path) -> None:
-    """Four processes in two groups, all weights of another kind of model; three rows a step leave a group without one."""
+    """Four processes in two groups, all weights of another kind of model; three rows a step, so that one stands in."""
     rows = {"train__learning_rate": 1e-3, "train__batch_size": 3, "train__micro_batch": 1}
     full = make_job(tmp_path, "qwen2", "full", **_ALONE | rows)
     full.run("one")
