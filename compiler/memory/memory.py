@@ -85,7 +85,7 @@ def expands_segments(draft: Draft) -> bool:
 def by_closed_form(draft: ClosedDraft) -> MemoryEstimate:
     """The estimate from shapes alone."""
     job, one = _formula_inputs(draft), draft.candidate
-    alone = with_shared_rows(estimate(job), job, one.context_parallel, masks=job.masked or not job.on_card)
+    alone = with_shared_rows(estimate(job), job, one.context_parallel, masks=one.packing or not job.on_card)
     shared = on_one_of(alone, job, sharding_card(one.sharding), draft.parts, one.offload)
     phases = _with_grading(draft, _with_copy(draft, shared))
     allocated = max(phase.peak_bytes for phase in phases)

@@ -19,6 +19,7 @@ from tests.support.drafts import CPU, decided, draft_of, model_facts, shaped, sp
 from tests.support.recipes import recipe_text
 
 _FACTS = model_facts(hidden=4096, layers=4, max_positions=200_000)
+_LONG = {"type": "longrope"}
 
 
 def _open(length: int, facts: Any = _FACTS, **sections: Any) -> Draft:
@@ -88,11 +89,11 @@ def test_keys_and_their_gradients_cross_the_links() -> None:
 
 @pytest.mark.parametrize(
     ("words", "sections"),
-    [  # noqa: E501
+    [
         ("look back 512 tokens", {"facts": _FACTS.model_copy(update={"config": {"sliding_window": 512}})}),
         ("caps the scores", {"facts": _FACTS.model_copy(update={"config": {"attn_logit_softcapping": 50.0}})}),
         ("carry a state", {"facts": _FACTS.model_copy(update={"config": {"layer_types": ["linear_attention"]}})}),
-        ("rotation is `longrope`", {"facts": _FACTS.model_copy(update={"config": {"rope_scaling": {"type": "longrope"}}})}),
+        ("rotation is `longrope`", {"facts": _FACTS.model_copy(update={"config": {"rope_scaling": _LONG}})}),
         ("places of tokens as they are given", {"facts": _FACTS.model_copy(update={"model_type": "bloom"})}),
         ("supports eager", {"facts": _FACTS.model_copy(update={"attention": ("eager",)})}),
         ("virtual tokens", {"strategy": {"kind": "prompt_tuning"}}),
