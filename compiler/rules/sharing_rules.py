@@ -17,8 +17,8 @@ __all__ = ["asked_context", "devices_have_rows", "devices_share_rows"]
 
 def asked_context(recipe: Recipe) -> int:
     """How many devices share each row by the recipe; 1 where that is open, since the solver begins there."""
-    asked = recipe.train.context_parallel
-    return 1 if asked == "auto" else asked
+    asked: int | str = recipe.train.context_parallel
+    return 1 if isinstance(asked, str) else asked
 
 
 def devices_share_rows(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
@@ -39,9 +39,10 @@ def devices_have_rows(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """Each device, or group of devices that share rows, has a row of every step, and a micro-batch is no more than its
     share.
     """
-    devices, batch, micro = recipe.budget.devices, recipe.train.batch_size, recipe.train.micro_batch
+    batch, micro = recipe.train.batch_size, recipe.train.micro_batch
     nodes, context = recipe.budget.nodes, asked_context(recipe)
-    if devices == "auto":  # the least that can be chosen
+    devices: int | str = recipe.budget.devices
+    if isinstance(devices, str):  # the least that can be chosen
         asked = recipe.train.sharding
         devices = max(context, 1 if asked == "auto" else sharding_card(asked).least_devices(nodes))
     shares = devices * nodes // context

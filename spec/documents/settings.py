@@ -287,9 +287,9 @@ class TrainSettings(OpenTrain):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        absent = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints", "embedding")
-        absent += ("reranking", "router", "masking", "spans", "sampling", "quantize_aware", "float8")
-        usual: dict[str, Any] = dict.fromkeys(absent) | {"compile": False, "save_in_background": False}
+        asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints", "embedding")
+        sections = ("reranking", "router", "masking", "spans", "sampling", "quantize_aware", "float8")
+        usual: dict[str, Any] = dict.fromkeys((*asked, *sections)) | {"compile": False, "save_in_background": False}
         usual |= {"nodes": 1, "context_parallel": 1, "parameter_groups": (), "kernels": ()}
         said = handler(self).items()
         return {name: value for name, value in said if name not in usual or getattr(self, name) != usual[name]}

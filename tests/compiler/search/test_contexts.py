@@ -46,7 +46,7 @@ def _job(length: int, **sections: Any) -> ClosedDraft:
     return decided(_open(length, **sections))
 
 
-def _refusals(draft: ClosedDraft) -> list[tuple[str, str]]:
+def _refusals(draft: ClosedDraft) -> list[tuple[str, str | None]]:
     return [(one.code, one.path) for one in draft.diagnostics if one.is_error]
 
 
