@@ -34,8 +34,9 @@ def cards(count: int, host: int = 64 * GIB, **changes: Any) -> DeviceFacts:
 
 
 def job(device: DeviceFacts, *, budget: dict[str, Any] | None = None, **sections: Any) -> ClosedDraft:
-    """Chat, decided, of which everything is open but optimizer and packing."""
-    train = {"batch_size": 24, "packing": False, "optimizer": {"kind": "adamw"}, **sections.pop("train", {})}
+    """Chat, decided, of which everything is open but optimizer, packing, and how many devices share a row."""
+    train = {"batch_size": 24, "packing": False, "context_parallel": 1, **sections.pop("train", {})}
+    train |= {"optimizer": {"kind": "adamw"}, **train}
     draft = draft_of(
         facts=FACTS,
         device=device,
