@@ -51,7 +51,7 @@ def _of_the_task(draft: Draft) -> Iterator[str]:
     if recipe.writing is not None:
         yield "answers are written before a step, and each device has its own"
     if draft.strategy.traits.num_virtual:
-        yield "its virtual tokens stand before each row, and would before each part of one"
+        yield "its virtual tokens come before each row, and would come before each part of one"
     if recipe.train.neftune_alpha is not None:
         yield "the noise of `neftune_alpha` goes by the tokens of a whole row"
     if recipe.train.router_aux_loss is not None:
@@ -64,7 +64,7 @@ def _of_the_model(draft: Draft) -> Iterator[str]:
     model, config = draft.model, draft.model.config
     kind: str = model.model_type
     if model.family != "decoder":
-        yield f"an {model.family.replace('_', '-')} looks at tokens behind each"
+        yield f"an {model.family.replace('_', '-')} attends to later tokens too"
     if model.vision is not None:
         yield "the images of a row would be read by one device alone"
     if (obstacle := model_obstacle(draft, "sdpa")) is not None:
@@ -77,7 +77,7 @@ def _of_the_model(draft: Draft) -> Iterator[str]:
         yield f"a `{kind}` model caps the scores of attention, which `sdpa` does not"
     window, near = window_of(model)
     if window is not None and near and window < draft.splits["train"].length_max:
-        yield f"layers of this `{kind}` model look back {window:,} tokens alone"
+        yield f"layers of this `{kind}` model attend to {window:,} tokens before each alone"
     scaling: dict[str, Any] = config.get("rope_parameters") or config.get("rope_scaling") or {}
     rotation = model.rope.kind if model.rope else scaling.get("rope_type", scaling.get("type"))
     if rotation in _FOLLOWING:

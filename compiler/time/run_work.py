@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.rules.number_rules import num_evaluations
 from ftc.compiler.sampled_rows import answer_lengths
-from ftc.compiler.time.amounts import Amounts, cost
+from ftc.compiler.time.amounts import Amounts, RowPart, cost
 from ftc.compiler.time.eval_work import forward_work, grading, prompts, references, sampled, tests, validation
 from ftc.compiler.time.network import Network
 from ftc.compiler.time.operator_costs import STEP_MOVES, flop_rates, traffic_rates
@@ -232,8 +232,7 @@ def _training(draft: ClosedDraft) -> Training:
         batching=train.batching,
         seed=draft.seeds.order,
         world_size=one.row_shares,
-        context=one.context_parallel,
-        masks=one.packing or draft.device.kind == "cpu",
+        part=RowPart(one.context_parallel, masks=one.packing or draft.device.kind == "cpu"),
     )
 
 

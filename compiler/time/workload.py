@@ -17,9 +17,11 @@ from ftc.compiler.quantize_choices import rounded_modules
 from ftc.compiler.sampled_rows import answer_lengths, with_answers
 from ftc.compiler.time.amounts import (
     ALL_PAIRS,
+    WHOLE_ROWS,
     Amounts,
     Attending,
     Kernel,
+    RowPart,
     batch_amounts,
     decode_amounts,
     kernel_of,
@@ -32,7 +34,6 @@ from ftc.compiler.time.network import Network, network_of
 from ftc.compiler.weights import PACKED_BYTES, num_trainable, packed_bytes
 from ftc.spec.architectures import Family
 from ftc.spec.batches import BatchOrder, by_length, cut, processor_batch, scored_at_once, share_of
-from ftc.spec.context_parallel import chunk_tokens
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.streams import RowLengths
 from ftc.spec.heads import Head, head_card
@@ -109,16 +110,14 @@ def teacher_network(draft: ClosedDraft) -> Network | None:
 
 def draft_kernel(draft: ClosedDraft, model: ModelFacts, *, training: bool) -> Kernel:
     """What computes a model's attention in the draft's run; see `kernel_of`."""
-    attention, precision = draft.candidate.attention, draft.train.precision
-    return kernel_of(model, draft.device, attention, precision, training=training)
+    return kernel_of(model, draft.device, draft.candidate.attention, draft.train.precision, training=training)
 
 
 def row_shape(draft: ClosedDraft, *, training: bool) -> RowShape:
     """How a row becomes what goes through the draft's model."""
-    model = draft.model
+    model, is_causal = draft.model, looks_back_alone(draft.model)
     virtual, is_split = draft.strategy.traits.num_virtual, model.family == "encoder_decoder"
     kernel, (window, _) = draft_kernel(draft, model, training=training), window_of(model)
-    is_causal = looks_back_alone(model)
     # A decoder that predicts tokens never looks at the padding behind them; virtual tokens come with a mask.
     hides = not head_card(draft.loaded.head).writes or is_split or virtual > 0
     return RowShape(
@@ -205,8 +204,7 @@ class Training:
         batching: Whether a step's rows are of like length.
         seed: Of the order.
         world_size: Into how many shares a step's rows are dealt.
-        context: How many devices share each row.
-        masks: Whether attention over shared rows gets a mask, and computes what that hides.
+        part: What of each row a device computes.
     """
 
     num_steps: int
@@ -218,18 +216,7 @@ class Training:
     batching: Literal["shuffled", "length_grouped"]
     seed: int
     world_size: int
-    context: int = 1
-    masks: bool = False
-
-    def share_of(self, amounts: Amounts) -> Amounts:
-        """What of a micro-batch one device computes."""
-        if self.context == 1 or not amounts.rows:
-            return amounts
-        rows, chunk = amounts.rows, chunk_tokens(round(amounts.tokens / amounts.rows), self.context)
-        # A device has a chunk from the begin and one from the end: together they see one more than there are.
-        pairs = rows * chunk**2 * (2 * self.context + self.masks)
-        scored = amounts.scored / self.context
-        return replace(amounts, tokens=rows * 2 * chunk, pairs=pairs, near_pairs=pairs, scored=scored)
+    part: RowPart = WHOLE_ROWS
 
 
 def training_amounts(lengths: RowLengths, shape: RowShape, training: Training, most_rows: int = _MOST_ROWS) -> Amounts:
@@ -253,7 +240,7 @@ def training_amounts(lengths: RowLengths, shape: RowShape, training: Training, m
     rows = min(most_rows, len(lengths.tokens))
     steps = min(training.num_steps, training.steps_per_epoch, max(1, -(-rows // training.batch_size)))
     total = _sum(
-        training.share_of(_packed(lengths, shape, numbers) if training.packs else _padded(lengths, shape, numbers))
+        training.part.of(_packed(lengths, shape, numbers) if training.packs else _padded(lengths, shape, numbers))
         for step in range(steps)
         for numbers in order.micro_batches(step, training.micro_batch, 0, training.world_size)
     )

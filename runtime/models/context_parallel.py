@@ -236,7 +236,7 @@ def _attention(
     from transformers.integrations.sdpa_attention import repeat_kv
 
     now = _Now.one
-    assert now is not None, "attention over shared rows stands in a block that says which"
+    assert now is not None, "attention over shared rows is called in a block that says which"
     query, key, value = (one.to(now.group.products) for one in (query, key, value))
     keys, values = _gathered(key, now.group), _gathered(value, now.group)
     if (groups := query.shape[1] // key.shape[1]) > 1 and not now.takes_groups:

@@ -86,7 +86,7 @@ def prove_sharing(job: Job) -> None:
         summary = "tokens of a row that processes share don't see all tokens before them"
         notes = (
             f"the losses of this process's tokens change by {found:.3g} nats on average",
-            "the model looks at other tokens in a way that context parallelism does not know",
+            "the model attends to other tokens in a way that context parallelism does not know",
         )
         help, path = "write `train: {context_parallel: 1}`", "train.context_parallel"
         raise Refusal([diagnostic("FTC717", summary, notes=notes, help=help, path=path)])

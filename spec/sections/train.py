@@ -286,8 +286,8 @@ class Train(Document):
     over each link, and of equals the one that communicates least: `ddp`, then `hsdp`."""
     context_parallel: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = "auto"
     """Context parallelism: devices of a machine that share each row. Each computes its part of a row's tokens, and
-    attention gathers keys and values from all of them, so that activations and logits of long rows take a share of the
-    memory. `budget.devices` is a multiple of it; `sharding` says what each device holds, as ever. The gradient is the
+    attention gathers the KV of all tokens, so that activations and logits of long rows take a share of the memory.
+    `budget.devices` is a multiple of it; `sharding` says what each device holds, as ever. The gradient is the
     same except for rounding and dropout. Default `auto`: 1, and 2, 4 or more only where nothing else fits."""
     offload: Literal["auto", "none", "cpu"] = "auto"
     """With `cpu`, each device's shards under `fsdp` and `hsdp` are kept in host RAM, and the optimizer step runs there:

@@ -90,7 +90,7 @@ def test_keys_and_their_gradients_cross_the_links() -> None:
 @pytest.mark.parametrize(
     ("words", "sections"),
     [
-        ("look back 512 tokens", {"facts": _FACTS.model_copy(update={"config": {"sliding_window": 512}})}),
+        ("attend to 512 tokens", {"facts": _FACTS.model_copy(update={"config": {"sliding_window": 512}})}),
         ("caps the scores", {"facts": _FACTS.model_copy(update={"config": {"attn_logit_softcapping": 50.0}})}),
         ("carry a state", {"facts": _FACTS.model_copy(update={"config": {"layer_types": ["linear_attention"]}})}),
         ("rotation is `longrope`", {"facts": _FACTS.model_copy(update={"config": {"rope_scaling": _LONG}})}),
