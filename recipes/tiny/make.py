@@ -7,7 +7,7 @@ It writes:
 
     data/stories-{train,validation,test}.jsonl   40 words of a story and its section: {prompt, completion}
     data/texts-{train,validation,test}.jsonl     the same stories, more of each: {text}
-    data/pairs-{train,validation,test}.jsonl     the same stories, with another section beside: {prompt, chosen, rejected}
+    data/pairs-{train,validation,test}.jsonl     the same stories, two answers each: {prompt, chosen, rejected}
     models/teacher          a Llama of two layers that was trained here on other stories
     models/pupil            a smaller one of random weights, with the teacher's tokenizer
     models/foreign-pupil    the same, with another tokenizer
