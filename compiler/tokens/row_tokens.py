@@ -32,6 +32,7 @@ from ftc.compiler.tokens.forms import (
 from ftc.compiler.tokens.generative import Generative, Preferences, Questions, Translated
 from ftc.compiler.tokens.grouped_rows import grouped
 from ftc.compiler.tokens.image_tokens import ImageTokens
+from ftc.compiler.tokens.kept_pieces import FEWEST_ROWS, KeptPieces, pieces_of
 from ftc.compiler.tokens.masked_rows import masked_blocks
 from ftc.compiler.tokens.packed_rows import packed, unpacked
 from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
@@ -58,6 +59,7 @@ def encode_rows(
     place: Callable[[int], str] = "row {}".format,
     by_shape: bool = True,
     images: ImageTokens | None = None,
+    kept: KeptPieces | None = None,
 ) -> TokenRows:
     """Turns rows into tokens of the given form.
 
@@ -73,6 +75,7 @@ def encode_rows(
         place: Name of the row of a number.
         by_shape: Whether templates may be rendered once a shape; the result is the same without.
         images: How images stand in rows; None for a model that reads none.
+        kept: Tokens of rows from earlier plans; None where none are kept.
 
     Raises:
         Refusal: A template, the tokenizer or a row's characters can't be used (FTC331 to FTC339).
@@ -96,10 +99,22 @@ def encode_rows(
             (found,) = encoded([piece], RowCounts(place=place))
             yield packed(found)
 
+    def alone(piece: range) -> bytes:
+        """A piece by itself, its rows counted from 0."""
+        own = RowCounts(place=lambda row: place(numbers[piece.start + row]))
+        numbered = [dict(enumerate(rows[piece.start : piece.stop]))]
+        (chunk,) = _chunks(numbered, form, (tokenizer, facts, limit, own), source_of, images)  # pyright: ignore[reportArgumentType] - hashable
+        return packed(flatten(chunk, own))
+
     counts = RowCounts(read=len(rows), place=place)
     with _collector_off():
         if isinstance(form, RawForm | MaskedForm | SpanForm):  # where a row ends, the next one begins
             flat = encoded(_told(pieces), counts)
+        elif kept is not None and images is None and len(rows) >= FEWEST_ROWS:
+            found = [*pieces_of(rows)]
+            which = [one.rows for one in found]
+            done = zip(_told(which), kept.through(found, alone), strict=True)
+            flat = (unpacked(some, counts, numbers[one.start : one.stop]) for one, some in done)
         else:
             done = zip(_told(pieces), spread(len(pieces), apart), strict=True)
             flat = (unpacked(some, counts) for _, some in done)
