@@ -76,7 +76,7 @@ def _keys(plan: Plan, inputs: Inputs | None) -> Iterator[Diagnostic]:
     if sampling is not None and inputs is not None and inputs.asks_judge:
         if (judge := judge_of(sampling.rewards)) is not None:
             wanted[judge.key_env] = "judge"
-        if writer_card(sampling.writer).address is not None:
+        if writer_card(sampling.writer).is_server and sampling.writer_memory is None:
             wanted[inputs.writer.key] = "answer server"
     for name, whose in wanted.items():
         if name is not None and not os.environ.get(name):
