@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
 from typing import assert_never
@@ -81,44 +82,56 @@ def encode_rows(
         Refusal: A template, the tokenizer or a row's characters can't be used (FTC331 to FTC339).
     """
     numbers = range(len(rows)) if numbers is None else numbers
-    limit, pieces = Limit(max_length, cuts), ranges(len(rows))
     source = partial(text_source, tokenizer=tokenizer, facts=facts, renderer=renderer)
     source_of = cache(partial(source, by_shape=by_shape, images=images))
-
-    def encoded(some: Iterable[range], counts: RowCounts) -> Iterator[TokenRows]:
-        """Some pieces of the rows."""
-        parts = ((numbers[one.start : one.stop], rows[one.start : one.stop]) for one in some)
-        numbered = (dict(zip(*part, strict=True)) for part in parts)
-        known = tokenizer, facts, limit, counts
-        chunks = _chunks(numbered, form, known, source_of, images)  # pyright: ignore[reportArgumentType] - hashable
-        return (flatten(chunk, counts) for chunk in chunks)
-
-    def apart(which: Iterable[int]) -> Iterator[bytes]:
-        """Each piece with its own counts, for another process."""
-        for piece in (pieces[number] for number in which):
-            (found,) = encoded([piece], RowCounts(place=place))
-            yield packed(found)
-
-    def alone(piece: range) -> bytes:
-        """A piece by itself, its rows counted from 0."""
-        own = RowCounts(place=lambda row: place(numbers[piece.start + row]))
-        numbered = [dict(enumerate(rows[piece.start : piece.stop]))]
-        (chunk,) = _chunks(numbered, form, (tokenizer, facts, limit, own), source_of, images)  # pyright: ignore[reportArgumentType] - hashable
-        return packed(flatten(chunk, own))
-
-    counts = RowCounts(read=len(rows), place=place)
+    limit, pieces, counts = Limit(max_length, cuts), ranges(len(rows)), RowCounts(read=len(rows), place=place)
+    work = _Work(rows, form, numbers, (tokenizer, facts, limit), source_of, images)  # pyright: ignore[reportArgumentType] - hashable
     with _collector_off():
         if isinstance(form, RawForm | MaskedForm | SpanForm):  # where a row ends, the next one begins
-            flat = encoded(_told(pieces), counts)
+            flat = work.encoded(_told(pieces), numbers, counts)
         elif kept is not None and images is None and len(rows) >= FEWEST_ROWS:
-            found = [*pieces_of(rows)]
-            which = [one.rows for one in found]
-            done = zip(_told(which), kept.through(found, alone), strict=True)
-            flat = (unpacked(some, counts, numbers[one.start : one.stop]) for one, some in done)
+            flat = work.through(kept, counts)
         else:
-            done = zip(_told(pieces), spread(len(pieces), apart), strict=True)
+            done = zip(_told(pieces), spread(len(pieces), partial(work.apart, pieces, place)), strict=True)
             flat = (unpacked(some, counts) for _, some in done)
         return joined(chain([next(flat, None) or flatten([], counts)], flat))
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Rows, and all that makes tokens of them."""
+
+    rows: Sequence[Row]
+    form: TextForm
+    numbers: Sequence[int]
+    parts: tuple[TextTokenizer, TokenizerFacts, Limit]
+    source_of: Callable[[ChatForm | PromptForm], ChatSource | PromptSource]
+    images: ImageTokens | None
+
+    def encoded(self, some: Iterable[range], numbers: Sequence[int], counts: RowCounts) -> Iterator[TokenRows]:
+        """Some pieces of the rows, which have these numbers."""
+        parts = ((numbers[one.start : one.stop], self.rows[one.start : one.stop]) for one in some)
+        numbered = (dict(zip(*part, strict=True)) for part in parts)
+        chunks = _chunks(numbered, self.form, (*self.parts, counts), self.source_of, self.images)
+        return (flatten(chunk, counts) for chunk in chunks)
+
+    def apart(self, pieces: Sequence[range], place: Callable[[int], str], which: Iterable[int]) -> Iterator[bytes]:
+        """Each piece with its own counts, for another process."""
+        for piece in (pieces[number] for number in which):
+            (found,) = self.encoded([piece], self.numbers, RowCounts(place=place))
+            yield packed(found)
+
+    def through(self, kept: KeptPieces, counts: RowCounts) -> Iterator[TokenRows]:
+        """The rows through the pieces that are kept of them, whose rows are counted from 0."""
+
+        def alone(piece: range) -> bytes:
+            own = RowCounts(place=lambda row: counts.place(self.numbers[piece.start + row]))
+            (found,) = self.encoded([piece], range(-piece.start, len(self.rows) - piece.start), own)
+            return packed(found)
+
+        pieces = [*pieces_of(self.rows)]
+        done = zip(_told(one.rows for one in pieces), kept.through(pieces, alone), strict=True)
+        return (unpacked(some, counts, self.numbers[one.start : one.stop]) for one, some in done)
 
 
 def _told(pieces: Iterable[range]) -> Iterator[range]:
