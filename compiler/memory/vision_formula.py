@@ -6,7 +6,7 @@ a model may use any, and what one layer makes on its way; behind it, the images 
 
 from __future__ import annotations
 
-from ftc.spec.documents.facts import VisionFacts
+from ftc.spec.documents.vision_facts import VisionFacts
 
 __all__ = ["image_bytes"]
 

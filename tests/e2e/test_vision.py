@@ -199,7 +199,7 @@ def test_a_processor_of_other_patches_and_a_strip_are_refused(tmp_path: Path) ->
 def test_an_image_that_keeps_its_shape_has_as_many_tokens_as_transformers_makes_of_it() -> None:
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-    from ftc.spec.documents.facts import PatchGrid
+    from ftc.spec.documents.vision_facts import PatchGrid
 
     grid = PatchGrid(merge=2, frames=2, least_pixels=56 * 56, most_pixels=28 * 28 * 1280)
     for width, height in ((40, 32), (28, 28), (1, 60), (3000, 17), (4032, 3024), (29, 5000), (644, 1003)):
@@ -212,7 +212,7 @@ def test_an_image_in_tiles_has_as_many_tokens_as_transformers_makes_of_it() -> N
 
     from transformers import LlavaNextProcessor
 
-    from ftc.spec.documents.facts import TileSizes
+    from ftc.spec.documents.vision_facts import TileSizes
 
     sizes = ((336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008))
     counts: Any = LlavaNextProcessor

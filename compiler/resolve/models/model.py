@@ -18,12 +18,13 @@ from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub, Snapshot
 from ftc.compiler.resolve.files.hub_errors import of_locked
 from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, refuse_odd_file, safe_path
+from ftc.compiler.resolve.models.image_processor import processor_findings, sized
 from ftc.compiler.resolve.models.license import read_license
 from ftc.compiler.resolve.models.model_config import ModelConfig, code_keys, read_config
 from ftc.compiler.resolve.models.model_form import attention_kernels, input_embedding, linear_modules, output_head
 from ftc.compiler.resolve.models.model_paths import OTHER_WAY, find_outside
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
-from ftc.compiler.resolve.models.vision_config import processor_findings, sized, without_vision
+from ftc.compiler.resolve.models.vision_config import without_vision
 from ftc.compiler.resolve.models.weights import Weights, read_weights
 from ftc.spec.architectures import architecture
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
