@@ -116,7 +116,7 @@ class Generative:
     def _framed(
         self, images: ImageTokens, texts: Mapping[int, MarkedText], shown: Mapping[int, list[str]]
     ) -> Iterator[tuple[int, MarkedText]]:
-        """The rows' texts with the words around their images; rows that show other images than they name are counted."""
+        """The rows' texts with the words around their images; a row with another number of them is counted."""
         for i, text in texts.items():
             framed = images.framed(text, shown[i])
             if isinstance(framed, TemplateProblem):

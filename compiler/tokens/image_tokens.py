@@ -1,4 +1,4 @@
-"""Images in the text and the tokens of a row: a template writes one token for each, which becomes all that a model reads."""
+"""Images in a row's text and tokens: a template writes one token for each, which becomes all that a model reads."""
 
 from __future__ import annotations
 
@@ -37,6 +37,11 @@ class ImageTokens:
     words: ImageWords
     features: Mapping[str, Features]
 
+    @property
+    def own_texts(self) -> set[str]:
+        """Special tokens that belong to images, and end nothing."""
+        return {self.feature, self.text, *self.edges}
+
     def framed(self, text: MarkedText, images: Sequence[str]) -> MarkedText | TemplateProblem:
         """A row's text with the words around each image, and its marks there; a problem where their numbers differ.
 
@@ -66,9 +71,7 @@ class ImageTokens:
         shapes = [self.features[image] for image in images]
         sizes = [one.each for one in shapes for _ in range(one.rows * one.columns + 1)]
         if len(places) != len(sizes):
-            found = (
-                f"the tokenizer reads `{self.feature}` {len(places)} times in a text that holds it {len(sizes)} times"
-            )
+            found = f"the tokenizer reads `{self.feature}` {len(places)} times where it stands {len(sizes)} times"
             return TemplateProblem("raised", found)
         if not images:
             return text
@@ -99,9 +102,8 @@ def tokens_of_images(
     if vision is None:
         return None
     feature = _special(tokenizer, vision.image_token_id, "for images")
-    edges = [
-        _special(tokenizer, one, f"that {does} an image") for one, does in zip(vision.edges or (), _DOES, strict=False)
-    ]
+    named = zip(vision.edges or (), ("begins", "ends"), strict=False)
+    edges = [_special(tokenizer, one, f"that {does} an image") for one, does in named]
     return ImageTokens(
         token_id=vision.image_token_id,
         feature=feature,
@@ -110,9 +112,6 @@ def tokens_of_images(
         words=vision.card.words,
         features={name: _features(vision, one) for name, one in images.items()},
     )
-
-
-_DOES = ("begins", "ends")
 
 
 def _special(tokenizer: TextTokenizer, token_id: int, which: str) -> str:

@@ -44,7 +44,7 @@ def text_source(
     """
     named = {"bos_token": facts.bos_token, "eos_token": facts.eos_token, "pad_token": facts.pad_token}
     variables = {name: token for name, token in named.items() if token is not None}
-    stop_tokens = {*tokenizer.special_tokens, facts.eos_token or ""} - {images.text if images else ""}
+    stop_tokens = {*tokenizer.special_tokens, facts.eos_token or ""} - (images.own_texts if images else set())
     template = facts.chat_template and ChatTemplate(
         facts.chat_template,
         variables,

@@ -24,7 +24,7 @@ from ftc.spec.vision_models import vision_model
 
 __all__ = ["FolderPixels", "image_inputs", "load_processor", "pixel_digest", "with_pixels"]
 
-_INPUTS = ("pixel_values", "image_grid_thw", "image_sizes")
+_INPUTS = ("pixel_values", "image_grid_thw", "image_sizes", "pixel_attention_mask")
 """What processors give that models take."""
 
 
@@ -70,8 +70,8 @@ class FolderPixels:
         return self.of(names) if names else None
 
     def of(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
-        """Images by their sha256: (I, C, H, W) pixels; (I, N, C, H, W) of tiles with (I, 2) sizes; or (P, D) patches of
-        all with (I, 3) what each has of them.
+        """Images by their sha256: (I, C, H, W) pixels; (I, N, C, H, W) of tiles with (I, 2) sizes; (P, D) patches of all
+        with (I, 3) what each has of them; or (1, S, C, H, W) squares of all with (1, S, H, W) where each has pixels.
         """
         images = [decode_image(self._content(name)) for name in names]
         found = self._processor(images=images, return_tensors="pt")

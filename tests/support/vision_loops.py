@@ -60,7 +60,9 @@ def plain_losses(run: api.Run, root: Path) -> list[float]:
     torch.manual_seed(settings.seeds.init)
     base = transformers.AutoModelForImageTextToText.from_pretrained(root / settings.model.base)
     adapter: Any = settings.strategy
-    names = [name for name, _ in base.named_modules() if "language_model" in name]
+    card = vision_model(settings.model.vision.model_type) if settings.model.vision else None
+    assert card is not None
+    names = [name for name, _ in base.named_modules() if not set(card.parts) & set(name.split("."))]
     names = [name for name in names if name.rpartition(".")[2] in adapter.adapter.targets]
     config = peft.LoraConfig(r=adapter.adapter.rank, lora_alpha=adapter.adapter.alpha, target_modules=names)
     torch.manual_seed(settings.seeds.init)

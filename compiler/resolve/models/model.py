@@ -32,6 +32,7 @@ from ftc.spec.documents.facts import ModelFacts, TensorFacts, TokenizerFacts
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.module_names import part_of
+from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.storage.model_files import INDEX_FILE, LOADED_FILES, SINGLE_FILE
 from ftc.spec.vision_models import PROCESSOR_FILES
 
@@ -226,11 +227,19 @@ def _read_model(place: _Place, digests: DigestCache, span: Span | None) -> Model
         tied_embeddings=config.tied if config.tied is not None else output_head(weights.tensors) is None,
         tensors=dict(sorted(weights.tensors.items())),
         linear_modules=linear_modules(without_vision(weights.tensors, config.vision), config.model_type),
-        attention=attention_kernels(config.vision.model_type if config.vision else config.model_type),
+        attention=_kernels(config),
         vision=config.vision,
         license=read_license(place.folder),
         tokenizer=tokenizer,
     )
+
+
+def _kernels(config: ModelConfig) -> tuple[AttentionKernel, ...] | None:
+    """Attention kernels of the model's class: flash attention has no mask by which an image or a prompt sees ahead."""
+    found = attention_kernels(config.vision.model_type if config.vision else config.model_type)
+    if found is None or config.vision is None or config.vision.card.sees_ahead == "none":
+        return found
+    return tuple(kernel for kernel in found if kernel != "flash_attention_2")
 
 
 def _gathered(found: list[Diagnostic], read: Callable[[], Part]) -> Part | None:
