@@ -120,7 +120,7 @@ class SquareCuts(Document):
     @property
     def most(self) -> int:
         """Squares of the largest image, with the whole of it."""
-        across = -(-min(self.longest, _LARGEST_SIDE) // self.side)
+        across = -(-min(self.longest + self.longest % 2, _LARGEST_SIDE) // self.side)
         return across**2 + 1 if self.splits and across > 1 else 1
 
     def each(self, patch_size: int) -> int:

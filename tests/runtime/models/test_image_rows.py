@@ -1,0 +1,156 @@
+"""Rows with images: ftc makes the tokens, the marks and the pixels that transformers' own processors make."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc.compiler.resolve.models.image_processor import processor_findings, sized
+from ftc.compiler.resolve.models.model_config import read_config
+from ftc.compiler.resolve.models.tokenizer import read_tokenizer
+from ftc.compiler.resolve.rows.images import Picture
+from ftc.compiler.tokens.encoder import TextTokenizer
+from ftc.compiler.tokens.forms import ChatForm, PromptForm
+from ftc.compiler.tokens.image_tokens import tokens_of_images
+from ftc.compiler.tokens.row_tokens import encode_rows
+from ftc.compiler.tokens.sandbox import TemplateRenderer
+from ftc.compiler.tokens.token_rows import TokenRows, write_images
+from ftc.spec.documents.stream_images import IMAGES_FILE
+from ftc.spec.documents.vision_facts import SquareCuts, VisionFacts
+from ftc.spec.documents.vision_settings import VisionSettings
+from tests.support.image_processors import PROCESSORS, TheirProcessor
+
+torch = pytest.importorskip("torch")
+image_module = pytest.importorskip("PIL.Image")
+
+SIZES = ((40, 32), (17, 90), (300, 40), (28, 28), (5, 1))
+ROWS = ((), (0,), (1, 2), (3,), (4, 0))
+"""Which images each row has: none, one, two."""
+ASKED, ANSWER = "what is it ?", "a cat"
+
+
+def pictures(folder: Path) -> list[Path]:
+    """Images of several shapes, none of one color."""
+    found = []
+    for number, (width, height) in enumerate(SIZES):
+        image = image_module.linear_gradient("L").resize((width, height)).convert("RGB")
+        image.putpixel((number, 0), (1, 2, 3))
+        found.append(folder / f"{number}.png")
+        image.save(found[-1])
+    return found
+
+
+def vision_of(their: TheirProcessor, folder: Path) -> VisionFacts:
+    """What ftc reads of a model's files."""
+    vision = sized(read_config(their.config).vision, folder)
+    assert vision is not None
+    assert list(processor_findings(folder, vision, None)) == []
+    return vision
+
+
+def settings_of(vision: VisionFacts) -> VisionSettings:
+    """The same as a plan has it."""
+    return VisionSettings(
+        model_type=vision.model_type,
+        image_token_id=vision.image_token_id,
+        tokens_per_image=vision.tokens_per_image,
+        frozen=vision.parts,
+        pixels_sha256=None,
+    )
+
+
+def our_rows(form: ChatForm | PromptForm, rows: list[dict[str, Any]], vision: VisionFacts, folder: Path) -> TokenRows:
+    """Rows as ftc encodes them."""
+    tokenizer = TextTokenizer(folder / "tokenizer.json")
+    known = {sha_of(file): Picture(*size) for file, size in zip(sorted(folder.glob("*.png")), SIZES, strict=True)}
+    facts = read_tokenizer(folder, "llama")
+    with TemplateRenderer() as renderer:
+        images = tokens_of_images(vision, tokenizer, known)
+        found = encode_rows(rows, form, tokenizer, facts, renderer, max_length=2000, images=images)
+    assert found.row.tolist() == list(range(len(rows))), "no row is left out"
+    return found
+
+
+def sha_of(file: Path) -> str:
+    """sha256 of a file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def ids_of(rows: TokenRows, number: int) -> list[int]:
+    """Tokens of a row."""
+    found: list[int] = rows.ids[rows.boundaries[number] : rows.boundaries[number + 1]].tolist()
+    return found
+
+
+def content_of(chosen: tuple[int, ...], shas: list[str]) -> list[dict[str, str]]:
+    """What the user says: images, and a question."""
+    return [*({"type": "image", "image": shas[one]} for one in chosen), {"type": "text", "text": ASKED}]
+
+
+@pytest.mark.parametrize("kind", PROCESSORS)
+@pytest.mark.parametrize("task", ["chat", "generation"])
+def test_rows_are_those_of_transformers_own_processor(
+    kind: str, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ftc.runtime.models.pixels import FolderPixels, image_inputs
+
+    their = PROCESSORS[kind](tmp_path, monkeypatch)
+    files = pictures(tmp_path)
+    shas, vision = [sha_of(file) for file in files], vision_of(their, tmp_path)
+    write_images(tmp_path / IMAGES_FILE, ((sha_of(file), file.read_bytes()) for file in files))
+    answer = {"role": "assistant", "content": [{"type": "text", "text": ANSWER}]}
+    turns = [[{"role": "user", "content": content_of(chosen, shas)}, answer] for chosen in ROWS]
+    if task == "chat":
+        ours = our_rows(ChatForm(), [{"messages": one} for one in turns], vision, tmp_path)
+    else:
+        form = PromptForm(prompt="{{ prompt }}", completion="completion", images="image")
+        plain = [{"prompt": ASKED, "completion": ANSWER, "image": [shas[one] for one in chosen]} for chosen in ROWS]
+        ours = our_rows(form, plain, vision, tmp_path)
+    pixels_of = FolderPixels(tmp_path, tmp_path)
+    for number, chosen in enumerate(ROWS):
+        text = their.processor.tokenizer.apply_chat_template(turns[number], tokenize=False)
+        images = [image_module.open(files[one]).convert("RGB") for one in chosen]
+        wanted = their.processor(text=[text], images=[images] if images else None, return_tensors="pt")
+        assert ids_of(ours, number) == wanted["input_ids"][0].tolist()
+        assert (ours.images or [])[number] == [shas[one] for one in chosen]
+        pixels = pixels_of.of([shas[one] for one in chosen]) if chosen else None
+        found = image_inputs(settings_of(vision), wanted["input_ids"], pixels)
+        beside = {"input_ids", "attention_mask"} | ({"token_type_ids"} if not chosen else set())
+        assert found.keys() == wanted.keys() - beside
+        for name, one in found.items():
+            torch.testing.assert_close(one.to(wanted[name].dtype), wanted[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", PROCESSORS)
+def test_rows_whose_texts_hold_the_models_own_tokens_are_left_out(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    their = PROCESSORS[kind](tmp_path, monkeypatch)
+    files, vision = pictures(tmp_path), vision_of(their, tmp_path)
+    tokenizer = TextTokenizer(tmp_path / "tokenizer.json")
+    images = tokens_of_images(vision, tokenizer, {sha_of(files[0]): Picture(*SIZES[0])})
+    assert images is not None
+    texts = [f"{ASKED} {images.text}", f"{ASKED} {images.feature}"]
+    rows = [{"prompt": text, "completion": ANSWER, "image": [sha_of(files[0])]} for text in (*texts, ASKED)]
+    form = PromptForm(prompt="{{ prompt }}", completion="completion", images="image")
+    with TemplateRenderer() as renderer:
+        facts = read_tokenizer(tmp_path, "llama")
+        found = encode_rows(rows, form, tokenizer, facts, renderer, max_length=2000, images=images)
+    assert found.row.tolist() == [2]
+
+
+def test_an_image_in_squares_has_the_rows_and_columns_that_transformers_cuts_it_into() -> None:
+    from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+
+    for longest, side in ((84, 28), (90, 28), (28, 28), (20, 28), (35, 35)):
+        theirs: Any = Idefics3ImageProcessorPil(
+            size={"longest_edge": longest}, max_image_size={"longest_edge": side}, return_row_col_info=True
+        )
+        cuts = SquareCuts(side=side, longest=longest, splits=True, merge=2)
+        for width, height in ((40, 32), (28, 28), (1, 60), (300, 17), (29, 500), (64, 103), (500, 1), (7, 8), (9, 9)):
+            wanted = theirs(images=[image_module.new("RGB", (width, height))])
+            assert cuts.shape(width, height) == (wanted["rows"][0][0], wanted["cols"][0][0])
+            assert len(wanted["pixel_values"][0]) <= cuts.most
