@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ftc.compiler.tokens.image_tokens import tokens_of_images
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.token_rows import TokenRows, write_images
+from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.documents.vision_facts import SquareCuts, VisionFacts
 from ftc.spec.documents.vision_settings import VisionSettings
@@ -154,3 +156,116 @@ def test_an_image_in_squares_has_the_rows_and_columns_that_transformers_cuts_it_
             wanted = theirs(images=[image_module.new("RGB", (width, height))])
             assert cuts.shape(width, height) == (wanted["rows"][0][0], wanted["cols"][0][0])
             assert len(wanted["pixel_values"][0]) <= cuts.most
+
+
+def test_squares_of_the_published_models() -> None:
+    """SmolVLM-256M, SmolVLM2-2.2B and Idefics3-8B, by the sizes in their files."""
+    for side, longest, merge, patch, most, each in ((512, 2048, 4, 16, 17, 64), (384, 1536, 3, 14, 17, 81)):
+        cuts = SquareCuts(side=side, longest=longest, splits=True, merge=merge)
+        assert (cuts.most, cuts.each(patch)) == (most, each)
+    cuts = SquareCuts(side=364, longest=1456, splits=True, merge=2)
+    assert (cuts.most, cuts.each(14)) == (17, 169)
+    assert cuts.shape(640, 480) == (3, 4)
+    assert cuts.model_copy(update={"splits": False}).shape(640, 480) == (0, 0)
+
+
+def test_sizes_that_a_file_leaves_out_are_those_that_transformers_takes() -> None:
+    """config.json of Gemma-3-4B names neither heads nor vocabulary; that of SmolVLM-256M no layers of the tower."""
+    gemma = read_config(
+        {
+            **{"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"]},
+            **{"image_token_index": 262_144, "mm_tokens_per_image": 256},
+            "text_config": {"model_type": "gemma3_text", "hidden_size": 2560, "intermediate_size": 10_240}
+            | {"num_hidden_layers": 34, "sliding_window": 1024},
+            "vision_config": {"hidden_size": 1152, "image_size": 896, "intermediate_size": 4304, "patch_size": 14}
+            | {"num_hidden_layers": 27, "num_attention_heads": 16},
+        }
+    )
+    assert (gemma.num_heads, gemma.num_kv_heads, gemma.head_dim, gemma.vocab_size) == (8, 4, 256, 262_208)
+    assert gemma.model_type == "gemma3_text"
+    assert gemma.tied
+    assert gemma.vision is not None
+    assert gemma.vision.edges == (255_999, 256_000)
+    assert gemma.vision.features(1000, 10).tokens == gemma.vision.tokens_per_image == 256
+    text = {"model_type": "llama", "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30}
+    smol = read_config(
+        {
+            **{"model_type": "smolvlm", "architectures": ["SmolVLMForConditionalGeneration"], "scale_factor": 4},
+            **{"image_token_id": 49_190, "text_config": {**text, "num_attention_heads": 9, "vocab_size": 49_280}},
+            "vision_config": {"hidden_size": 768, "image_size": 512, "patch_size": 16, "num_attention_heads": 12},
+        }
+    )
+    assert smol.vision is not None
+    assert (smol.vision.num_layers, smol.vision.intermediate_size, smol.tied) == (12, 3072, False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "words"),
+    [
+        ("gemma3", {"image_seq_length": 16}, "another number of tokens"),
+        ("gemma3", {"do_pan_and_scan": True}, "pan and scan"),
+        ("gemma3", {"size": {"height": 56, "width": 56}}, "another size"),
+        ("gemma3", {"size": None}, "another size"),
+        ("smolvlm", {"image_seq_len": 169}, "another number of tokens"),
+        ("smolvlm", {"max_image_size": {"longest_edge": 56}}, "another size"),
+        ("idefics3", {"size": {"height": 28, "width": 28}}, "the longer side"),
+        ("idefics3", {"do_resize": False}, "the longer side"),
+        ("idefics3", {"size": {"longest_edge": 0}}, "the longer side"),
+    ],
+)
+def test_a_processor_that_does_not_fit_is_a_finding(
+    kind: str, changes: dict[str, Any], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FTC128."""
+    their = PROCESSORS[kind](tmp_path, monkeypatch)
+    file = tmp_path / "preprocessor_config.json"
+    said = json.loads(file.read_text(encoding="utf-8")) | changes
+    file.write_text(json.dumps({key: value for key, value in said.items() if value is not None}), encoding="utf-8")
+    vision = sized(read_config(their.config).vision, tmp_path)
+    found = list(processor_findings(tmp_path, vision, None))
+    assert [one.code for one in found] == ["FTC128"]
+    assert words in found[0].summary
+
+
+def test_an_image_of_millions_of_squares_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FTC128: nobody writes so many words."""
+    their = PROCESSORS["idefics3"](tmp_path, monkeypatch)
+    tower = {**their.config["vision_config"], "image_size": 2, "patch_size": 1}
+    said = {"size": {"longest_edge": 4096}, "max_image_size": {"longest_edge": 2}}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(said), encoding="utf-8")
+    vision = sized(read_config({**their.config, "vision_config": tower}).vision, tmp_path)
+    (found,) = processor_findings(tmp_path, vision, None)
+    assert "too many squares" in found.summary
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "words"),
+    [
+        ("gemma3", {"mm_tokens_per_image": 5}, "can't be pooled"),
+        ("gemma3", {"mm_tokens_per_image": 9}, "can't be pooled"),
+        ("gemma3", {"boi_token_index": "begin"}, "not a whole number"),
+        ("smolvlm", {"scale_factor": 3}, "doesn't divide"),
+        ("idefics3", {"scale_factor": 0}, "not a whole number"),
+    ],
+)
+def test_sizes_that_no_image_can_have_are_a_finding(
+    kind: str, changes: dict[str, Any], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FTC309."""
+    their = PROCESSORS[kind](tmp_path, monkeypatch)
+    with pytest.raises(Refusal) as refused:
+        read_config({**their.config, **changes})
+    assert [found.code for found in refused.value.diagnostics] == ["FTC309"]
+    assert words in refused.value.diagnostics[0].summary
+
+
+def test_a_tokenizer_without_the_token_that_begins_an_image_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FTC128."""
+    their = PROCESSORS["gemma3"](tmp_path, monkeypatch)
+    vision = read_config({**their.config, "boi_token_index": 3}).vision
+    with pytest.raises(Refusal) as refused:
+        tokens_of_images(vision, TextTokenizer(tmp_path / "tokenizer.json"), {})
+    assert [found.code for found in refused.value.diagnostics] == ["FTC128"]
+    assert "begins an image" in refused.value.diagnostics[0].summary
