@@ -70,8 +70,8 @@ class FolderPixels:
         return self.of(names) if names else None
 
     def of(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
-        """Images by their sha256: (I, C, H, W) pixels; (I, N, C, H, W) of tiles with (I, 2) sizes; (P, D) patches of all
-        with (I, 3) what each has of them; or (1, S, C, H, W) squares of all with (1, S, H, W) where each has pixels.
+        """Images by their sha256: (I, C, H, W) pixels; (I, N, C, H, W) of tiles with (I, 2) sizes; (P, D) patches of
+        all with (I, 3) what each has of them; or (1, S, C, H, W) squares of all, with (1, S, H, W) ones for pixels.
         """
         images = [decode_image(self._content(name)) for name in names]
         found = self._processor(images=images, return_tensors="pt")
