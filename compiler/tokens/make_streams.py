@@ -23,6 +23,7 @@ from ftc.compiler.resolve.rows.data_files import DataFiles
 from ftc.compiler.resolve.rows.images import ImageStore
 from ftc.compiler.resolve.rows.row_digests import example_digests
 from ftc.compiler.resolve.rows.tested_rows import TEST_ROWS, HeldOut, tested_text
+from ftc.compiler.stages import begin_stage
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.every_pair import with_every_pair
 from ftc.compiler.tokens.findings import Limits, stream_findings, token_findings
@@ -133,6 +134,7 @@ def _encode(
     Raises:
         Refusal: The template leaves out answers (FTC329), or the rows can't be encoded.
     """
+    begin_stage("tokenizing", sum(len(part.rows) for part in data.parts.values()))
     tokenizer = TextTokenizer(tokenizer_folder(model_folder, draft.model.tokenizer.own) / FILE)
     with TemplateRenderer() as renderer:
         facts, template = draft.model.tokenizer, draft.model.tokenizer.chat_template
@@ -207,6 +209,7 @@ def _findings(
     Raises:
         Refusal: They can't be trained on (FTC330, FTC335 to FTC337), or rows are too long that must not be (FTC342).
     """
+    begin_stage("checking")
     refuses_long = draft.shape.overflow == "refuse"
     limits = Limits(draft.shape.max_length, draft.model.max_positions, refuses_long)
     places: dict[str, Callable[[int], str]] = {split: part.place for split, part in data.parts.items()}
@@ -234,6 +237,7 @@ def _write_streams(
     if held_out := {*tested.digests, *example_digests(data.rows_of("test"), data.columns.used)}:
         write_text(folder / TEST_ROWS, tested_text(held_out))
     quality = with_contamination(with_lengths(data.quality, splits, places), splits, image_token)
+    begin_stage("writing", sum(len(tokens.row) for tokens in splits.values()))
     if groups is not None:
         write_text(folder / "groups.json", groups.to_text())
     return Manifest(

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import assert_never
 
 from ftc.compiler.resolve.rows.in_processes import ranges, spread
+from ftc.compiler.stages import advance
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import (
     AnswerForm,
@@ -98,10 +99,18 @@ def encode_rows(
     counts = RowCounts(read=len(rows), place=place)
     with _collector_off():
         if isinstance(form, RawForm | MaskedForm | SpanForm):  # where a row ends, the next one begins
-            flat = encoded(pieces, counts)
+            flat = encoded(_told(pieces), counts)
         else:
-            flat = (unpacked(some, counts) for some in spread(len(pieces), apart))
+            done = zip(_told(pieces), spread(len(pieces), apart), strict=True)
+            flat = (unpacked(some, counts) for _, some in done)
         return joined(chain([next(flat, None) or flatten([], counts)], flat))
+
+
+def _told(pieces: Iterable[range]) -> Iterator[range]:
+    """The pieces, each of which counts as done when the next one is asked for."""
+    for piece in pieces:
+        yield piece
+        advance("tokenizing", len(piece))
 
 
 def _chunks(

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ftc.compiler.resolve.rows.spool import Spool
+from ftc.compiler.stages import advance
 from ftc.spec.documents.streams import DroppedRow, Lists, SplitReport, lengths_file, stream_digest
 from ftc.spec.storage.atomic_write import replacing
 
@@ -293,8 +294,12 @@ def write_stream(path: Path, tokens: TokenRows, place: Callable[[int], str] = la
 
 
 def _names(rows: NDArray[np.int64], place: Callable[[int], str]) -> pa.LargeStringArray:
-    parts = (rows[begin : begin + _AT_ONCE].tolist() for begin in range(0, max(1, len(rows)), _AT_ONCE))
-    return pa.concat_arrays([pa.array(map(place, part), pa.large_string()) for part in parts])
+    found = []
+    for begin in range(0, max(1, len(rows)), _AT_ONCE):
+        part = rows[begin : begin + _AT_ONCE].tolist()
+        found.append(pa.array(map(place, part), pa.large_string()))
+        advance("writing", len(part))
+    return pa.concat_arrays(found)
 
 
 def _supervised(tokens: TokenRows) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ftc.compiler.resolve.rows.in_processes import frame, ranges, spread, unframed
 from ftc.compiler.resolve.rows.spool import Spool
+from ftc.compiler.stages import advance
 
 __all__ = ["Row", "RowWriter", "StoredRows", "rewrite", "some_of", "stored"]
 
@@ -23,6 +24,7 @@ Row = dict[str, Any]
 
 _PIECE_BYTES = 1 << 20
 _ROWS_AT_ONCE = 256
+_ROWS_TOLD = 1024
 _written = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 
@@ -45,6 +47,8 @@ class RowWriter:
         data += b","
         self._pieces.add(data)
         self._starts.append(self._starts[-1] + len(data))
+        if len(self) % _ROWS_TOLD == 0:
+            advance("reading", _ROWS_TOLD)
 
     def add_parts(self, lengths: Sequence[int], rows: bytes) -> None:
         """Puts rows behind the others that are JSON already, a comma behind each, of these lengths with it."""
@@ -122,6 +126,7 @@ class StoredRows(Sequence[Row]):
         for packed in spread(len(pieces) if apart else 0, lambda which: (changed(pieces[number]) for number in which)):
             lengths, (data,) = unframed(packed)
             writer.add_parts(lengths, data)
+            advance("normalizing", len(lengths))
         for row in () if apart else self:
             change(row)
             writer.add(row)

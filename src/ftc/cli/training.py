@@ -24,7 +24,7 @@ from ftc.cli.arguments import (
     override_words,
 )
 from ftc.cli.faults import Restart
-from ftc.cli.output import following, print_result, show_planned, show_run, tracing
+from ftc.cli.output import following, planning, print_result, show_planned, show_run
 from ftc.cli.terminal import declined, page, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
 
@@ -117,7 +117,7 @@ def run_apply(args: Namespace) -> int:
             return _has_run(done, args)
         begun = args.source is None or _begun_elsewhere(api.current(args.target, offline=args.offline), args)
         return _carried_out(args.target, args) if begun else ExitCode.FINE
-    with tracing(args) as tell, arriving():
+    with planning(args) as tell, arriving():
         planned = api.plan(
             args.target,
             overrides=args.overrides,
