@@ -49,8 +49,8 @@ class ImageTokens:
         """
         pieces = text.text.split(self.text)
         if len(pieces) - 1 != len(images):
-            written = f"the template writes `{self.text}` {len(pieces) - 1} times for {len(images)} images"
-            return TemplateProblem("raised", written + _WHY * (len(pieces) - 1 > len(images)))
+            found = f"the template writes `{self.text}` {len(pieces) - 1} times for {len(images)} images"
+            return TemplateProblem("raised", found + _WHY * (len(pieces) - 1 > len(images)))
         if self.text != self.feature and self.feature in text.text:
             return TemplateProblem("raised", f"the text holds `{self.feature}`{_WHY}")
         if not images:

@@ -140,7 +140,7 @@ def write_gemma(folder: Path, seed: int = 5) -> None:
     layers = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 32, "head_dim": 8}
     text = t.Gemma3TextConfig(**{**_TEXT, **layers, "vocab_size": len(_VOCABULARY) + len(_EDGES)})
     torch.manual_seed(seed)
-    edges = {"boi_token_index": len(_VOCABULARY), "eoi_token_index": len(_VOCABULARY) + 1}
+    edges: dict[str, Any] = {"boi_token_index": len(_VOCABULARY), "eoi_token_index": len(_VOCABULARY) + 1}
     config = t.Gemma3Config(
         vision_config=tower, text_config=text, image_token_index=_IMAGE_ID, mm_tokens_per_image=4, **edges
     )
