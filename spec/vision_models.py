@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from ftc.spec.architecture_card import BehindHead
+
 __all__ = ["PROCESSOR_FILES", "VISION_MODELS", "ImageWords", "VisionModel", "vision_model"]
 
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
@@ -85,6 +87,10 @@ class VisionModel:
         sees_ahead: Which tokens see those behind them: none; those of an image, which `marks` has as ones; or the
             prompt, which it has as zeros.
         words: What stands around the features.
+        behind_head: What the model does with its output layer's scores, by values of its inner configuration.
+        prompt_words: What stands behind the images, `{bos}` being the tokenizer's first token, and behind the prompt,
+            where no chat template wraps it and the answer is tokenized by itself; None where each image is a line in
+            front of the prompt.
         edge_keys: Keys of config.json with the ids of the tokens that begin and end an image, of which a template
             writes the first for an image, and their usual ids; empty where it writes the token for images.
         token_keys: Keys of config.json with the id of the token for images, the usual one first.
@@ -111,6 +117,8 @@ class VisionModel:
     marks: str | None
     sees_ahead: Literal["none", "images", "prompt"]
     words: ImageWords
+    behind_head: BehindHead
+    prompt_words: tuple[str, str] | None
     edge_keys: tuple[tuple[str, int], ...]
     token_keys: tuple[str, ...]
     own_keys: tuple[str, ...]
@@ -142,6 +150,8 @@ _QWEN = VisionModel(
     marks="mm_token_type_ids",
     sees_ahead="none",
     words=ImageWords(),
+    behind_head="nothing",
+    prompt_words=None,
     edge_keys=(),
     token_keys=("image_token_id",),
     own_keys=("video_token_id", "vision_start_token_id", "vision_end_token_id"),
@@ -173,6 +183,8 @@ _LLAVA = VisionModel(
     marks=None,
     sees_ahead="none",
     words=ImageWords(),
+    behind_head="nothing",
+    prompt_words=None,
     edge_keys=(),
     token_keys=("image_token_index", "image_token_id"),
     own_keys=(
@@ -205,6 +217,20 @@ _GEMMA = replace(
     words=ImageWords(before="\n\n{begin}", after="{end}\n\n"),
     edge_keys=(("boi_token_index", 255_999), ("eoi_token_index", 256_000)),
     own_keys=("mm_tokens_per_image", "boi_token_index", "eoi_token_index"),
+)
+
+_PALIGEMMA = replace(
+    _GEMMA,
+    model_type="paligemma",
+    text_types=("gemma", "gemma2"),
+    text_defaults={"head_dim": 256},
+    tokens_key=None,
+    sees_ahead="prompt",
+    words=ImageWords(),
+    behind_head="softcap",
+    prompt_words=("{bos}", "\n"),
+    edge_keys=(),
+    own_keys=("projection_dim",),
 )
 
 _IDEFICS = replace(
@@ -248,6 +274,7 @@ VISION_MODELS = (
     _GEMMA,
     replace(_IDEFICS, model_type="smolvlm"),
     _IDEFICS,
+    _PALIGEMMA,
 )
 """Every model that reads images."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple, assert_never
 
-from ftc.compiler.tokens.encoder import AlignedText, MarkedText, TextTokenizer, TokenizedText
+from ftc.compiler.tokens.encoder import AlignedText, Cut, MarkedText, TextTokenizer, TokenizedText
 from ftc.compiler.tokens.image_tokens import ImageTokens
 from ftc.compiler.tokens.plain_rows import float_bits
 from ftc.compiler.tokens.rendering import RenderedRow
@@ -98,7 +98,7 @@ class Generative:
             texts = dict(self._framed(self.images, texts, shown))
         before, after = self.source.before, self.source.after
         found: dict[int, Encoded] = {}
-        for i, written in zip(texts, self.tokenizer.encode([*texts.values()]), strict=True):
+        for i, written in zip(texts, self._tokenized([*texts.values()]), strict=True):
             row = rendered[i]
             text = self.images.expanded(written, shown[i]) if self.images else written
             if isinstance(text, TemplateProblem):
@@ -112,6 +112,15 @@ class Generative:
                 row, RowTokens(i, ids, supervised, edges[-2], texts=row.references, images=shown[i]), text, len(before)
             )
         return found
+
+    def _tokenized(self, texts: list[MarkedText]) -> list[TokenizedText]:
+        """Tokens of whole texts, or of prompts and answers each by itself, one behind the other."""
+        if not self.source.is_apart:
+            return self.tokenizer.encode(texts)
+        cut = [(text, text.marks[-2]) for text in texts]  # where the answer begins
+        prompts = self.tokenizer.encode([MarkedText(one.text[:at], one.marks[:-2]) for one, at in cut])
+        answers = self.tokenizer.encode([MarkedText(one.text[at:], ()) for one, at in cut])
+        return [_behind(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
 
     def _framed(
         self, images: ImageTokens, texts: Mapping[int, MarkedText], shown: Mapping[int, list[str]]
@@ -137,6 +146,12 @@ class Generative:
         self.counts.stop_missing += found.row.stop_missing
         self.counts.unsupervised_turns += found.row.unsupervised_turns
         yield found.tokens
+
+
+def _behind(prompt: TokenizedText, answer: TokenizedText) -> TokenizedText:
+    """A prompt's tokens and its answer's, with a cut where the answer begins and one where it ends."""
+    begin, end = len(prompt.ids), len(prompt.ids) + len(answer.ids)
+    return TokenizedText(prompt.ids + answer.ids, [*prompt.cuts, Cut(begin, begin), Cut(end, end)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class ImageTokens:
         text: What a template writes for an image: the same token, or the one that begins an image.
         edges: Texts of the tokens that begin and end an image; empty where there are none.
         words: What stands around the features.
+        prompt_words: What stands behind the images and behind the prompt: see `VisionModel.prompt_words`.
         features: What each image becomes, by its sha256.
     """
 
@@ -35,6 +36,7 @@ class ImageTokens:
     text: str
     edges: tuple[str, str]
     words: ImageWords
+    prompt_words: tuple[str, str] | None
     features: Mapping[str, Features]
 
     @property
@@ -110,6 +112,7 @@ def tokens_of_images(
         text=edges[0] if edges else feature,
         edges=(edges[0], edges[1]) if edges else ("", ""),
         words=vision.card.words,
+        prompt_words=vision.card.prompt_words,
         features={name: _features(vision, one) for name, one in images.items()},
     )
 

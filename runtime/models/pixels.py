@@ -116,13 +116,28 @@ def pixel_digest(pixels: Mapping[str, torch.Tensor]) -> str:
 
 
 def image_inputs(
-    vision: VisionSettings | None, ids: torch.Tensor, pixels: Mapping[str, torch.Tensor] | None
+    vision: VisionSettings | None,
+    ids: torch.Tensor,
+    pixels: Mapping[str, torch.Tensor] | None,
+    answers: torch.Tensor | None,
 ) -> dict[str, torch.Tensor]:
-    """What a model takes beside (B, T) ids for the images among them; empty where there are none."""
-    if vision is None or pixels is None:
+    """What a model takes beside ids for the images among them; empty where there are none, and it sees nothing ahead.
+
+    Args:
+        vision: What reads images.
+        ids: (B, T) tokens.
+        pixels: The images of all rows; None where they have none.
+        answers: (B, T) zeros for a row's prompt and ones behind it, which a model whose prompt sees ahead needs.
+    """
+    if vision is None:
         return {}
     known = vision_model(vision.model_type)
     assert known is not None, "the plan knows the model"
+    if known.marks is not None and known.sees_ahead == "prompt":
+        assert answers is not None, "without it the model would see the answer before it writes it"
+        return {**(pixels or {}), known.marks: answers}
+    if pixels is None:
+        return {}
     marked = {known.marks: (ids == vision.image_token_id).int()} if known.marks else {}
     return {**pixels, **marked}
 

@@ -19,7 +19,7 @@ from ftc.views.plan import plan_text
 from tests.e2e.conftest import Ftc, in_a_copy
 from tests.support.cards import CardRunner
 from tests.support.vision_loops import inputs_of, logged_losses, plain_losses
-from tests.support.vision_models import MODELS, TOKENS_PER_IMAGE, make_vision_project
+from tests.support.vision_models import MODELS, TEMPLATE, TOKENS_PER_IMAGE, make_vision_project
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("PIL")
@@ -65,7 +65,8 @@ def test_each_other_family_is_trained_as_a_plain_loop_trains_it_and_merged(
 
     (tmp_path / ".ftc").mkdir()
     monkeypatch.chdir(tmp_path)
-    recipe = make_vision_project(tmp_path, model_type=kind, train="{epochs: 1, batch_size: 8, learning_rate: 0.01}")
+    steps = "{epochs: 1, batch_size: 8, learning_rate: 0.01, loss_chunk_size: 3}"
+    recipe = make_vision_project(tmp_path, model_type=kind, train=steps)
     applied = api.apply(recipe)
     assert applied.record.status == "finished"
     assert api.audit(applied.record.id).verdict == "CONSISTENT"
@@ -159,6 +160,17 @@ def test_what_is_not_available_is_refused(root: Path, kind: str) -> None:
     with pytest.raises(Refusal) as refused:
         api.plan(recipe)
     assert "FTC127" in {found.code for found in refused.value.diagnostics}
+
+
+def test_a_conversation_is_refused_where_prompts_see_ahead(tmp_path: Path) -> None:
+    """FTC127: its earlier answers would be part of the prompt, which the model reads in both directions."""
+    recipe = make_vision_project(tmp_path, "chat", count=16, model_type="paligemma")
+    file = tmp_path / "models/paligemma/tokenizer_config.json"
+    said: dict[str, Any] = json.loads(file.read_text())
+    file.write_text(json.dumps({**said, "chat_template": TEMPLATE}))
+    with pytest.raises(Refusal) as refused:
+        api.plan(recipe, trace=False)
+    assert [found.code for found in refused.value.diagnostics] == ["FTC127"]
 
 
 def test_a_processor_of_another_size_is_refused(tmp_path: Path) -> None:

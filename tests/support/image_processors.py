@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["PROCESSORS", "TheirProcessor"]
+__all__ = ["PROCESSORS", "TheirProcessor", "paligemma"]
 
 TEMPLATE = (
     "{% for message in messages %}<s>{{ message['role'] }}\n"
@@ -134,6 +134,27 @@ def _smolvlm(folder: Path, patch: pytest.MonkeyPatch) -> TheirProcessor:
     images = SmolVLMImageProcessorPil(size={"longest_edge": 84}, max_image_size={"longest_edge": 28})
     tokenizer, config = _squares(folder, "smolvlm", images)
     return TheirProcessor(kind(images, tokenizer, None, image_seq_len=4), config, "<image>")
+
+
+def paligemma(folder: Path) -> TheirProcessor:
+    """A PaliGemma's, which has no chat template."""
+    import transformers as t
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+    raw = _of_characters()
+    raw.add_special_tokens([*_SPECIAL, "<image>"])
+    tokenizer, ids = _loaded(folder, raw, None, image_token="<image>")
+    images: Any = SiglipImageProcessorPil(size={"height": 28, "width": 28})
+    images.image_seq_length = 16
+    images.save_pretrained(folder)
+    config = {
+        **{"model_type": "paligemma", "architectures": ["PaliGemmaForConditionalGeneration"], "projection_dim": 32},
+        "text_config": {**_SIZES, "model_type": "gemma", "vocab_size": len(raw.get_vocab()), "head_dim": 8},
+        "vision_config": {**_SIZES, "image_size": 28, "patch_size": 7},
+        "image_token_index": ids["<image>"],
+    }
+    processor: Any = t.PaliGemmaProcessor
+    return TheirProcessor(processor(images, tokenizer), config, "<image>")
 
 
 PROCESSORS: dict[str, Callable[[Path, pytest.MonkeyPatch], TheirProcessor]] = {

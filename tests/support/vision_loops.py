@@ -44,6 +44,9 @@ def inputs_of(run: api.Run, root: Path, numbers: list[int]) -> dict[str, Any]:
     for place, mask in enumerate(masks):
         labels[place, : len(mask)] = torch.where(torch.tensor(mask), ids[place, : len(mask)], -100)
     marked = {card.marks: (ids == vision.image_token_id).int()} if card.marks else {}
+    if card.sees_ahead == "prompt":
+        begins = torch.tensor([rows.prompt_length(number) for number in numbers])
+        marked = {str(card.marks): (torch.arange(longest) >= begins[:, None]).int()}
     pixels = FolderPixels(streams, root / settings.model.base)(rows, numbers)
     return {"input_ids": ids, "labels": labels, **(pixels or {}), **marked}
 

@@ -17,6 +17,7 @@ __all__ = [
     "write_images",
     "write_llava",
     "write_llava_next",
+    "write_paligemma",
     "write_qwen",
     "write_qwen_of_2025",
     "write_smolvlm",
@@ -149,6 +150,24 @@ def write_gemma(folder: Path, seed: int = 5) -> None:
     _write_tokenizer(folder, _EDGES, _EDGES[0])
 
 
+def write_paligemma(folder: Path, seed: int = 5) -> None:
+    """A PaliGemma with a Gemma 2 inside, which has no chat template and reads its prompt in both directions."""
+    import torch
+    import transformers as t
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+    tower = t.SiglipVisionConfig(image_size=_SIZE, patch_size=_PATCH, vision_use_head=False, **_SIZES)
+    layers = {"sliding_window": 32, "head_dim": 8, "final_logit_softcapping": 2.0, "query_pre_attn_scalar": 8}
+    text = t.Gemma2Config(**{**_TEXT, **layers})
+    torch.manual_seed(seed)
+    config = t.PaliGemmaConfig(vision_config=tower, text_config=text, image_token_index=_IMAGE_ID, projection_dim=32)
+    t.PaliGemmaForConditionalGeneration(config).save_pretrained(folder)
+    images: Any = SiglipImageProcessorPil(size={"height": _SIZE, "width": _SIZE})
+    images.image_seq_length = TOKENS_PER_IMAGE
+    images.save_pretrained(folder)
+    _write_tokenizer(folder, written=None)
+
+
 def write_smolvlm(folder: Path, seed: int = 5) -> None:
     """A SmolVLM, which reads an image whole and in up to four squares of 4 features each."""
     import transformers as t
@@ -178,13 +197,13 @@ def _write_squares(folder: Path, config: Any, model: Any, processor: Any, seed: 
     _write_tokenizer(folder, _SQUARES)
 
 
-def _write_tokenizer(folder: Path, further: tuple[str, ...] = (), written: str = IMAGE_TOKEN) -> None:
+def _write_tokenizer(folder: Path, further: tuple[str, ...] = (), written: str | None = IMAGE_TOKEN) -> None:
     """A tokenizer of words.
 
     Args:
         folder: The model's.
         further: Special tokens behind the words.
-        written: The token that the chat template writes for an image.
+        written: The token that the chat template writes for an image; None for no template.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -194,8 +213,9 @@ def _write_tokenizer(folder: Path, further: tuple[str, ...] = (), written: str =
     tokenizer.add_special_tokens([*_SPECIAL, *further])
     tokenizer.save(str(folder / "tokenizer.json"))
     tokens = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
-    template = TEMPLATE.replace(IMAGE_TOKEN, written)
-    words = {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": template, **tokens}
+    words = {"tokenizer_class": "PreTrainedTokenizerFast", **tokens}
+    if written is not None:
+        words["chat_template"] = TEMPLATE.replace(IMAGE_TOKEN, written)
     (folder / "tokenizer_config.json").write_text(json.dumps(words), encoding="utf-8")
 
 
@@ -207,6 +227,7 @@ MODELS: dict[str, Callable[[Path], None]] = {
     "gemma3": write_gemma,
     "smolvlm": write_smolvlm,
     "idefics3": write_idefics,
+    "paligemma": write_paligemma,
 }
 """A tiny model of each type that reads images."""
 

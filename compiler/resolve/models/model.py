@@ -235,11 +235,15 @@ def _read_model(place: _Place, digests: DigestCache, span: Span | None) -> Model
 
 
 def _kernels(config: ModelConfig) -> tuple[AttentionKernel, ...] | None:
-    """Attention kernels of the model's class: flash attention has no mask by which an image or a prompt sees ahead."""
-    found = attention_kernels(config.vision.model_type if config.vision else config.model_type)
-    if found is None or config.vision is None or config.vision.card.sees_ahead == "none":
-        return found
-    return tuple(kernel for kernel in found if kernel != "flash_attention_2")
+    """Attention kernels of the model's class, and of the one inside of it that writes.
+
+    Flash attention has no mask by which an image or a prompt sees ahead.
+    """
+    inner = attention_kernels(config.model_type)
+    if config.vision is None or (found := attention_kernels(config.vision.model_type)) is None:
+        return inner if config.vision is None else None
+    without = {"flash_attention_2"} if config.vision.card.sees_ahead != "none" else set()
+    return tuple(kernel for kernel in found if kernel not in without and (inner is None or kernel in inner))
 
 
 def _gathered(found: list[Diagnostic], read: Callable[[], Part]) -> Part | None:

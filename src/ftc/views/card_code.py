@@ -197,6 +197,12 @@ def _generate_for_image(plan: Plan, limit: int, stops: str) -> list[str]:
     assert known is not None, "the plan knows the model"
     mark = "begin" if known.edge_keys else "token"
     marked = f'inputs["{known.marks}"] = (inputs["input_ids"] == {vision.image_token_id}).int()'
+    if known.sees_ahead == "prompt":  # which all of it is
+        marked = f'inputs["{known.marks}"] = inputs["input_ids"] * 0'
+    plain = f'prompt = {mark} + "\\nA prompt."'
+    if known.prompt_words is not None:
+        behind, end = map(_quoted, known.prompt_words)
+        plain = f'prompt = f"{{{mark}}}{behind.format(bos="{tokenizer.bos_token}")}A prompt.{end}"'
     wrapped = [
         'parts = [{"type": "image"}, {"type": "text", "text": "A prompt."}]',
         "prompt = tokenizer.apply_chat_template(",
@@ -212,7 +218,7 @@ def _generate_for_image(plan: Plan, limit: int, stops: str) -> list[str]:
         '# image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")',
         f"token = tokenizer.convert_ids_to_tokens({vision.image_token_id})",
         *_edges(known),
-        *(wrapped if plan.settings.text.uses_chat_template else [f'prompt = {mark} + "\\nA prompt."']),
+        *(wrapped if plan.settings.text.uses_chat_template else [plain]),
         *_image_text(known, vision.tokens_per_image),
         f"prompt = prompt.replace({mark}, shown)",
         'inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")',

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ftc.compiler.resolve.models.image_processor import processor_findings, sized
@@ -18,12 +19,12 @@ from ftc.compiler.tokens.forms import ChatForm, PromptForm
 from ftc.compiler.tokens.image_tokens import tokens_of_images
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
-from ftc.compiler.tokens.token_rows import TokenRows, write_images
+from ftc.compiler.tokens.token_rows import TokenRows, write_images, write_stream
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.documents.vision_facts import SquareCuts, VisionFacts
 from ftc.spec.documents.vision_settings import VisionSettings
-from tests.support.image_processors import PROCESSORS, TheirProcessor
+from tests.support.image_processors import PROCESSORS, TheirProcessor, paligemma
 
 torch = pytest.importorskip("torch")
 image_module = pytest.importorskip("PIL.Image")
@@ -119,11 +120,71 @@ def test_rows_are_those_of_transformers_own_processor(
         assert ids_of(ours, number) == wanted["input_ids"][0].tolist()
         assert (ours.images or [])[number] == [shas[one] for one in chosen]
         pixels = pixels_of.of([shas[one] for one in chosen]) if chosen else None
-        found = image_inputs(settings_of(vision), wanted["input_ids"], pixels)
+        found = image_inputs(settings_of(vision), wanted["input_ids"], pixels, None)
         beside = {"input_ids", "attention_mask"} | ({"token_type_ids"} if not chosen else set())
         assert found.keys() == wanted.keys() - beside
         for name, one in found.items():
             torch.testing.assert_close(one.to(wanted[name].dtype), wanted[name], rtol=0, atol=0)
+
+
+def test_rows_of_a_paligemma_are_those_of_its_processor(tmp_path: Path) -> None:
+    """Images first, then the prompt behind the token that begins a text, a line end, and the answer by itself.
+
+    The processor takes no row without an image; such a row is what it makes of the rest.
+    """
+    from ftc.runtime.models.pixels import FolderPixels
+    from ftc.runtime.tasks.language import LanguageScorer
+    from ftc.spec.documents.streams import open_stream
+
+    their = paligemma(tmp_path)
+    files, answers = pictures(tmp_path), ("what a cat", "what is it ?", ANSWER, "\n", "why")
+    shas, vision = [sha_of(file) for file in files], vision_of(their, tmp_path)
+    write_images(tmp_path / IMAGES_FILE, ((sha_of(file), file.read_bytes()) for file in files))
+    form = PromptForm(prompt="{{ prompt }}", completion="completion", images="image")
+    plain = [
+        {"prompt": ASKED, "completion": answer, "image": [shas[one] for one in chosen]}
+        for chosen, answer in zip(ROWS, answers, strict=True)
+    ]
+    ours = our_rows(form, plain, vision, tmp_path)
+    write_stream(tmp_path / "rows.arrow", ours)
+    stream, pixels_of = open_stream(tmp_path / "rows.arrow"), FolderPixels(tmp_path, tmp_path)
+    scorer = LanguageScorer.__new__(LanguageScorer)
+    scorer._pad_id, scorer._marks_answers = 0, True
+    tokenizer = their.processor.tokenizer
+    for number, (chosen, answer) in enumerate(zip(ROWS, answers, strict=True)):
+        batch = scorer.batch(stream, [number])
+        assert batch.token_types is not None
+        if not chosen:
+            wanted = tokenizer([f"<s>{ASKED}\n"], [f"{answer}</s>"], return_token_type_ids=True)
+        else:
+            images = [image_module.open(files[one]).convert("RGB") for one in chosen]
+            text = "<image>" * len(chosen) + ASKED
+            wanted = their.processor(text=[text], images=[images], suffix=[answer])
+            labels = torch.where(torch.from_numpy(stream.mask(number).copy()), batch.ids[0], -100)
+            assert labels.tolist() == wanted["labels"][0].tolist()
+            pixels = pixels_of.of([shas[one] for one in chosen])
+            theirs = torch.from_numpy(np.stack(wanted["pixel_values"]))
+            torch.testing.assert_close(pixels["pixel_values"], theirs, rtol=0, atol=0)
+        assert batch.ids.tolist() == wanted["input_ids"]
+        assert batch.token_types.tolist() == wanted["token_type_ids"]
+
+
+def test_padding_is_no_part_of_a_prompt_that_sees_ahead(tmp_path: Path) -> None:
+    """Rows of several lengths at once: what stands behind a row is marked as its answer is."""
+    from ftc.runtime.tasks.language import LanguageScorer
+    from ftc.spec.documents.streams import open_stream
+
+    their = paligemma(tmp_path)
+    pictures(tmp_path)
+    rows = [{"prompt": ASKED[:length], "completion": ANSWER} for length in (4, 9)]
+    form = PromptForm(prompt="{{ prompt }}", completion="completion")
+    write_stream(tmp_path / "rows.arrow", our_rows(form, rows, vision_of(their, tmp_path), tmp_path))
+    scorer = LanguageScorer.__new__(LanguageScorer)
+    scorer._pad_id, scorer._marks_answers = 0, True
+    batch = scorer.batch(open_stream(tmp_path / "rows.arrow"), [0, 1])
+    assert batch.token_types is not None
+    assert (batch.token_types[0] == 0).sum() + 5 == (batch.token_types[1] == 0).sum()
+    assert bool(batch.token_types[batch.attention == 0].all())
 
 
 @pytest.mark.parametrize("kind", PROCESSORS)
