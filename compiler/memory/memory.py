@@ -14,7 +14,7 @@ from ftc.compiler.memory.batch_shapes import (
     scored_per_row,
     train_shape,
 )
-from ftc.compiler.memory.context import context_of, exchange_buffers, process_range
+from ftc.compiler.memory.context import answer_server, context_of, exchange_buffers, process_range
 from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInputs, grading_peak, held_bytes
 from ftc.compiler.memory.float8_formula import float8_bytes
 from ftc.compiler.memory.margins import reserved_range
@@ -172,10 +172,11 @@ def _estimate(draft: ClosedDraft, method: Method, phases: tuple[PhasePeak, ...],
     peak = max(phases, key=lambda phase: phase.peak_bytes)
     context = context_of(draft.device, draft.calibration, draft.packages, needs=draft.recipe.eval.needs())
     buffers = exchange_buffers(draft)
-    process = process_range(reserved, context, *([buffers] if buffers else []))
+    beside = [one for one in (buffers, answer_server(draft)) if one is not None]
+    process = process_range(reserved, context, *beside)
     limit, source = limit_of(draft)
     components = {context.name: context.size.expected}
-    components |= {buffers.name: buffers.size.expected} if buffers else {}
+    components |= {one.name: one.size.expected for one in beside}
     components |= peak.components
     components |= {"allocator": rest} if (rest := reserved.expected - peak.peak_bytes) else {}
     return MemoryEstimate(

@@ -37,9 +37,10 @@ from ftc.compiler.tokens.row_index import remember_rows
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
 from ftc.compiler.tokens.stream_manifest import KeptFinding, Manifest, StreamKey, TextProbe, keep_manifest
+from ftc.compiler.tokens.stream_writer import write_images, write_stream
 from ftc.compiler.tokens.taught_rows import can_be_aligned, taught_rows
 from ftc.compiler.tokens.template_check import template_findings
-from ftc.compiler.tokens.token_rows import TokenRows, write_images, write_stream
+from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.facts import FileFacts, TokenizerFacts

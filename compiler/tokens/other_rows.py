@@ -30,7 +30,8 @@ from ftc.compiler.tokens.row_form import Wording, row_form
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.stream_manifest import kept_streams
-from ftc.compiler.tokens.token_rows import TokenRows, write_images, write_stream
+from ftc.compiler.tokens.stream_writer import write_images, write_stream
+from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.lockfile import LockedSplit
 from ftc.spec.documents.plan import Plan

@@ -42,9 +42,10 @@ from ftc.runtime.training.weight_average import average_of
 from ftc.runtime.training.written_rows import WrittenRows
 from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.documents.decoded import TextDecoder
 from ftc.spec.documents.events import Resumed
 from ftc.spec.documents.interruption import usable_step
-from ftc.spec.documents.streams import TextDecoder, TokenStream
+from ftc.spec.documents.streams import TokenStream
 from ftc.spec.precisions import precision_card
 from ftc.spec.span_corruption import step_spans
 from ftc.spec.storage.model_files import content_digest
@@ -237,6 +238,7 @@ def _source(session: Session, work: ModelWithScorer, rows: TokenStream, teacher:
         batching=train.batching,
         most_tokens=train.micro_batch_tokens,
         packs=train.packing,
+        shards=rows.shard_starts,
     )
     if train.masking is not None and settings.seeds.masking is not None:
         return MaskedRows(rows, order, train.masking, settings.seeds.masking)

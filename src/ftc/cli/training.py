@@ -316,8 +316,9 @@ def _exit_code(done: Run, stop: _Stop) -> int:
 def _declined(planned: Planned, args: Namespace) -> int | None:
     """Shows the plan and asks; None where the user agrees, else the exit code."""
     show_planned(planned, args, hint="", stream=sys.stderr if args.json else sys.stdout)
-    writing = planned.plan.settings.train.writing
-    if writing is not None and not writing.here:
+    train = planned.plan.settings.train
+    is_asked = train.writing is not None and not train.writing.here
+    if is_asked and not (train.sampling is not None and train.sampling.writer_memory):
         from ftc.verbs.launch import writer_url
 
         sys.stderr.write(f"\nThe prompts of the training rows are sent to {writer_url(planned.root, planned.plan)}.\n")

@@ -43,12 +43,12 @@ from ftc.views.words import (
     teacher_parts,
     tokenizer_parts,
     value_at,
+    writer_words,
 )
 
 if TYPE_CHECKING:
     from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.trackers import Track
-from ftc.spec.writers import writer_card
 
 __all__ = ["chosen_lines", "optimizer_words", "origins_text", "plan_text", "up_to_date_text", "verdict_lines"]
 
@@ -227,7 +227,7 @@ def _training(plan: Plan, page: Page) -> list[str]:
     if (sampling := train.sampling) is not None:
         loss = reinforcement_loss(sampling.loss).label
         answers = numbers.plural(sampling.max_new_tokens, "token")
-        by = "" if sampling.writing.here else f", by a {writer_card(sampling.writer).label} server"
+        by = writer_words(sampling)
         parts.append(f"{loss}: {sampling.group_size} answers per prompt, up to {answers} each{by}")
     elif fed and report:  # how much of what training is fed is padding
         padding = 1 - report.tokens * train.num_steps / train.steps_per_epoch / train.world_size / fed
