@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ftc.compiler.memory.vision_formula import image_bytes
 from ftc.compiler.resolve.models.image_processor import processor_findings, sized
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
@@ -330,3 +331,11 @@ def test_a_tokenizer_without_the_token_that_begins_an_image_is_refused(
         tokens_of_images(vision, TextTokenizer(tmp_path / "tokenizer.json"), {})
     assert [found.code for found in refused.value.diagnostics] == ["FTC128"]
     assert "begins an image" in refused.value.diagnostics[0].summary
+
+
+def test_memory_counts_as_many_squares_as_a_row_has_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small images are one square each: their pixels as numbers and in the operands' type, and masks of them."""
+    vision = vision_of(PROCESSORS["smolvlm"](tmp_path, monkeypatch), tmp_path)
+    room = vision.features(1, 1).each
+    found = [image_bytes(vision, squares * room, squares * room, 32, 2) for squares in (1, 7)]
+    assert found[1] == 7 * found[0] > 7 * 28 * 28 * (3 * (4 + 2) + 8)
