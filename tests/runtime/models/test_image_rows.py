@@ -20,7 +20,8 @@ from ftc.compiler.tokens.forms import ChatForm, PromptForm
 from ftc.compiler.tokens.image_tokens import tokens_of_images
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
-from ftc.compiler.tokens.token_rows import TokenRows, write_images, write_stream
+from ftc.compiler.tokens.stream_writer import write_images, write_stream
+from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.documents.vision_facts import SquareCuts, VisionFacts
