@@ -73,7 +73,7 @@ class ImageTokens:
         shapes = [self.features[image] for image in images]
         sizes = [one.each for one in shapes for _ in range(one.rows * one.columns + 1)]
         if len(places) != len(sizes):
-            found = f"the tokenizer reads `{self.feature}` {len(places)} times where it stands {len(sizes)} times"
+            found = f"the tokenizer reads `{self.feature}` {len(places)} times instead of {len(sizes)}"
             return TemplateProblem("raised", found)
         if not images:
             return text

@@ -78,7 +78,7 @@ def _behind_images(words: tuple[str, str], tokenizer: TextTokenizer, facts: Toke
         Refusal: The tokenizer has no token that begins a text (FTC128).
     """
     if facts.bos_token is None or facts.bos_token not in tokenizer.special_tokens:
-        summary = "the tokenizer names no token that begins a text, which stands between images and prompt"
+        summary = "the tokenizer names no token that begins a text; the model needs it between images and prompt"
         help = "set `bos_token` in the model's tokenizer_config.json"
         raise Refusal([diagnostic("FTC128", summary, help=help, path="model.base")])
     behind_images, behind_prompt = words
