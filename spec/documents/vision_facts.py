@@ -170,7 +170,7 @@ class VisionFacts(Document):
     patch_size: int
     """Width and height of a patch in pixels."""
     tokens_per_image: int
-    """Tokens of an image in a row; at the most, where it keeps its shape."""
+    """Tokens of an image in a row, without words around it; at the most, where its size decides."""
     grid: PatchGrid | None = None
     """How it becomes patches where it keeps its shape; None elsewhere."""
     tiles: TileSizes | None = None

@@ -173,6 +173,22 @@ def test_a_conversation_is_refused_where_prompts_see_ahead(tmp_path: Path) -> No
     assert [found.code for found in refused.value.diagnostics] == ["FTC127"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "lines", "code"),
+    [
+        ("gemma3", {"train": "{epochs: 1, batch_size: 8, packing: true}"}, "FTC261"),
+        ("gemma3", {"model": "{base: models/gemma3, attention: flash_attention_2}"}, "FTC223"),
+        ("paligemma", {"train": "{epochs: 1, batch_size: 8, packing: true}"}, "FTC261"),
+        ("paligemma", {"model": "{base: models/paligemma, attention: sdpa}"}, "FTC223"),
+    ],
+)
+def test_what_no_mask_can_hide_is_refused(kind: str, lines: dict[str, str], code: str, tmp_path: Path) -> None:
+    """Rows that share a sequence, and flash attention; the Gemma 2 inside this PaliGemma has one kernel alone."""
+    with pytest.raises(Refusal) as refused:
+        api.plan(make_vision_project(tmp_path, count=16, model_type=kind, **lines), trace=False)
+    assert code in {found.code for found in refused.value.diagnostics}
+
+
 def test_a_processor_of_another_size_is_refused(tmp_path: Path) -> None:
     """FTC128."""
     recipe = make_vision_project(tmp_path, count=16)
