@@ -157,7 +157,12 @@ def scored_per_row(draft: Draft, shape: BatchShape) -> int:
 
 
 def hides_padding(draft: Draft, shape: BatchShape) -> bool:
-    """Whether a mask hides padding: a decoder never attends to what is behind a row, unless that is scored."""
+    """Whether a mask hides padding: a decoder never attends to what is behind a row, unless that is scored.
+
+    A model whose images or prompts see ahead has a mask in any case.
+    """
+    if draft.model.vision is not None and draft.model.vision.card.sees_ahead != "none":
+        return True
     is_alone = draft.strategy.traits.num_virtual == 0
     is_behind = draft.model.family == "decoder" and head_card(draft.loaded.head).writes and is_alone
     return shape.padded and not is_behind

@@ -172,6 +172,8 @@ def packing_obstacle(draft: Draft) -> str | None:
         return "its virtual tokens are added only before the first row"
     if draft.model.vision is not None and draft.model.vision.grid is not None:
         return "places in an image go in two directions, and are counted from the beginning of a row"
+    if draft.model.vision is not None and draft.model.vision.card.sees_ahead != "none":
+        return f"attention goes in both directions within {_WHOLE[draft.model.vision.card.sees_ahead]}"
     return None
 
 
@@ -199,6 +201,7 @@ def packings(draft: Draft, one: Candidate) -> Iterator[Candidate]:
     yield from (replace(one, packing=True, micro_batch_tokens=length) for length in lengths)
 
 
+_WHOLE = {"images": "an image", "prompt": "a prompt"}
 _WIDEST_HEAD = 256
 
 

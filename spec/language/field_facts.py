@@ -195,6 +195,8 @@ _EXAMPLES: dict[str, tuple[Any, ...]] = {
     "PathSource.path": ("data/rows.jsonl", "data/rows.csv"),
     "HubSource.hub": ("owner/name",),
     "HubSource.file": ("data/train-00000-of-00001.parquet",),
+    "HubSource.config": ("en",),
+    "HubSource.split": ("train",),
     "HubSource.revision": ("main", "v1.0"),
     "Split.validation": (0.1, 0, {"path": "data/validation.jsonl"}),
     "Split.test": (0.1, 0, {"path": "data/test.jsonl"}),
