@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 from ftc.compiler.quality.contamination import with_other_rows
 from ftc.compiler.quality.spellings import spellings
 from ftc.compiler.resolve.files.safe_files import read_json_object
+from ftc.compiler.resolve.models.image_processor import sized
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
-from ftc.compiler.resolve.models.vision_config import sized
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows, respell
 from ftc.compiler.resolve.rows.columns import Columns, missing_columns, prompt_columns

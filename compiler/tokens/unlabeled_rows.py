@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from ftc.compiler.resolve.files.safe_files import read_json_object
+from ftc.compiler.resolve.models.image_processor import sized
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
-from ftc.compiler.resolve.models.vision_config import sized
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.columns import Columns, prompt_columns, value_of
 from ftc.compiler.resolve.rows.images import ImageStore, image_faults
