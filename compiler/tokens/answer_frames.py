@@ -6,7 +6,7 @@ answer's place, and a template that writes answers otherwise than as they are is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from ftc.spec.documents.reward_models import AnswerFrames, FrameFacts, RewardMod
 from ftc.spec.documents.streams import SPLITS, Split
 from ftc.spec.storage.tokenizer_file import FILE
 
-__all__ = ["FramedRows", "answer_frames", "scored_splits"]
+__all__ = ["FramedRows", "framed_rows"]
 
 _ANSWERS = ("Yes.", "One line,\n\nand another one: {x} <b>&amp;</b>", "<think>\nfirst\n</think>\n\nthen")
 """Answers that a template has to write as they are."""
@@ -39,30 +39,41 @@ class FramedRows(NamedTuple):
     facts: FrameFacts
 
 
-def scored_splits(role: Role, splits: Iterable[str]) -> tuple[Split, ...]:
-    """The splits whose answers a companion scores: all that are there for rewards, the test split else."""
-    there = {*splits}
-    return tuple(one for one in SPLITS if one in there and (role == "reward_model" or one == "test"))
+def framed_rows(
+    models: Mapping[Role, RewardModelFacts],
+    data: ResolvedData,
+    form: TextForm,
+    splits: Mapping[str, TokenRows],
+    folders: Mapping[Role, Path],
+) -> dict[Role, FramedRows]:
+    """The text around each answer for the reward models that score it: in all splits for rewards, else in the test's.
+
+    Args:
+        models: The reward models, by role.
+        data: The rows.
+        form: What a row's text is.
+        splits: The rows in the trained model's tokens.
+        folders: Where the models lie, by role.
+
+    Raises:
+        Refusal: A template or tokenizer can't be used for the rows (FTC459).
+    """
+    here = tuple(one for one in SPLITS if one in splits)
+    scored: dict[Role, tuple[Split, ...]] = {
+        role: here if role == "reward_model" else tuple(one for one in here if one == "test") for role in models
+    }
+    return {
+        role: _framed_rows(data, form, splits, (known, folders[role], scored[role])) for role, known in models.items()
+    }
 
 
-def answer_frames(
+def _framed_rows(
     data: ResolvedData,
     form: TextForm,
     splits: Mapping[str, TokenRows],
     asked: tuple[RewardModelFacts, Path, Sequence[Split]],
 ) -> FramedRows:
-    """The text around the answers for one reward model.
-
-    Args:
-        data: The rows.
-        form: What a row's text is.
-        splits: The rows in the trained model's tokens.
-        asked: The reward model, its folder, and the splits whose answers it scores.
-
-    Raises:
-        Refusal: Its template or tokenizer can't be used for the rows (FTC459).
-    """
-    known, folder, names = asked
+    """The text around the answers for one reward model, which lies in a folder and scores answers of some splits."""
     if not isinstance(form, PromptForm) or form.images is not None:
         what = "rows with images" if isinstance(form, PromptForm) else f"answers to rows of the form `{form.kind}`"
         raise Refusal([_unusable(known, f"a reward model can't read {what}", "remove it")])

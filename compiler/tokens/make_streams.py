@@ -24,7 +24,7 @@ from ftc.compiler.resolve.rows.images import ImageStore
 from ftc.compiler.resolve.rows.row_digests import example_digests
 from ftc.compiler.resolve.rows.tested_rows import TEST_ROWS, HeldOut, tested_text
 from ftc.compiler.stages import begin_stage
-from ftc.compiler.tokens.answer_frames import FramedRows, answer_frames, scored_splits
+from ftc.compiler.tokens.answer_frames import FramedRows, framed_rows
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.every_pair import with_every_pair
 from ftc.compiler.tokens.findings import Limits, stream_findings, token_findings
@@ -64,7 +64,6 @@ from ftc.spec.tasks.rows import RatedRows
 from ftc.spec.text_forms import form_card
 
 __all__ = ["make_streams", "render_probe", "tokenizer_probe"]
-
 
 _Models = tuple[Path, Mapping[Role, Path]]
 
@@ -106,7 +105,7 @@ def make_streams(
         texts = tokenizer_folder(models[0], model.tokenizer.own)
         probes = make_probes(draft, files, data, form, splits, TextTokenizer(texts / FILE))
         taught, alone = _taught(draft, data, form, splits["train"], (texts, models[1].get("teacher")))
-        framed = _framed(draft, data, form, splits, models[1])
+        framed = framed_rows(draft.reward_models, data, form, splits, models[1])
         found += [*probes.warnings, *alone]
     except Refusal as refusal:
         told = map(model.tokenizer.at_template, refusal.diagnostics)
@@ -212,20 +211,6 @@ def _taught(
     if any(one.is_error for one in found):
         raise Refusal(found)
     return rows, found
-
-
-def _framed(
-    draft: Draft, data: ResolvedData, form: TextForm, splits: Mapping[str, TokenRows], folders: Mapping[Role, Path]
-) -> dict[Role, FramedRows]:
-    """The text around each answer for the reward models that score it.
-
-    Raises:
-        Refusal: One of them can't read the rows (FTC459).
-    """
-    return {
-        role: answer_frames(data, form, splits, (known, folders[role], scored_splits(role, splits)))
-        for role, known in draft.reward_models.items()
-    }
 
 
 def _template_place(model_folder: Path, facts: TokenizerFacts) -> str:

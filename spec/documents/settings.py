@@ -329,8 +329,7 @@ class OpenEval(Document):
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        absent = ("baselines", "reward_model")
-        return {name: value for name, value in handler(self).items() if name not in absent or value}
+        return {name: one for name, one in handler(self).items() if name not in ("baselines", "reward_model") or one}
 
 
 class EvalSettings(OpenEval):
@@ -381,9 +380,8 @@ class Settings(Document):
 
     @property
     def begins_as_base(self) -> bool:
-        """Whether the model without its adapter is the one that training began from.
-
-        It isn't where the adapter took its first weights out of the base's, or is an earlier run's.
+        """Whether the model without its adapter is the one that training began from: not where the adapter took its
+        first weights out of the base's, or is an earlier run's.
         """
         parent = self.model.parent
         return not self.strategy.traits.changes_base and not (parent is not None and parent.continues)
