@@ -72,7 +72,7 @@ def test_an_answer_begins_as_the_scores_behind_its_prompt_say(kind: str, tmp_pat
     import transformers
 
     MODELS[kind](tmp_path)
-    model = transformers.AutoModelForImageTextToText.from_pretrained(tmp_path).eval()
+    model: Any = transformers.AutoModelForImageTextToText.from_pretrained(tmp_path).eval()
     inputs = batch_of(kind, model.config)
     lengths = [prompt + whole - own for prompt, whole, own in zip(PROMPTS, _whole(inputs), LENGTHS, strict=True)]
     longest = max(lengths)
