@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.sampled_rows import longest_prompt, with_longest
+from ftc.spec.context_parallel import tokens_of_a_process
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.prompted import prompted_apart
 from ftc.spec.documents.streams import RowLengths, SplitReport
@@ -80,7 +81,16 @@ def accumulates(draft: ClosedDraft) -> bool:
 
 
 def train_shape(draft: ClosedDraft) -> BatchShape:
-    """The largest micro-batch of training, of a candidate."""
+    """The largest micro-batch of training that a device computes, of a candidate: of rows that are shared its part."""
+    whole, among = _whole_shape(draft), draft.candidate.context_parallel
+    if among == 1:
+        return whole
+    length = tokens_of_a_process(whole.length, among)
+    return whole.model_copy(update={"length": length, "supervised": min(length, whole.supervised)})
+
+
+def _whole_shape(draft: ClosedDraft) -> BatchShape:
+    """The largest micro-batch of whole rows."""
     if draft.candidate.packing:
         return _packed_shape(draft)
     report, length = draft.splits["train"], _longest_trained(draft)

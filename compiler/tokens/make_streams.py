@@ -29,6 +29,7 @@ from ftc.compiler.tokens.every_pair import with_every_pair
 from ftc.compiler.tokens.findings import Limits, stream_findings, token_findings
 from ftc.compiler.tokens.forms import TextForm
 from ftc.compiler.tokens.image_tokens import tokens_of_images
+from ftc.compiler.tokens.kept_pieces import KeptPieces
 from ftc.compiler.tokens.pixel_client import ask_for_pixels
 from ftc.compiler.tokens.probes import PROBES, Probes, groups_of, make_probes
 from ftc.compiler.tokens.rated_rows import write_other_answers
@@ -98,7 +99,7 @@ def make_streams(
             for part in data.parts.values():
                 write_other_answers(part, columns)
         form = row_form(task, columns, data.labels, wording, data.parts["train"].rows)
-        splits, probe, odd = _encode(draft, data, form, models[0])
+        splits, probe, odd = _encode(draft, data, form, models[0], made_from)
         found = [*odd, *_findings(draft, data, splits, odd)]
         texts = tokenizer_folder(models[0], model.tokenizer.own)
         probes = make_probes(draft, files, data, form, splits, TextTokenizer(texts / FILE))
@@ -128,7 +129,7 @@ def make_streams(
 
 
 def _encode(
-    draft: Draft, data: ResolvedData, form: TextForm, model_folder: Path
+    draft: Draft, data: ResolvedData, form: TextForm, model_folder: Path, made_from: StreamKey
 ) -> tuple[dict[str, TokenRows], TextProbe, list[Diagnostic]]:
     """Tokens by split, how tokenizer and template behave, and warnings about the template.
 
@@ -157,6 +158,7 @@ def _encode(
         )
         if any(finding.is_error for finding in found):
             raise Refusal(found)
+        kept = _kept_pieces(draft, form, made_from)
         splits: dict[str, TokenRows] = {
             split: encode_rows(
                 part.rows,
@@ -169,10 +171,26 @@ def _encode(
                 numbers=part.numbers,
                 place=part.place,
                 images=images,
+                kept=kept,
             )
             for split, part in data.parts.items()
         }
+        kept.trim()
     return splits, probe, found
+
+
+def _kept_pieces(draft: Draft, form: TextForm, made_from: StreamKey) -> KeptPieces:
+    """Tokens of rows that were written in this form, by these files and releases."""
+    shared = ("format", "ftc", "tokenizers", "family", "tokenizer", "own tokenizer")
+    return KeptPieces(
+        {
+            **{name: made_from.get(name) for name in shared},
+            "facts": draft.model.tokenizer.to_json(),
+            "form": form.to_json(),
+            "max_length": draft.shape.max_length,
+            "cuts": draft.shape.overflow == "cut",
+        }
+    )
 
 
 def _taught(

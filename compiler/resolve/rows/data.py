@@ -210,7 +210,7 @@ def _digested(tables: Mapping[str, Table]) -> dict[str, Digests]:
 
 def _place(file: DataFile, span_of: SpanOf) -> Span | None:
     """Where the recipe names a file."""
-    key = "path" if "path" in file.asked else "hub" if file.chosen else "file"
+    key = "path" if "path" in file.asked else "file" if file.asked.get("file") else "hub"
     return span_of(f"{file.recipe_path}.{key}")
 
 

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, assert_never
 
 from ftc.spec.checkpointing import checkpointing_card
+from ftc.spec.context_parallel import row_shares
 from ftc.spec.documents.interruption import Standing
 from ftc.spec.documents.plan import (
     CombineStep,
@@ -217,6 +218,8 @@ def _training(plan: Plan, page: Page) -> list[str]:
         each = f"{train.nodes} machines with {numbers.plural(train.world_size // train.nodes, 'device')} each"
         on = f"{train.world_size} devices" if train.nodes == 1 else each
         parts.append(f"{sharding_card(train.sharding).label}{held} on {on}")
+    if train.context_parallel > 1:
+        parts.append(f"each row shared by {train.context_parallel} devices")
     if train.packing:
         parts.append(f"packing, up to {numbers.count(train.micro_batch_tokens or 0)} tokens per sequence")
     elif train.micro_batch_tokens:
@@ -251,7 +254,8 @@ def _training(plan: Plan, page: Page) -> list[str]:
 
 def _batch_words(train: TrainSettings) -> str:
     """How a batch is divided, as transformers names it."""
-    accumulation = -(-train.batch_size // (train.micro_batch * train.world_size))
+    shares = row_shares(train.world_size, train.context_parallel)
+    accumulation = -(-train.batch_size // (train.micro_batch * shares))
     return f"per-device batch size {train.micro_batch}, gradient accumulation {accumulation}"
 
 
