@@ -74,6 +74,7 @@ def _framed_rows(
     asked: tuple[RewardModelFacts, Path, Sequence[Split]],
 ) -> FramedRows:
     """The text around the answers for one reward model, which lies in a folder and scores answers of some splits."""
+    known, folder, names = asked
     if not isinstance(form, PromptForm) or form.images is not None:
         what = "rows with images" if isinstance(form, PromptForm) else f"answers to rows of the form `{form.kind}`"
         raise Refusal([_unusable(known, f"a reward model can't read {what}", "remove it")])
