@@ -29,8 +29,8 @@ def image_bytes(vision: VisionFacts, tokens: int, length: int, hidden_size: int,
         least, tiles, masks = vision.tokens_per_image, 1, 0
         if vision.tiles is not None:
             least, tiles = features, vision.tiles.most
-        if vision.squares is not None:  # of which the least image is one, and each has a mask of its pixels
-            least, masks = vision.squares.each(side), _INT64
+        if vision.squares is not None:  # of which the least image is one; each has a mask of its pixels, made twice
+            least, masks = vision.squares.each(side), 2 * _INT64
         images = tokens // max(1, length) * (length // least) * tiles
         patches = images * (features + 1)
         numbers = images * _CHANNELS * vision.image_size**2

@@ -90,6 +90,9 @@ def _uses_template(draft: Draft, why: Reasons, form: FormName) -> bool:
         case "offered" if draft.model.family == "encoder_decoder":
             reason = "an encoder-decoder reads prompt and answer separately"
             return why.derive("uses_chat_template", False, reason)
+        case "offered" if (vision := draft.model.vision) is not None and vision.card.prompt_words is not None:
+            reason = f"a `{vision.model_type}` model has its own form of images, prompt and answer"
+            return why.derive("uses_chat_template", False, reason)
         case "offered":
             reason = "the model has a chat template" if has_template else "the model has no chat template"
             return why.derive("uses_chat_template", has_template, reason)

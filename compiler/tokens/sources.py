@@ -63,12 +63,13 @@ def text_source(
             raise Refusal([diagnostic("FTC220", summary, help=help, path="model.base")])
         return ChatSource(form, template)
     prompts = PromptTemplate(form, renderer, by_shape=by_shape)
-    if template and not form.is_split:
+    own_words = images.prompt_words if images else None  # a template would begin and end rows otherwise
+    if template and not form.is_split and own_words is None:
         return PromptSource(form, prompts, template, (), (), images)
     before, after = ends_of(tokenizer, facts)
-    if images is None or images.prompt_words is None:
+    if own_words is None:
         return PromptSource(form, prompts, None, before, after, images)
-    return PromptSource(form, prompts, None, (), after, images, _behind_images(images.prompt_words, tokenizer, facts))
+    return PromptSource(form, prompts, None, (), after, images, _behind_images(own_words, tokenizer, facts))
 
 
 def _behind_images(words: tuple[str, str], tokenizer: TextTokenizer, facts: TokenizerFacts) -> tuple[str, str]:

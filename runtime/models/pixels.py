@@ -64,7 +64,7 @@ class FolderPixels:
         """Images of rows, one behind the other, by the names of the model's inputs; None where they have none.
 
         Raises:
-            Refusal: An image is missing or has other bytes than the stream says (FTC414).
+            Refusal: An image is missing or has other bytes than the stream says, or the processor fails (FTC414).
         """
         names = [name for number in numbers for name in rows.images(number)]
         return self.of(names) if names else None
@@ -74,7 +74,13 @@ class FolderPixels:
         all with (I, 3) what each has of them; or (1, S, C, H, W) squares of all, with (1, S, H, W) ones for pixels.
         """
         images = [decode_image(self._content(name)) for name in names]
-        found = self._processor(images=images, return_tensors="pt")
+        try:
+            found = self._processor(images=images, return_tensors="pt")
+        except (ValueError, TypeError, KeyError, RuntimeError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+            help = "check `preprocessor_config.json` in the model's folder"
+            summary = "the model's image processor can't read the images"
+            raise Refusal([diagnostic("FTC414", summary, notes=reason, help=help)]) from error
         return {name: found[name] for name in _INPUTS if name in found}
 
     @cached_property
@@ -136,10 +142,9 @@ def image_inputs(
     if known.marks is not None and known.sees_ahead == "prompt":
         assert answers is not None, "without it the model would see the answer before it writes it"
         return {**(pixels or {}), known.marks: answers}
-    if pixels is None:
-        return {}
-    marked = {known.marks: (ids == vision.image_token_id).int()} if known.marks else {}
-    return {**pixels, **marked}
+    marks = known.marks if pixels is not None or known.sees_ahead == "images" else None
+    marked = {marks: (ids == vision.image_token_id).int()} if marks else {}
+    return {**(pixels or {}), **marked}
 
 
 def _other_image(why: str) -> Refusal:

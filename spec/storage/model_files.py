@@ -19,6 +19,7 @@ __all__ = [
     "INDEX_FILE",
     "LICENSE_FILES",
     "LOADED_FILES",
+    "PROCESSOR_TEMPLATE_FILE",
     "SINGLE_FILE",
     "TEMPLATE_FILE",
     "TEXT_FILES",
@@ -42,6 +43,7 @@ LOADED_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
     "chat_template.jinja",
+    "chat_template.json",
     "vocab.txt",
     "vocab.json",
     "merges.txt",
@@ -52,7 +54,12 @@ LOADED_FILES = (
 """Files besides the weights that loading reads where they exist."""
 
 TEMPLATE_FILE = "chat_template.jinja"
-TEXT_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", TEMPLATE_FILE)
+PROCESSOR_TEMPLATE_FILE = "chat_template.json"
+"""Where processors of several kinds of inputs kept it before."""
+TEXT_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+    *(TEMPLATE_FILE, PROCESSOR_TEMPLATE_FILE),
+)
 """Those of them that say how text becomes tokens."""
 
 LICENSE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "COPYING")

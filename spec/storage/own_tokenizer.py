@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.storage.model_files import LOADED_FILES, TEMPLATE_FILE
+from ftc.spec.storage.model_files import LOADED_FILES, PROCESSOR_TEMPLATE_FILE, TEMPLATE_FILE
 from ftc.spec.storage.tokenizer_file import FILE, load_tokenizer, tokenizer_call
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def tokenizer_folder(model_folder: Path, own: OwnTokenizer | None) -> Path:
             _edit(folder / "special_tokens_map.json", own, roles, is_config=False)
         if own.chat_template is not None:
             (folder / TEMPLATE_FILE).write_text(own.chat_template.text, encoding="utf-8", newline="")
+            (folder / PROCESSOR_TEMPLATE_FILE).unlink(missing_ok=True)  # processors would take it before the other
         _MADE[key] = folder
     return _MADE[key]
 

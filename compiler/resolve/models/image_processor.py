@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftc.compiler.resolve.files.safe_files import read_json_object
 from ftc.compiler.resolve.models.vision_config import (
@@ -33,9 +33,9 @@ def sized(vision: VisionFacts | None, folder: Path) -> VisionFacts | None:
     Raises:
         Refusal: The file can't be read.
     """
-    if vision is None or (file := _processor_file(folder)) is None:
+    if vision is None or (read := _read_by_transformers(folder, None)) is None:
         return vision
-    said = _of_images(read_json_object(file, None))
+    said = read.said
     if vision.squares is not None:
         return _in_squares(vision, vision.squares, said)
     if vision.grid is None:
@@ -68,8 +68,40 @@ def _longest_edge(said: Any, usual: int) -> int | None:
     return found if type(found) is int and 0 < found <= _LARGEST_SIDE else None
 
 
-def _processor_file(folder: Path) -> Path | None:
-    return next((folder / name for name in PROCESSOR_FILES if (folder / name).is_file()), None)
+class _Read(NamedTuple):
+    """What the files say of images.
+
+    Attributes:
+        file: Name of the file that counts.
+        said: What it says.
+        other: Name of the file that says it otherwise and doesn't count; None where they agree.
+    """
+
+    file: str
+    said: dict[str, Any]
+    other: str | None
+
+
+def _read_by_transformers(folder: Path, span: Span | None) -> _Read | None:
+    """The file that transformers takes: that of several kinds of inputs, where it speaks of images, before the other.
+
+    Raises:
+        Refusal: A file can't be read.
+    """
+    alone, several = PROCESSOR_FILES
+    known = {name: read_json_object(folder / name, span) for name in PROCESSOR_FILES if (folder / name).is_file()}
+    inner = known.get(several, {}).get("image_processor")
+    if isinstance(inner, dict):
+        differs = alone in known and _decisive(_of_images(known[alone])) != _decisive(inner)
+        return _Read(several, inner, alone if differs else None)
+    # transformers takes the first file alone where the second one speaks of other inputs
+    return _Read(alone, _of_images(known[alone]), None) if alone in known else None
+
+
+def _decisive(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides how images become numbers, without names of classes, which name one in several ways."""
+    named = ("auto_map", "feature_extractor_type", "image_processor_type", "processor_class")
+    return {key: value for key, value in said.items() if key not in named and value is not None}
 
 
 def _of_images(said: dict[str, Any]) -> dict[str, Any]:
@@ -82,33 +114,45 @@ def processor_findings(folder: Path, vision: VisionFacts | None, span: Span | No
     """What is wrong with the files that say how images become numbers (FTC128)."""
     if vision is None:
         return
-    if (file := _processor_file(folder)) is None:
+    if (read := _read_by_transformers(folder, span)) is None:
         help = "copy it from the model's original folder"
         summary = f"the model reads images, but its folder has no `{PROCESSOR_FILES[0]}`"
         yield diagnostic("FTC128", summary, span, help=help, path="model.base")
         return
-    said = _of_images(read_json_object(file, span))
+    file, said = read.file, read.said
+    if read.other is not None:
+        summary = f"`{file}` and `{read.other}` say different things of images"
+        note, help = "transformers reads the first", f"remove `{read.other}`, or copy both from one folder"
+        yield diagnostic("FTC128", summary, span, notes=note, help=help, path="model.base")
     yield from _count_findings(vision, folder, span)
     if vision.squares is not None:
-        yield from _square_findings(vision, said, file.name, span)
-        return
-    if vision.grid is not None:
-        yield from _grid_findings(vision, vision.grid, said, file.name, span)
-        return
+        yield from _square_findings(vision, said, file, span)
+    elif vision.grid is not None:
+        yield from _grid_findings(vision, vision.grid, said, file, span)
+    else:
+        yield from _size_findings(vision, said, file, span)
+
+
+def _size_findings(vision: VisionFacts, said: Mapping[str, Any], file: str, span: Span | None) -> Iterator[Diagnostic]:
+    """What a processor's file says otherwise than config.json about images, or tiles, of one size."""
     listed = said.get("image_grid_pinpoints", USUAL_TILES)
     if vision.tiles is not None and tile_sizes(listed, vision.tiles.tile) != vision.tiles.sizes:
-        note, summary = f"it lists {str(listed)[:80]}", f"`{file.name}` makes other tiles than the model reads"
+        note, summary = f"it lists {str(listed)[:80]}", f"`{file}` makes other tiles than the model reads"
         yield diagnostic("FTC128", summary, span, notes=note, help=_FROM_ONE_FOLDER, path="model.base")
     if said.get("do_pan_and_scan"):
-        summary, help = f"`{file.name}` asks for pan and scan, which isn't available", "set `do_pan_and_scan` to false"
+        summary, help = f"`{file}` asks for pan and scan, which isn't available", "set `do_pan_and_scan` to false"
         yield diagnostic("FTC128", summary, span, help=help, path="model.base")
     crops = vision.card.crops and said.get("do_center_crop", True)
     made = said.get("crop_size") if crops else said.get("size")
     if made is None and not vision.card.crops:
-        made = _USUAL_SIDE
+        made = {"height": _USUAL_SIDE, "width": _USUAL_SIDE}
+    if not vision.card.crops and said.get("do_resize", True) is not True:
+        summary, help = f"`{file}` leaves images as large as they are", "set `do_resize` to true"
+        yield diagnostic("FTC128", summary, span, help=help, path="model.base")
     sides = [*made.values()] if isinstance(made, dict) else [made]
-    if made is not None and (not sides or any(side != vision.image_size for side in sides)):
-        yield _other_size(vision, file.name, made, span)
+    is_square = vision.card.crops or (isinstance(made, dict) and made.keys() == {"height", "width"})
+    if made is not None and (not is_square or not sides or any(side != vision.image_size for side in sides)):
+        yield _other_size(vision, file, made, span)
 
 
 def _other_size(vision: VisionFacts, file: str, made: Any, span: Span | None) -> Diagnostic:

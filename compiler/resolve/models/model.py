@@ -190,7 +190,9 @@ def _read_model(place: _Place, digests: DigestCache, span: Span | None) -> Model
     config = _read_config(place.folder, place.root, span)
     found: list[Diagnostic] = []
     weights = _gathered(found, lambda: read_weights(place.folder, place.root, span))
-    tokenizer = _gathered(found, lambda: read_tokenizer(place.folder, config.model_type, span))
+    tokenizer = _gathered(
+        found, lambda: read_tokenizer(place.folder, config.model_type, span, has_processor=config.vision is not None)
+    )
     if weights is not None and tokenizer is not None:
         found.extend(_mismatches(config, weights, tokenizer, span))
     found.extend(processor_findings(place.folder, config.vision, span))

@@ -12,6 +12,8 @@ from ftc.compiler.resolve.models.model_config import code_keys
 from ftc.spec.architectures import architecture
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
+from ftc.spec.storage.model_files import PROCESSOR_TEMPLATE_FILE
+from ftc.spec.vision_models import PROCESSOR_FILES
 
 __all__ = ["read_tokenizer", "token_ids"]
 
@@ -24,8 +26,17 @@ _USUAL_MASKS = ("[MASK]", "<mask>")
 """What the classes of encoders assume where files name no mask token."""
 
 
-def read_tokenizer(folder: Path, model_type: str, span: Span | None = None) -> TokenizerFacts:
+def read_tokenizer(
+    folder: Path, model_type: str, span: Span | None = None, *, has_processor: bool = False
+) -> TokenizerFacts:
     """Facts of the tokenizer in a model folder.
+
+    Args:
+        folder: The model's.
+        model_type: In its config.json, of the part that reads text.
+        span: The place in the recipe that names the model.
+        has_processor: Whether a processor of several kinds of inputs stands before the tokenizer; then the chat
+            template may lie in its files.
 
     Raises:
         Refusal: FTC306, no fast tokenizer; FTC310, code asked for; FTC311, a file can't be read.
@@ -60,7 +71,8 @@ def read_tokenizer(folder: Path, model_type: str, span: Span | None = None) -> T
         mask_id=next((ids[mask] for mask in masks if mask in ids), None),
         sentinels=tuple(_sentinels(ids)),
         model_max_length=limit if type(limit) is int and 0 < limit < _NO_LIMIT else None,
-        chat_template=_chat_template(folder, config, span),
+        chat_template=_chat_template(folder, config, span)
+        or (_processors_template(folder, span) if has_processor else None),
     )
 
 
@@ -134,6 +146,16 @@ def _chat_template(folder: Path, config: Mapping[str, Any], span: Span | None) -
         except (OSError, ValueError) as error:
             summary = "`chat_template.jinja` of the model can't be read"
             raise Refusal([diagnostic("FTC311", summary, span, notes=str(error), path="model.base")]) from error
+    return _template_in(config)
+
+
+def _processors_template(folder: Path, span: Span | None) -> str | None:
+    """That of a processor: in a file of its own, then in its configuration, as transformers looks for it."""
+    files = (folder / name for name in (PROCESSOR_TEMPLATE_FILE, PROCESSOR_FILES[-1]))
+    return next((text for file in files if (text := _template_in(_optional_object(file, span))) is not None), None)
+
+
+def _template_in(config: Mapping[str, Any]) -> str | None:
     template = config.get("chat_template")
     if isinstance(template, list):
         named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, Mapping)}

@@ -123,7 +123,7 @@ def test_rows_are_those_of_transformers_own_processor(
         assert (ours.images or [])[number] == [shas[one] for one in chosen]
         pixels = pixels_of.of([shas[one] for one in chosen]) if chosen else None
         found = image_inputs(settings_of(vision), wanted["input_ids"], pixels, None)
-        beside = {"input_ids", "attention_mask"} | ({"token_type_ids"} if not chosen else set())
+        beside = {"input_ids", "attention_mask"} | ({"token_type_ids"} if not chosen and kind != "gemma3" else set())
         assert found.keys() == wanted.keys() - beside
         for name, one in found.items():
             torch.testing.assert_close(one.to(wanted[name].dtype), wanted[name], rtol=0, atol=0)
@@ -169,6 +169,20 @@ def test_rows_of_a_paligemma_are_those_of_its_processor(tmp_path: Path) -> None:
             torch.testing.assert_close(pixels["pixel_values"], theirs, rtol=0, atol=0)
         assert batch.ids.tolist() == wanted["input_ids"]
         assert batch.token_types.tolist() == wanted["token_type_ids"]
+
+
+def test_a_chat_template_does_not_take_the_place_of_a_models_own_words(tmp_path: Path) -> None:
+    """A PaliGemma with a template, as tools that save it with one leave it, keeps its form of rows."""
+    their = paligemma(tmp_path)
+    files = pictures(tmp_path)
+    form = PromptForm(prompt="{{ prompt }}", completion="completion", images="image")
+    rows = [{"prompt": ASKED, "completion": ANSWER, "image": [sha_of(files[0])]}]
+    vision = vision_of(their, tmp_path)
+    without = our_rows(form, rows, vision, tmp_path)
+    (tmp_path / "chat_template.jinja").write_text(
+        "{% for message in messages %}{{ message['role'] }}{% endfor %}", encoding="utf-8"
+    )
+    assert ids_of(our_rows(form, rows, vision, tmp_path), 0) == ids_of(without, 0)
 
 
 def test_padding_is_no_part_of_a_prompt_that_sees_ahead(tmp_path: Path) -> None:
@@ -269,6 +283,8 @@ def test_sizes_that_a_file_leaves_out_are_those_that_transformers_takes() -> Non
         ("gemma3", {"do_pan_and_scan": True}, "pan and scan"),
         ("gemma3", {"size": {"height": 56, "width": 56}}, "another size"),
         ("gemma3", {"size": None}, "another size"),
+        ("gemma3", {"size": {"shortest_edge": 28}}, "another size"),
+        ("gemma3", {"do_resize": False}, "as large as they are"),
         ("smolvlm", {"image_seq_len": 169}, "another number of tokens"),
         ("smolvlm", {"max_image_size": {"longest_edge": 56}}, "another size"),
         ("idefics3", {"size": {"height": 28, "width": 28}}, "the longer side"),
@@ -335,8 +351,8 @@ def test_a_tokenizer_without_the_token_that_begins_an_image_is_refused(
 
 
 def test_memory_counts_as_many_squares_as_a_row_has_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small images are one square each: their pixels as numbers and in the operands' type, and masks of them."""
+    """Small images are one square each: their pixels as numbers and in the operands' type, and two masks of them."""
     vision = vision_of(PROCESSORS["smolvlm"](tmp_path, monkeypatch), tmp_path)
     room = vision.features(1, 1).each
     found = [image_bytes(vision, squares * room, squares * room, 32, 2) for squares in (1, 7)]
-    assert found[1] == 7 * found[0] > 7 * 28 * 28 * (3 * (4 + 2) + 8)
+    assert found[1] == 7 * found[0] > 7 * 28 * 28 * (3 * (4 + 2) + 2 * 8)
