@@ -248,6 +248,30 @@ def test_a_locked_split_needs_no_network(tmp_path: Path, server: HubServer) -> N
     assert [one.code for one in caught.value.diagnostics] == ["FTC318"]
 
 
+def test_a_locked_split_is_not_asked_for_again(tmp_path: Path, server: HubServer) -> None:
+    first = locate(tmp_path, server.endpoint)
+    server.requests.clear()
+    assert locate(tmp_path, server.endpoint, locked(first)) == first
+    assert server.requests == []
+
+
+def test_a_locked_split_that_is_not_cached_is_listed_once(tmp_path: Path, server: HubServer) -> None:
+    lock = locked(locate(tmp_path, server.endpoint))
+    server.requests.clear()
+    (tmp_path / "elsewhere").mkdir()
+    assert [*locate(tmp_path / "elsewhere", server.endpoint, lock).members] == ["en/train-0.csv", "en/train-1.csv"]
+    assert [path for path in server.paths("GET") if path.startswith("/api/")] == [
+        f"/api/datasets/org/rows/revision/{'c' * 40}"
+    ]
+
+
+def test_a_cached_file_that_changed_is_noticed_without_a_network(tmp_path: Path, server: HubServer) -> None:
+    first = locate(tmp_path, server.endpoint)
+    first.members["en/train-1.csv"].resolve().write_bytes(b"text,label\nother,a\n")
+    with pytest.raises(Refusal, match="FTC320"):
+        locate(tmp_path, server.endpoint, locked(first))
+
+
 @pytest.mark.parametrize(("source", "code"), [({"config": "fr"}, "FTC323"), ({"config": None}, "FTC324")])
 def test_a_split_that_is_not_there_is_a_finding(
     tmp_path: Path, server: HubServer, source: dict[str, Any], code: str
