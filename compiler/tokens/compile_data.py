@@ -20,6 +20,7 @@ from ftc.compiler.resolve.machine.package_code import code_digest
 from ftc.compiler.resolve.rows.data_files import DataFiles
 from ftc.compiler.tokens.stream_manifest import Manifest, StreamKey, TextProbe, read_manifest, stream_key
 from ftc.spec import canonical
+from ftc.spec.base import Effect
 from ftc.spec.companions import Role
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.facts import ModelFacts, PackageFacts
@@ -33,11 +34,13 @@ from ftc.spec.documents.reward_models import FrameFacts
 from ftc.spec.documents.settings import Open
 from ftc.spec.documents.streams import SPLITS, TAUGHT, RowLengths, SplitReport, open_lengths
 from ftc.spec.judges import Judge
+from ftc.spec.language.section_tree import effect_of
 from ftc.spec.language.source import Source
 from ftc.spec.rewards import judge_of
 from ftc.spec.storage.model_files import TEXT_FILES
 from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.storage.paths import cache_folder, streams_folder
+from ftc.spec.tasks import Task
 from ftc.spec.version import VERSION
 
 __all__ = ["CompiledData", "compile_data"]
@@ -211,6 +214,11 @@ def _lengths(folder: Path, manifest: Manifest) -> dict[str, RowLengths] | None:
         return None
 
 
+def _is_read(task: Task, name: str) -> bool:
+    """Whether a key of the task may change its streams; a key about memory changes none."""
+    return effect_of(type(task), name) is not Effect.RESOURCE
+
+
 def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFacts]) -> StreamKey:
     """All that the streams hang on, as JSON values."""
     recipe = draft.recipe.to_json()
@@ -249,7 +257,7 @@ def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFac
             # With the digest of its files, so that a library that was edited makes, and is probed by, other streams.
             "tokenizers": [packages["tokenizers"].version, code_digest("tokenizers", cache_folder())],
             "presidio": packages["presidio-analyzer"].version if draft.recipe.data.quality.presidio else None,
-            "task": recipe["task"],
+            "task": {name: one for name, one in recipe["task"].items() if _is_read(draft.recipe.task, name)},
             "data": recipe["data"],
             "text": text,
             "family": draft.model.family,
