@@ -11,7 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-__all__ = ["PROCESSOR_FILES", "VISION_MODELS", "VisionModel", "vision_model"]
+__all__ = ["PROCESSOR_FILES", "VISION_MODELS", "PixelForm", "VisionModel", "vision_model"]
+
+PixelForm = Literal["squares", "tiles", "patches", "grids", "sizes", "row squares", "row mask"]
+"""What an input for images is, of I images or of B rows:
+
+- `squares`: (I, C, S, S) pixels of images as large as the tower reads.
+- `tiles`: (I, N, C, S, S) of up to N squares of each image.
+- `patches`: (P, D) numbers of the patches of all images, and `grids`: (I, 3) frames, rows and columns of each.
+- `sizes`: (I, 2) height and width of each image itself.
+- `row squares`: (B, N, C, S, S) of up to N squares of each row, and `row mask`: (B, N, S, S) ones where pixels are.
+"""
 
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 """Files of a model's folder that say how images become numbers."""
@@ -33,6 +43,9 @@ class VisionModel:
         inner_ratio_key: That with this width by the tower's, where there is no such key.
         shapes: What becomes of an image: it is made as large as the tower reads (`one`), keeps its shape and has a
             feature for each square of patches (`patches`), or becomes tiles (`tiles`).
+        inputs: What the model takes for images, by name: the memory trace makes stand-ins by it.
+        numbered_layers: Keys of config.json or of `vision_config` that name layers of the tower by number, so that
+            its layers can't stand for each other.
         marks: What the model calls its input that is one where an image stands; None where it has none.
         token_keys: Keys of config.json with the id of the token for images, the usual one first.
         own_keys: Further keys of config.json, beside its two inner configurations, that decide what is built.
@@ -49,6 +62,8 @@ class VisionModel:
     inner_key: str
     inner_ratio_key: str | None
     shapes: Literal["one", "patches", "tiles"]
+    inputs: Mapping[str, PixelForm]
+    numbered_layers: tuple[str, ...]
     marks: str | None
     token_keys: tuple[str, ...]
     own_keys: tuple[str, ...]
@@ -71,6 +86,8 @@ _QWEN = VisionModel(
     inner_key="intermediate_size",
     inner_ratio_key="mlp_ratio",
     shapes="patches",
+    inputs={"pixel_values": "patches", "image_grid_thw": "grids"},
+    numbered_layers=(),
     marks="mm_token_type_ids",
     token_keys=("image_token_id",),
     own_keys=("video_token_id", "vision_start_token_id", "vision_end_token_id"),
@@ -93,6 +110,8 @@ _LLAVA = VisionModel(
     inner_key="intermediate_size",
     inner_ratio_key=None,
     shapes="one",
+    inputs={"pixel_values": "squares"},
+    numbered_layers=("vision_feature_layer",),
     marks=None,
     token_keys=("image_token_index", "image_token_id"),
     own_keys=(
@@ -105,7 +124,13 @@ _LLAVA = VisionModel(
 
 VISION_MODELS = (
     _LLAVA,
-    replace(_LLAVA, model_type="llava_next", shapes="tiles", own_keys=(*_LLAVA.own_keys, "image_grid_pinpoints")),
+    replace(
+        _LLAVA,
+        model_type="llava_next",
+        shapes="tiles",
+        inputs={"pixel_values": "tiles", "image_sizes": "sizes"},
+        own_keys=(*_LLAVA.own_keys, "image_grid_pinpoints"),
+    ),
     _QWEN,
     replace(
         _QWEN,
@@ -114,6 +139,7 @@ VISION_MODELS = (
         text_as={"qwen2_5_vl_text": "qwen2"},
         width_key="hidden_size",
         inner_ratio_key=None,
+        numbered_layers=("fullatt_block_indexes",),
     ),
 )
 """Every model that reads images."""

@@ -28,6 +28,7 @@ from ftc.spec.documents.plan import Check
 from ftc.spec.documents.prompted import PromptBaseline, prompted_apart
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.settings import Open
+from ftc.spec.documents.stream_images import ImageSizes, open_image_sizes
 from ftc.spec.documents.streams import SPLITS, TAUGHT, RowLengths, SplitReport, open_lengths
 from ftc.spec.judges import Judge
 from ftc.spec.language.source import Source
@@ -51,6 +52,7 @@ class CompiledData:
         key: Name of their folder.
         splits: Report by split.
         lengths: Lengths of the rows by split, and of what is measured beside them.
+        image_sizes: How large the rows' images are, by split; without those whose rows have none.
         labels: Classes, or names of numbers, in order; empty for tasks without.
         scales: What each number is measured by; empty for tasks without numbers.
         columns: Column by part of the task.
@@ -77,6 +79,7 @@ class CompiledData:
     key: str
     splits: Mapping[str, SplitReport]
     lengths: Mapping[str, RowLengths]
+    image_sizes: Mapping[str, ImageSizes]
     labels: tuple[str, ...]
     scales: tuple[TargetScale, ...]
     columns: dict[str, str]
@@ -146,6 +149,7 @@ def compile_data(
         key=key,
         splits={part: manifest.splits[part] for part in SPLITS if part in manifest.splits},
         lengths=lengths or {},
+        image_sizes=_image_sizes(folder, manifest),
         labels=manifest.labels,
         scales=manifest.scales,
         columns=manifest.columns,
@@ -206,6 +210,11 @@ def _lengths(folder: Path, manifest: Manifest) -> dict[str, RowLengths] | None:
         return None
 
 
+def _image_sizes(folder: Path, manifest: Manifest) -> dict[str, ImageSizes]:
+    found = {name: open_image_sizes(folder / f"{name}.arrow") for name in manifest.splits}
+    return {name: sizes for name, sizes in found.items() if sizes is not None}
+
+
 def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFacts]) -> StreamKey:
     """All that the streams hang on, as JSON values."""
     recipe = draft.recipe.to_json()
@@ -218,6 +227,7 @@ def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFac
         own["vision"] = {
             "model_type": vision.model_type,
             "tokens": vision.tokens_per_image,
+            "keeps_sizes": True,
             **{name: one.to_json() for name, one in (("grid", vision.grid), ("tiles", vision.tiles)) if one},
             **processor_key(draft.model),
         }

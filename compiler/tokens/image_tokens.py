@@ -72,7 +72,7 @@ def tokens_of_images(
 
 def _tokens(vision: VisionFacts, image: Picture) -> int:
     try:
-        return vision.tokens(image.width, image.height)
+        return vision.shape(image.width, image.height).tokens
     except ValueError as error:
         summary = f"an image of {image.width:,} x {image.height:,} pixels can't be used: {error}"
         help = "cut the image, or remove its rows"

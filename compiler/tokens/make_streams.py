@@ -38,7 +38,7 @@ from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
 from ftc.compiler.tokens.stream_manifest import KeptFinding, Manifest, StreamKey, TextProbe, keep_manifest
 from ftc.compiler.tokens.taught_rows import can_be_aligned, taught_rows
 from ftc.compiler.tokens.template_check import template_findings
-from ftc.compiler.tokens.token_rows import TokenRows, write_images, write_stream
+from ftc.compiler.tokens.token_rows import TokenRows, write_image_sizes, write_images, write_stream
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.facts import FileFacts, TokenizerFacts
@@ -113,6 +113,8 @@ def make_streams(
         manifest = _write_streams(data, prompt, splits, found, probe, groups, image_token, tested, temporary)
         if data.images.pictures:
             write_images(temporary / IMAGES_FILE, data.images.contents())
+            for split, tokens in splits.items():
+                write_image_sizes(temporary / f"{split}.arrow", tokens.images, data.images.pictures)
             first = first_images(open_stream(temporary / "train.arrow"))
             pixels, problem = ask_for_pixels(temporary, models[0], first) if first else (None, "no row has images")
             manifest = manifest.model_copy(update=_image_facts(data.images, pixels, problem))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ftc.compiler.resolve.rows.images import Picture
 from ftc.compiler.resolve.rows.spool import Spool
+from ftc.spec.documents.stream_images import sizes_file
 from ftc.spec.documents.streams import DroppedRow, Lists, SplitReport, lengths_file, stream_digest
 from ftc.spec.storage.atomic_write import replacing
 
@@ -28,6 +30,7 @@ __all__ = [
     "joined",
     "report",
     "taken",
+    "write_image_sizes",
     "write_images",
     "write_stream",
 ]
@@ -258,6 +261,21 @@ def write_images(path: Path, contents: Iterable[tuple[str, bytes]]) -> None:
                     [pa.array([digest], pa.large_string()), pa.array([data], pa.large_binary())], schema=schema
                 )
             )
+
+
+def write_image_sizes(stream: Path, images: Sequence[Sequence[str]] | None, pictures: Mapping[str, Picture]) -> None:
+    """Writes how large the images of a split's rows are; nothing where they have none.
+
+    Args:
+        stream: The split's file.
+        images: sha256 of each image of each row.
+        pictures: Size of each image.
+    """
+    if images is None:
+        return
+    found = [(row, *pictures[name]) for row, names in enumerate(images) for name in names]
+    with replacing(sizes_file(stream)) as file:
+        np.save(file, np.array(found, dtype=np.int32).reshape(-1, 3).T, allow_pickle=False)
 
 
 def write_stream(path: Path, tokens: TokenRows, place: Callable[[int], str] = lambda row: "") -> SplitReport:

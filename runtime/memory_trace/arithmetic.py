@@ -26,7 +26,8 @@ _Tensor = torch.Tensor
 _PRODUCTS = (torch.addmm, torch.addmv, torch.addbmm, torch.baddbmm, torch.bmm, torch.einsum, torch.matmul, torch.mm)
 _PRODUCT_METHODS = (_Tensor.addmm, _Tensor.baddbmm, _Tensor.bmm, _Tensor.matmul, _Tensor.mm)
 _PRODUCT_SIGNS = (_Tensor.__matmul__, _Tensor.__rmatmul__)
-_PRODUCT_LAYERS = (functional.bilinear, functional.conv1d, functional.linear, functional.scaled_dot_product_attention)
+_CONVOLUTIONS = (functional.conv1d, functional.conv2d, functional.conv3d)
+_PRODUCT_LAYERS = (functional.bilinear, functional.linear, functional.scaled_dot_product_attention, *_CONVOLUTIONS)
 _IN_HALF = frozenset[Any]({torch.mv, *_PRODUCTS, *_PRODUCT_METHODS, *_PRODUCT_SIGNS, *_PRODUCT_LAYERS})
 
 _SENSITIVE = (torch.cumsum, torch.exp, torch.log, torch.log_softmax, torch.pow, torch.rsqrt, torch.softmax)

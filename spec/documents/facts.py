@@ -16,6 +16,7 @@ from ftc.spec.architectures import Architecture, Family, architecture
 from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.documents.device import Speed
+from ftc.spec.documents.image_shapes import ImageShape
 from ftc.spec.documents.own_tokenizer import OwnTokenizer
 from ftc.spec.documents.rope import RopeSettings
 from ftc.spec.experts import Experts, experts_of
@@ -112,8 +113,8 @@ class PatchGrid(Document):
         """Tokens of the largest image, by the side of a patch in pixels."""
         return self.most_pixels // (patch_size * self.merge) ** 2
 
-    def tokens(self, width: int, height: int, patch_size: int) -> int:
-        """Tokens of an image by its sides in pixels, as transformers resizes it.
+    def resized(self, width: int, height: int, patch_size: int) -> tuple[int, int]:
+        """(height, width) of an image in pixels, as transformers resizes it.
 
         Raises:
             ValueError: It is more than 200 times as long as wide.
@@ -128,7 +129,17 @@ class PatchGrid(Document):
         elif high * wide < self.least_pixels:
             scale = math.sqrt(self.least_pixels / (height * width))
             high, wide = (math.ceil(one * scale / side) * side for one in (height, width))
-        return (high // side) * (wide // side)
+        return high, wide
+
+    def shape(self, width: int, height: int, patch_size: int) -> ImageShape:
+        """An image by its sides in pixels.
+
+        Raises:
+            ValueError: It is more than 200 times as long as wide.
+        """
+        high, wide = self.resized(width, height, patch_size)
+        tokens = high * wide // (patch_size * self.merge) ** 2
+        return ImageShape(height=high, width=wide, squares=0, tokens=tokens)
 
 
 class TileSizes(Document):
@@ -150,16 +161,19 @@ class TileSizes(Document):
         whole = ((height // self.tile * side, width // self.tile * side) for height, width in self.sizes)
         return max(height * width + height for height, width in whole) + side**2
 
-    def tokens(self, width: int, height: int, patch_size: int) -> int:
-        """Tokens of an image by its sides in pixels: the whole, and rows of tiles without borders, each with an end."""
+    def shape(self, width: int, height: int, patch_size: int) -> ImageShape:
+        """An image by its sides in pixels: its tokens are of the whole, and rows of tiles without borders, each with an
+        end.
+        """
         high, wide = self._best(width, height)
-        side = self.tile // patch_size
+        side, squares = self.tile // patch_size, (high // self.tile) * (wide // self.tile) + 1
         rows, columns = high // self.tile * side, wide // self.tile * side
         if width / height > columns / rows:
             rows -= (rows - int(round(height * (columns / width), 7))) // 2 * 2
         else:
             columns -= (columns - int(round(width * (rows / height), 7))) // 2 * 2
-        return rows * columns + rows + side**2
+        tokens = rows * columns + rows + side**2
+        return ImageShape(height=height, width=width, squares=squares, tokens=tokens)
 
     def _best(self, width: int, height: int) -> tuple[int, int]:
         """The size in which most pixels of an image are kept, and of these the one that wastes least."""
@@ -203,14 +217,16 @@ class VisionFacts(Document):
     pixels_problem: str = ""
     """Why it wasn't asked."""
 
-    def tokens(self, width: int, height: int) -> int:
-        """Tokens of an image by its sides in pixels.
+    def shape(self, width: int, height: int) -> ImageShape:
+        """An image as the model reads it, by its sides in pixels.
 
         Raises:
             ValueError: The model's processor takes none of that shape.
         """
-        shapes = self.grid or self.tiles
-        return self.tokens_per_image if shapes is None else shapes.tokens(width, height, self.patch_size)
+        if (shapes := self.grid or self.tiles) is not None:
+            return shapes.shape(width, height, self.patch_size)
+        side = self.image_size
+        return ImageShape(height=side, width=side, squares=1, tokens=self.tokens_per_image)
 
     @property
     def parts(self) -> tuple[str, ...]:

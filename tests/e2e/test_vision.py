@@ -204,7 +204,7 @@ def test_an_image_that_keeps_its_shape_has_as_many_tokens_as_transformers_makes_
     grid = PatchGrid(merge=2, frames=2, least_pixels=56 * 56, most_pixels=28 * 28 * 1280)
     for width, height in ((40, 32), (28, 28), (1, 60), (3000, 17), (4032, 3024), (29, 5000), (644, 1003)):
         high, wide = smart_resize(height, width, 28, grid.least_pixels, grid.most_pixels)
-        assert grid.tokens(width, height, 14) == high * wide // 28**2
+        assert grid.shape(width, height, 14).tokens == high * wide // 28**2
 
 
 def test_an_image_in_tiles_has_as_many_tokens_as_transformers_makes_of_it() -> None:
@@ -224,7 +224,7 @@ def test_an_image_in_tiles_has_as_many_tokens_as_transformers_makes_of_it() -> N
     )
     for width, height in ((40, 32), (336, 336), (1, 60), (3000, 17), (4032, 3024), (29, 5000), (644, 1003)):
         wanted = counts._get_number_of_features(theirs, height, width, 336, 336)
-        assert TileSizes(tile=336, sizes=sizes).tokens(width, height, 14) == wanted
+        assert TileSizes(tile=336, sizes=sizes).shape(width, height, 14).tokens == wanted
 
 
 def test_a_conversation_with_images_is_planned_for_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
