@@ -74,9 +74,10 @@ def _prompts_with_images(
     """Ids of the prompts, and what the model takes for their images; both stay until the last answer is written."""
     rows, settings = stand_in_rows(job.settings, shape, job.settings.eval.batch_size), job.settings.model
     rows = with_stand_in_images(job, shape, rows, model.config, device)
-    ids = torch.from_numpy(rows.all_ids.reshape(len(rows), -1).astype(np.int64))
-    seen = image_inputs(settings.vision, ids, pixels_of(rows, list(range(len(rows)))))
-    return ids.to(device), {name: one.to(device) for name, one in seen.items()}
+    ids = torch.from_numpy(rows.all_ids.reshape(len(rows), -1).astype(np.int64)).to(device)
+    pixels = pixels_of(rows, list(range(len(rows))))
+    moved = {name: one.to(device) for name, one in pixels.items()} if pixels else None
+    return ids, image_inputs(settings.vision, ids, moved)
 
 
 def _lengthen(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
 
 from ftc.spec.documents.image_shapes import ImageShape
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
@@ -21,6 +22,7 @@ from ftc.spec.vision_models import PixelForm, VisionModel, vision_model
 __all__ = ["with_stand_in_images"]
 
 _Rows = Sequence[Sequence[ImageShape]]
+_Array = NDArray[Any]
 _ZERO, _ONE = np.zeros(1, dtype=np.float32), np.ones(1, dtype=np.int64)
 
 
@@ -78,16 +80,16 @@ class _StandIns:
         if not seen:
             return None
         made = {name: _FORMS[form](self.config.vision_config, seen) for name, form in self.card.inputs.items()}
-        return made if self.on_meta else {name: one.contiguous() for name, one in made.items()}
+        return {name: torch.from_numpy(one if self.on_meta else one.copy()) for name, one in made.items()}
 
 
 def _each(rows: _Rows) -> list[ImageShape]:
     return [image for images in rows for image in images]
 
 
-def _zeros(*shape: int) -> torch.Tensor:
+def _zeros(*shape: int) -> _Array:
     """Numbers that take no memory until they are copied."""
-    return torch.from_numpy(as_strided(_ZERO, shape, [0] * len(shape)))
+    return as_strided(_ZERO, shape, [0] * len(shape))
 
 
 def _channels(tower: Any) -> int:
@@ -98,46 +100,46 @@ def _square(tower: Any) -> tuple[int, int, int]:
     return _channels(tower), tower.image_size, tower.image_size
 
 
-def _squares(tower: Any, rows: _Rows) -> torch.Tensor:
+def _squares(tower: Any, rows: _Rows) -> _Array:
     return _zeros(len(_each(rows)), *_square(tower))
 
 
-def _tiles(tower: Any, rows: _Rows) -> torch.Tensor:
+def _tiles(tower: Any, rows: _Rows) -> _Array:
     images = _each(rows)
     return _zeros(len(images), max(image.squares for image in images), *_square(tower))
 
 
-def _patches(tower: Any, rows: _Rows) -> torch.Tensor:
+def _patches(tower: Any, rows: _Rows) -> _Array:
     counts = sum((image.height // tower.patch_size) * (image.width // tower.patch_size) for image in _each(rows))
     return _zeros(counts, _channels(tower) * tower.temporal_patch_size * tower.patch_size**2)
 
 
-def _grids(tower: Any, rows: _Rows) -> torch.Tensor:
+def _grids(tower: Any, rows: _Rows) -> _Array:
     return _numbers([1, image.height // tower.patch_size, image.width // tower.patch_size] for image in _each(rows))
 
 
-def _sizes(_tower: Any, rows: _Rows) -> torch.Tensor:
+def _sizes(_tower: Any, rows: _Rows) -> _Array:
     return _numbers([image.height, image.width] for image in _each(rows))
 
 
-def _numbers(lines: Any) -> torch.Tensor:
-    return torch.from_numpy(np.array(list(lines), dtype=np.int64))
+def _numbers(lines: Any) -> _Array:
+    return np.array(list(lines), dtype=np.int64)
 
 
-def _row_squares(tower: Any, rows: _Rows) -> torch.Tensor:
+def _row_squares(tower: Any, rows: _Rows) -> _Array:
     return _zeros(len(rows), _most_squares(rows), *_square(tower))
 
 
-def _row_mask(tower: Any, rows: _Rows) -> torch.Tensor:
+def _row_mask(tower: Any, rows: _Rows) -> _Array:
     side = tower.image_size
-    return torch.from_numpy(as_strided(_ONE, (len(rows), _most_squares(rows), side, side), [0] * 4))
+    return as_strided(_ONE, (len(rows), _most_squares(rows), side, side), [0] * 4)
 
 
 def _most_squares(rows: _Rows) -> int:
     return max(sum(image.squares for image in images) for images in rows)
 
 
-_FORMS: Mapping[PixelForm, Callable[[Any, _Rows], torch.Tensor]] = {
+_FORMS: Mapping[PixelForm, Callable[[Any, _Rows], _Array]] = {
     "squares": _squares,
     "tiles": _tiles,
     "patches": _patches,
