@@ -43,7 +43,7 @@ IMAGES = (
     Family("Qwen2-VL", "qwen2_vl", None),
     Family("Qwen2.5-VL", "qwen2_5_vl", None),
 )
-"""Models that read images. No benchmark plans one: the memory trace doesn't follow them yet."""
+"""Models that read images. No benchmark plans one at real size yet."""
 MISSING = (
     Family("Gemma 3", "gemma3", None),
     Family("SmolVLM", "smolvlm", None),
