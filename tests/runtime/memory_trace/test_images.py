@@ -90,5 +90,6 @@ def test_a_step_with_images_is_traced_as_it_runs(
         model = build_model(job.settings, FolderBase(models[kind]), CPU)
         real = peaks(run_steps(job, model, whole_groups((2, 2)), CPU, Folder(tmp_path / attention)))
         assert real.keys() == without.keys()
+        assert not any(name.startswith("backward: image") for name in real), "no way back goes through a frozen tower"
         apart = {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST}
         assert set(apart.values()) == {0}, (attention, {k: v for k, v in apart.items() if v})
