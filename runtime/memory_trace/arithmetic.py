@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from ftc.runtime.memory_trace.torch_internals import is_view, remembers_casts_in_inference, replaced
 
-__all__ = ["CardDropout", "MixedPrecision"]
+__all__ = ["CardDropout", "MixedPrecision", "processor_norm"]
 
 _Tensor = torch.Tensor
 _PRODUCTS = (torch.addmm, torch.addmv, torch.addbmm, torch.baddbmm, torch.bmm, torch.einsum, torch.matmul, torch.mm)
@@ -138,3 +138,10 @@ def _dropout(tensor: torch.Tensor, p: float = 0.5, training: bool = True, inplac
         return functional.dropout(tensor, p, training, inplace)
     dropped: torch.Tensor = torch.native_dropout(tensor, p, True)[0]
     return dropped
+
+
+def processor_norm(result: tuple[torch.Tensor, ...], weight: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+    """What a norm gives on a processor, which keeps mean and deviation of each row in the type of its weight."""
+    normed, *kept = result
+    half = normed.dtype.itemsize < kept[0].dtype.itemsize and (weight is None or weight.dtype == normed.dtype)
+    return normed, *((one.new_empty(one.shape, dtype=normed.dtype) for one in kept) if half else kept)

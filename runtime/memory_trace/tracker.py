@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from ftc.runtime.memory_trace.arithmetic import processor_norm
 from ftc.runtime.memory_trace.log import Log, Section, Storage, Tag, rounded
 from ftc.runtime.memory_trace.torch_internals import TorchDispatchMode, is_in_backward, storage_key, tree_leaves
 from ftc.runtime.memory_trace.values import Values
@@ -41,13 +42,6 @@ def sized_by_values(func: Any, args: Sequence[Any]) -> Any:
     if func is _grouped:
         return _grouped_product(*args[:3])
     return NotImplemented
-
-
-def _processor_norm(result: tuple[torch.Tensor, ...], weight: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
-    """What a norm gives on a processor, which keeps mean and deviation of each row in the type of its weight."""
-    normed, *kept = result
-    half = normed.dtype.itemsize < kept[0].dtype.itemsize and (weight is None or weight.dtype == normed.dtype)
-    return normed, *((one.new_empty(one.shape, dtype=normed.dtype) for one in kept) if half else kept)
 
 
 def _grouped_product(one: torch.Tensor, other: torch.Tensor, ends: torch.Tensor | None = None) -> torch.Tensor:
@@ -270,7 +264,7 @@ class StorageTracker(TorchDispatchMode):
 
     def _run(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """What an operator gives: on tensors without memory as large as values say, where they are known."""
-        result = NotImplemented
+        result: Any = NotImplemented
         if self._device_type == "meta":
             if self._values is not None:
                 result = self._values.run(func, args, kwargs)
@@ -278,7 +272,7 @@ class StorageTracker(TorchDispatchMode):
                 result = sized_by_values(func, args)
         result = func(*args, **kwargs) if result is NotImplemented else result
         if self._on_processor and func is _aten.native_layer_norm.default:
-            return _processor_norm(result, args[2])
+            return processor_norm(result, args[2])
         return result
 
     def _hold_all(self, sizes: _Sizes, func: Any, args: Sequence[Any]) -> list[int]:
@@ -360,7 +354,11 @@ def card_buffers(capability: tuple[int, int]) -> Buffers:
         before[quantized.default] = _gemm_4bit
     return Buffers(
         before=before,
-        within={_aten._softmax_backward_data.default: _softmax_backward, _aten.sort.stable: _sorting},
+        within={
+            _aten._softmax_backward_data.default: _softmax_backward,
+            _aten.masked_scatter.default: _scattering,
+            _aten.sort.stable: _sorting,
+        },
         products=frozenset((*_PRODUCTS, *before)),
         workspace=workspace_bytes(capability),
     )
@@ -369,6 +367,12 @@ def card_buffers(capability: tuple[int, int]) -> Buffers:
 def workspace_bytes(capability: tuple[int, int]) -> int:
     """torch's default cuBLAS workspace of one thread and stream."""
     return 32 * _MIB if capability >= (9, 0) else int(8.125 * _MIB)
+
+
+def _scattering(args: Sequence[Any]) -> Sequence[int]:
+    """A place for each element of what is written into, in 64 bits, and the mask in the same shape."""
+    whole, mask = args[:2]
+    return 8 * whole.numel(), 0 if mask.shape == whole.shape else whole.numel()
 
 
 def _softmax_backward(args: Sequence[Any]) -> Sequence[int]:

@@ -35,6 +35,8 @@ _NEW = frozenset(
     for overload in overloads
 )
 """Operators that make values from Python's numbers alone."""
+_CHOOSING = frozenset((_aten.index.Tensor, _aten.index_put.default, _aten.masked_select.default))
+"""Operators that take masks."""
 _UNKNOWN = object()
 
 
@@ -66,6 +68,11 @@ class Values:
             args: What it is given.
             kwargs: Likewise.
         """
+        first = args[0] if args else None
+        if isinstance(first, (list, tuple)) and first:
+            first = first[0]
+        if isinstance(first, torch.Tensor) and first.is_floating_point() and func not in _CHOOSING:
+            return NotImplemented  # most of what a model does
         with torch.inference_mode(mode=False), torch.no_grad():
             found = self._found(func, args, kwargs)
         if found is _UNKNOWN:
@@ -126,16 +133,17 @@ def _shape(value: torch.Tensor) -> torch.Tensor:
 
 def _chosen(values: Values, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """What masks choose among numbers without values; all there is where a mask of one dimension has none either."""
+    if func not in _CHOOSING:
+        return NotImplemented
     if func is _aten.masked_select.default:
         whole, mask = args
         known = values.of(mask)
         count = whole.numel() if known is None else int(known.expand(whole.shape).sum())
         return whole.new_empty(count)
-    if func in (_aten.index.Tensor, _aten.index_put.default):
-        indices = [part for one in args[1] for part in _places(values, one)]
-        if len(indices) != len(args[1]) or any(a is not b for a, b in zip(indices, args[1], strict=True)):
-            return func(args[0], indices, *args[2:], **kwargs)
-    return NotImplemented
+    indices = [part for one in args[1] for part in _places(values, one)]
+    if len(indices) == len(args[1]) and all(a is b for a, b in zip(indices, args[1], strict=True)):
+        return NotImplemented
+    return func(args[0], indices, *args[2:], **kwargs)
 
 
 def _places(values: Values, index: torch.Tensor | None) -> Sequence[torch.Tensor | None]:

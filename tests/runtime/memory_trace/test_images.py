@@ -74,6 +74,7 @@ def job_for(folder: Path, sizes: list[list[tuple[int, int]]], **changes: Any) ->
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "checkpointing", "precision"), CASES if os.environ.get("FTC_TRACES") else USUAL)
 def test_a_step_with_images_is_traced_as_it_runs(
     kind: str, checkpointing: Recomputing, precision: str, models: dict[str, Path], tmp_path: Path
