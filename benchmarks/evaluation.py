@@ -31,7 +31,8 @@ from ftc.runtime.tasks import make_scorer
 from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, cut
-from ftc.spec.documents.streams import TextDecoder, TokenStream, open_stream
+from ftc.spec.documents.decoded import TextDecoder
+from ftc.spec.documents.streams import TokenStream, open_stream
 from ftc.spec.storage.paths import streams_folder
 
 RECIPES = Path(__file__).parent.parent / "recipes" / "demo"

@@ -117,7 +117,7 @@ def with_ftc(data: Path, model: Path) -> Callable[[], dict[str, int]]:
     from ftc.compiler.tokens.forms import ChatForm
     from ftc.compiler.tokens.row_tokens import encode_rows
     from ftc.compiler.tokens.sandbox import TemplateRenderer
-    from ftc.compiler.tokens.token_rows import write_stream
+    from ftc.compiler.tokens.stream_writer import write_stream
     from ftc.spec.documents.facts import TokenizerFacts
 
     tokens = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|im_end|>"}

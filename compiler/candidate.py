@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ftc.spec.checkpointing import Recomputing
+from ftc.spec.context_parallel import row_shares
 from ftc.spec.optimizers import OptimizerKind
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.shardings import Offload, Sharding, sharding_card
@@ -28,6 +29,7 @@ class Candidate:
         offload: Where their parts lie.
         devices: How many share the run, on all machines.
         loss_chunk_size: Target positions whose scores over the vocabulary are computed at a time; None for all.
+        context_parallel: How many devices share each row; 1 where each has rows of its own.
     """
 
     micro_batch: int
@@ -41,6 +43,12 @@ class Candidate:
     offload: Offload
     devices: int
     loss_chunk_size: int | None = None
+    context_parallel: int = 1
+
+    @property
+    def row_shares(self) -> int:
+        """Into how many shares the rows of a step are dealt."""
+        return row_shares(self.devices, self.context_parallel)
 
     @property
     def is_divided(self) -> bool:

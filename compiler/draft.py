@@ -358,8 +358,8 @@ class ClosedDraft(Draft):
 
     @property
     def share_of_batch(self) -> int:
-        """Rows of an optimizer step that one device gets at most."""
-        return -(-self.recipe.train.batch_size // self.candidate.devices)
+        """Rows of an optimizer step that one device gets at most, or those that share its rows."""
+        return -(-self.recipe.train.batch_size // self.candidate.row_shares)
 
     @property
     def micro_batch_tokens(self) -> int:

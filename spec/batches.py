@@ -1,8 +1,9 @@
 """Which rows go through the model when: a pure function of the seed and the step.
 
-An epoch is a permutation of the rows, cut into optimizer batches. Inside one of them rows are sorted by length, dealt
-to the devices and cut into micro-batches, or packed into sequences, so that little or no padding is needed. Since the
-loss is normalized by the supervised tokens of the whole optimizer batch, that changes no gradient.
+An epoch is a permutation of the rows, cut into optimizer batches; rows that lie in many shards of a stream are permuted
+within a few of them at a time. Inside a batch rows are sorted by length, dealt to the devices and cut into
+micro-batches, or packed into sequences, so that little or no padding is needed. Since the loss is normalized by the
+supervised tokens of the whole optimizer batch, that changes no gradient.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ __all__ = [
 
 _POOL_BATCHES = 64
 """Optimizer batches among whose rows like lengths are looked for; chance still has most of the say."""
+_WINDOW_SHARDS = 4
+"""Files whose rows are drawn from together; with as many or fewer of them, each row may follow each."""
 _MOST_TIMES = 8
 """How many times the planned rows of a batch short ones may be."""
 _PROCESSOR_TOKENS = 2000
@@ -52,6 +55,8 @@ class BatchOrder:
     """Tokens of a micro-batch, padding included; one row may have more."""
     packs: bool = False
     """Whether a micro-batch is one sequence of several rows, of at most `most_tokens`."""
+    shards: tuple[int, ...] = ()
+    """First row of each of the files that the rows lie in; none where they lie in one."""
     _orders: dict[int, NDArray[np.int64]] = field(default_factory=dict, repr=False, compare=False)
 
     def rows(self, step: int) -> list[int]:
@@ -74,9 +79,21 @@ class BatchOrder:
         if epoch not in self._orders:
             self._orders.clear()
             generator = np.random.Generator(np.random.PCG64([self.seed, epoch]))
-            order = generator.permutation(len(self.lengths))
+            order = self._permuted(generator)
             self._orders[epoch] = order if self.batching == "shuffled" else self._grouped(order, generator)
         return self._orders[epoch]
+
+    def _permuted(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        """All rows in an order by chance: of several shards those of a few that are drawn together, then of others, so
+        that the tokens of a part of the rows alone have to be in memory.
+        """
+        bounds = [*self.shards, len(self.lengths)]
+        if len(bounds) <= _WINDOW_SHARDS + 1:
+            return generator.permutation(len(self.lengths))
+        drawn = generator.permutation(len(self.shards)).tolist()
+        windows = [drawn[start : start + _WINDOW_SHARDS] for start in range(0, len(drawn), _WINDOW_SHARDS)]
+        rows = [np.concatenate([np.arange(bounds[one], bounds[one + 1]) for one in window]) for window in windows]
+        return np.concatenate([generator.permutation(some) for some in rows])
 
     def _grouped(self, order: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
         """The order with rows of like length in one batch, and batches in an order of their own.

@@ -114,6 +114,17 @@ KNOBS: tuple[Knob, ...] = (
         trace_key=(),
     ),
     Knob(
+        name="context_parallel",
+        recipe="train.context_parallel",
+        settings=("train.context_parallel",),
+        words="context parallelism:",
+        effect=Effect.RESOURCE,
+        memory="kind",
+        divides=True,
+        follows_device=True,
+        trace_key=("train", "context_parallel"),
+    ),
+    Knob(
         name="sharding",
         recipe="train.sharding",
         settings=("train.sharding",),

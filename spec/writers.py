@@ -6,10 +6,29 @@ the cards; no other file names a member.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-__all__ = ["WRITERS", "WriterCard", "WriterKind", "writer_card"]
+__all__ = ["WRITERS", "OwnServer", "WriterCard", "WriterKind", "writer_card"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnServer:
+    """How a run starts a server itself, beside the training on its GPU.
+
+    Attributes:
+        program: What is started, as it stands on the PATH.
+        words: Its arguments, with `{base}`, `{port}`, `{rank}`, `{dtype}`, `{longest}` (tokens of the longest prompt
+            with its answer) and `{share}` (of the device's memory, which the server never exceeds).
+        environment: Variables that it needs.
+        ready: Path that gives JSON once it serves.
+    """
+
+    program: str
+    words: tuple[str, ...]
+    environment: Mapping[str, str]
+    ready: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +43,8 @@ class WriterCard:
         start: How people start the server for an adapter; empty where the run itself writes.
         start_whole: The same for a whole model; empty where it takes none.
         foreign: What other tools call it in their keys, such as TRL's `use_vllm`.
+        own: How a run starts one itself; None where none can be kept within a share of the GPU's memory.
+        ranks: Largest ranks of adapters that it can be started for, ascending; empty for any.
     """
 
     kind: str
@@ -33,6 +54,12 @@ class WriterCard:
     start: str
     start_whole: str
     foreign: tuple[str, ...]
+    own: OwnServer | None = None
+    ranks: tuple[int, ...] = field(default=())
+
+    def rank_for(self, rank: int) -> int:
+        """The rank that the server is started for, so that it takes adapters of `rank`."""
+        return next((one for one in self.ranks if one >= rank), rank)
 
     @property
     def is_server(self) -> bool:
@@ -59,6 +86,17 @@ WRITERS: tuple[WriterCard, ...] = (
         "--logprobs-mode processed_logprobs",
         start_whole="",
         foreign=("vllm", "VLLM"),
+        own=OwnServer(
+            program="vllm",
+            words=(
+                *("serve", "{base}", "--host", "127.0.0.1", "--port", "{port}", "--dtype", "{dtype}"),
+                *("--gpu-memory-utilization", "{share}", "--max-model-len", "{longest}"),
+                *("--enable-lora", "--max-lora-rank", "{rank}", "--logprobs-mode", "processed_logprobs"),
+            ),
+            environment={"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"},
+            ready="/v1/models",
+        ),
+        ranks=(1, 8, 16, 32, 64, 128, 256, 320, 512),
     ),
     WriterCard(
         kind="sglang",

@@ -44,7 +44,15 @@ def test_a_model_that_reads_images_is_what_its_card_says(card: VisionModel, tmp_
     for text_type in card.text_types:
         assert architecture(card.text_as.get(text_type, text_type)).family == "decoder"
     for key, value in card.text_defaults.items():
-        assert getattr(transformers.LlamaConfig(), key) == value, "what transformers takes where a file says nothing"
+        assert getattr(type(config.text_config)(), key) == value, "what transformers takes where a file says nothing"
+    for key, number in card.tower_defaults.items():
+        assert getattr(type(config.vision_config)(), key) == number
+    if card.ties is not None:
+        assert type(config)().tie_word_embeddings is card.ties
+    for key, number in (*card.edge_keys, *(one for one in (card.tokens_key, card.merge_key) if one)):
+        assert getattr(type(config)(), key) == number
+    seen_ahead = getattr(type(model), "_supports_flash_attn", None) is False
+    assert seen_ahead == (card.sees_ahead != "none"), "flash attention has no mask for them"
     assert f"`model_type: {card.model_type}`" in page("vision.md")
 
 

@@ -100,6 +100,20 @@ def test_copies_on_an_unknown_number_of_machines_are_named(text: str) -> None:
     ],
 )
 def test_layers_that_are_divided_elsewhere_are_named(text: str, is_told: bool) -> None:
-    told = [fate for fate in import_text(text).keys if "no layer or row" in fate.reason]
+    told = [fate for fate in import_text(text).keys if "and no layer while" in fate.reason]
     assert len(told) == is_told
     assert all("sharding: fsdp" in fate.help for fate in told)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_told"),
+    [
+        (f"{AXOLOTL}context_parallel_size: 4\n", True),
+        (f"{AXOLOTL}context_parallel_size: 1\n", False),
+        (f"{TUNE}{_ROWS}context_parallel_dim: 2\n", True),
+        (f"{FACTORY}context_parallel_size: 2\n", True),
+    ],
+)
+def test_rows_that_are_shared_elsewhere_are_named(text: str, is_told: bool) -> None:
+    told = [fate for fate in import_text(text).keys if "train.context_parallel" in fate.help]
+    assert len(told) == is_told

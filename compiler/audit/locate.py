@@ -136,7 +136,7 @@ def _source(locked: SourceLock, name: str, folder: Path, root: Path) -> Path | N
         found = _or_none(lambda: safe_path(root, name, folder))
         return found if found is not None and found.is_file() else None
     hub, digests = Hub(offline=True), DigestCache(DIGESTS.under(cache_folder()))
-    repo, file = str(locked.asked.get("hub", "")), locked.file_in_repository
+    repo, file = str(locked.asked.get("hub", "")), name if locked.files else locked.file_in_repository
     cached = _or_none(lambda: hub.dataset_file(repo, locked.commit, file, digests, lambda path: None))
     return cached.path if cached else None
 

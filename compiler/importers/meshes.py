@@ -6,16 +6,22 @@ from ftc.compiler.importers.rules import HOW_MANY_MACHINES, Rules, dropped, shar
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.shardings import SHARDINGS
 
-__all__ = ["divided_layers", "mesh_sizes"]
+__all__ = ["divided_layers", "mesh_sizes", "shared_rows"]
 
 _COPIES = next(card for card in SHARDINGS if card.divided_among == "machine")
 
 
 def divided_layers(keys: str) -> Rules:
-    """Keys that divide the products of a layer, the tokens of a row, layers or experts among devices."""
-    reason = "devices divide the model's weights, and no layer or row while it is computed"
+    """Keys that divide the products of a layer, layers or experts among devices."""
+    reason = "devices divide the model's weights, and no layer while it is computed"
     help = "set `train.sharding: fsdp` and `budget.devices`"
     return dropped(reason, keys, help, off=(False, None, "", 0, 1, {}))
+
+
+def shared_rows(keys: str) -> Rules:
+    """Keys that divide the tokens of a row among devices, whose number a launcher gives there."""
+    help = "set `train.context_parallel`, and `budget.devices` to a multiple of it"
+    return dropped("this file doesn't say how many devices there are", keys, help, off=(False, None, "", 0, 1, {}))
 
 
 def mesh_sizes(copies: str, parts: str) -> Rules:

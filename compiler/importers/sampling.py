@@ -112,7 +112,7 @@ def of_sampling(under: str = "") -> rules.Rules:
     once = "each sampled batch is trained on once, so that no ratio is clipped"
     return {
         **rules.needless(once, keys("epsilon epsilon_high delta")),
-        **rules.needless("transformers writes the answers, in the same process", keys(
+        **rules.needless("transformers writes the answers; with `writer_memory` a vLLM server does, beside it", keys(
             "use_vllm vllm_mode vllm_gpu_memory_utilization vllm_tensor_parallel_size vllm_server_host "
             "vllm_server_port vllm_server_base_url vllm_server_timeout vllm_device vllm_dtype vllm_max_model_len "
             "vllm_importance_sampling_correction vllm_importance_sampling_cap "

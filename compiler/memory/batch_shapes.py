@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.image_batches import heaviest, row_images, with_images
 from ftc.compiler.sampled_rows import longest_prompt, with_longest
+from ftc.spec.context_parallel import tokens_of_a_process
 from ftc.spec.documents.image_shapes import ImageShape
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.prompted import prompted_apart
@@ -82,7 +83,16 @@ def accumulates(draft: ClosedDraft) -> bool:
 
 
 def train_shape(draft: ClosedDraft) -> BatchShape:
-    """The largest micro-batch of training, of a candidate."""
+    """The largest micro-batch of training that a device computes, of a candidate: of rows that are shared its part."""
+    whole, among = _whole_shape(draft), draft.candidate.context_parallel
+    if among == 1:
+        return whole
+    length = tokens_of_a_process(whole.length, among)
+    return whole.model_copy(update={"length": length, "supervised": min(length, whole.supervised)})
+
+
+def _whole_shape(draft: ClosedDraft) -> BatchShape:
+    """The largest micro-batch of whole rows."""
     shape = _packed_shape(draft) if draft.candidate.packing else _padded_shape(draft)
     return with_images(shape, rows_at_once(draft), _images_trained(draft, shape))
 
@@ -167,7 +177,12 @@ def scored_per_row(draft: Draft, shape: BatchShape) -> int:
 
 
 def hides_padding(draft: Draft, shape: BatchShape) -> bool:
-    """Whether a mask hides padding: a decoder never attends to what is behind a row, unless that is scored."""
+    """Whether a mask hides padding: a decoder never attends to what is behind a row, unless that is scored.
+
+    A model whose images or prompts see ahead has a mask in any case.
+    """
+    if draft.model.vision is not None and draft.model.vision.card.sees_ahead != "none":
+        return True
     is_alone = draft.strategy.traits.num_virtual == 0
     is_behind = draft.model.family == "decoder" and head_card(draft.loaded.head).writes and is_alone
     return shape.padded and not is_behind

@@ -13,8 +13,9 @@ from ftc.spec.documents.estimates import NCCL_BUFFERS, ByteRange
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.metrics import Need
 from ftc.spec.shardings import sharding_card
+from ftc.spec.writers import writer_card
 
-__all__ = ["Context", "context_of", "exchange_buffers", "process_range"]
+__all__ = ["Context", "answer_server", "context_of", "exchange_buffers", "process_range"]
 
 _MIB = 2**20
 _LOWEST_CONTEXT = 300 * _MIB
@@ -80,10 +81,18 @@ def exchange_buffers(draft: ClosedDraft) -> Context | None:
     one, nodes = draft.candidate, draft.recipe.budget.nodes
     if draft.device.kind == "cpu" or one.devices == 1:
         return None
-    count = sharding_card(one.sharding).communicators(one.devices, nodes)
+    count = sharding_card(one.sharding).communicators(one.devices, nodes) + (one.context_parallel > 1)
     each = communicator_bytes(channels_of(draft.device.name))
     size = ByteRange(low=count * each.low, expected=count * each.expected, high=count * each.high)
     return Context(NCCL_BUFFERS, size)
+
+
+def answer_server(draft: ClosedDraft) -> Context | None:
+    """What a server that the run starts beside itself may take; None where it starts none."""
+    sampling = draft.recipe.task.sampling
+    if sampling is None or (size := sampling.writer_memory) is None:
+        return None
+    return Context(f"{writer_card(sampling.writer).label} server", ByteRange(low=size, expected=size, high=size))
 
 
 def process_range(reserved: ByteRange, *beside: Context) -> ByteRange:

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.compiler.draft import Draft
-from ftc.spec.documents.facts import VisionFacts
 from ftc.spec.documents.image_shapes import ImageShape
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.stream_images import ImageSizes
+from ftc.spec.documents.vision_facts import VisionFacts
 
 __all__ = ["RowImages", "heaviest", "row_images", "with_images"]
 

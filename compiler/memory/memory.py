@@ -14,7 +14,8 @@ from ftc.compiler.memory.batch_shapes import (
     scored_per_row,
     train_shape,
 )
-from ftc.compiler.memory.context import context_of, exchange_buffers, process_range
+from ftc.compiler.memory.context import answer_server, context_of, exchange_buffers, process_range
+from ftc.compiler.memory.context_formula import with_shared_rows
 from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInputs, grading_peak, held_bytes
 from ftc.compiler.memory.float8_formula import float8_bytes
 from ftc.compiler.memory.margins import reserved_range
@@ -84,7 +85,7 @@ def expands_segments(draft: Draft) -> bool:
 def by_closed_form(draft: ClosedDraft) -> MemoryEstimate:
     """The estimate from shapes alone."""
     job, one = _formula_inputs(draft), draft.candidate
-    alone = estimate(job)
+    alone = with_shared_rows(estimate(job), job, one.context_parallel, masks=one.packing or not job.on_card)
     shared = on_one_of(alone, job, sharding_card(one.sharding), draft.parts, one.offload)
     phases = _with_grading(draft, _with_copy(draft, shared))
     allocated = max(phase.peak_bytes for phase in phases)
@@ -99,7 +100,7 @@ def question(draft: ClosedDraft) -> TraceJob:
     settings, rows = draft.settings(), rows_at_once(draft)
     looked_at = evaluation_batch(draft)
     # What matters about the step's rows is whether there is another micro-batch before the last one.
-    batch = rows * settings.train.world_size * (2 if accumulates(draft) else 1)
+    batch = rows * draft.candidate.row_shares * (2 if accumulates(draft) else 1)
     train = settings.train.model_copy(update={"micro_batch": rows, "batch_size": batch})
     evaluate = settings.eval.model_copy(update={"batch_size": looked_at[0]}) if looked_at else settings.eval
     loss = package_entry(settings.train.loss or "")
@@ -172,10 +173,11 @@ def _estimate(draft: ClosedDraft, method: Method, phases: tuple[PhasePeak, ...],
     peak = max(phases, key=lambda phase: phase.peak_bytes)
     context = context_of(draft.device, draft.calibration, draft.packages, needs=draft.recipe.eval.needs())
     buffers = exchange_buffers(draft)
-    process = process_range(reserved, context, *([buffers] if buffers else []))
+    beside = [one for one in (buffers, answer_server(draft)) if one is not None]
+    process = process_range(reserved, context, *beside)
     limit, source = limit_of(draft)
     components = {context.name: context.size.expected}
-    components |= {buffers.name: buffers.size.expected} if buffers else {}
+    components |= {one.name: one.size.expected for one in beside}
     components |= peak.components
     components |= {"allocator": rest} if (rest := reserved.expected - peak.peak_bytes) else {}
     return MemoryEstimate(
@@ -230,7 +232,7 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         adapter_dropout=trained.dropout,
         eager=kernel == "eager",
         in_parts=draft.candidate.is_divided,
-        masked=draft.candidate.packing or hides_padding(draft, shape),
+        masked=draft.candidate.context_parallel == 1 and (draft.candidate.packing or hides_padding(draft, shape)),
         unpadded=kernel == "flash_attention_2",
         on_card=draft.device.kind == "cuda",
         capability=draft.device.capability or UNKNOWN_CAPABILITY,

@@ -6,11 +6,11 @@ a model may use any, and what one layer makes on its way; behind it, the images 
 
 from __future__ import annotations
 
-from ftc.spec.documents.facts import VisionFacts
+from ftc.spec.documents.vision_facts import VisionFacts
 
 __all__ = ["image_bytes"]
 
-_CHANNELS, _FP32 = 3, 4
+_CHANNELS, _FP32, _INT64 = 3, 4, 8
 
 
 def image_bytes(vision: VisionFacts, tokens: int, length: int, hidden_size: int, operand: int) -> int:
@@ -26,15 +26,20 @@ def image_bytes(vision: VisionFacts, tokens: int, length: int, hidden_size: int,
     side = vision.patch_size
     if vision.grid is None:
         features = (vision.image_size // side) ** 2
-        least, tiles = (vision.tokens_per_image, 1) if vision.tiles is None else (features, vision.tiles.most)
+        least, tiles, masks = vision.tokens_per_image, 1, 0
+        if vision.tiles is not None:
+            least, tiles = features, vision.tiles.most
+        if vision.squares is not None:  # of which the least image is one, and each has a mask of its pixels
+            least, masks = vision.squares.each(side), _INT64
         images = tokens // max(1, length) * (length // least) * tiles
         patches = images * (features + 1)
         numbers = images * _CHANNELS * vision.image_size**2
+        held = images * masks * vision.image_size**2
     else:
         patches = tokens * vision.grid.merge**2
-        numbers = patches * vision.grid.frames * _CHANNELS * side**2
+        numbers, held = patches * vision.grid.frames * _CHANNELS * side**2, 0
     states = (vision.num_layers + 1) * vision.hidden_size
     attention, feed_forward = 5 * vision.hidden_size, vision.hidden_size + 2 * vision.intermediate_size
     inside = states + max(attention, feed_forward)
     behind = states + 3 * hidden_size  # two layers of the projector with what stands between them
-    return numbers * (_FP32 + operand) + patches * operand * max(inside, behind)
+    return held + numbers * (_FP32 + operand) + patches * operand * max(inside, behind)

@@ -16,6 +16,7 @@ from ftc.compiler.memory.memory import by_closed_form, may_run
 from ftc.compiler.memory.uncounted import uncounted_parts
 from ftc.compiler.saving_choices import choose_saving
 from ftc.compiler.search.candidates import by_speed, device_counts, packing_obstacle
+from ftc.compiler.search.contexts import context_obstacle, contexts
 from ftc.compiler.search.knobs import Choice, chosen
 from ftc.compiler.search.loss_chunks import chunk_obstacle
 from ftc.compiler.search.search import Found, fastest_that_fits, way_of
@@ -32,7 +33,7 @@ _NOTED_GAP = 0.05
 
 def fit_budget(draft: Draft) -> ClosedDraft:
     """Settles all that the solver chooses, estimates memory, and refuses what does not fit."""
-    draft = _check_chunks(_check_packing(_check_devices(draft)))
+    draft = _check_context(_check_chunks(_check_packing(_check_devices(draft))))
     return _judge(choose_saving(_choose(_without_absent_trace(draft))))
 
 
@@ -61,6 +62,19 @@ def _check_packing(draft: Draft) -> Draft:
     return draft.find("FTC261", f"packing is not possible: {obstacle}", "train.packing", help="remove `packing`")
 
 
+def _check_context(draft: Draft) -> Draft:
+    asked, obstacle = draft.recipe.train.context_parallel, context_obstacle(draft)
+    if asked in ("auto", 1):
+        return draft
+    path, help = "train.context_parallel", "remove `context_parallel`"
+    if obstacle is not None:
+        return draft.find("FTC717", f"devices can't share a row: {obstacle}", path, help=help)
+    if device_counts(draft)[-1] // draft.recipe.budget.nodes % int(asked):  # another number is refused before
+        summary = f"groups of {asked} devices share a row, and there is only one {draft.device.label}"
+        return draft.find("FTC717", summary, path, help=help)
+    return draft
+
+
 def _check_chunks(draft: Draft) -> Draft:
     obstacle = chunk_obstacle(draft)
     if isinstance(draft.recipe.train.loss_chunk_size, str) or obstacle is None:
@@ -76,14 +90,24 @@ def _without_absent_trace(draft: Draft) -> Draft:
 
 
 def _choose(draft: Draft) -> ClosedDraft:
-    candidates = by_speed(draft)
-    found = fastest_that_fits(draft, candidates)
+    found, candidates = _found(draft)
     traced = sum(answer.result is not None for answer in (draft.traces or {}).values())
     memory = found.memory.model_copy(update={"ways": found.looked_at, "traces": traced})
     uncounted = any(one.code == "FTC295" for one in draft.diagnostics)  # refused, whatever a trace would say
     closed = chosen(Choice(draft.at(found.candidate), found, candidates))
     closed = _with_untraced(closed, found, candidates)
     return replace(closed, memory=memory, questions=() if uncounted else found.questions)
+
+
+def _found(draft: Draft) -> tuple[Found, Sequence[Candidate]]:
+    """What the search found among which candidates; devices share rows only where nothing else fits."""
+    tries: list[tuple[Found, Sequence[Candidate]]] = []
+    for context in contexts(draft):
+        candidates = by_speed(draft, context)
+        tries.append((fastest_that_fits(draft, candidates), candidates))
+        if tries[-1][0].fits or tries[-1][0].questions:
+            return tries[-1]
+    return tries[0]
 
 
 def _with_untraced(draft: ClosedDraft, found: Found, candidates: Sequence[Candidate]) -> ClosedDraft:

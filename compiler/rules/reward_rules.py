@@ -139,6 +139,11 @@ def writers_know_their_keys(recipe: Recipe, source: Source) -> Iterator[Diagnost
         summary = f"`importance_cap` has no effect: with `writer: {card.kind}` the probabilities are the trainer's own"
         help = f"remove it, or choose a server as the writer: {servers}"
         yield diagnostic("FTC464", summary, source.span(path), help=help, path=path)
+    if sampling.writer_memory is not None and card.own is None:
+        path, starters = "task.writer_memory", ", ".join(f"`{one.kind}`" for one in WRITERS if one.own is not None)
+        summary = f"`writer_memory` has no effect: with `writer: {card.kind}` the run starts no server"
+        help = f"remove it, or choose a server that a run can start within a share of its GPU: {starters}"
+        yield diagnostic("FTC464", summary, source.span(path), help=help, path=path)
     if card.is_server and asked in ("bitwise", "best_effort"):
         path, summary = "train.determinism", f"a server of {card.label} promises no bits that could be proved"
         help = "remove `determinism`, or write `writer: transformers`"

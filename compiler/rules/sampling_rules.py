@@ -12,6 +12,7 @@ from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.sampled_rows import longest_prompt
 from ftc.spec.code_tests import CONFINING
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.precisions import precision_card
 from ftc.spec.rewards import reads_tests, reward_card
 from ftc.spec.storage.reading import parse_json
 from ftc.spec.strategies import strategy_card
@@ -24,6 +25,7 @@ __all__ = [
     "code_can_be_confined",
     "reward_packages_are_here",
     "schemas_are_valid",
+    "server_has_room",
     "server_takes_the_weights",
     "some_steps_are_written",
 ]
@@ -88,6 +90,26 @@ def server_takes_the_weights(draft: ClosedDraft) -> Iterator[Diagnostic]:
     if why is not None:
         summary = f"a running server of {card.label} can't take what is trained: {why}"
         yield diagnostic("FTC465", summary, draft.source.span(path), help=help, path=path)
+
+
+def server_has_room(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """A server that the run starts gets memory for the base model's weights at least."""
+    sampling = draft.recipe.task.sampling
+    if sampling is None or (given := sampling.writer_memory) is None:
+        return
+    number = precision_card(draft.train.precision).products
+    weights = draft.model.num_parameters * number.size
+    if given <= weights:
+        path = "task.writer_memory"
+        summary = f"{_written(given)} can't hold the server's {_written(weights)} of weights in {number.name}"
+        help = f"write at least `writer_memory: {_written(weights * 5 // 4)}`, with room for a cache of answers"
+        yield diagnostic("FTC464", summary, draft.source.span(path), help=help, path=path)
+
+
+def _written(size: int) -> str:
+    """A size as a recipe writes it, rounded up."""
+    unit, name = (2**20, "MiB") if size >= 2**20 else (2**10, "KiB")
+    return f"{-(-size // unit)}{name}"
 
 
 def some_steps_are_written(draft: ClosedDraft) -> Iterator[Diagnostic]:
@@ -164,6 +186,7 @@ SAMPLING_RULES: tuple[Callable[[ClosedDraft], Iterator[Diagnostic]], ...] = (
     answers_have_positions,
     some_steps_are_written,
     server_takes_the_weights,
+    server_has_room,
     reward_packages_are_here,
     code_can_be_confined,
     schemas_are_valid,

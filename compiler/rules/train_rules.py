@@ -29,7 +29,6 @@ from ftc.spec.strategies import STRATEGIES, strategy_card
 __all__ = [
     "OPTIMIZER_RULES",
     "WHOLE",
-    "devices_have_rows",
     "head_rate_has_a_head",
     "link_has_machines",
     "losses_have_targets",
@@ -309,34 +308,6 @@ def sharding_can_be_done(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
             help=whole.help,
             notes=whole.reason,
             path="train.sharding",
-        )
-
-
-def devices_have_rows(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """Each device has a row of every step, and a micro-batch is no more than its share."""
-    devices, batch, micro = recipe.budget.devices, recipe.train.batch_size, recipe.train.micro_batch
-    nodes = recipe.budget.nodes
-    if devices == "auto":  # the least that can be chosen
-        asked = recipe.train.sharding
-        devices = 1 if asked == "auto" else sharding_card(asked).least_devices(nodes)
-    devices *= nodes
-    if devices == 1:
-        return
-    if devices > batch:
-        yield diagnostic(
-            "FTC292",
-            f"{devices} devices share a batch of {batch} {'row' if batch == 1 else 'rows'}",
-            source.span("budget.devices"),
-            help=f"write `batch_size: {devices}` or more, or fewer devices",
-            path="budget.devices",
-        )
-    elif micro != "auto" and micro <= batch and micro > (share := -(-batch // devices)):
-        yield diagnostic(
-            "FTC292",
-            f"per-device batch size {micro} is larger than one device's share: {share} of {batch} rows",
-            source.span("train.micro_batch"),
-            help=f"write at most {share}, or remove `micro_batch`",
-            path="train.micro_batch",
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ftc.compiler.draft import Draft
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.strategies.patterns import by_name
+from ftc.spec.text_forms import form_card
 
 __all__ = ["images_are_read_by_adapters_alone"]
 
@@ -19,6 +20,9 @@ def images_are_read_by_adapters_alone(draft: Draft) -> Iterator[Diagnostic]:
     if "image" not in recipe.task.CARD.part_names:
         summary = f"a {recipe.task.kind} task doesn't read images, and `{draft.model.name}` is a `{name}` model"
         yield _found(draft, summary, "task.kind", help="use `kind: generation` or `kind: chat`")
+    elif draft.model.vision.card.sees_ahead == "prompt" and form_card(draft.text.form).is_conversation:
+        summary = f"a `{name}` model reads its prompt in both directions, so a row has one answer and no conversation"
+        yield _found(draft, summary, "task.kind", help="use `kind: generation`, with a prompt and its completion")
     traits = draft.strategy.traits
     if not traits.targets or traits.quantized is not None:
         summary = f"`{recipe.strategy.kind}` isn't available for a `{name}` model"

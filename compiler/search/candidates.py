@@ -16,6 +16,7 @@ from typing import Any, Literal
 from ftc.compiler.candidate import Candidate
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import usual_rows
+from ftc.compiler.rules.sharing_rules import asked_context
 from ftc.compiler.rules.train_rules import unsharded
 from ftc.compiler.search.loss_chunks import LossChunks
 from ftc.compiler.time.amounts import Amounts
@@ -69,19 +70,31 @@ LAYOUTS: tuple[tuple[Sharding, Offload], ...] = tuple(
 """What each device may hold and where: on the device first, and of these what exchanges least first."""
 
 
-def training_candidates(draft: Draft) -> Iterator[Candidate]:
+def training_candidates(draft: Draft, context: int | None = None) -> Iterator[Candidate]:
     """All ways to train that the recipe allows, with a sequence for each row; see `packings` for the others.
 
     They evaluate as many rows at once as is usual where memory doesn't matter.
+
+    Args:
+        draft: Without a candidate.
+        context: How many devices share each row; as many as the recipe says, or one, where left out.
     """
     tokens, asked = draft.recipe.train.micro_batch_tokens, draft.recipe.eval.batch_size
     kinds, kernels = optimizer_kinds(draft), attention_kernels(draft)
-    for count in device_counts(draft):
-        ways = product(kinds, kernels, _modes(draft), _micro_batches(draft, count), _layouts(draft, count))
+    among, nodes = context or asked_context(draft.recipe), draft.recipe.budget.nodes
+    counts = [
+        count
+        for count in device_counts(draft)
+        if draft.recipe.train.context_parallel != "auto" or count // nodes % among == 0
+    ]
+    for count in counts:
+        shares = max(1, count // among)
+        ways = product(kinds, kernels, _modes(draft), _micro_batches(draft, shares), _layouts(draft, count))
         for kind, kernel, checkpointing, size, layout in ways:
             if len(kinds) == 1 or _can_share(draft, kind, layout[0], count):
                 rows = usual_rows(draft, count)[0] if asked == "auto" else asked
-                yield Candidate(size, checkpointing, rows, kernel, kind, False, tokens, *layout, count)
+                one = Candidate(size, checkpointing, rows, kernel, kind, False, tokens, *layout, count)
+                yield replace(one, context_parallel=among)
 
 
 def optimizer_kinds(draft: Draft) -> tuple[OptimizerKind, ...]:
@@ -119,8 +132,8 @@ def _layouts(draft: Draft, count: int) -> list[tuple[Sharding, Offload]]:
     return [(card.kind, place) for card in cards for place in card.places if place in asked]
 
 
-def _micro_batches(draft: Draft, count: int) -> list[int]:
-    asked, share = draft.recipe.train.micro_batch, -(-draft.recipe.train.batch_size // count)
+def _micro_batches(draft: Draft, shares: int) -> list[int]:
+    asked, share = draft.recipe.train.micro_batch, -(-draft.recipe.train.batch_size // shares)
     return [size for size in range(share, 0, -1) if share % size == 0] if asked == "auto" else [asked]
 
 
@@ -159,6 +172,8 @@ def packing_obstacle(draft: Draft) -> str | None:
         return "its virtual tokens are added only before the first row"
     if draft.model.vision is not None and draft.model.vision.grid is not None:
         return "places in an image go in two directions, and are counted from the beginning of a row"
+    if draft.model.vision is not None and draft.model.vision.card.sees_ahead != "none":
+        return f"attention goes in both directions within {_WHOLE[draft.model.vision.card.sees_ahead]}"
     return None
 
 
@@ -186,6 +201,7 @@ def packings(draft: Draft, one: Candidate) -> Iterator[Candidate]:
     yield from (replace(one, packing=True, micro_batch_tokens=length) for length in lengths)
 
 
+_WHOLE = {"images": "an image", "prompt": "a prompt"}
 _WIDEST_HEAD = 256
 
 
@@ -244,12 +260,14 @@ def device_counts(draft: Draft) -> tuple[int, ...]:
     if least == 1 and train.determinism in ("bitwise", "best_effort"):
         return (nodes,)
     here = draft.device.count if draft.device.local else 1
-    return tuple(nodes * count for count in range(least, here + 1) if _have_rows(draft, nodes * count)) or (nodes,)
+    context = asked_context(draft.recipe)
+    counts = (count for count in range(least, here + 1) if count % context == 0)
+    return tuple(nodes * count for count in counts if _have_rows(draft, nodes * count // context)) or (nodes,)
 
 
-def _have_rows(draft: Draft, count: int) -> bool:
+def _have_rows(draft: Draft, shares: int) -> bool:
     batch, micro = draft.recipe.train.batch_size, draft.recipe.train.micro_batch
-    return count <= batch and (micro == "auto" or micro <= -(-batch // count))
+    return shares <= batch and (micro == "auto" or micro <= -(-batch // shares))
 
 
 _HOST_SHARE = 0.8
@@ -292,10 +310,10 @@ Pace = Callable[[ClosedDraft], float]
 """Seconds that training of a draft is expected to take."""
 
 
-def by_speed(draft: Draft) -> list[Candidate]:
-    """All candidates that the recipe allows, the fastest first."""
+def by_speed(draft: Draft, context: int | None = None) -> list[Candidate]:
+    """All candidates that the recipe allows, the fastest first; for the arguments see `training_candidates`."""
     seconds = pace_of(least(draft))
-    pace = dict(_paced(draft, seconds))
+    pace = dict(_paced(draft, seconds, context))
     ranked = sorted(pace, key=_order(draft, pace))
     eval_rows = {count: _rows_of_evaluations(draft, count) for count in {candidate.devices for candidate in pace}}
     return [replace(candidate, eval_batch=rows) for candidate in ranked for rows in eval_rows[candidate.devices]]
@@ -341,10 +359,10 @@ def pace_of(draft: ClosedDraft) -> Pace:
     return seconds
 
 
-def _paced(draft: Draft, seconds: Pace) -> Iterator[tuple[Candidate, float]]:
+def _paced(draft: Draft, seconds: Pace, context: int | None) -> Iterator[tuple[Candidate, float]]:
     """Candidates with their pace; where the recipe leaves it open, rows share sequences only where that is worth it."""
     asked, chunks = draft.recipe.train.packing, LossChunks(draft)
-    for candidate in map(chunks.on, training_candidates(draft)):
+    for candidate in map(chunks.on, training_candidates(draft, context)):
         packed = [(one, seconds(draft.at(one))) for one in map(chunks.on, packings(draft, candidate))]
         if asked is True and packed:
             yield from packed

@@ -140,6 +140,14 @@ def _compared(choice: Choice) -> str:
     return f": the roofline estimates {part:.0%} of the time of {words}" if part < 1 else f": {words} does not"
 
 
+def _context_parallel(choice: Choice) -> Origin:
+    if choice.draft.recipe.train.context_parallel != "auto":
+        return choice.asked("train.context_parallel")
+    if choice.draft.candidate.context_parallel == 1:
+        return choice.derived("each device has rows of its own")
+    return choice.fitting("nothing fits with fewer devices for each row")
+
+
 def _sharding(choice: Choice) -> Origin:
     one = choice.draft.candidate
     if one.devices == 1:
@@ -203,6 +211,7 @@ ORIGINS: Mapping[str, Callable[[Choice], Origin]] = {
     "packing": _packing,
     "micro_batch_tokens": _micro_batch_tokens,
     "devices": _devices,
+    "context_parallel": _context_parallel,
     "sharding": _sharding,
     "offload": _offload,
     "attention": _attention,

@@ -16,20 +16,23 @@ and backward, and all of it for 512.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, Literal
 
+from ftc.spec.context_parallel import chunk_tokens
 from ftc.spec.devices import UNKNOWN_CAPABILITY, kernels
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts
 from ftc.spec.precisions import precision_card
 
 __all__ = [
     "ALL_PAIRS",
+    "WHOLE_ROWS",
     "Amounts",
     "Attending",
     "Kernel",
     "Rates",
+    "RowPart",
     "batch_amounts",
     "cost",
     "decode_amounts",
@@ -199,6 +202,32 @@ class Amounts:
     def __mul__(self, factor: float) -> Amounts:
         return Amounts(*(getattr(self, one.name) * factor for one in fields(self)))
 
+
+@dataclass(frozen=True, slots=True)
+class RowPart:
+    """A device's part of rows that several devices share.
+
+    Attributes:
+        context: How many share each row.
+        masks: Whether attention over shared rows gets a mask, and computes what that hides.
+    """
+
+    context: int = 1
+    masks: bool = False
+
+    def of(self, amounts: Amounts) -> Amounts:
+        """What of a micro-batch one of them computes."""
+        if self.context == 1 or not amounts.rows:
+            return amounts
+        rows, chunk = amounts.rows, chunk_tokens(round(amounts.tokens / amounts.rows), self.context)
+        # A device has a chunk from the begin and one from the end: together they see one more than there are.
+        pairs = rows * chunk**2 * (2 * self.context + self.masks)
+        scored = amounts.scored / self.context
+        return replace(amounts, tokens=rows * 2 * chunk, pairs=pairs, near_pairs=pairs, scored=scored)
+
+
+WHOLE_ROWS = RowPart()
+"""The part of a device with rows of its own."""
 
 Rates = Amounts
 """What one unit of each quantity costs."""

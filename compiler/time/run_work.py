@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.rules.number_rules import num_evaluations
 from ftc.compiler.sampled_rows import answer_lengths
-from ftc.compiler.time.amounts import Amounts, cost
+from ftc.compiler.time.amounts import Amounts, RowPart, cost
 from ftc.compiler.time.eval_work import forward_work, grading, prompts, references, sampled, tests, validation
 from ftc.compiler.time.network import Network
 from ftc.compiler.time.operator_costs import STEP_MOVES, flop_rates, traffic_rates
@@ -25,7 +25,7 @@ from ftc.compiler.time.workload import (
     training_amounts,
 )
 from ftc.compiler.weights import bytes_per_weight, card_of
-from ftc.spec.checkpointing import Recomputing
+from ftc.spec.checkpointing import Recomputing, checkpointing_card
 from ftc.spec.devices import UNKNOWN_CAPABILITY
 from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.documents.streams import TAUGHT
@@ -82,7 +82,7 @@ def run_work(draft: ClosedDraft) -> RunWork:
     amounts = training_amounts(trained_lengths(draft), form, _training(draft))
     steps = draft.train.num_steps
     alone = _trained(draft, network, amounts, steps)
-    train = alone.plus(exchanged(draft, network, amounts.passes, steps))
+    train = alone.plus(exchanged(draft, network, amounts, steps))
     phases: dict[Phase, tuple[Work, Work, Work]] = {"train": (alone, train, train)}
     if (writing := draft.recipe.writing) is not None:
         low, _, high = (trained_lengths(draft, tokens) for tokens in answer_lengths(writing))
@@ -130,7 +130,7 @@ def train_work(draft: ClosedDraft, network: Network, amounts: Amounts) -> Work:
         amounts: What it is fed.
     """
     steps = draft.train.num_steps
-    return _trained(draft, network, amounts, steps).plus(exchanged(draft, network, amounts.passes, steps))
+    return _trained(draft, network, amounts, steps).plus(exchanged(draft, network, amounts, steps))
 
 
 def _trained(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int) -> Work:
@@ -231,7 +231,8 @@ def _training(draft: ClosedDraft) -> Training:
         packs=one.packing,
         batching=train.batching,
         seed=draft.seeds.order,
-        world_size=one.devices,
+        world_size=one.row_shares,
+        part=RowPart(one.context_parallel, masks=one.packing or draft.device.kind == "cpu"),
     )
 
 
@@ -263,8 +264,15 @@ def moved_to_host(draft: ClosedDraft, network: Network, passes: float, steps: in
     return _host((parts + stepped) / draft.parts)
 
 
-def exchanged(draft: ClosedDraft, network: Network, passes: float, steps: int) -> Work:
-    """What a device sends to the others and gets from them; for the arguments see `moved_to_host`."""
+def exchanged(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int) -> Work:
+    """What a device sends to the others and gets from them.
+
+    Args:
+        draft: With a candidate.
+        network: Its model.
+        amounts: What a device is fed in the run.
+        steps: Optimizer steps.
+    """
     precision, nodes = precision_card(draft.train.precision), draft.recipe.budget.nodes
     whole = precision.products.size * (draft.model.num_parameters + _beside(draft, network))
     sizes = {"weights": whole, "gradients": precision.trained.size * network.trainable}
@@ -274,9 +282,19 @@ def exchanged(draft: ClosedDraft, network: Network, passes: float, steps: int) -
         sent[key] = sent.get(key, 0) + one.sent * sizes[one.content]
     moved = 0.0
     for (group, every), size in sent.items():
-        count, members = (steps if every == "step" else passes), group_size(group, draft.candidate.devices, nodes)
+        count, members = (
+            (steps if every == "step" else amounts.passes),
+            group_size(group, draft.candidate.devices, nodes),
+        )
         moved += count * size * (members - 1) / members * _slowness(draft, group)
-    return _host(moved)
+    return _host(moved + _keys_of_others(draft, network, amounts) * _slowness(draft, "machine"))
+
+
+def _keys_of_others(draft: ClosedDraft, network: Network, amounts: Amounts) -> float:
+    """Bytes of keys and values that a device gets from those that share its rows, and of their gradients."""
+    others, one = draft.candidate.context_parallel - 1, draft.candidate
+    times = 3 if checkpointing_card(one.activation_checkpointing).recomputes else 2
+    return times * others * amounts.tokens * 2 * network.keys * network.layers * activation_bytes(draft)
 
 
 def _slowness(draft: ClosedDraft, group: Group) -> float:

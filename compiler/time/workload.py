@@ -17,9 +17,11 @@ from ftc.compiler.quantize_choices import rounded_modules
 from ftc.compiler.sampled_rows import answer_lengths, with_answers
 from ftc.compiler.time.amounts import (
     ALL_PAIRS,
+    WHOLE_ROWS,
     Amounts,
     Attending,
     Kernel,
+    RowPart,
     batch_amounts,
     decode_amounts,
     kernel_of,
@@ -108,16 +110,14 @@ def teacher_network(draft: ClosedDraft) -> Network | None:
 
 def draft_kernel(draft: ClosedDraft, model: ModelFacts, *, training: bool) -> Kernel:
     """What computes a model's attention in the draft's run; see `kernel_of`."""
-    attention, precision = draft.candidate.attention, draft.train.precision
-    return kernel_of(model, draft.device, attention, precision, training=training)
+    return kernel_of(model, draft.device, draft.candidate.attention, draft.train.precision, training=training)
 
 
 def row_shape(draft: ClosedDraft, *, training: bool) -> RowShape:
     """How a row becomes what goes through the draft's model."""
-    model = draft.model
+    model, is_causal = draft.model, looks_back_alone(draft.model)
     virtual, is_split = draft.strategy.traits.num_virtual, model.family == "encoder_decoder"
     kernel, (window, _) = draft_kernel(draft, model, training=training), window_of(model)
-    is_causal = looks_back_alone(model)
     # A decoder that predicts tokens never looks at the padding behind them; virtual tokens come with a mask.
     hides = not head_card(draft.loaded.head).writes or is_split or virtual > 0
     return RowShape(
@@ -203,7 +203,8 @@ class Training:
         packs: Whether a micro-batch is one sequence of several rows.
         batching: Whether a step's rows are of like length.
         seed: Of the order.
-        world_size: Processes that share a step.
+        world_size: Into how many shares a step's rows are dealt.
+        part: What of each row a device computes.
     """
 
     num_steps: int
@@ -215,6 +216,7 @@ class Training:
     batching: Literal["shuffled", "length_grouped"]
     seed: int
     world_size: int
+    part: RowPart = WHOLE_ROWS
 
 
 def training_amounts(lengths: RowLengths, shape: RowShape, training: Training, most_rows: int = _MOST_ROWS) -> Amounts:
@@ -238,7 +240,7 @@ def training_amounts(lengths: RowLengths, shape: RowShape, training: Training, m
     rows = min(most_rows, len(lengths.tokens))
     steps = min(training.num_steps, training.steps_per_epoch, max(1, -(-rows // training.batch_size)))
     total = _sum(
-        _packed(lengths, shape, numbers) if training.packs else _padded(lengths, shape, numbers)
+        training.part.of(_packed(lengths, shape, numbers) if training.packs else _padded(lengths, shape, numbers))
         for step in range(steps)
         for numbers in order.micro_batches(step, training.micro_batch, 0, training.world_size)
     )

@@ -228,7 +228,8 @@ def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFac
             "model_type": vision.model_type,
             "tokens": vision.tokens_per_image,
             "keeps_sizes": True,
-            **{name: one.to_json() for name, one in (("grid", vision.grid), ("tiles", vision.tiles)) if one},
+            **{name: one.to_json() for name in ("grid", "tiles", "squares") if (one := getattr(vision, name))},
+            **({"edges": list(vision.edges)} if vision.edges else {}),
             **processor_key(draft.model),
         }
     if readers := reading_packages(draft.recipe):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple, assert_never
 
-from ftc.compiler.tokens.encoder import AlignedText, MarkedText, TextTokenizer, TokenizedText
+from ftc.compiler.tokens.encoder import AlignedText, Cut, MarkedText, TextTokenizer, TokenizedText
 from ftc.compiler.tokens.image_tokens import ImageTokens
 from ftc.compiler.tokens.plain_rows import float_bits
 from ftc.compiler.tokens.rendering import RenderedRow
@@ -88,15 +88,19 @@ class Generative:
     def encoded(self, rows: dict[int, Row]) -> dict[int, Encoded]:
         """Rows that have an answer, whole."""
         rendered = rendered_rows(self.source, rows, self.counts, self.place)
+        shown = {i: self.source.images(rows[i]) if self.images else [] for i in rendered}
         # Marks are the prompt's segment, where there is one, and the supervised ones.
-        texts = [
-            MarkedText(row.text, [*(row.prompt or ()), *chain.from_iterable(row.spans)]) for row in rendered.values()
-        ]
+        texts = {
+            i: MarkedText(row.text, [*(row.prompt or ()), *chain.from_iterable(row.spans)])
+            for i, row in rendered.items()
+        }
+        if self.images:
+            texts = dict(self._framed(self.images, texts, shown))
         before, after = self.source.before, self.source.after
         found: dict[int, Encoded] = {}
-        for (i, row), written in zip(rendered.items(), self.tokenizer.encode(texts), strict=True):
-            shown = self.source.images(rows[i]) if self.images else []
-            text = self.images.expanded(written, shown) if self.images else written
+        for i, written in zip(texts, self._tokenized([*texts.values()]), strict=True):
+            row = rendered[i]
+            text = self.images.expanded(written, shown[i]) if self.images else written
             if isinstance(text, TemplateProblem):
                 self.counts.drop(i, text.message)
                 continue
@@ -105,9 +109,29 @@ class Generative:
             edges[-1] += len(after)
             supervised = list(zip(edges[::2], edges[1::2], strict=True))
             found[i] = Encoded(
-                row, RowTokens(i, ids, supervised, edges[-2], texts=row.references, images=shown), text, len(before)
+                row, RowTokens(i, ids, supervised, edges[-2], texts=row.references, images=shown[i]), text, len(before)
             )
         return found
+
+    def _tokenized(self, texts: list[MarkedText]) -> list[TokenizedText]:
+        """Tokens of whole texts, or of prompts and answers each by itself, one behind the other."""
+        if not self.source.is_apart:
+            return self.tokenizer.encode(texts)
+        cut = [(text, text.marks[-2]) for text in texts]  # where the answer begins
+        prompts = self.tokenizer.encode([MarkedText(one.text[:at], one.marks[:-2]) for one, at in cut])
+        answers = self.tokenizer.encode([MarkedText(one.text[at:], ()) for one, at in cut])
+        return [_behind(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
+
+    def _framed(
+        self, images: ImageTokens, texts: Mapping[int, MarkedText], shown: Mapping[int, list[str]]
+    ) -> Iterator[tuple[int, MarkedText]]:
+        """The rows' texts with the words around their images; a row with another number of them is counted."""
+        for i, text in texts.items():
+            framed = images.framed(text, shown[i])
+            if isinstance(framed, TemplateProblem):
+                self.counts.drop(i, framed.message)
+            else:
+                yield i, framed
 
     def _drop_long(self, i: int, num_tokens: int, what: str = "") -> None:
         self.counts.drop_long(i, num_tokens, self.limit.reason(num_tokens, what))
@@ -122,6 +146,12 @@ class Generative:
         self.counts.stop_missing += found.row.stop_missing
         self.counts.unsupervised_turns += found.row.unsupervised_turns
         yield found.tokens
+
+
+def _behind(prompt: TokenizedText, answer: TokenizedText) -> TokenizedText:
+    """A prompt's tokens and its answer's, with a cut where the answer begins and one where it ends."""
+    begin, end = len(prompt.ids), len(prompt.ids) + len(answer.ids)
+    return TokenizedText(prompt.ids + answer.ids, [*prompt.cuts, Cut(begin, begin), Cut(end, end)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,8 @@ def judged_tokens(
 
 
 def _counted(judge: Judge, split: Path, model_folder: Path) -> JudgedTokens:
-    from ftc.spec.documents.streams import TextDecoder, open_stream
+    from ftc.spec.documents.decoded import TextDecoder
+    from ftc.spec.documents.streams import open_stream
     from ftc.spec.storage.tokenizer_file import load_tokenizer, tokenizer_call
 
     stream, decode = open_stream(split), TextDecoder(model_folder)

@@ -23,11 +23,13 @@ from ftc.compiler.resolve.rows.data_files import DataFiles
 from ftc.compiler.resolve.rows.images import ImageStore
 from ftc.compiler.resolve.rows.row_digests import example_digests
 from ftc.compiler.resolve.rows.tested_rows import TEST_ROWS, HeldOut, tested_text
+from ftc.compiler.stages import begin_stage
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.every_pair import with_every_pair
 from ftc.compiler.tokens.findings import Limits, stream_findings, token_findings
 from ftc.compiler.tokens.forms import TextForm
 from ftc.compiler.tokens.image_tokens import tokens_of_images
+from ftc.compiler.tokens.kept_pieces import KeptPieces
 from ftc.compiler.tokens.pixel_client import ask_for_pixels
 from ftc.compiler.tokens.probes import PROBES, Probes, groups_of, make_probes
 from ftc.compiler.tokens.rated_rows import write_other_answers
@@ -36,9 +38,10 @@ from ftc.compiler.tokens.row_index import remember_rows
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
 from ftc.compiler.tokens.stream_manifest import KeptFinding, Manifest, StreamKey, TextProbe, keep_manifest
+from ftc.compiler.tokens.stream_writer import write_image_sizes, write_images, write_stream
 from ftc.compiler.tokens.taught_rows import can_be_aligned, taught_rows
 from ftc.compiler.tokens.template_check import template_findings
-from ftc.compiler.tokens.token_rows import TokenRows, write_image_sizes, write_images, write_stream
+from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.facts import FileFacts, TokenizerFacts
@@ -96,7 +99,7 @@ def make_streams(
             for part in data.parts.values():
                 write_other_answers(part, columns)
         form = row_form(task, columns, data.labels, wording, data.parts["train"].rows)
-        splits, probe, odd = _encode(draft, data, form, models[0])
+        splits, probe, odd = _encode(draft, data, form, models[0], made_from)
         found = [*odd, *_findings(draft, data, splits, odd)]
         texts = tokenizer_folder(models[0], model.tokenizer.own)
         probes = make_probes(draft, files, data, form, splits, TextTokenizer(texts / FILE))
@@ -128,13 +131,14 @@ def make_streams(
 
 
 def _encode(
-    draft: Draft, data: ResolvedData, form: TextForm, model_folder: Path
+    draft: Draft, data: ResolvedData, form: TextForm, model_folder: Path, made_from: StreamKey
 ) -> tuple[dict[str, TokenRows], TextProbe, list[Diagnostic]]:
     """Tokens by split, how tokenizer and template behave, and warnings about the template.
 
     Raises:
         Refusal: The template leaves out answers (FTC329), or the rows can't be encoded.
     """
+    begin_stage("tokenizing", sum(len(part.rows) for part in data.parts.values()))
     tokenizer = TextTokenizer(tokenizer_folder(model_folder, draft.model.tokenizer.own) / FILE)
     with TemplateRenderer() as renderer:
         facts, template = draft.model.tokenizer, draft.model.tokenizer.chat_template
@@ -156,6 +160,7 @@ def _encode(
         )
         if any(finding.is_error for finding in found):
             raise Refusal(found)
+        kept = _kept_pieces(draft, form, made_from)
         splits: dict[str, TokenRows] = {
             split: encode_rows(
                 part.rows,
@@ -168,10 +173,26 @@ def _encode(
                 numbers=part.numbers,
                 place=part.place,
                 images=images,
+                kept=kept,
             )
             for split, part in data.parts.items()
         }
+        kept.trim()
     return splits, probe, found
+
+
+def _kept_pieces(draft: Draft, form: TextForm, made_from: StreamKey) -> KeptPieces:
+    """Tokens of rows that were written in this form, by these files and releases."""
+    shared = ("format", "ftc", "tokenizers", "family", "tokenizer", "own tokenizer")
+    return KeptPieces(
+        {
+            **{name: made_from.get(name) for name in shared},
+            "facts": draft.model.tokenizer.to_json(),
+            "form": form.to_json(),
+            "max_length": draft.shape.max_length,
+            "cuts": draft.shape.overflow == "cut",
+        }
+    )
 
 
 def _taught(
@@ -209,6 +230,7 @@ def _findings(
     Raises:
         Refusal: They can't be trained on (FTC330, FTC335 to FTC337), or rows are too long that must not be (FTC342).
     """
+    begin_stage("checking")
     refuses_long = draft.shape.overflow == "refuse"
     limits = Limits(draft.shape.max_length, draft.model.max_positions, refuses_long)
     places: dict[str, Callable[[int], str]] = {split: part.place for split, part in data.parts.items()}
@@ -236,6 +258,7 @@ def _write_streams(
     if held_out := {*tested.digests, *example_digests(data.rows_of("test"), data.columns.used)}:
         write_text(folder / TEST_ROWS, tested_text(held_out))
     quality = with_contamination(with_lengths(data.quality, splits, places), splits, image_token)
+    begin_stage("writing", sum(len(tokens.row) for tokens in splits.values()))
     if groups is not None:
         write_text(folder / "groups.json", groups.to_text())
     return Manifest(

@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 from ftc.compiler.quality.contamination import with_other_rows
 from ftc.compiler.quality.spellings import spellings
 from ftc.compiler.resolve.files.safe_files import read_json_object
+from ftc.compiler.resolve.models.image_processor import sized
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
-from ftc.compiler.resolve.models.vision_config import sized
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows, respell
 from ftc.compiler.resolve.rows.columns import Columns, missing_columns, prompt_columns
@@ -30,7 +30,8 @@ from ftc.compiler.tokens.row_form import Wording, row_form
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.stream_manifest import kept_streams
-from ftc.compiler.tokens.token_rows import TokenRows, write_images, write_stream
+from ftc.compiler.tokens.stream_writer import write_images, write_stream
+from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.lockfile import LockedSplit
 from ftc.spec.documents.plan import Plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,12 +34,20 @@ def packed(rows: TokenRows) -> bytes:
     return frame([told, texts, rows.images], [one.tobytes() for one in arrays])
 
 
-def unpacked(data: bytes, counts: RowCounts) -> TokenRows:
-    """The rows; what was counted of them is added to other counts."""
+def unpacked(data: bytes, counts: RowCounts, numbers: Sequence[int] | None = None) -> TokenRows:
+    """The rows; what was counted of them is added to other counts.
+
+    Args:
+        data: What `packed` gave.
+        counts: Counts of these rows and of others.
+        numbers: The number of each of the rows that were packed, where these were counted from 0.
+    """
     (told, texts, images), parts = unframed(data)
-    _add(counts, told)
+    _add(counts, told if numbers is None else _numbered(told, numbers, counts.place))
     arrays: list[NDArray[Any]] = [np.frombuffer(part, kind) for part, kind in zip(parts, _KINDS, strict=True)]
     ids, mask, boundaries, prompt_length, label, row, targets, target_bounds, offsets, offset_bounds = arrays
+    if numbers is not None:
+        row = np.asarray(numbers, np.int64)[row]
     return TokenRows(
         ids=ids,
         mask=mask,
@@ -52,6 +61,15 @@ def unpacked(data: bytes, counts: RowCounts) -> TokenRows:
         counts=counts,
         images=images,
     )
+
+
+def _numbered(told: dict[str, Any], numbers: Sequence[int], place: Callable[[int], str]) -> dict[str, Any]:
+    dropped = [
+        {**one, "row": numbers[one["row"]], "place": place(numbers[one["row"]])} for one in told["first_dropped"]
+    ]
+    too_long = [[numbers[row], *more] for row, *more in told["first_too_long"]]
+    cut = [numbers[row] for row in told["cut"]]
+    return {**told, "cut": cut, "first_dropped": dropped, "first_too_long": too_long}
 
 
 def _add(counts: RowCounts, told: dict[str, Any]) -> None:

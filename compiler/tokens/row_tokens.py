@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
 from typing import assert_never
 
 from ftc.compiler.resolve.rows.in_processes import ranges, spread
+from ftc.compiler.stages import advance
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import (
     AnswerForm,
@@ -31,6 +33,7 @@ from ftc.compiler.tokens.forms import (
 from ftc.compiler.tokens.generative import Generative, Preferences, Questions, Translated
 from ftc.compiler.tokens.grouped_rows import grouped
 from ftc.compiler.tokens.image_tokens import ImageTokens
+from ftc.compiler.tokens.kept_pieces import FEWEST_ROWS, KeptPieces, pieces_of
 from ftc.compiler.tokens.masked_rows import masked_blocks
 from ftc.compiler.tokens.packed_rows import packed, unpacked
 from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
@@ -57,6 +60,7 @@ def encode_rows(
     place: Callable[[int], str] = "row {}".format,
     by_shape: bool = True,
     images: ImageTokens | None = None,
+    kept: KeptPieces | None = None,
 ) -> TokenRows:
     """Turns rows into tokens of the given form.
 
@@ -72,36 +76,69 @@ def encode_rows(
         place: Name of the row of a number.
         by_shape: Whether templates may be rendered once a shape; the result is the same without.
         images: How images stand in rows; None for a model that reads none.
+        kept: Tokens of rows from earlier plans; None where none are kept.
 
     Raises:
         Refusal: A template, the tokenizer or a row's characters can't be used (FTC331 to FTC339).
     """
     numbers = range(len(rows)) if numbers is None else numbers
-    limit, pieces = Limit(max_length, cuts), ranges(len(rows))
     source = partial(text_source, tokenizer=tokenizer, facts=facts, renderer=renderer)
     source_of = cache(partial(source, by_shape=by_shape, images=images))
-
-    def encoded(some: Iterable[range], counts: RowCounts) -> Iterator[TokenRows]:
-        """Some pieces of the rows."""
-        parts = ((numbers[one.start : one.stop], rows[one.start : one.stop]) for one in some)
-        numbered = (dict(zip(*part, strict=True)) for part in parts)
-        known = tokenizer, facts, limit, counts
-        chunks = _chunks(numbered, form, known, source_of, images)  # pyright: ignore[reportArgumentType] - hashable
-        return (flatten(chunk, counts) for chunk in chunks)
-
-    def apart(which: Iterable[int]) -> Iterator[bytes]:
-        """Each piece with its own counts, for another process."""
-        for piece in (pieces[number] for number in which):
-            (found,) = encoded([piece], RowCounts(place=place))
-            yield packed(found)
-
-    counts = RowCounts(read=len(rows), place=place)
+    limit, pieces, counts = Limit(max_length, cuts), ranges(len(rows)), RowCounts(read=len(rows), place=place)
+    work = _Work(rows, form, numbers, (tokenizer, facts, limit), source_of, images)  # pyright: ignore[reportArgumentType] - hashable
     with _collector_off():
         if isinstance(form, RawForm | MaskedForm | SpanForm):  # where a row ends, the next one begins
-            flat = encoded(pieces, counts)
+            flat = work.encoded(_told(pieces), numbers, counts)
+        elif kept is not None and images is None and len(rows) >= FEWEST_ROWS:
+            flat = work.through(kept, counts)
         else:
-            flat = (unpacked(some, counts) for some in spread(len(pieces), apart))
+            done = zip(_told(pieces), spread(len(pieces), partial(work.apart, pieces, place)), strict=True)
+            flat = (unpacked(some, counts) for _, some in done)
         return joined(chain([next(flat, None) or flatten([], counts)], flat))
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Rows, and all that makes tokens of them."""
+
+    rows: Sequence[Row]
+    form: TextForm
+    numbers: Sequence[int]
+    parts: tuple[TextTokenizer, TokenizerFacts, Limit]
+    source_of: Callable[[ChatForm | PromptForm], ChatSource | PromptSource]
+    images: ImageTokens | None
+
+    def encoded(self, some: Iterable[range], numbers: Sequence[int], counts: RowCounts) -> Iterator[TokenRows]:
+        """Some pieces of the rows, which have these numbers."""
+        parts = ((numbers[one.start : one.stop], self.rows[one.start : one.stop]) for one in some)
+        numbered = (dict(zip(*part, strict=True)) for part in parts)
+        chunks = _chunks(numbered, self.form, (*self.parts, counts), self.source_of, self.images)
+        return (flatten(chunk, counts) for chunk in chunks)
+
+    def apart(self, pieces: Sequence[range], place: Callable[[int], str], which: Iterable[int]) -> Iterator[bytes]:
+        """Each piece with its own counts, for another process."""
+        for piece in (pieces[number] for number in which):
+            (found,) = self.encoded([piece], self.numbers, RowCounts(place=place))
+            yield packed(found)
+
+    def through(self, kept: KeptPieces, counts: RowCounts) -> Iterator[TokenRows]:
+        """The rows through the pieces that are kept of them, whose rows are counted from 0."""
+
+        def alone(piece: range) -> bytes:
+            own = RowCounts(place=lambda row: counts.place(self.numbers[piece.start + row]))
+            (found,) = self.encoded([piece], range(-piece.start, len(self.rows) - piece.start), own)
+            return packed(found)
+
+        pieces = [*pieces_of(self.rows)]
+        done = zip(_told(one.rows for one in pieces), kept.through(pieces, alone), strict=True)
+        return (unpacked(some, counts, self.numbers[one.start : one.stop]) for one, some in done)
+
+
+def _told(pieces: Iterable[range]) -> Iterator[range]:
+    """The pieces, each of which counts as done when the next one is asked for."""
+    for piece in pieces:
+        yield piece
+        advance("tokenizing", len(piece))
 
 
 def _chunks(

@@ -44,7 +44,7 @@ def text_source(
     """
     named = {"bos_token": facts.bos_token, "eos_token": facts.eos_token, "pad_token": facts.pad_token}
     variables = {name: token for name, token in named.items() if token is not None}
-    stop_tokens = {*tokenizer.special_tokens, facts.eos_token or ""} - {images.text if images else ""}
+    stop_tokens = {*tokenizer.special_tokens, facts.eos_token or ""} - (images.own_texts if images else set())
     template = facts.chat_template and ChatTemplate(
         facts.chat_template,
         variables,
@@ -66,7 +66,23 @@ def text_source(
     if template and not form.is_split:
         return PromptSource(form, prompts, template, (), (), images)
     before, after = ends_of(tokenizer, facts)
-    return PromptSource(form, prompts, None, before, after, images)
+    if images is None or images.prompt_words is None:
+        return PromptSource(form, prompts, None, before, after, images)
+    return PromptSource(form, prompts, None, (), after, images, _behind_images(images.prompt_words, tokenizer, facts))
+
+
+def _behind_images(words: tuple[str, str], tokenizer: TextTokenizer, facts: TokenizerFacts) -> tuple[str, str]:
+    """What stands behind the images, and behind the prompt.
+
+    Raises:
+        Refusal: The tokenizer has no token that begins a text (FTC128).
+    """
+    if facts.bos_token is None or facts.bos_token not in tokenizer.special_tokens:
+        summary = "the tokenizer names no token that begins a text; the model needs it between images and prompt"
+        help = "set `bos_token` in the model's tokenizer_config.json"
+        raise Refusal([diagnostic("FTC128", summary, help=help, path="model.base")])
+    behind_images, behind_prompt = words
+    return behind_images.format(bos=facts.bos_token), behind_prompt
 
 
 def ends_of(tokenizer: TextTokenizer, facts: TokenizerFacts) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -90,6 +106,8 @@ class ChatSource:
     """Token ids before each row's text, which a template writes as text."""
     after: tuple[int, ...] = ()
     """Token ids after it, supervised."""
+    is_apart: bool = False
+    """Whether prompt and answer are tokenized each by itself."""
 
     def __init__(self, form: ChatForm, template: ChatTemplate) -> None:
         self._column = form.messages
@@ -141,6 +159,13 @@ class PromptSource:
     """Token ids after it, supervised."""
     image_tokens: ImageTokens | None = None
     """How images stand in a row; None for a model that reads none."""
+    around: tuple[str, str] | None = None
+    """What stands behind the images, all at once, and behind the prompt; None where each image is a line above it."""
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether prompt and answer are tokenized each by itself."""
+        return self.around is not None
 
     def images(self, row: Row) -> list[str]:
         """sha256 of the images of a row, in their order."""
@@ -181,9 +206,14 @@ class PromptSource:
 
     def _plain(self, rows: Sequence[_Asked]) -> Iterator[RenderedRow]:
         for opening, prompt, completion, images in rows:
-            above = "".join(f"{turn['content']}\n" for turn in opening)
-            above += f"{self.image_tokens.text}\n" * len(images) if self.image_tokens else ""
-            before = above + prompt.text
+            above, image = "".join(f"{turn['content']}\n" for turn in opening), ""
+            if self.image_tokens is not None:
+                image = self.image_tokens.text
+            if self.around is None:
+                above += f"{image}\n" * len(images)
+            else:
+                above = image * len(images) + self.around[0] + above
+            before = above + prompt.text + (self.around[1] if self.around else "")
             text = before + completion
             cut = (len(above) + prompt.cut[0], len(above) + prompt.cut[1])
             yield RenderedRow(text, ((len(before), len(text)),), prompt=cut)

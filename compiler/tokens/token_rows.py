@@ -1,22 +1,17 @@
-"""Rows as tokens: what becomes of each row of a split, all of them as flat arrays, and these as files."""
+"""Rows as tokens: what becomes of each row of a split, and all of them as flat arrays."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from ftc.compiler.resolve.rows.images import Picture
 from ftc.compiler.resolve.rows.spool import Spool
-from ftc.spec.documents.stream_images import sizes_file
-from ftc.spec.documents.streams import DroppedRow, Lists, SplitReport, lengths_file, stream_digest
-from ftc.spec.storage.atomic_write import replacing
+from ftc.spec.documents.streams import DroppedRow, Lists
 
 __all__ = [
     "NO_LABEL",
@@ -28,11 +23,8 @@ __all__ = [
     "TokenRows",
     "flatten",
     "joined",
-    "report",
+    "supervised_counts",
     "taken",
-    "write_image_sizes",
-    "write_images",
-    "write_stream",
 ]
 
 SHOWN_DROPS = 5
@@ -251,71 +243,7 @@ def _lists(rows: Sequence[Sequence[int]]) -> Lists:
     return Lists(values, np.cumsum([0, *map(len, rows)], dtype=np.int64))
 
 
-def write_images(path: Path, contents: Iterable[tuple[str, bytes]]) -> None:
-    """Writes the images of streams, each with its digest."""
-    schema = pa.schema({"sha256": pa.large_string(), "content": pa.large_binary()})
-    with replacing(path) as file, pa.ipc.new_file(file, schema) as writer:
-        for digest, data in contents:  # a batch for each, so that no more than one is held
-            writer.write_batch(
-                pa.record_batch(
-                    [pa.array([digest], pa.large_string()), pa.array([data], pa.large_binary())], schema=schema
-                )
-            )
-
-
-def write_image_sizes(stream: Path, images: Sequence[Sequence[str]] | None, pictures: Mapping[str, Picture]) -> None:
-    """Writes how large the images of a split's rows are; nothing where they have none.
-
-    Args:
-        stream: The split's file.
-        images: sha256 of each image of each row.
-        pictures: Size of each image.
-    """
-    if images is None:
-        return
-    found = [(row, *pictures[name]) for row, names in enumerate(images) for name in names]
-    with replacing(sizes_file(stream)) as file:
-        np.save(file, np.array(found, dtype=np.int32).reshape(-1, 3).T, allow_pickle=False)
-
-
-def write_stream(path: Path, tokens: TokenRows, place: Callable[[int], str] = lambda row: "") -> SplitReport:
-    """Writes a split beside its final place and renames it, so that a reader never sees half of it.
-
-    The same rows give the same bytes with the same release of pyarrow; the digest depends on the content alone.
-
-    Args:
-        path: The stream's file.
-        tokens: The split.
-        place: A row's name by its number; names no row where left out.
-    """
-    boundaries = pa.array(tokens.boundaries)
-    table = pa.table(
-        {
-            "ids": pa.LargeListArray.from_arrays(boundaries, pa.array(tokens.ids)),
-            "mask": pa.LargeListArray.from_arrays(boundaries, pa.array(tokens.mask.view(np.uint8))),
-            "prompt_length": pa.array(tokens.prompt_length),
-            "label": pa.array(tokens.label),
-            "row": pa.array(tokens.row),
-            "place": _names(tokens.row, place),
-            "targets": _arrow_lists(tokens.targets),
-            "offsets": _arrow_lists(tokens.offsets),
-            "texts": pa.array(tokens.texts, pa.large_list(pa.large_string())),
-            **({"images": pa.array(tokens.images, pa.large_list(pa.large_string()))} if tokens.images else {}),
-        }
-    )
-    with replacing(path) as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table)
-    with replacing(lengths_file(path)) as file:
-        np.save(file, _row_lengths(tokens), allow_pickle=False)
-    return report(tokens)
-
-
-def _names(rows: NDArray[np.int64], place: Callable[[int], str]) -> pa.LargeStringArray:
-    parts = (rows[begin : begin + _AT_ONCE].tolist() for begin in range(0, max(1, len(rows)), _AT_ONCE))
-    return pa.concat_arrays([pa.array(map(place, part), pa.large_string()) for part in parts])
-
-
-def _supervised(tokens: TokenRows) -> NDArray[np.int64]:
+def supervised_counts(tokens: TokenRows) -> NDArray[np.int64]:
     """(rows,) How many tokens of each row are supervised."""
     found, bounds = np.zeros(len(tokens.row), np.int64), tokens.boundaries
     for begin in range(0, len(found), _AT_ONCE):
@@ -323,63 +251,3 @@ def _supervised(tokens: TokenRows) -> NDArray[np.int64]:
         before = np.concatenate([[0], np.cumsum(tokens.mask[some[0] : some[-1]])])
         found[begin : begin + _AT_ONCE] = np.diff(before[some - some[0]])
     return found
-
-
-def _row_lengths(tokens: TokenRows) -> NDArray[np.int32]:
-    """(5, rows), as `ftc.spec.documents.streams.RowLengths` has them."""
-    targets, places = tokens.targets.values, tokens.targets.boundaries
-    firsts = np.zeros(len(places) - 1, dtype=np.int64)
-    has_target = places[1:] > places[:-1]
-    firsts[has_target] = targets[places[:-1][has_target]]
-    lengths, scored = np.diff(tokens.boundaries), _supervised(tokens)
-    shared = np.full(len(lengths), _shared(tokens))
-    return np.stack((lengths, tokens.prompt_length, scored, firsts, shared)).astype(np.int32)
-
-
-def _shared(tokens: TokenRows) -> int:
-    """Tokens with which all prompts begin, of each of which at least one is left."""
-    starts = tokens.boundaries[:-1]
-    most = int(tokens.prompt_length.min()) - 1 if len(starts) else 0
-    for place in range(most):
-        column = tokens.ids[starts + place]
-        if (column != column[0]).any():
-            return place
-    return max(0, most)
-
-
-def _arrow_lists(lists: Lists) -> pa.LargeListArray:
-    return pa.LargeListArray.from_arrays(pa.array(lists.boundaries), pa.array(lists.values))
-
-
-def report(tokens: TokenRows) -> SplitReport:
-    """Counts what a split holds."""
-    lengths = np.diff(tokens.boundaries)
-    supervised = _supervised(tokens)
-    counts = tokens.counts
-    return SplitReport(
-        rows_read=counts.read,
-        rows=len(lengths),
-        tokens=len(tokens.ids),
-        length_p50=_percentile(lengths, 50),
-        length_p95=_percentile(lengths, 95),
-        length_max=int(lengths.max()),
-        supervised_tokens=int(supervised.sum()),
-        supervised_max=int(supervised.max()),
-        truncated_rows=counts.truncated,
-        dropped_rows=counts.dropped,
-        first_dropped=tuple(counts.first_dropped),
-        unsupervised_turns=counts.unsupervised_turns,
-        rows_without_stop_token=counts.stop_missing,
-        rows_with_merged_boundary=counts.merged,
-        stream_digest=stream_digest(
-            (tokens.boundaries, tokens.ids, tokens.mask, tokens.prompt_length, tokens.label),
-            (tokens.targets, tokens.offsets),
-            tokens.texts,
-            tokens.images,
-        ),
-    )
-
-
-def _percentile(lengths: np.ndarray[tuple[int], np.dtype[np.int64]], percent: int) -> int:
-    """The smallest length that so many percent of the rows don't exceed."""
-    return int(np.percentile(lengths, percent, method="inverted_cdf"))

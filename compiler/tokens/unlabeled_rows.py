@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from ftc.compiler.resolve.files.safe_files import read_json_object
+from ftc.compiler.resolve.models.image_processor import sized
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
-from ftc.compiler.resolve.models.vision_config import sized
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.columns import Columns, prompt_columns, value_of
 from ftc.compiler.resolve.rows.images import ImageStore, image_faults
@@ -29,7 +29,8 @@ from ftc.compiler.tokens.other_rows import OPTIONAL, measuring, without_probes
 from ftc.compiler.tokens.row_form import Wording, row_form
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
-from ftc.compiler.tokens.token_rows import TokenRows, write_images, write_stream
+from ftc.compiler.tokens.stream_writer import write_images, write_stream
+from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
 from ftc.spec.documents.plan import Plan

@@ -7,6 +7,7 @@ It writes:
 
     data/stories-{train,validation,test}.jsonl   40 words of a story and its section: {prompt, completion}
     data/texts-{train,validation,test}.jsonl     the same stories, more of each: {text}
+    data/pairs-{train,validation,test}.jsonl     the same stories, two answers each: {prompt, chosen, rejected}
     models/teacher          a Llama of two layers that was trained here on other stories
     models/pupil            a smaller one of random weights, with the teacher's tokenizer
     models/foreign-pupil    the same, with another tokenizer
@@ -43,11 +44,15 @@ def main() -> int:
     stories = [json.loads(line) for line in NEWS.read_text(encoding="utf-8").splitlines()]
     random.Random(7).shuffle(stories)
     taught, others = stories[:TAUGHT], stories[TAUGHT:]
+    sections, chance = sorted({row["label"] for row in stories}), random.Random(7)
     (HERE / "data").mkdir(exist_ok=True)
     for part, count in COUNTS.items():
         rows, others = others[:count], others[count:]
         write(f"stories-{part}", ({"prompt": prompt(words(row)), "completion": row["label"]} for row in rows))
         write(f"texts-{part}", ({"text": " ".join(words(row)[: 5 * WORDS])} for row in rows))
+        wrong = [chance.choice([one for one in sections if one != row["label"]]) for row in rows]
+        pairs = ((prompt(words(row)), row["label"], other) for row, other in zip(rows, wrong, strict=True))
+        write(f"pairs-{part}", (dict(zip(("prompt", "chosen", "rejected"), pair, strict=True)) for pair in pairs))
     texts = [row["text"] for row in taught]
     for name, size in PIECES.items():
         write_tokenizer(HERE / "models" / name, texts, size, SPECIAL)

@@ -44,7 +44,7 @@ class Writers:
     def __init__(self, plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, listen: EventListener) -> None:
         from ftc.runtime.artifacts.export import load_exported
         from ftc.runtime.execution.verify import verify_model
-        from ftc.spec.documents.streams import TextDecoder
+        from ftc.spec.documents.decoded import TextDecoder
         from ftc.spec.storage.own_tokenizer import tokenizer_folder
 
         self._plan, self._inputs, self._run, self._record, self._listen = plan, inputs, run, record, listen

@@ -188,7 +188,8 @@ def _states(
                 if writes:  # nothing behind the prompt changes what is made of it
                     line = np.array(read, np.int32)
                     alone = next_tokens([line], [np.zeros(len(line), np.bool_)], plan.settings.model.pad_id)
-                    batch = replace(alone, pixels=pixels_of(rows, [index]))
+                    prompt = torch.zeros_like(alone.ids)  # what sees ahead in some models
+                    batch = replace(alone, pixels=pixels_of(rows, [index]), token_types=prompt)
                 else:
                     batch = scorer.batch(rows, [index])
                 scorer.logits(work.model, batch.to(device))

@@ -14,10 +14,11 @@ from ftc.runtime.evaluation.drift_tests import Compared, Sample
 from ftc.runtime.evaluation.two_samples import Counts
 from ftc.runtime.metrics.texts import is_json
 from ftc.spec.documents.data_drift import NovelRow, has_own_form
+from ftc.spec.documents.decoded import TextDecoder
 from ftc.spec.documents.outcomes import OTHER_LABEL
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.predictions import RowPrediction
-from ftc.spec.documents.streams import TextDecoder, TokenStream
+from ftc.spec.documents.streams import TokenStream, open_stream
 from ftc.spec.heads import AnswerFigure, head_card
 from ftc.spec.personal_data import in_decoded
 from ftc.spec.tags import OUTSIDE
@@ -216,9 +217,8 @@ def write_part(source: Path, target: Path, rows: Collection[int]) -> None:
     """
     import pyarrow as pa
 
-    with pa.memory_map(str(source)) as opened:
-        table = pa.ipc.open_file(opened).read_all()
-        places = np.flatnonzero(np.isin(table.column("row").to_numpy(), sorted(rows)))
-        part = table.take(pa.array(places)).combine_chunks()
-        with pa.OSFile(str(target), "wb") as file, pa.ipc.new_file(file, part.schema) as writer:
-            writer.write_table(part)
+    stream = open_stream(source)
+    places = np.flatnonzero(np.isin(stream.rows, sorted(rows)))
+    part = stream.table.take(pa.array(places)).combine_chunks()
+    with pa.OSFile(str(target), "wb") as file, pa.ipc.new_file(file, part.schema) as writer:
+        writer.write_table(part)

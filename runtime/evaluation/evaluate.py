@@ -38,10 +38,11 @@ from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, cut
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.attributions import Attribution
+from ftc.spec.documents.decoded import TextDecoder
 from ftc.spec.documents.events import TestProgress
 from ftc.spec.documents.prompted import PromptBaseline, until_separator
 from ftc.spec.documents.record import SubjectResult
-from ftc.spec.documents.streams import TextDecoder, TokenStream, open_stream
+from ftc.spec.documents.streams import TokenStream, open_stream
 
 __all__ = [
     "Measurement",

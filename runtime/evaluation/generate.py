@@ -113,7 +113,7 @@ def _shared(
         settings.model.family != "decoder"
         or settings.strategy.traits.num_virtual
         or is_sharded(model)
-        or rows.has_images
+        or settings.model.vision is not None
     ):
         return None
     with mixed_precision(settings.train.precision, device):
@@ -183,7 +183,7 @@ def generated(
     """
     left = settings.model.family == "decoder"
     ids, attention = prompt_batch(rows, numbers, settings.model.pad_id, left=left, shared=shared)
-    seen = image_inputs(settings.model.vision, ids, pixels_of(rows, numbers))
+    seen = image_inputs(settings.model.vision, ids, pixels_of(rows, numbers), torch.zeros_like(ids))
     known |= {name: one.to(device) for name, one in seen.items()}
     with mixed_precision(settings.train.precision, device), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Position ids are not supported")

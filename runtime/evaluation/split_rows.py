@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.runtime.metrics.classes import Decisions
+from ftc.spec.documents.decoded import TextDecoder
 from ftc.spec.documents.outcomes import NO_ANSWER
 from ftc.spec.documents.settings import Settings
-from ftc.spec.documents.streams import TextDecoder, TokenStream
+from ftc.spec.documents.streams import TokenStream
 from ftc.spec.heads import Answer, head_card
 from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.tags import OUTSIDE

@@ -216,6 +216,7 @@ class _Execution:
         from ftc.runtime.execution.agreement import compare_refusals
         from ftc.runtime.execution.verify import verify
         from ftc.runtime.replay.proof import prove
+        from ftc.runtime.training.own_server import own_server
         from ftc.runtime.training.train import is_trained, train
 
         match step:
@@ -230,7 +231,8 @@ class _Execution:
                 prove(session)
             case TrainStep():
                 if not agreed(session.accelerator, lambda: is_trained(session)):
-                    train(session)
+                    with own_server(session):
+                        train(session)
             case ExportStep() | CombineStep() | FetchStep():
                 if not agreed(session.accelerator, lambda: is_exported(session)):
                     with session.journal.phase("export", step.artifact):

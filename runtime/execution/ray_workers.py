@@ -16,6 +16,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from ftc.runtime.execution.agreement import RAY_JOB, RAY_VERSION, STORE_FD
+from ftc.runtime.execution.child_processes import ends_with_parent
 from ftc.runtime.execution.lost_processes import how_it_ended, lost, may_be_retried
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.exit_codes import ExitCode
@@ -23,8 +24,6 @@ from ftc.spec.exit_codes import ExitCode
 __all__ = ["LostWorkerError", "run_ray"]
 
 _KEPT_LINES = 8
-_PR_SET_PDEATHSIG = 1
-_SIGTERM = 15
 _END_SECONDS = 60.0
 
 
@@ -180,7 +179,7 @@ def _worker(config: Mapping[str, Any]) -> int:
             stdout=None if rank == 0 else subprocess.DEVNULL,
             stderr=None if rank == 0 else subprocess.PIPE,
             pass_fds=(meeting.fileno(),) if rank == 0 else (),
-            preexec_fn=_ends_with_parent() if sys.platform == "linux" else None,  # noqa: PLW1509 - a call of the system
+            preexec_fn=ends_with_parent(),  # noqa: PLW1509 - a call of the system
             encoding="utf-8",
             errors="replace",
         )
@@ -223,15 +222,3 @@ def _contract(context: Any, meeting: socket.socket) -> dict[str, str]:
         **({STORE_FD: meeting.fileno()} if is_first else {}),
     }
     return {name: str(value) for name, value in told.items()}
-
-
-def _ends_with_parent() -> Callable[[], None]:
-    """What a new process calls so that SIGTERM reaches it when Ray's worker is killed: it saves, and nobody is left."""
-    import ctypes
-
-    library = ctypes.CDLL(None)
-
-    def ask() -> None:
-        library.prctl(_PR_SET_PDEATHSIG, _SIGTERM)
-
-    return ask

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ftc.runtime.execution.execute import Inputs
@@ -20,6 +20,7 @@ from ftc.spec.documents.lockfile import LockedSplit, is_weight_file
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.probes import planned_probes
 from ftc.spec.documents.stream_images import first_images
+from ftc.spec.documents.stream_shards import Shard, digest_of, read_shards
 from ftc.spec.documents.streams import open_stream
 from ftc.spec.rewards import judge_of
 from ftc.spec.storage.model_files import stray_files
@@ -75,7 +76,7 @@ def _keys(plan: Plan, inputs: Inputs | None) -> Iterator[Diagnostic]:
     if sampling is not None and inputs is not None and inputs.asks_judge:
         if (judge := judge_of(sampling.rewards)) is not None:
             wanted[judge.key_env] = "judge"
-        if writer_card(sampling.writer).address is not None:
+        if writer_card(sampling.writer).is_server and sampling.writer_memory is None:
             wanted[inputs.writer.key] = "answer server"
     for name, whose in wanted.items():
         if name is not None and not os.environ.get(name):
@@ -227,9 +228,10 @@ def _pixels(plan: Plan, inputs: Inputs) -> Iterator[Diagnostic]:
 
 def _splits(splits: Mapping[str, LockedSplit], folder: Path, stamps: FileStamps) -> Iterator[Diagnostic]:
     for split, expected in sorted(splits.items()):
+        file, name = folder / f"{split}.arrow", f"the token stream of `{split}`"
         try:
-            file = folder / f"{split}.arrow"
-            found = stamps.digest(file, f"the token stream of `{split}`", lambda path: open_stream(path).digest())
+            shards = read_shards(file)
+            found = stamps.digest(file, name, _listed_digest if shards else _stream_digest)
         except OSError:
             yield _stream(split, "its file is missing or not an Arrow file")
         except ValueError as error:
@@ -237,6 +239,29 @@ def _splits(splits: Mapping[str, LockedSplit], folder: Path, stamps: FileStamps)
         else:
             if found != expected.stream_sha256:
                 yield _stream(split, f"its digest is {found}, the plan says {expected.stream_sha256}")
+            else:
+                for why in _changed_shards(shards, file.resolve().parent, name, stamps):
+                    yield _stream(split, why)
+
+
+def _stream_digest(path: Path) -> str:
+    return open_stream(path).digest()
+
+
+def _listed_digest(path: Path) -> str:
+    return digest_of([one.sha256 for one in read_shards(path)])
+
+
+def _changed_shards(shards: Sequence[Shard], folder: Path, of: str, stamps: FileStamps) -> Iterator[str]:
+    """What is wrong with each shard; the list that names them is the plan's."""
+    for shard in shards:
+        try:
+            found = stamps.digest(folder / shard.file, f"shard `{shard.file}` of {of}", _stream_digest)
+        except (OSError, ValueError):
+            yield f"its shard `{shard.file}` is missing, or no part of a token stream"
+        else:
+            if found != shard.sha256:
+                yield f"the digest of its shard `{shard.file}` is {found}, its list says {shard.sha256}"
 
 
 def _packages(plan: Plan, found: EnvironmentFacts) -> Iterator[Diagnostic]:

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from ftc.runtime.memory_trace.torch_internals import is_view, remembers_casts_in_inference, replaced
 
-__all__ = ["CardDropout", "MixedPrecision", "processor_norm"]
+__all__ = ["CardDropout", "MixedPrecision", "processor_norm", "uncast"]
 
 _Tensor = torch.Tensor
 _PRODUCTS = (torch.addmm, torch.addmv, torch.addbmm, torch.baddbmm, torch.bmm, torch.einsum, torch.matmul, torch.mm)
@@ -112,6 +112,16 @@ class MixedPrecision(TorchFunctionMode):
         if id(tensor) not in self._casts:
             self._casts[id(tensor)] = tensor.to(self._half)
         return self._casts[id(tensor)]
+
+
+def uncast(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """A module's forward pass, of which nothing is cast."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with MixedPrecision.switch(is_on=False):
+            return forward(*args, **kwargs)
+
+    return call
 
 
 def _to_full(tensor: torch.Tensor) -> torch.Tensor:

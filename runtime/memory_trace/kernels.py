@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, assert_never
 
 import torch
+from torch.nn.attention.bias import CausalBias
 
 from ftc.runtime.memory_trace.allocator import round_up
 from ftc.runtime.memory_trace.arithmetic import MixedPrecision
@@ -138,6 +139,8 @@ def fused(rules: KernelRules) -> Iterator[None]:
             options: dict[str, Any] = {"dropout_p": dropout_p, "is_causal": is_causal, "scale": scale}
             return _plain_attention(query, key, value, attn_mask, **options, enable_gqa=enable_gqa)
         groups = query.shape[1] // key.shape[1] if enable_gqa else 1
+        if isinstance(attn_mask, CausalBias):  # a word for what kernels do by themselves
+            attn_mask, is_causal = None, True
         return _computed(rules, query, key, value, attn_mask, dropout=dropout_p, is_causal=is_causal, groups=groups)
 
     with replaced(torch.nn.functional, "scaled_dot_product_attention", attention):

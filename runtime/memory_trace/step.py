@@ -8,7 +8,7 @@ optimizer's state appears at the end of the first.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +19,7 @@ from torch import nn
 
 from ftc.runtime.evaluation.scoring import eval_mode
 from ftc.runtime.memory_trace.answers import can_write, write_answers, writes_answers
-from ftc.runtime.memory_trace.arithmetic import CardDropout, MixedPrecision
+from ftc.runtime.memory_trace.arithmetic import CardDropout, MixedPrecision, uncast
 from ftc.runtime.memory_trace.distributed import divided, exchanging, hold_wholes
 from ftc.runtime.memory_trace.holdings import (
     Host,
@@ -36,6 +36,7 @@ from ftc.runtime.memory_trace.log import Log
 from ftc.runtime.memory_trace.meta_model import watched_teacher
 from ftc.runtime.memory_trace.rows import ordered_rows, stand_in_rows
 from ftc.runtime.memory_trace.sections import Groups, Marked, mark
+from ftc.runtime.memory_trace.shared_rows import traced_group
 from ftc.runtime.memory_trace.torch_internals import fused_on_meta, run_backward
 from ftc.runtime.memory_trace.tracker import StorageTracker, card_buffers
 from ftc.runtime.memory_trace.values import Factories, Values
@@ -221,8 +222,8 @@ def _loop_job(
     with fused_on_meta():
         optimizer = make_optimizer(parameters, train, model)
         _leave_pages_out(optimizer)
-    for group in optimizer.param_groups:
-        if job.device.kind == "cuda" and group.get("foreach", True) is None and not group.get("fused"):
+    for group in optimizer.param_groups if job.device.kind == "cuda" else ():
+        if group.get("foreach", True) is None and not group.get("fused"):
             group["foreach"] = True  # torch's choice on a card; without memory it takes one by one
     optimizer.register_step_pre_hook(lambda *_: tracker.section("optimiser step"))
     if job.settings.train.offload == "cpu":
@@ -242,6 +243,7 @@ def _loop_job(
         router=router_loss_of(model, train),
         loss=package_loss_of(job.settings),
         average=average_of(parameters, train) if train.offload == "none" else None,  # it lies where the weights do
+        context=traced_group(job),
         source=StreamRows(rows, order),
         accelerator=cast("Accelerator", _StandIn(tracker, device)),  # the part of it that one process uses
     )
@@ -342,13 +344,5 @@ def _arithmetic(job: TraceJob, models: Sequence[nn.Module], device: torch.device
             for model in models:
                 for module in model.modules():
                     if type(module).__name__.endswith("RotaryEmbedding"):
-                        module.forward = _exact(module.forward)
+                        module.forward = uncast(module.forward)
         yield lambda _device: MixedPrecision.switch(card.is_mixed)
-
-
-def _exact(forward: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*args: Any, **kwargs: Any) -> Any:
-        with MixedPrecision.switch(is_on=False):
-            return forward(*args, **kwargs)
-
-    return call

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "storage_key",
     "tree_leaves",
     "tree_map_only",
+    "unwatched",
 ]
 
 Act = Callable[..., Any]
@@ -209,6 +210,12 @@ def exchanges_replaced(
             act = getattr(_fsdp_param_group, name)
             stack.enter_context(replaced(_fsdp_param_group, name, exchange(name, act)))
         yield
+
+
+def unwatched() -> AbstractContextManager[Any]:
+    """A block in which nothing is followed, for what can't be made otherwise."""
+    found: AbstractContextManager[Any] = _disable_current_modes()
+    return found
 
 
 def _nothing(*_: Any) -> None:

@@ -24,7 +24,7 @@ from ftc.spec.vision_models import vision_model
 
 __all__ = ["FolderPixels", "image_inputs", "load_processor", "pixel_digest", "with_pixels"]
 
-_INPUTS = ("pixel_values", "image_grid_thw", "image_sizes")
+_INPUTS = ("pixel_values", "image_grid_thw", "image_sizes", "pixel_attention_mask")
 """What processors give that models take."""
 
 
@@ -70,8 +70,8 @@ class FolderPixels:
         return self.of(names) if names else None
 
     def of(self, names: Sequence[str]) -> dict[str, torch.Tensor]:
-        """Images by their sha256: (I, C, H, W) pixels; (I, N, C, H, W) of tiles with (I, 2) sizes; or (P, D) patches of
-        all with (I, 3) what each has of them.
+        """Images by their sha256: (I, C, H, W) pixels; (I, N, C, H, W) of tiles with (I, 2) sizes; (P, D) patches of
+        all with (I, 3) what each has of them; or (1, S, C, H, W) squares of all, with (1, S, H, W) ones for pixels.
         """
         images = [decode_image(self._content(name)) for name in names]
         found = self._processor(images=images, return_tensors="pt")
@@ -116,13 +116,28 @@ def pixel_digest(pixels: Mapping[str, torch.Tensor]) -> str:
 
 
 def image_inputs(
-    vision: VisionSettings | None, ids: torch.Tensor, pixels: Mapping[str, torch.Tensor] | None
+    vision: VisionSettings | None,
+    ids: torch.Tensor,
+    pixels: Mapping[str, torch.Tensor] | None,
+    answers: torch.Tensor | None,
 ) -> dict[str, torch.Tensor]:
-    """What a model takes beside (B, T) ids for the images among them; empty where there are none."""
-    if vision is None or pixels is None:
+    """What a model takes beside ids for the images among them; empty where there are none, and it sees nothing ahead.
+
+    Args:
+        vision: What reads images.
+        ids: (B, T) tokens.
+        pixels: The images of all rows; None where they have none.
+        answers: (B, T) zeros for a row's prompt and ones behind it, which a model whose prompt sees ahead needs.
+    """
+    if vision is None:
         return {}
     known = vision_model(vision.model_type)
     assert known is not None, "the plan knows the model"
+    if known.marks is not None and known.sees_ahead == "prompt":
+        assert answers is not None, "without it the model would see the answer before it writes it"
+        return {**(pixels or {}), known.marks: answers}
+    if pixels is None:
+        return {}
     marked = {known.marks: (ids == vision.image_token_id).int()} if known.marks else {}
     return {**pixels, **marked}
 

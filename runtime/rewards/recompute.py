@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ftc.runtime.rewards import reward_values, total_reward
 from ftc.runtime.rewards.advantages import advantages
+from ftc.spec.documents.decoded import TextDecoder
 from ftc.spec.documents.judging import question_digest, read_judged
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.sampled import Earned, SampledAnswer
-from ftc.spec.documents.streams import TextDecoder, TokenStream
+from ftc.spec.documents.streams import TokenStream
 from ftc.spec.reinforcement_losses import reinforcement_loss
 from ftc.spec.rewards import graded, judge_of
 

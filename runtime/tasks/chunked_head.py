@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ftc.spec.architectures import architecture
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.vision_models import vision_model
 
 __all__ = ["ChunkedHead", "Losses", "behind_the_layer"]
 
@@ -171,13 +172,16 @@ def _no_autocast(device: torch.device) -> AbstractContextManager[Any]:
 
 def behind_the_layer(model: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     """What a model does with its output layer's scores."""
-    config, kind = model.config, architecture(model.config.model_type).behind_head
+    config, known = model.config, vision_model(model.config.model_type)
+    kind = (known or architecture(config.model_type)).behind_head
+    if known is not None:
+        config = config.get_text_config()
     assert kind is not None, "the plan computes scores in chunks only where it knows what lies behind them"
     match kind:
         case "nothing":
             return lambda scores: scores
         case "softcap":
-            cap = config.final_logit_softcapping
+            cap = getattr(config, "final_logit_softcapping", None)
             return (lambda scores: scores) if cap is None else lambda scores: torch.tanh(scores / cap) * cap
         case "times scale":
             return lambda scores: scores * config.logit_scale

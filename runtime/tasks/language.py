@@ -24,6 +24,7 @@ from ftc.runtime.tasks.scorer import (
 )
 from ftc.spec.documents.settings import ModelSettings, Settings
 from ftc.spec.documents.streams import TokenStream
+from ftc.spec.vision_models import vision_model
 
 __all__ = ["LANGUAGE", "LanguageScorer", "Seq2SeqScorer"]
 
@@ -72,12 +73,18 @@ class LanguageScorer(_NextTokens):
     ) -> None:
         super().__init__(model, settings, arithmetic, chunk_size)
         self._needs_mask, self._vision = settings.family != "decoder", settings.vision
+        known = vision_model(settings.vision.model_type) if settings.vision else None
+        self._marks_answers = known is not None and known.sees_ahead == "prompt"
 
     def batch(self, rows: TokenStream, numbers: list[int]) -> Batch:
         """The rows as tensors."""
         batch = next_tokens(
             [rows.ids(number) for number in numbers], [rows.mask(number) for number in numbers], self._pad_id
         )
+        if self._marks_answers:  # padding behind a row is no part of its prompt either
+            lengths = torch.tensor([rows.prompt_length(number) for number in numbers])
+            types = (torch.arange(batch.ids.shape[1]) >= lengths[:, None]).long()
+            batch = replace(batch, token_types=types)
         pixels = pixels_of(rows, numbers)
         return batch if pixels is None else replace(batch, pixels=pixels)
 
@@ -93,7 +100,7 @@ class LanguageScorer(_NextTokens):
         with self._states.at(batch.positions, batch.ids.shape[1]), self._arithmetic(batch.ids.device):
             # Without a mask, places that begin anew show the model where a packed row ends.
             beside = {} if batch.places is None else {"position_ids": batch.places}
-            beside |= image_inputs(self._vision, batch.ids, batch.pixels)
+            beside |= image_inputs(self._vision, batch.ids, batch.pixels, batch.token_types)
             output = model(input_ids=batch.ids, attention_mask=attention, use_cache=False, **beside)
         found: torch.Tensor = output.logits
         return found

@@ -270,7 +270,7 @@ class Batch:
     owners: torch.Tensor
     """(N,) row of the batch that each loss belongs to."""
     token_types: torch.Tensor | None = None
-    """(B, T) zeros for the first text of a pair and ones for the second; None where there are no pairs."""
+    """(B, T) zeros for the first text of a pair, or for a prompt that sees ahead, and ones behind; None elsewhere."""
     decoder_ids: torch.Tensor | None = None
     """(B, U) what the decoder of an encoder-decoder reads: its start token, then all target tokens but the last."""
     sequences: torch.Tensor | None = None

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.artifacts.fingerprints import BatchDigest
+from ftc.runtime.models.context_parallel import ContextGroup
 from ftc.runtime.models.sharding import accumulating, in_step, whole
 from ftc.runtime.tasks.package_loss import PackageLoss
 from ftc.runtime.tasks.scorer import Batch, Scorer, focal_loss, packed_batch, total_loss
@@ -27,6 +28,7 @@ from ftc.runtime.training.router_loss import RouterLoss
 from ftc.runtime.training.seeding import seed_everything, stream_seed
 from ftc.runtime.training.sources import RowSource, StepRows
 from ftc.runtime.training.weight_average import WeightAverage
+from ftc.spec.context_parallel import row_shares
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import StepDone
 from ftc.spec.documents.seeds import Seeds
@@ -68,6 +70,15 @@ class Job:
     """Of the loss, where its gradients would underflow."""
     average: WeightAverage | None = None
     """Of the weights, which is measured and saved in their place; None for none."""
+    context: ContextGroup | None = None
+    """The processes that share this one's rows; None where its rows are its own."""
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """Which share of a step's rows is this process's, counted from 0, and how many there are."""
+        rank, count = self.accelerator.process_index, self.accelerator.num_processes
+        context = 1 if self.context is None else self.context.size
+        return rank // context, row_shares(count, context)
 
 
 def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
@@ -161,8 +172,9 @@ def _accumulate_gradients(
         batch = _batch(job, fed, rows, digest, ahead.batch if ahead and number == 1 else None)
         with nullcontext() if number == len(pieces) else accumulating(accelerator, job.model):
             targets_here = sum(job.scorer.num_targets(fed.rows, row) for row in rows) if job.router else 0
-            loss = _loss(job, batch, weight, targets_here)
-            accelerator.backward(loss)
+            with job.context.sharing(job.model, batch) if job.context else nullcontext(batch) as mine:
+                loss = _loss(job, mine, weight, targets_here)
+                accelerator.backward(loss)
         total += loss.detach()
     if world_size > 1:
         summed: Any = accelerator.reduce(total, reduction="sum")
@@ -198,12 +210,12 @@ def _pieces(job: Job, fed: StepRows) -> list[tuple[list[int], bool]]:
     Devices join the others' exchange with a gradient of zero: with one where there are more devices than rows, and as
     often as the busiest where each holds the model in parts.
     """
-    rank, world_size = job.accelerator.process_index, job.accelerator.num_processes
+    own, shares = job.share
     is_divided = job.train.is_divided
-    ranks = range(world_size) if is_divided else (rank,)
-    pieces = [fed.micro_batches(job.train.micro_batch, one, world_size) for one in ranks]
+    each = range(shares) if is_divided else (own,)
+    pieces = [fed.micro_batches(job.train.micro_batch, one, shares) for one in each]
     stand_in = fed.numbers[:1]
-    return list(in_step(pieces, rank if is_divided else 0, stand_in)) or [(stand_in, False)]
+    return list(in_step(pieces, own if is_divided else 0, stand_in)) or [(stand_in, False)]
 
 
 def _loss(job: Job, batch: Batch, weight: float, targets: int = 0) -> torch.Tensor:

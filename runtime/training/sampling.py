@@ -70,7 +70,12 @@ class SampledRows:
         train = settings.train
         groups = train.batch_size // self._sampling.group_size
         self._order = BatchOrder(
-            prompts.lengths, groups, train.steps_per_epoch, settings.seeds.order, batching=train.batching
+            prompts.lengths,
+            groups,
+            train.steps_per_epoch,
+            settings.seeds.order,
+            batching=train.batching,
+            shards=prompts.shard_starts,
         )
         self.answers: tuple[SampledAnswer, ...] = ()
         self.follows_weights = True

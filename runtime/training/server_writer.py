@@ -249,13 +249,16 @@ class ServerWriter:
     def _refusal(self, failed: _Failed) -> Refusal:
         summary = f"the {self._card.label} server at {self.url} failed: {failed.reason}"
         notes = (*failed.notes, "the run goes on from its last checkpoint when the plan is applied again")
-        help = f"start it with `{self._start()}`, or name another address under `writers` in {LAUNCH_FILE}"
+        if self._sampling.writer_memory is not None:
+            help = "read `server.log` in the run's folder, and apply the plan again"
+        else:
+            help = f"start it with `{self._start()}`, or name another address under `writers` in {LAUNCH_FILE}"
         return Refusal([diagnostic("FTC466", summary, notes=notes, help=help, path="task.writer")])
 
     def _start(self) -> str:
         words = self._card.start_whole if self._is_whole else self._card.start
         rank = self._settings.strategy.traits.rank
-        return words.replace("BASE", self._settings.model.base).replace("RANK", str(rank))
+        return words.replace("BASE", self._settings.model.base).replace("RANK", str(self._card.rank_for(rank or 0)))
 
 
 _ROUNDING = 1e-3

@@ -19,6 +19,7 @@ from ftc.runtime.tasks.reinforcement import ReinforcementScorer
 from ftc.runtime.tasks.scorer import Batch, ModelWithScorer, Scorer, packed_batch, target_losses
 from ftc.runtime.training.answer_writer import AnswerWriter, Writes
 from ftc.runtime.training.compiled import compile_layers
+from ftc.runtime.training.context import context_group_of, prove_sharing
 from ftc.runtime.training.distillation import Teacher
 from ftc.runtime.training.fused import use_kernels
 from ftc.runtime.training.hooks import (
@@ -42,9 +43,10 @@ from ftc.runtime.training.weight_average import average_of
 from ftc.runtime.training.written_rows import WrittenRows
 from ftc.spec.batches import BatchOrder
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.documents.decoded import TextDecoder
 from ftc.spec.documents.events import Resumed
 from ftc.spec.documents.interruption import usable_step
-from ftc.spec.documents.streams import TextDecoder, TokenStream
+from ftc.spec.documents.streams import TokenStream
 from ftc.spec.precisions import precision_card
 from ftc.spec.span_corruption import step_spans
 from ftc.spec.storage.model_files import content_digest
@@ -98,6 +100,7 @@ def train(session: Session) -> None:
         session.stop.check()
         if job.train.packing:
             _prove_packing(job)
+        prove_sharing(job)
         with session.journal.phase("train", f"{job.train.num_steps} steps"):
             _run(training)
     progress = training.progress
@@ -113,9 +116,9 @@ def _prove_packing(job: Job) -> None:
     Raises:
         Refusal: It doesn't (FTC262).
     """
-    rank = 0 if is_sharded(job.model) else job.accelerator.process_index  # parts take the same way together
-    first = job.source.at(0)
-    packs = first.micro_batches(job.train.micro_batch, rank, job.accelerator.num_processes)
+    first, (own, shares) = job.source.at(0), job.share
+    own = 0 if is_sharded(job.model) else own  # parts take the same way together
+    packs = first.micro_batches(job.train.micro_batch, own, shares)
     fullest = max(packs, key=len, default=[])
     for asked in (job, job.teacher):
         if asked is not None:
@@ -204,6 +207,7 @@ def make_job(session: Session, work: ModelWithScorer) -> Job:
         class_weights=torch.tensor(weights, device=session.accelerator.device) if weights else None,
         scale=LossScale.of(settings.train, session.accelerator.device),
         average=average_of(parameters, settings.train),
+        context=context_group_of(settings.train, session.accelerator),
     )
     if settings.train.kernels:
         use_kernels(job, work.model, session.notice)
@@ -237,6 +241,7 @@ def _source(session: Session, work: ModelWithScorer, rows: TokenStream, teacher:
         batching=train.batching,
         most_tokens=train.micro_batch_tokens,
         packs=train.packing,
+        shards=rows.shard_starts,
     )
     if train.masking is not None and settings.seeds.masking is not None:
         return MaskedRows(rows, order, train.masking, settings.seeds.masking)

@@ -59,7 +59,8 @@ CODES: tuple[Code, ...] = (
         title="not available for a model that reads images",
         cause="A vision-language model is fine-tuned by adapters on the linear layers of its language model, in tasks "
         "of kind `generation` and `chat`. Other options would train, pack or compare parts that read images, which "
-        "this release doesn't do.",
+        "this release doesn't do. PaliGemma reads its prompt in both directions: a conversation with several answers "
+        "would show it what it is to write.",
         wrong="model: {base: ./models/llava}\nstrategy: {kind: full}",
         right="model: {base: ./models/llava}\nstrategy: {kind: lora}",
     ),

@@ -162,4 +162,15 @@ CODES = (
         right="ftc launch job.plan.json --on slurm",
         exit_code=ExitCode.INTEGRITY,
     ),
+    Code(
+        id="FTC717",
+        title="devices can't share rows",
+        cause="With `train.context_parallel` several devices of a machine share each row. Their number has to divide "
+        "that of the machine's devices. The model has to be a decoder in which a token attends to all before it, "
+        "that learns what it writes itself, and takes the places of tokens as they are given: no encoder, no sliding "
+        "window shorter than the rows, no images, no state from token to token. A run compares the losses of a row "
+        "with and without the others before its first step, and stops if they differ.",
+        wrong="budget: {devices: 3}\ntrain: {context_parallel: 2}",
+        right="budget: {devices: 4}\ntrain: {context_parallel: 2}",
+    ),
 )

@@ -1,4 +1,4 @@
-"""Codes 464 to 468: servers that write the answers which a run trains on."""
+"""Codes 464 to 469: servers that write the answers which a run trains on."""
 
 from ftc.spec.codes._code import Code, Severity
 from ftc.spec.exit_codes import ExitCode
@@ -13,7 +13,7 @@ CODES: tuple[Code, ...] = (
         title="setting that does not go with what writes the answers",
         cause="A server promises no bits: two runs get other answers, so that nothing can be proved by doing the first "
         "steps twice. Where the run itself writes, its probabilities are the trainer's own, and there is nothing to "
-        "weight by importance.",
+        "weight by importance. A server that the run starts needs memory for the model's weights at least.",
         wrong=f"{_TASK}\ntrain: {{determinism: bitwise}}",
         right=_TASK,
     ),
@@ -54,5 +54,15 @@ CODES: tuple[Code, ...] = (
         wrong="vllm serve models/base --enable-lora   # with `task.temperature: 0.7`",
         right="vllm serve models/base --enable-lora --logprobs-mode processed_logprobs",
         severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC469",
+        title="server of answers that the run can't start",
+        cause="With `task.writer_memory` the run starts a server itself, on the GPU that it trains on. Its "
+        "program has to be installed: `vllm` on the PATH, or what `program` names in `ftc.launch.yaml`. The memory has "
+        "to hold its weights and a cache of answers. What it printed is in the run's `server.log`.",
+        wrong="ftc apply --yes   # with `task.writer_memory: 24GiB`, and no `vllm` on the PATH",
+        right="PATH=/opt/vllm/bin:$PATH ftc apply --yes",
+        exit_code=ExitCode.COULD_NOT_WORK,
     ),
 )

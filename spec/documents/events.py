@@ -43,6 +43,7 @@ Part = Literal[
     "prove",
     "load",
     "reference",
+    "serve",
     "train",
     "export",
     "merge",

@@ -5,7 +5,6 @@ Passes and views never look at files, devices or packages themselves; they get t
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
@@ -16,13 +15,12 @@ from ftc.spec.architectures import Architecture, Family, architecture
 from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.documents.device import Speed
-from ftc.spec.documents.image_shapes import ImageShape
 from ftc.spec.documents.own_tokenizer import OwnTokenizer
 from ftc.spec.documents.rope import RopeSettings
+from ftc.spec.documents.vision_facts import VisionFacts
 from ftc.spec.experts import Experts, experts_of
 from ftc.spec.names import InsidePath
 from ftc.spec.sections.model import AttentionKernel
-from ftc.spec.vision_models import vision_model
 
 __all__ = [
     "DeviceFacts",
@@ -30,12 +28,9 @@ __all__ = [
     "FileFacts",
     "ModelFacts",
     "PackageFacts",
-    "PatchGrid",
     "TeacherFacts",
     "TensorFacts",
-    "TileSizes",
     "TokenizerFacts",
-    "VisionFacts",
 ]
 
 
@@ -95,144 +90,6 @@ class TokenizerFacts(Document):
         """A finding about the chat template at its own key, where the recipe brings it along."""
         is_own = self.own is not None and self.own.chat_template is not None and found.path == "model.base"
         return replace(found, path="model.chat_template") if is_own and found.code in _OF_TEMPLATES else found
-
-
-class PatchGrid(Document):
-    """How an image that keeps its shape becomes patches."""
-
-    merge: int
-    """Patches on each side of a square that becomes one token."""
-    frames: int
-    """Copies of an image that are read as one."""
-    least_pixels: int
-    """Pixels that an image is enlarged to at the least, by its processor's file."""
-    most_pixels: int
-    """Pixels that it has at the most; larger ones are made smaller."""
-
-    def most_tokens(self, patch_size: int) -> int:
-        """Tokens of the largest image, by the side of a patch in pixels."""
-        return self.most_pixels // (patch_size * self.merge) ** 2
-
-    def resized(self, width: int, height: int, patch_size: int) -> tuple[int, int]:
-        """(height, width) of an image in pixels, as transformers resizes it.
-
-        Raises:
-            ValueError: It is more than 200 times as long as wide.
-        """
-        if max(width, height) > 200 * min(width, height):
-            raise ValueError("it is more than 200 times as long as wide")
-        side = patch_size * self.merge
-        high, wide = (round(one / side) * side for one in (height, width))
-        if high * wide > self.most_pixels:
-            scale = math.sqrt(height * width / self.most_pixels)
-            high, wide = (max(side, math.floor(one / scale / side) * side) for one in (height, width))
-        elif high * wide < self.least_pixels:
-            scale = math.sqrt(self.least_pixels / (height * width))
-            high, wide = (math.ceil(one * scale / side) * side for one in (height, width))
-        return high, wide
-
-    def shape(self, width: int, height: int, patch_size: int) -> ImageShape:
-        """An image by its sides in pixels.
-
-        Raises:
-            ValueError: It is more than 200 times as long as wide.
-        """
-        high, wide = self.resized(width, height, patch_size)
-        tokens = high * wide // (patch_size * self.merge) ** 2
-        return ImageShape(height=high, width=wide, squares=0, tokens=tokens)
-
-
-class TileSizes(Document):
-    """How an image becomes tiles as large as the tower reads, beside the whole of it as one more."""
-
-    tile: int
-    """Width and height of a tile in pixels."""
-    sizes: tuple[tuple[int, int], ...]
-    """(height, width) of all tiles together that an image may have; the one that loses least is taken."""
-
-    @property
-    def most(self) -> int:
-        """Tiles of the largest size, with the whole image."""
-        return max((height // self.tile) * (width // self.tile) for height, width in self.sizes) + 1
-
-    def most_tokens(self, patch_size: int) -> int:
-        """Tokens of an image that no border is cut off from, by the side of a patch in pixels."""
-        side = self.tile // patch_size
-        whole = ((height // self.tile * side, width // self.tile * side) for height, width in self.sizes)
-        return max(height * width + height for height, width in whole) + side**2
-
-    def shape(self, width: int, height: int, patch_size: int) -> ImageShape:
-        """An image by its sides in pixels: its tokens are of the whole, and rows of tiles without borders, each with an
-        end.
-        """
-        high, wide = self._best(width, height)
-        side, squares = self.tile // patch_size, (high // self.tile) * (wide // self.tile) + 1
-        rows, columns = high // self.tile * side, wide // self.tile * side
-        if width / height > columns / rows:
-            rows -= (rows - int(round(height * (columns / width), 7))) // 2 * 2
-        else:
-            columns -= (columns - int(round(width * (rows / height), 7))) // 2 * 2
-        tokens = rows * columns + rows + side**2
-        return ImageShape(height=height, width=width, squares=squares, tokens=tokens)
-
-    def _best(self, width: int, height: int) -> tuple[int, int]:
-        """The size in which most pixels of an image are kept, and of these the one that wastes least."""
-
-        def kept(size: tuple[int, int]) -> tuple[int, int]:
-            scale = min(size[1] / width, size[0] / height)
-            effective = min(int(width * scale) * int(height * scale), width * height)
-            return effective, effective - size[0] * size[1]
-
-        return max(self.sizes, key=kept)
-
-
-class VisionFacts(Document):
-    """What reads images in a model that does, as its config.json describes it."""
-
-    model_type: str
-    """`model_type` in config.json, such as `llava`; that of `ModelFacts` is its language model's."""
-    image_token_id: int
-    """Token that stands in a row for each feature of an image."""
-    image_size: int
-    """Width and height, in pixels, that the tower reads; 0 where an image keeps its shape."""
-    patch_size: int
-    """Width and height of a patch in pixels."""
-    tokens_per_image: int
-    """Tokens of an image in a row; at the most, where it keeps its shape."""
-    grid: PatchGrid | None = None
-    """How it becomes patches where it keeps its shape; None elsewhere."""
-    tiles: TileSizes | None = None
-    """How it becomes tiles, where the tower reads it in several; None elsewhere."""
-    hidden_size: int
-    """Width of the tower."""
-    intermediate_size: int
-    """Width of its feed-forward part."""
-    num_layers: int
-    """Its layers."""
-    config: dict[str, Any] = Field(default={})
-    """What the whole config.json says about the model's form; the memory trace builds by it."""
-
-    pixels_sha256: str | None = None
-    """Digest of what the model's processor makes of the first images; None where it wasn't asked."""
-    pixels_problem: str = ""
-    """Why it wasn't asked."""
-
-    def shape(self, width: int, height: int) -> ImageShape:
-        """An image as the model reads it, by its sides in pixels.
-
-        Raises:
-            ValueError: The model's processor takes none of that shape.
-        """
-        if (shapes := self.grid or self.tiles) is not None:
-            return shapes.shape(width, height, self.patch_size)
-        side = self.image_size
-        return ImageShape(height=side, width=side, squares=1, tokens=self.tokens_per_image)
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Modules beside the language model, by name."""
-        known = vision_model(self.model_type)
-        return known.parts if known else ()
 
 
 class ModelFacts(Document):

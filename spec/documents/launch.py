@@ -207,6 +207,9 @@ class WriterSettings(Document):
     """Prompts that are out at the same time."""
     timeout_seconds: Annotated[Real, Field(gt=0, le=86_400)] = 600.0
     """Time after which a request is given up and sent again."""
+    program: Folder | None = None
+    """What a run starts where `task.writer_memory` has it start a server itself, such as `/opt/vllm/bin/vllm`; the
+    server's usual program, looked up on the PATH, where not given."""
 
     @model_validator(mode="after")
     def _of_a_folder(self) -> Self:

@@ -154,10 +154,12 @@ class SamplingSettings(Document):
     importance_cap: Real | None = None
     """Most that a token's loss is multiplied by: its probability by the trainer over that by the server. None, and
     absent from the plan, where it isn't multiplied."""
+    writer_memory: int | None = None
+    """Bytes of the GPU for a server that the run starts itself; absent from the plan where it starts none."""
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        usual = {name: type(self).model_fields[name].default for name in ("writer", "importance_cap")}
+        usual = {name: type(self).model_fields[name].default for name in ("writer", "importance_cap", "writer_memory")}
         return {name: value for name, value in handler(self).items() if getattr(self, name) != usual.get(name, ...)}
 
     @property

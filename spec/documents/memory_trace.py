@@ -11,6 +11,7 @@ from pydantic import Field
 
 from ftc.spec import canonical
 from ftc.spec.base import Document
+from ftc.spec.context_parallel import row_shares
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.image_shapes import ImageShape
 from ftc.spec.documents.settings import Settings
@@ -20,12 +21,12 @@ __all__ = ["BatchShape", "TraceAnswer", "TraceDevice", "TraceJob", "TraceResult"
 
 
 class BatchShape(Document):
-    """The largest micro-batch that the data gives."""
+    """The largest micro-batch that the data gives to a process."""
 
     length: int
-    """Tokens of its longest row."""
+    """Tokens of its longest row; where processes share rows, of one process's part of it."""
     supervised: int
-    """Supervised tokens of each row at most; not used for classification."""
+    """Supervised tokens of each of these at most; not used for classification."""
     padded: bool
     """Whether rows of one micro-batch differ in length, or share a sequence."""
     images: tuple[tuple[ImageShape, ...], ...] = ()
@@ -72,7 +73,7 @@ class TraceJob(Document):
     def accumulates(self) -> bool:
         """Whether an optimizer step has more than one micro-batch on a device."""
         train = self.settings.train
-        return train.batch_size > train.micro_batch * train.world_size
+        return train.batch_size > train.micro_batch * row_shares(train.world_size, train.context_parallel)
 
     def key(self) -> str:
         """Digest of what the answer depends on."""

@@ -255,6 +255,8 @@ class TrainSettings(OpenTrain):
     """Processes that share each optimizer step's rows."""
     nodes: int = 1
     """Machines on which they run, with equally many each; absent from the plan of a run on one machine."""
+    context_parallel: int = 1
+    """Processes that share each row; absent from the plan where each has rows of its own."""
     sharding: Sharding = "none"
     """What each of them holds; `none` for one process."""
     offload: Offload = "none"
@@ -285,10 +287,10 @@ class TrainSettings(OpenTrain):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints")
-        sections = ("embedding", "reranking", "router", "masking", "spans", "sampling", "quantize_aware", "float8")
-        usual: dict[str, Any] = {**dict.fromkeys((*asked, *sections)), "nodes": 1, "compile": False}
-        usual |= {"parameter_groups": (), "kernels": (), "save_in_background": False}
+        asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints", "embedding")
+        sections = ("reranking", "router", "masking", "spans", "sampling", "quantize_aware", "float8")
+        usual: dict[str, Any] = dict.fromkeys((*asked, *sections)) | {"compile": False, "save_in_background": False}
+        usual |= {"nodes": 1, "context_parallel": 1, "parameter_groups": (), "kernels": ()}
         said = handler(self).items()
         return {name: value for name, value in said if name not in usual or getattr(self, name) != usual[name]}
 

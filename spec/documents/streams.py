@@ -1,6 +1,6 @@
 """The token stream: the compiled form of a split, written by `plan` and read by the run.
 
-One Arrow IPC file a split, not compressed, so that it is mapped into memory rather than read. Columns:
+One Arrow IPC file a split or shard (`stream_shards`), not compressed, so that it is mapped and not read. Columns:
 
 - `ids` (large_list<int32>): the tokens. For an encoder-decoder those of the encoder, then those of the decoder; for a
   preference prompt and chosen answer, then prompt and rejected answer.
@@ -25,13 +25,14 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ftc.spec.base import Document
+from ftc.spec.documents.stream_shards import COLUMNS_OF_SHARDS, DamagedShard, Pieces, Shard, digest_of, listed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +46,6 @@ __all__ = [
     "Lists",
     "RowLengths",
     "SplitReport",
-    "TextDecoder",
     "TokenStream",
     "lengths_file",
     "open_lengths",
@@ -102,7 +102,7 @@ class SplitReport(Document):
     rows_with_merged_boundary: int
     """Rows in which one token holds the end of the prompt and the begin of the answer; it is supervised."""
     stream_digest: str
-    """sha256 over the rows' tokens; see the function of this name."""
+    """sha256 over the rows' tokens; see the function of this name. Of several shards one over theirs."""
 
     def measured(self, form: str) -> int:
         """Rows that people would count: questions rather than their windows, by the form of the text."""
@@ -176,7 +176,7 @@ def open_lengths(stream: Path) -> RowLengths:
 
 @dataclass(frozen=True, slots=True)
 class TokenStream:
-    """A split mapped into memory. Arrays are read-only views of the file."""
+    """A split mapped into memory. Arrays are read-only views of the file; those of several shards give slices alone."""
 
     all_ids: NDArray[np.int32]  # (tokens,)
     all_masks: NDArray[np.bool_]  # (tokens,)
@@ -190,6 +190,8 @@ class TokenStream:
     """The Arrow table, which keeps the mapping open and holds the texts; None for rows that were never in a file."""
     pixels: Callable[[TokenStream, Sequence[int]], Any] | None = None
     """Gives the images of rows as the model takes them, None for rows without; a run sets it where rows have images."""
+    shards: tuple[TokenStream, ...] = ()
+    """The shards, where there are several."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -198,6 +200,11 @@ class TokenStream:
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each row."""
         return self.boundaries[1:] - self.boundaries[:-1]
+
+    @property
+    def shard_starts(self) -> tuple[int, ...]:
+        """The first row of each shard; none of one file."""
+        return tuple(accumulate(map(len, self.shards[:-1]), initial=0)) if self.shards else ()
 
     def ids(self, i: int) -> NDArray[np.int32]:
         """Token ids of row i."""
@@ -258,6 +265,8 @@ class TokenStream:
         Raises:
             ValueError: Its texts lie where the file has none; Arrow would read past its end.
         """
+        if self.shards:
+            return digest_of([one.digest() for one in self.shards])
         self.table.validate(full=True)
         texts = self.table.column("texts").chunk(0)
         return stream_digest(
@@ -269,16 +278,27 @@ class TokenStream:
 
 
 def open_stream(path: Path) -> TokenStream:
-    """Maps a split's token stream into memory.
+    """Maps a split's token stream into memory, all of its shards where it has several.
 
     Raises:
         OSError: There is no such file, or it is no Arrow file.
         ValueError: It is an Arrow file of another kind.
+        DamagedShard: A shard is missing, or isn't the one that is listed.
     """
+    table = _mapped(path)
+    if tuple(table.column_names) == COLUMNS_OF_SHARDS:
+        return _joined([_shard(path.resolve().with_name(one.file), one) for one in listed(table)])
+    return _one_file(table, path)
+
+
+def _mapped(path: Path) -> Any:
     import pyarrow as pa
 
     with pa.memory_map(str(path)) as source:
-        table = pa.ipc.open_file(source).read_all()
+        return pa.ipc.open_file(source).read_all()
+
+
+def _one_file(table: Any, path: Path) -> TokenStream:
     if tuple(table.column_names) not in (COLUMNS, _EARLIER_COLUMNS, _WITH_IMAGES):
         raise ValueError(f"{path.name} is not a token stream")
     columns = {name: table.column(name).chunk(0) for name in _EARLIER_COLUMNS}
@@ -293,6 +313,44 @@ def open_stream(path: Path) -> TokenStream:
         targets=_lists(columns["targets"]),
         offsets=_lists(columns["offsets"]),
         table=table,
+    )
+
+
+def _shard(path: Path, expected: Shard) -> TokenStream:
+    try:
+        found = _one_file(_mapped(path), path)
+    except (OSError, ValueError) as error:
+        raise DamagedShard(f"its shard `{path.name}` is missing, or no part of a token stream") from error
+    if (len(found), len(found.all_ids)) != (expected.rows, expected.tokens):
+        raise DamagedShard(f"its shard `{path.name}` has {len(found):,} rows where its list says {expected.rows:,}")
+    return found
+
+
+def _joined(shards: Sequence[TokenStream]) -> TokenStream:
+    import numpy as np
+    import pyarrow as pa
+
+    def pieces(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        return cast("NDArray[Any]", Pieces(arrays))  # which whoever takes rows out of it can't tell from an array
+
+    def bounds(each: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+        starts = accumulate((int(one[-1]) for one in each), initial=0)
+        return np.concatenate([np.zeros(1, np.int64), *(one[1:] + at for one, at in zip(each, starts, strict=False))])
+
+    def lists(each: Sequence[Lists]) -> Lists:
+        return Lists(pieces([one.values for one in each]), bounds([one.boundaries for one in each]))
+
+    return TokenStream(
+        all_ids=pieces([one.all_ids for one in shards]),
+        all_masks=pieces([one.all_masks for one in shards]),
+        boundaries=bounds([one.boundaries for one in shards]),
+        prompt_lengths=np.concatenate([one.prompt_lengths for one in shards]),
+        labels=np.concatenate([one.labels for one in shards]),
+        rows=np.concatenate([one.rows for one in shards]),
+        targets=lists([one.targets for one in shards]),
+        offsets=lists([one.offsets for one in shards]),
+        table=pa.concat_tables([one.table for one in shards]),
+        shards=tuple(shards),
     )
 
 
@@ -340,45 +398,3 @@ def stream_digest(
             encoded = text.encode()
             state.update(len(encoded).to_bytes(8, "little") + encoded)
     return state.hexdigest()
-
-
-class TextDecoder:
-    """Ids back to text, without special tokens.
-
-    Args:
-        model_folder: Where `tokenizer.json` lies.
-        shown: Special tokens that stay, such as sentinels.
-    """
-
-    def __init__(self, model_folder: Path, shown: Iterable[int] = ()) -> None:
-        from ftc.spec.storage.tokenizer_file import load_tokenizer
-
-        self._file = model_folder / "tokenizer.json"
-        self._tokenizer = load_tokenizer(self._file)
-        special = {number for number, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
-        self._hidden, self._shows = special.difference(shown), bool(shown)
-
-    def __call__(self, ids: list[int]) -> str:
-        """The text of some tokens."""
-        from ftc.spec.storage.tokenizer_file import tokenizer_call
-
-        if self._shows:
-            return self.whole([one for one in ids if one not in self._hidden])
-        text: str = tokenizer_call(self._file, self._tokenizer.decode, ids, skip_special_tokens=True)
-        return text.strip()
-
-    def whole(self, ids: list[int]) -> str:
-        """The same with special tokens, such as masks."""
-        from ftc.spec.storage.tokenizer_file import tokenizer_call
-
-        text: str = tokenizer_call(self._file, self._tokenizer.decode, ids, skip_special_tokens=False)
-        return text.strip()
-
-    def prompt(self, rows: TokenStream, number: int) -> str:
-        """What the model is given of a row."""
-        return self(rows.ids(number)[: rows.prompt_length(number)].tolist())
-
-    def expected(self, rows: TokenStream, number: int) -> str:
-        """A row's own answer: its supervised tokens behind the prompt."""
-        start = rows.prompt_length(number)
-        return self(rows.ids(number)[start:][rows.mask(number)[start:]].tolist())

@@ -15,7 +15,7 @@ class VisionSettings(Document):
     image_token_id: int
     """Token that stands in a row for each feature of an image."""
     tokens_per_image: int
-    """Tokens of an image; at the most, where it keeps its shape."""
+    """Tokens of an image, without words around it; at the most, where it keeps its shape or becomes several."""
     frozen: tuple[str, ...]
     """Modules beside the language model that are not trained."""
     pixels_sha256: str | None

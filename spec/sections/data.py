@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -14,6 +14,7 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     Tag,
     model_serializer,
+    model_validator,
 )
 
 from ftc.spec.base import Document, Effect, Real
@@ -125,8 +126,26 @@ class HubSource(Document):
     file: str | None = Field(default=None, min_length=1)
     """Path of the file inside the data set. Default: the only data file, or the only one named for training; the lock
     pins it. If there are several, ftc lists them for you to choose."""
+    config: str | None = Field(default=None, min_length=1)
+    """Configuration in the data set's README.md, where it lists several, such as a language. Needs `split`. Default:
+    the only one, or the one that the data set marks as its default."""
+    split: str | None = Field(default=None, min_length=1)
+    """Split of the data set, such as `train`: all of its files, which the lock pins. Instead of `file`. Default: none,
+    so that one file is read."""
     revision: str | None = Field(default=None, min_length=1)
     """Branch, tag or commit. Default: the main branch; the lock pins its commit."""
+
+    @model_validator(mode="after")
+    def _names_a_file_or_a_split(self) -> Self:
+        if self.file is not None and (self.split or self.config):
+            raise ValueError("`file` names one file, `split` all files of a split: leave out one of them")
+        if self.config is not None and self.split is None:
+            raise ValueError("`config` needs `split`, such as `split: train`")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name not in ("config", "split") or value}
 
 
 def _kind_of_source(value: object) -> str:

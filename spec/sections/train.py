@@ -284,6 +284,11 @@ class Train(Document):
     bfloat16 `fsdp` and `hsdp` round more: they gather layers with trained weights in bfloat16, so that activations
     between layers are bfloat16, which `ddp` keeps in float32. Default `auto`: the fastest that fits, by the traffic
     over each link, and of equals the one that communicates least: `ddp`, then `hsdp`."""
+    context_parallel: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = "auto"
+    """Context parallelism: devices of a machine that share each row. Each computes its part of a row's tokens, and
+    attention gathers the KV of all tokens, so that activations and logits of long rows take a share of the memory.
+    `budget.devices` is a multiple of it; `sharding` says what each device holds, as ever. The gradient is the
+    same except for rounding and dropout. Default `auto`: 1, and 2, 4 or more only where nothing else fits."""
     offload: Literal["auto", "none", "cpu"] = "auto"
     """With `cpu`, each device's shards under `fsdp` and `hsdp` are kept in host RAM, and the optimizer step runs there:
     least GPU memory, but slow. Default `auto`: `none`, because GPU memory is faster, and `cpu` if that is the fastest

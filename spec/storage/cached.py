@@ -17,6 +17,7 @@ __all__ = [
     "JUDGED_TOKENS",
     "PACKAGES",
     "PAGES",
+    "PIECES",
     "REMOTE",
     "ROWS",
     "STREAMS",
@@ -65,6 +66,12 @@ STREAMS = Cached(
 )
 JUDGED_TOKENS = Cached(
     files=("streams/*/judge-*.json",), made_from="the judge's messages, the rows' digest", compared="", folder="streams"
+)
+PIECES = Cached(
+    files=("pieces/*/*.json",),
+    made_from="some rows, how they are written, files of tokenizer and template, the tokenizers library's own files",
+    compared="",
+    folder="pieces",
 )
 DIGESTS = Cached(
     files=("digests/*.json",),
@@ -118,6 +125,7 @@ PAGES = Cached(
 CACHED = (
     STREAMS,
     JUDGED_TOKENS,
+    PIECES,
     DIGESTS,
     PACKAGES,
     ENVIRONMENTS,

@@ -113,6 +113,11 @@ class RunFolder:
         return self.path / "handed-over"
 
     @property
+    def server_log(self) -> Path:
+        """What a server that the run started printed; only where it started one."""
+        return self.path / "server.log"
+
+    @property
     def proof(self) -> Path:
         """The step log of the first steps of fresh processes, which trained them before the run did."""
         return self.path / "proof.ndjson"

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ftc.spec.base import Real
+from ftc.spec.base import Bytes, Real
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.reinforcement_losses import REINFORCEMENT_LOSSES, ReinforcementLoss
 from ftc.spec.rewards import RewardTerm, needs_reference, reads_tests
@@ -93,6 +93,10 @@ class Reinforcement(Prompted):
     `ftc.launch.yaml`, or the server's usual one on this machine. Tokens and probabilities that it gives are recorded,
     and it promises no bits, so that a replay trains on the recorded answers. Default: `transformers`, which needs
     nothing else."""
+    writer_memory: Annotated[Bytes, Field(gt=0)] | None = None
+    """Memory for a vLLM server that the run starts itself, on the GPU that it trains on (a colocated server), such as
+    `24GiB`: its weights, cache and graphs. The plan counts it beside training, and the server ends with training. Not
+    given: you start the server. Default: none, since what training leaves free differs from job to job."""
     importance_cap: Literal["auto", "none"] | Annotated[Real, Field(gt=0, le=100)] = "auto"
     """Truncated importance sampling for answers of a server, whose probabilities differ from the trainer's by
     rounding: a token's loss is multiplied by its probability as the trainer computes it, over that of the server, and

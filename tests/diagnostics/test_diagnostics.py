@@ -48,6 +48,7 @@ _EXTENSION = "tests/e2e/test_extension.py"
 _SERVER = "tests/runtime/training/test_server_writer.py"
 _STORAGE = "tests/e2e/test_storage.py"
 ELSEWHERE: dict[str, str] = {
+    "FTC469": "tests/e2e/test_own_server.py::test_a_server_that_ends_at_once_says_why",
     "FTC466": f"{_SERVER}::test_faults_that_last_end_the_run_and_it_goes_on_afterwards",
     "FTC467": f"{_SERVER}::test_an_answer_that_lacks_something_is_not_trained_on",
     "FTC468": "tests/runtime/training/test_server_writer.py::test_other_probabilities_are_told_of",

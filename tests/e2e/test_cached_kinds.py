@@ -24,6 +24,7 @@ from ftc.compiler.resolve.files.remote import cached_file
 from ftc.compiler.resolve.machine import package_code
 from ftc.compiler.resolve.machine.device import keep_calibration, read_calibration, resolve_device
 from ftc.compiler.resolve.rows.row_digests import Digests, rows_digest
+from ftc.compiler.tokens import row_tokens
 from ftc.compiler.tokens.row_index import recall_rows, remember_rows
 from ftc.runtime.exports import converter
 from ftc.spec.canonical import file_digest
@@ -65,6 +66,18 @@ def planned(place: Place) -> Read:
     judge = 'judge: {url: "http://127.0.0.1:9/v1", model: large}'
     recipe.write_text(recipe.read_text().replace("samples: 2", f"samples: 2, {judge}"))
     return lambda: api.plan("recipe.yaml").plan.sha256
+
+
+def tokenized(place: Place) -> Read:
+    """Rows whose streams are gone, so that they are made of what is kept of the rows."""
+    place.patch.setattr(row_tokens, "FEWEST_ROWS", 1)
+    place.project("classification")
+
+    def read() -> object:
+        shutil.rmtree(cached.STREAMS.under(place.cache), ignore_errors=True)
+        return api.plan("recipe.yaml").plan.sha256
+
+    return read
 
 
 def of_a_package(place: Place) -> Read:
@@ -195,6 +208,7 @@ def explained(place: Place) -> Read:
 READS: dict[str, tuple[Cached, Callable[[Place], Read]]] = {
     "streams": (cached.STREAMS, planned),
     "judged tokens": (cached.JUDGED_TOKENS, planned),
+    "pieces": (cached.PIECES, tokenized),
     "digests": (cached.DIGESTS, planned),
     "packages": (cached.PACKAGES, of_a_package),
     "environments": (cached.ENVIRONMENTS, planned),

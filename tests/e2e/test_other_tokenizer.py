@@ -69,7 +69,7 @@ def test_tokens_are_aligned_by_the_text_of_the_answers(project: MakeProject, ftc
     lesson = plan_of(root)["settings"]["train"]["distillation"]
     assert lesson["stream_sha256"] == theirs.digest()
     assert rows.rows.tolist() == theirs.rows.tolist()
-    from ftc.spec.documents.streams import TextDecoder
+    from ftc.spec.documents.decoded import TextDecoder
 
     own, other, aligned = TextDecoder(root / "decoder"), TextDecoder(root / "teacher"), 0
     for number in range(len(rows)):

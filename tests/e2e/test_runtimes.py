@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.projects import PROJECTS
 from tests.support.session_packages import package_of
 from tests.support.test_rows import as_gated, asked, make_learnable, outcomes_of, score, sources_of
+from tests.support.tiny_models import write_anew
 
 pytestmark = pytest.mark.slow
 
@@ -56,16 +57,6 @@ def finished(project: MakeProject) -> Finished:
         return run
 
     return make
-
-
-def write_anew(folder: Path, shape: Mapping[str, int]) -> None:
-    """Writes a model of other sizes in place of another."""
-    from transformers import AutoConfig, AutoModelForCausalLM, set_seed
-
-    set_seed(5)
-    config = AutoConfig.from_pretrained(folder)
-    config.update(dict(shape))
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
 
 
 def exported(run: api.Run, ftc: Ftc, *words: str) -> Path:

@@ -12,8 +12,9 @@ import pytest
 
 from ftc import api
 from ftc.compiler.tokens.conversations import served_rows
+from ftc.spec.documents.decoded import TextDecoder
 from ftc.spec.documents.ledger import NotedEvaluation, read_ledger
-from ftc.spec.documents.streams import TextDecoder, open_stream
+from ftc.spec.documents.streams import open_stream
 from ftc.spec.storage.paths import streams_folder
 from ftc.spec.storage.tokenizer_file import load_tokenizer
 from tests.e2e.conftest import Ftc, in_a_copy

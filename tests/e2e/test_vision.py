@@ -19,7 +19,7 @@ from ftc.views.plan import plan_text
 from tests.e2e.conftest import Ftc, in_a_copy
 from tests.support.cards import CardRunner
 from tests.support.vision_loops import inputs_of, logged_losses, plain_losses
-from tests.support.vision_models import MODELS, TOKENS_PER_IMAGE, make_vision_project
+from tests.support.vision_models import MODELS, TEMPLATE, TOKENS_PER_IMAGE, make_vision_project
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("PIL")
@@ -65,7 +65,8 @@ def test_each_other_family_is_trained_as_a_plain_loop_trains_it_and_merged(
 
     (tmp_path / ".ftc").mkdir()
     monkeypatch.chdir(tmp_path)
-    recipe = make_vision_project(tmp_path, model_type=kind, train="{epochs: 1, batch_size: 8, learning_rate: 0.01}")
+    steps = "{epochs: 1, batch_size: 8, learning_rate: 0.01, loss_chunk_size: 3}"
+    recipe = make_vision_project(tmp_path, model_type=kind, train=steps)
     applied = api.apply(recipe)
     assert applied.record.status == "finished"
     assert api.audit(applied.record.id).verdict == "CONSISTENT"
@@ -161,6 +162,33 @@ def test_what_is_not_available_is_refused(root: Path, kind: str) -> None:
     assert "FTC127" in {found.code for found in refused.value.diagnostics}
 
 
+def test_a_conversation_is_refused_where_prompts_see_ahead(tmp_path: Path) -> None:
+    """FTC127: its earlier answers would be part of the prompt, which the model reads in both directions."""
+    recipe = make_vision_project(tmp_path, "chat", count=16, model_type="paligemma")
+    file = tmp_path / "models/paligemma/tokenizer_config.json"
+    said: dict[str, Any] = json.loads(file.read_text())
+    file.write_text(json.dumps({**said, "chat_template": TEMPLATE}))
+    with pytest.raises(Refusal) as refused:
+        api.plan(recipe, trace=False)
+    assert [found.code for found in refused.value.diagnostics] == ["FTC127"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "lines", "code"),
+    [
+        ("gemma3", {"train": "{epochs: 1, batch_size: 8, packing: true}"}, "FTC261"),
+        ("gemma3", {"model": "{base: models/gemma3, attention: flash_attention_2}"}, "FTC223"),
+        ("paligemma", {"train": "{epochs: 1, batch_size: 8, packing: true}"}, "FTC261"),
+        ("paligemma", {"model": "{base: models/paligemma, attention: sdpa}"}, "FTC223"),
+    ],
+)
+def test_what_no_mask_can_hide_is_refused(kind: str, lines: dict[str, str], code: str, tmp_path: Path) -> None:
+    """Rows that share a sequence, and flash attention; the Gemma 2 inside this PaliGemma has one kernel alone."""
+    with pytest.raises(Refusal) as refused:
+        api.plan(make_vision_project(tmp_path, count=16, model_type=kind, **lines), trace=False)
+    assert code in {found.code for found in refused.value.diagnostics}
+
+
 def test_a_processor_of_another_size_is_refused(tmp_path: Path) -> None:
     """FTC128."""
     recipe = make_vision_project(tmp_path, count=16)
@@ -199,12 +227,12 @@ def test_a_processor_of_other_patches_and_a_strip_are_refused(tmp_path: Path) ->
 def test_an_image_that_keeps_its_shape_has_as_many_tokens_as_transformers_makes_of_it() -> None:
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-    from ftc.spec.documents.facts import PatchGrid
+    from ftc.spec.documents.vision_facts import PatchGrid
 
     grid = PatchGrid(merge=2, frames=2, least_pixels=56 * 56, most_pixels=28 * 28 * 1280)
     for width, height in ((40, 32), (28, 28), (1, 60), (3000, 17), (4032, 3024), (29, 5000), (644, 1003)):
         high, wide = smart_resize(height, width, 28, grid.least_pixels, grid.most_pixels)
-        assert grid.shape(width, height, 14).tokens == high * wide // 28**2
+        assert grid.tokens(width, height, 14) == high * wide // 28**2
 
 
 def test_an_image_in_tiles_has_as_many_tokens_as_transformers_makes_of_it() -> None:
@@ -212,7 +240,7 @@ def test_an_image_in_tiles_has_as_many_tokens_as_transformers_makes_of_it() -> N
 
     from transformers import LlavaNextProcessor
 
-    from ftc.spec.documents.facts import TileSizes
+    from ftc.spec.documents.vision_facts import TileSizes
 
     sizes = ((336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008))
     counts: Any = LlavaNextProcessor
@@ -224,7 +252,7 @@ def test_an_image_in_tiles_has_as_many_tokens_as_transformers_makes_of_it() -> N
     )
     for width, height in ((40, 32), (336, 336), (1, 60), (3000, 17), (4032, 3024), (29, 5000), (644, 1003)):
         wanted = counts._get_number_of_features(theirs, height, width, 336, 336)
-        assert TileSizes(tile=336, sizes=sizes).shape(width, height, 14).tokens == wanted
+        assert TileSizes(tile=336, sizes=sizes).tokens(width, height, 14) == wanted
 
 
 def test_a_conversation_with_images_is_planned_for_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.support.tiny_architectures import tiny_model
 
-__all__ = ["VOCAB_SIZE", "write_tiny_model"]
+__all__ = ["VOCAB_SIZE", "write_anew", "write_tiny_model"]
 
 VOCAB_SIZE = 128
 _WORDS = "red green blue one two three four cat dog bird sees likes is and not the a big small old".split()
@@ -68,3 +69,13 @@ def write_tiny_model(folder: Path, kind: str, seed: int = 5) -> str:
     tokenizer.add_special_tokens(["<pad>", "<s>", "</s>", "<unk>"])
     tokenizer.save(str(folder / "tokenizer.json"))
     return type(model).__name__
+
+
+def write_anew(folder: Path, shape: Mapping[str, int]) -> None:
+    """Writes a decoder of other sizes in place of another."""
+    from transformers import AutoConfig, AutoModelForCausalLM, set_seed
+
+    set_seed(5)
+    config = AutoConfig.from_pretrained(folder)
+    config.update(dict(shape))
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)

@@ -44,6 +44,9 @@ def inputs_of(run: api.Run, root: Path, numbers: list[int]) -> dict[str, Any]:
     for place, mask in enumerate(masks):
         labels[place, : len(mask)] = torch.where(torch.tensor(mask), ids[place, : len(mask)], -100)
     marked = {card.marks: (ids == vision.image_token_id).int()} if card.marks else {}
+    if card.sees_ahead == "prompt":
+        begins = torch.tensor([rows.prompt_length(number) for number in numbers])
+        marked = {str(card.marks): (torch.arange(longest) >= begins[:, None]).int()}
     pixels = FolderPixels(streams, root / settings.model.base)(rows, numbers)
     return {"input_ids": ids, "labels": labels, **(pixels or {}), **marked}
 
@@ -60,7 +63,9 @@ def plain_losses(run: api.Run, root: Path) -> list[float]:
     torch.manual_seed(settings.seeds.init)
     base = transformers.AutoModelForImageTextToText.from_pretrained(root / settings.model.base)
     adapter: Any = settings.strategy
-    names = [name for name, _ in base.named_modules() if "language_model" in name]
+    card = vision_model(settings.model.vision.model_type) if settings.model.vision else None
+    assert card is not None
+    names = [name for name, _ in base.named_modules() if not set(card.parts) & set(name.split("."))]
     names = [name for name in names if name.rpartition(".")[2] in adapter.adapter.targets]
     config = peft.LoraConfig(r=adapter.adapter.rank, lora_alpha=adapter.adapter.alpha, target_modules=names)
     torch.manual_seed(settings.seeds.init)

@@ -12,11 +12,15 @@ __all__ = [
     "MODELS",
     "TOKENS_PER_IMAGE",
     "make_vision_project",
+    "write_gemma",
+    "write_idefics",
     "write_images",
     "write_llava",
     "write_llava_next",
+    "write_paligemma",
     "write_qwen",
     "write_qwen_of_2025",
+    "write_smolvlm",
 ]
 
 IMAGE_TOKEN = "<image>"
@@ -120,15 +124,98 @@ def _write_qwen(folder: Path, config: Any, model: Any, tower: dict[str, Any], se
     _write_tokenizer(folder)
 
 
-def _write_tokenizer(folder: Path) -> None:
+_EDGES = ("<start_of_image>", "<end_of_image>")
+_SQUARES = (
+    *("<fake_token_around_image>", "<global-img>"),
+    *(f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2)),
+)
+
+
+def write_gemma(folder: Path, seed: int = 5) -> None:
+    """A Gemma 3 whose 16 patches are pooled to 4 features, and of whose layers one has a window."""
+    import torch
+    import transformers as t
+    from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+
+    tower = t.SiglipVisionConfig(image_size=_SIZE, patch_size=_PATCH, vision_use_head=False, **_SIZES)
+    layers = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 32, "head_dim": 8}
+    text = t.Gemma3TextConfig(**{**_TEXT, **layers, "vocab_size": len(_VOCABULARY) + len(_EDGES)})
+    torch.manual_seed(seed)
+    edges: dict[str, Any] = {"boi_token_index": len(_VOCABULARY), "eoi_token_index": len(_VOCABULARY) + 1}
+    config = t.Gemma3Config(
+        vision_config=tower, text_config=text, image_token_index=_IMAGE_ID, mm_tokens_per_image=4, **edges
+    )
+    t.Gemma3ForConditionalGeneration(config).save_pretrained(folder)
+    Gemma3ImageProcessorPil(size={"height": _SIZE, "width": _SIZE}).save_pretrained(folder)
+    _write_tokenizer(folder, _EDGES, _EDGES[0])
+
+
+def write_paligemma(folder: Path, seed: int = 5) -> None:
+    """A PaliGemma with a Gemma 2 inside, which has no chat template and reads its prompt in both directions."""
+    import torch
+    import transformers as t
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+    tower = t.SiglipVisionConfig(image_size=_SIZE, patch_size=_PATCH, vision_use_head=False, **_SIZES)
+    layers = {"sliding_window": 32, "head_dim": 8, "final_logit_softcapping": 2.0, "query_pre_attn_scalar": 8}
+    text = t.Gemma2Config(**{**_TEXT, **layers})
+    torch.manual_seed(seed)
+    config = t.PaliGemmaConfig(vision_config=tower, text_config=text, image_token_index=_IMAGE_ID, projection_dim=32)
+    t.PaliGemmaForConditionalGeneration(config).save_pretrained(folder)
+    images: Any = SiglipImageProcessorPil(size={"height": _SIZE, "width": _SIZE})
+    images.image_seq_length = TOKENS_PER_IMAGE
+    images.save_pretrained(folder)
+    _write_tokenizer(folder, written=None)
+
+
+def write_smolvlm(folder: Path, seed: int = 5) -> None:
+    """A SmolVLM, which reads an image whole and in up to four squares of 4 features each."""
+    import transformers as t
+    from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
+
+    _write_squares(folder, t.SmolVLMConfig, t.SmolVLMForConditionalGeneration, SmolVLMImageProcessorPil, seed)
+
+
+def write_idefics(folder: Path, seed: int = 5) -> None:
+    """An Idefics 3, which has the same shape."""
+    import transformers as t
+    from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+
+    _write_squares(folder, t.Idefics3Config, t.Idefics3ForConditionalGeneration, Idefics3ImageProcessorPil, seed)
+
+
+def _write_squares(folder: Path, config: Any, model: Any, processor: Any, seed: int) -> None:
+    import torch
+    import transformers as t
+
+    text = t.LlamaConfig(**{**_TEXT, "vocab_size": len(_VOCABULARY) + len(_SQUARES)})
+    tower = {**_SIZES, "image_size": _SIZE, "patch_size": _PATCH}
+    torch.manual_seed(seed)
+    made = config(vision_config=tower, text_config=text, image_token_id=_IMAGE_ID, scale_factor=2, pad_token_id=0)
+    model(made).save_pretrained(folder)
+    processor(size={"longest_edge": 2 * _SIZE}, max_image_size={"longest_edge": _SIZE}).save_pretrained(folder)
+    _write_tokenizer(folder, _SQUARES)
+
+
+def _write_tokenizer(folder: Path, further: tuple[str, ...] = (), written: str | None = IMAGE_TOKEN) -> None:
+    """A tokenizer of words.
+
+    Args:
+        folder: The model's.
+        further: Special tokens behind the words.
+        written: The token that the chat template writes for an image; None for no template.
+    """
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    tokenizer = Tokenizer(models.WordLevel(_VOCABULARY, unk_token="<unk>"))
+    ids = _VOCABULARY | {token: len(_VOCABULARY) + number for number, token in enumerate(further)}
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.add_special_tokens(list(_SPECIAL))
+    tokenizer.add_special_tokens([*_SPECIAL, *further])
     tokenizer.save(str(folder / "tokenizer.json"))
     tokens = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
-    words = {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": TEMPLATE, **tokens}
+    words = {"tokenizer_class": "PreTrainedTokenizerFast", **tokens}
+    if written is not None:
+        words["chat_template"] = TEMPLATE.replace(IMAGE_TOKEN, written)
     (folder / "tokenizer_config.json").write_text(json.dumps(words), encoding="utf-8")
 
 
@@ -137,6 +224,10 @@ MODELS: dict[str, Callable[[Path], None]] = {
     "llava_next": write_llava_next,
     "qwen2_vl": write_qwen,
     "qwen2_5_vl": write_qwen_of_2025,
+    "gemma3": write_gemma,
+    "smolvlm": write_smolvlm,
+    "idefics3": write_idefics,
+    "paligemma": write_paligemma,
 }
 """A tiny model of each type that reads images."""
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ftc.compiler.resolve.files.digests import DigestCache
-from ftc.compiler.resolve.files.hub_errors import fault_of
+from ftc.compiler.resolve.files.hub_errors import fault_of, no_split, refuse_no_model
+from ftc.compiler.resolve.files.hub_splits import NoSplit, SplitAsked, files_of_split
 from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, safe_path
 from ftc.compiler.resolve.models.weights import shard_names
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
@@ -32,8 +33,8 @@ __all__ = ["Hub", "HubFile", "Snapshot"]
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TIMEOUT_SECONDS = 20.0
+_CARD = "README.md"
 _INSIDE = "write it as on the repository's page on the hub"
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack")
 
 SpanOf = Callable[[str], Span | None]
 RepoType = Literal["model", "dataset"]
@@ -122,7 +123,7 @@ class Hub:
         if listing is None:
             return self._cached_snapshot(request, digests, check)
         _check_names(listing, request)
-        _check_contents(listing, request)
+        refuse_no_model(listing.files, request.repo, request.span, request.path)
         for name in (*LOADED_FILES, *PROCESSOR_FILES, *CARD_FILES):
             if name in listing.files:
                 self._download(name, listing, request, digests)
@@ -165,6 +166,38 @@ class Hub:
         path = self._download(file, listing, request, digests)
         self._remember_branch(file, listing, request)
         return HubFile(listing.commit, file, path, digests.file(path))
+
+    def dataset_files(
+        self,
+        repo: str,
+        revision: str | None,
+        asked: SplitAsked | Sequence[str],
+        digests: DigestCache,
+        span_of: SpanOf,
+    ) -> tuple[HubFile, ...]:
+        """The files of a split of a data set, or those of these names, from the cache or downloaded into it.
+
+        Raises:
+            Refusal: FTC300, FTC314 to FTC320, FTC323 or FTC324.
+        """
+        if not isinstance(asked, SplitAsked):
+            return tuple(self.dataset_file(repo, revision, name, digests, span_of) for name in asked)
+        request = _request(repo, "dataset", revision, span_of, "data.source")
+        listing = self._listing(request)
+        if listing is None:
+            raise Refusal([_not_cached("the list of its files", request)])
+        from ftc.compiler.resolve.rows.tables import data_files
+
+        _check_names(listing, request)
+        has_card = _CARD in listing.files
+        card = self._download(_CARD, listing, request, digests).read_bytes() if has_card else None
+        try:
+            names = files_of_split(data_files(listing.files), card, asked)
+        except NoSplit as problem:
+            raise no_split(problem, repo, request.span, request.path) from None
+        paths = {name: self._download(name, listing, request, digests) for name in names}
+        self._remember_branch(names[0], listing, request)
+        return tuple(HubFile(listing.commit, name, path, digests.file(path)) for name, path in paths.items())
 
     def _listing(self, request: _Request) -> _Listing | None:
         """The repository's files now, or None where the cache must do: offline, or a commit and no connection."""
@@ -349,26 +382,6 @@ def _check_name(name: str) -> None:
         safe_path(Path("/repository"), name)
     except UnsafePath as error:
         raise UnsafePath(name, error.reason, _INSIDE) from None
-
-
-def _check_contents(listing: _Listing, request: _Request) -> None:
-    """Whether the repository holds a model that ftc opens, before anything is downloaded."""
-    names = listing.files
-    if "config.json" not in names:
-        is_adapter = "adapter_config.json" in names
-        code = "FTC312" if is_adapter else "FTC302"
-        summary = f"`{request.repo}` has {'an adapter' if is_adapter else 'no config.json'}"
-        help = (
-            "give the base model's id" if is_adapter else "give the id of a repository that holds a transformers model"
-        )
-        raise Refusal([diagnostic(code, summary, request.span, help=help, path=request.path)])
-    if SINGLE_FILE not in names and INDEX_FILE not in names:
-        other = next((name for name in sorted(names) if name.endswith(_PICKLES)), None)
-        code = "FTC303" if other else "FTC302"
-        summary = f"`{request.repo}` has no safetensors weights"
-        notes = f"it has `{other}`, which ftc doesn't open" if other else ()
-        help = "find a revision or a copy in safetensors format; many repositories have one under `refs/pr/`"
-        raise Refusal([diagnostic(code, summary, request.span, notes=notes, help=help, path=request.path)])
 
 
 def _not_cached(file: str, request: _Request) -> Diagnostic:

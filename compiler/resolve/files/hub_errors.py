@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from ftc.spec.diagnostics import Diagnostic
+from ftc.compiler.resolve.files.hub_splits import NoSplit
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.language.safe_repr import quoted
+from ftc.spec.storage.model_files import INDEX_FILE, SINGLE_FILE
 
-__all__ = ["HubFault", "fault_of", "of_locked"]
+__all__ = ["HubFault", "fault_of", "no_split", "of_locked", "refuse_no_model"]
+
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack")
 
 _LOG_IN = "accept the terms on the repository's page on the hub, then `hf auth login` or set `HF_TOKEN`"
 
@@ -61,6 +66,35 @@ def of_locked(found: Diagnostic, commit: str | None) -> Diagnostic:
     note = f"the lock pins commit `{commit[:12]}`, which the repository no longer has"
     help = "restore the commit there, or delete the lock file and run `ftc plan` to pin a newer one"
     return replace(found, notes=(*found.notes, note), help=(help,))
+
+
+def no_split(problem: NoSplit, repo: str, span: Span | None, path: str) -> Refusal:
+    """A data set without the split that is asked for."""
+    code = "FTC324" if problem.is_ambiguous else "FTC323"
+    return Refusal([diagnostic(code, f"`{repo}` {problem.summary}", span, help=problem.help, path=path)])
+
+
+def refuse_no_model(names: Collection[str], repo: str, span: Span | None, path: str) -> None:
+    """Lets pass a repository that holds a model that ftc opens, before anything is downloaded.
+
+    Raises:
+        Refusal: FTC302, FTC303 or FTC312.
+    """
+    if "config.json" not in names:
+        is_adapter = "adapter_config.json" in names
+        code = "FTC312" if is_adapter else "FTC302"
+        summary = f"`{repo}` has {'an adapter' if is_adapter else 'no config.json'}"
+        help = (
+            "give the base model's id" if is_adapter else "give the id of a repository that holds a transformers model"
+        )
+        raise Refusal([diagnostic(code, summary, span, help=help, path=path)])
+    if SINGLE_FILE not in names and INDEX_FILE not in names:
+        other = next((name for name in sorted(names) if name.endswith(_PICKLES)), None)
+        code = "FTC303" if other else "FTC302"
+        summary = f"`{repo}` has no safetensors weights"
+        notes = f"it has `{other}`, which ftc doesn't open" if other else ()
+        help = "find a revision or a copy in safetensors format; many repositories have one under `refs/pr/`"
+        raise Refusal([diagnostic(code, summary, span, notes=notes, help=help, path=path)])
 
 
 def _is_transport_error(error: Exception) -> bool:

@@ -18,12 +18,13 @@ from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub, Snapshot
 from ftc.compiler.resolve.files.hub_errors import of_locked
 from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, refuse_odd_file, safe_path
+from ftc.compiler.resolve.models.image_processor import processor_findings, sized
 from ftc.compiler.resolve.models.license import read_license
 from ftc.compiler.resolve.models.model_config import ModelConfig, code_keys, read_config
 from ftc.compiler.resolve.models.model_form import attention_kernels, input_embedding, linear_modules, output_head
 from ftc.compiler.resolve.models.model_paths import OTHER_WAY, find_outside
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
-from ftc.compiler.resolve.models.vision_config import processor_findings, sized, without_vision
+from ftc.compiler.resolve.models.vision_config import without_vision
 from ftc.compiler.resolve.models.weights import Weights, read_weights
 from ftc.spec.architectures import architecture
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
@@ -31,6 +32,7 @@ from ftc.spec.documents.facts import ModelFacts, TensorFacts, TokenizerFacts
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.module_names import part_of
+from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.storage.model_files import INDEX_FILE, LOADED_FILES, SINGLE_FILE
 from ftc.spec.vision_models import PROCESSOR_FILES
 
@@ -225,11 +227,23 @@ def _read_model(place: _Place, digests: DigestCache, span: Span | None) -> Model
         tied_embeddings=config.tied if config.tied is not None else output_head(weights.tensors) is None,
         tensors=dict(sorted(weights.tensors.items())),
         linear_modules=linear_modules(without_vision(weights.tensors, config.vision), config.model_type),
-        attention=attention_kernels(config.vision.model_type if config.vision else config.model_type),
+        attention=_kernels(config),
         vision=config.vision,
         license=read_license(place.folder),
         tokenizer=tokenizer,
     )
+
+
+def _kernels(config: ModelConfig) -> tuple[AttentionKernel, ...] | None:
+    """Attention kernels of the model's class, and of the one inside of it that writes.
+
+    Flash attention has no mask by which an image or a prompt sees ahead.
+    """
+    inner = attention_kernels(config.model_type)
+    if config.vision is None or (found := attention_kernels(config.vision.model_type)) is None:
+        return inner if config.vision is None else None
+    without = {"flash_attention_2"} if config.vision.card.sees_ahead != "none" else set()
+    return tuple(kernel for kernel in found if kernel not in without and (inner is None or kernel in inner))
 
 
 def _gathered(found: list[Diagnostic], read: Callable[[], Part]) -> Part | None:

@@ -17,7 +17,7 @@ from ftc.compiler.resolve.models.model_form import form_of, is_known
 from ftc.compiler.resolve.models.vision_config import language_part, vision_facts
 from ftc.spec.architectures import ARCHITECTURES, Family, architecture
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
-from ftc.spec.documents.facts import VisionFacts
+from ftc.spec.documents.vision_facts import VisionFacts
 from ftc.spec.experts import CHOSEN_EXPERTS, NUM_EXPERTS
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.vision_models import vision_model

@@ -42,6 +42,7 @@ from ftc.compiler.resolve.rows.splits import MEASURED, Part, first_rows, num_cop
 from ftc.compiler.resolve.rows.table import PartRows, Table
 from ftc.compiler.resolve.rows.tested_rows import NONE, HeldOut, keep_tested
 from ftc.compiler.resolve.rows.time_order import order_findings
+from ftc.compiler.stages import advance, begin_stage
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.loss_settings import TargetScale
@@ -98,12 +99,13 @@ def resolve_data(
     """
     read = _read(files, span_of, image_columns(data) if reads_images else ())
     odd_files = [finding for table in read.values() for finding in table.warnings]
-    digests = {use: row_digests(read[use].rows) for use in files}
+    digests = _digested(read)
     phrases = paraphrases_of(read.pop("paraphrases"), span_of) if "paraphrases" in read else {}
     remarks = [_remark(table) for table in read.values() if table.remark]
     empty = EmptyRows(data, task)
     tables = join_sources(data, task, read, empty, span_of, reads_images=reads_images)
     columns = task_columns(task, data.fields, tables["rows"].columns, reads_images=reads_images)
+    begin_stage("normalizing", sum(len(table.rows) for table in tables.values()))
     for use, table in tables.items():
         write_canonical(task, columns, table)
         tables[use] = table if use == "rows" and sources_of(data) else empty.without(use, columns, table)
@@ -178,6 +180,7 @@ def _value_findings(
     data: Data, task: Task, columns: Columns, tables: Mapping[str, Table], span_of: SpanOf
 ) -> list[Diagnostic]:
     """What is wrong with columns, then with values, then with values together; a stage that finds something ends it."""
+    begin_stage("checking")
     files = list(tables.values())
     found = [finding for table in files for finding in missing_columns(columns, data, table, span_of)]
     found += missing_annotations(data.quality.annotations, tables["rows"], span_of)
@@ -187,6 +190,7 @@ def _value_findings(
 
 
 def _read(files: DataFiles, span_of: SpanOf, images: tuple[str, ...]) -> dict[str, Table]:
+    begin_stage("reading")
     tables: dict[str, Table] = {}
     found: list[Diagnostic] = []
     for use, file in files.items():
@@ -199,9 +203,14 @@ def _read(files: DataFiles, span_of: SpanOf, images: tuple[str, ...]) -> dict[st
     return tables
 
 
+def _digested(tables: Mapping[str, Table]) -> dict[str, Digests]:
+    begin_stage("hashing", sum(len(table.rows) for table in tables.values()))
+    return {use: row_digests(table.rows) for use, table in tables.items()}
+
+
 def _place(file: DataFile, span_of: SpanOf) -> Span | None:
     """Where the recipe names a file."""
-    key = "path" if "path" in file.asked else "hub" if file.chosen else "file"
+    key = "path" if "path" in file.asked else "file" if file.asked.get("file") else "hub"
     return span_of(f"{file.recipe_path}.{key}")
 
 
@@ -229,6 +238,7 @@ def _divide(
     tested: HeldOut,
 ) -> tuple[dict[Part, Divided], list[Diagnostic], tuple[Check, ...]]:
     """Rows by part with what they are compared by, warnings, and what was done with earlier test rows."""
+    begin_stage("dividing")
     keys = {use: example_digests(table.rows, columns.used) for use, table in tables.items()}
     by = read_division(data, tables["rows"], labeled.stratum if labeled else None, span_of)
     alike = array("q", likeness.cluster["rows"].tobytes()) if data.split.together == "alike" else None
@@ -279,6 +289,7 @@ def _compared(
     texts: Mapping[str, RowTexts], similarity: float | None, presidio: Presidio | None
 ) -> tuple[Likeness, dict[str, dict[int, Seen]]]:
     """Which texts are alike, and what was found in each that holds something, in one pass."""
+    begin_stage("comparing", sum(map(len, texts.values())))
     seen: dict[str, dict[int, Seen]] = {use: {} for use in texts}
     pieces = [(use, piece) for use, rows in texts.items() for piece in ranges(len(rows), TEXTS_AT_ONCE)]
 
@@ -292,12 +303,13 @@ def _compared(
             yield frame([told, gave_up, counts], [digests, runs])
 
     def received() -> Iterator[ReadTexts]:
-        for (use, _), data in zip(pieces, spread(len(pieces), read), strict=True):
+        for (use, piece), data in zip(pieces, spread(len(pieces), read), strict=True):
             (told, gave_up, counts), (digests, runs) = unframed(data)
             for row, rules, damages in told:
                 seen[use][row] = Seen(tuple(rules), tuple(map(tuple, damages)))
             if presidio is not None and gave_up:
                 presidio.timed_out.happened = True
+            advance("comparing", len(piece))
             yield ReadTexts(digests, runs, counts)
 
     return find_likeness(received(), {use: len(rows) for use, rows in texts.items()}, similarity), seen

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.hub_errors import of_locked
+from ftc.compiler.resolve.files.hub_splits import SplitAsked
 from ftc.compiler.resolve.files.remote import fetch_file, has_scheme
 from ftc.compiler.resolve.files.safe_files import UnsafePath, other_form, refuse_odd_file, safe_path, why_unreadable
 from ftc.compiler.resolve.rows.file_sets import files_of, is_pattern, joint_facts
@@ -217,6 +218,8 @@ _READING = ("delimiter", "sheet", "reader")
 def _on_hub(
     source: HubSource, recipe_path: str, hub: Hub, digests: DigestCache, span_of: SpanOf, locked: SourceLock | None
 ) -> DataFile:
+    if source.split is not None:
+        return _split_on_hub(source, source.split, recipe_path, hub, digests, span_of, locked)
     commit = locked.commit if locked else None
     name = source.file or (locked.chosen if locked else None)
 
@@ -230,3 +233,38 @@ def _on_hub(
     chosen = None if source.file else file.name
     shown_as = f"{source.hub}: {file.name}"
     return DataFile(file.path, shown_as, recipe_path, source.to_json(), file.commit, chosen, file.facts)
+
+
+def _split_on_hub(
+    source: HubSource,
+    split: str,
+    recipe_path: str,
+    hub: Hub,
+    digests: DigestCache,
+    span_of: SpanOf,
+    locked: SourceLock | None,
+) -> DataFile:
+    """All files of a split; the lock's own where it has them, so that no later description of the data set counts."""
+    commit = locked.commit if locked else None
+    pinned = list(locked.files) if locked else []
+
+    def span_here(path: str) -> Any:
+        return span_of(path.replace("data.source", recipe_path, 1))
+
+    try:
+        asked = pinned or SplitAsked(source.config, split)
+        found = hub.dataset_files(source.hub, commit or source.revision, asked, digests, span_here)
+    except Refusal as refusal:
+        raise Refusal([of_locked(one, commit) for one in refusal.diagnostics]) from None
+    listed = {one.name: one.facts for one in found}
+    return DataFile(
+        path=found[0].path.parent,
+        shown_as=f"{source.hub}: {split}" if source.config is None else f"{source.hub}: {source.config}, {split}",
+        recipe_path=recipe_path,
+        asked=source.to_json(),
+        commit=found[0].commit,
+        chosen=None,
+        facts=joint_facts(listed),
+        members={one.name: one.path for one in found},
+        member_facts=listed,
+    )

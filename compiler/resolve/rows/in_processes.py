@@ -22,6 +22,7 @@ from itertools import accumulate, pairwise
 from typing import Any, BinaryIO, NamedTuple
 
 from ftc.compiler.resolve.machine.local import usable_threads
+from ftc.compiler.stages import be_silent
 
 __all__ = ["ROWS_AT_ONCE", "frame", "num_jobs", "ranges", "spread", "unframed", "with_jobs"]
 
@@ -126,6 +127,7 @@ def _work(target: int, results: Iterator[bytes], not_ours: Sequence[int]) -> Non
     """
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        be_silent()
         for end in not_ours:
             os.close(end)
         import fcntl

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ftc.compiler.resolve.rows.in_processes import ranges, spread
 from ftc.compiler.resolve.rows.spool import Spool
+from ftc.compiler.stages import advance
 
 __all__ = [
     "Digests",
@@ -124,6 +125,8 @@ def _of_each(rows: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any
     if not isinstance(rows, Sequence):
         return Digests(of(rows))
     pieces, digests = ranges(len(rows)), Spool()
-    for some in spread(len(pieces), lambda which: (of(rows[pieces[n].start : pieces[n].stop]) for n in which)):
+    work = spread(len(pieces), lambda which: (of(rows[pieces[n].start : pieces[n].stop]) for n in which))
+    for piece, some in zip(pieces, work, strict=True):
         digests.add(some)
+        advance("hashing", len(piece))
     return Digests(digests.mapped("uint8").data)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, overload
 
 import numpy as np
@@ -15,15 +16,17 @@ from numpy.typing import NDArray
 
 from ftc.compiler.resolve.rows.in_processes import frame, ranges, spread, unframed
 from ftc.compiler.resolve.rows.spool import Spool
+from ftc.compiler.stages import advance
 
-__all__ = ["Row", "RowWriter", "StoredRows", "rewrite", "some_of", "stored"]
+__all__ = ["Row", "RowWriter", "StoredRows", "rewrite", "some_of", "stored", "written"]
 
 Row = dict[str, Any]
 """Values by column: text, numbers, booleans, None, and lists and dicts of these."""
 
 _PIECE_BYTES = 1 << 20
 _ROWS_AT_ONCE = 256
-_written = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
+_ROWS_TOLD = 1024
+_text_of = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 
 class RowWriter:
@@ -45,6 +48,8 @@ class RowWriter:
         data += b","
         self._pieces.add(data)
         self._starts.append(self._starts[-1] + len(data))
+        if len(self) % _ROWS_TOLD == 0:
+            advance("reading", _ROWS_TOLD)
 
     def add_parts(self, lengths: Sequence[int], rows: bytes) -> None:
         """Puts rows behind the others that are JSON already, a comma behind each, of these lengths with it."""
@@ -122,6 +127,7 @@ class StoredRows(Sequence[Row]):
         for packed in spread(len(pieces) if apart else 0, lambda which: (changed(pieces[number]) for number in which)):
             lengths, (data,) = unframed(packed)
             writer.add_parts(lengths, data)
+            advance("normalizing", len(lengths))
         for row in () if apart else self:
             change(row)
             writer.add(row)
@@ -131,17 +137,26 @@ class StoredRows(Sequence[Row]):
     def _which(self, begin: int, end: int) -> NDArray[np.int64]:
         return np.arange(begin, end) if self._numbers is None else self._numbers[begin:end]
 
+    def written(self) -> Iterator[bytes]:
+        """The JSON of each row, a comma behind it."""
+        for begin in range(0, len(self), _ROWS_AT_ONCE):
+            which = self._which(begin, min(len(self), begin + _ROWS_AT_ONCE))
+            data, ends = self._bytes(which), np.cumsum(self._starts[which + 1] - self._starts[which]).tolist()
+            yield from (data[start:end] for start, end in pairwise([0, *ends]))
+
     def _parsed(self, which: NDArray[np.int64]) -> list[Row]:
+        found: list[Row] = json.loads(f"[{self._bytes(which)[:-1].decode('utf-8', 'surrogatepass')}]")
+        return found
+
+    def _bytes(self, which: NDArray[np.int64]) -> bytes:
         borders = np.flatnonzero(np.diff(which) != 1) + 1
         firsts, lasts = which[[0, *borders]], which[[*(borders - 1), len(which) - 1]] + 1
         segments = zip(self._starts[firsts].tolist(), self._starts[lasts].tolist(), strict=True)
-        data = b"".join([self._pieces.read(begin, end) for begin, end in segments])
-        found: list[Row] = json.loads(f"[{data[:-1].decode('utf-8', 'surrogatepass')}]")
-        return found
+        return b"".join([self._pieces.read(begin, end) for begin, end in segments])
 
 
-def _json(row: Row) -> bytes:
-    return _written(row).encode("utf-8", "surrogatepass")
+def _json(row: Mapping[str, Any]) -> bytes:
+    return _text_of(row).encode("utf-8", "surrogatepass")
 
 
 def stored(rows: Iterable[Row]) -> StoredRows:
@@ -159,6 +174,11 @@ def rewrite(rows: Sequence[Row], change: Callable[[Row], object], *, apart: bool
         return
     for row in rows:
         change(row)
+
+
+def written(rows: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:
+    """The JSON of each row, a comma behind it."""
+    return rows.written() if isinstance(rows, StoredRows) else (_json(row) + b"," for row in rows)
 
 
 def some_of(rows: Sequence[Row], numbers: Sequence[int]) -> Sequence[Row]:

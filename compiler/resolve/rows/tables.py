@@ -317,14 +317,19 @@ _TRAINING = re.compile(r"(?:^|[/_.-])train(?:ing)?(?=[/_.-]|\d|$)", re.IGNORECAS
 
 def training_files(names: Iterable[str]) -> list[str]:
     """The data files named for training, such as `data/train-00000-of-00002.parquet`; without any, all data files."""
-    files = sorted(
+    files = data_files(names)
+    return [name for name in files if _TRAINING.search(name)] or files
+
+
+def data_files(names: Iterable[str]) -> list[str]:
+    """The files that hold rows and not a description of them, in the order of their names."""
+    return sorted(
         name
         for name in names
         if name.lower().endswith(SUFFIXES)
         and name.rpartition("/")[2] not in _DESCRIPTIONS
         and not any(part.startswith(".") for part in name.split("/"))
     )
-    return [name for name in files if _TRAINING.search(name)] or files
 
 
 def only_training_file(names: Iterable[str], repo: str, span: Span | None, path: str) -> str:
@@ -351,5 +356,6 @@ def only_training_file(names: Iterable[str], repo: str, span: Span | None, path:
     rest = f" and {len(files) - _MOST_NAMED} more" if len(files) > _MOST_NAMED else ""
     items = [f"{{hub: {repo}, file: {name}}}" for name in files[:_MOST_NAMED]]
     more = ", ..." if len(files) > _MOST_NAMED else ""
-    help = f"name one with `file:`, or take all: `source: [{', '.join(items)}{more}]`"
+    split = f"`split: train`, or `source: [{', '.join(items)}{more}]`"
+    help = f"name one with `file:`, or take all: {split}"
     raise Refusal([diagnostic("FTC324", summary, span, notes=listed + rest, help=help, path=path)])

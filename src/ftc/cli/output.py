@@ -26,16 +26,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "following",
+    "planning",
     "print_result",
     "print_signature",
     "run_json",
     "show_planned",
     "show_run",
-    "tracing",
     "write_out",
 ]
-
-_CLEAR = "\r\x1b[K"
 
 
 @contextmanager
@@ -80,26 +78,33 @@ def _while_heard(listener: EventListener) -> EventListener:
 
 
 @contextmanager
-def tracing(args: Namespace) -> Iterator[Callable[[int], None]]:
-    """Tells on a terminal, in a line that goes away, that a plan waits for the memory trace."""
-    look, told = page(sys.stderr, args), False
+def planning(args: Namespace) -> Iterator[Callable[[int], None]]:
+    """Shows how far a plan is with its rows, and that it waits for the memory trace, of which what is yielded hears.
 
-    def tell(number: int) -> None:
-        nonlocal told
-        told = True
-        words = "loading the libraries" if number == 0 else f"training step {number + 1}"
-        sys.stderr.write(f"{_CLEAR}{look.faint(f'tracing memory: {words} …')}")
-        sys.stderr.flush()
+    On a terminal that is a line that goes away; elsewhere a line a minute about the rows; with `--quiet` nothing.
+    """
+    from ftc.compiler.stages import with_stages
+    from ftc.views.stages import LiveStages, PlainStages
 
-    if args.quiet or not is_interactive(sys.stderr, os.environ):
+    look = page(sys.stderr, args)
+    if args.quiet:
         yield lambda _: None
         return
+    if not is_interactive(sys.stderr, os.environ):
+        with with_stages(PlainStages(sys.stderr, page=look)):
+            yield lambda _: None
+        return
+    live = LiveStages(sys.stderr, page=look)
+
+    def tell(number: int) -> None:
+        words = "loading the libraries" if number == 0 else f"training step {number + 1}"
+        live.draw(look.faint(f"tracing memory: {words} …"))
+
     try:
-        yield tell
+        with with_stages(live):
+            yield tell
     finally:
-        if told:
-            sys.stderr.write(_CLEAR)
-            sys.stderr.flush()
+        live.clear()
 
 
 def show_planned(planned: Planned, args: Namespace, *, hint: str, stream: TextIO) -> None:

@@ -22,7 +22,7 @@ from ftc.cli.arguments import (
     add_waive,
     count_of,
 )
-from ftc.cli.output import show_planned, tracing
+from ftc.cli.output import planning, show_planned
 from ftc.cli.terminal import page, print_json, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
 
@@ -63,7 +63,7 @@ def run_plan(args: Namespace) -> int:
 
     if args.refresh_only:
         return _refresh(args)
-    with tracing(args) as tell, with_jobs(args.jobs):
+    with planning(args) as tell, with_jobs(args.jobs):
         planned = api.plan(
             args.recipe,
             overrides=args.overrides,
@@ -176,14 +176,15 @@ def run_lock(args: Namespace) -> int:
     if moves > 1:
         sys.stderr.write("error: `--upgrade` names everything; leave out `--upgrade-package`\n")
         return ExitCode.USAGE
-    found = api.lock(
-        args.recipe,
-        overrides=args.overrides,
-        check=is_check,
-        upgrade=True if args.upgrade else args.upgrade_package,
-        migrate=args.migrate,
-        offline=args.offline,
-    )
+    with planning(args):
+        found = api.lock(
+            args.recipe,
+            overrides=args.overrides,
+            check=is_check,
+            upgrade=True if args.upgrade else args.upgrade_package,
+            migrate=args.migrate,
+            offline=args.offline,
+        )
     show_diagnostics(found.diagnostics, {}, args)
     if args.json:
         print_json(
@@ -247,7 +248,10 @@ def run_tokens(args: Namespace) -> int:
     """Plans the recipe, leaves its lock alone, and shows rows of its streams."""
     from ftc import api
 
-    planned = api.plan(args.recipe, overrides=args.overrides, locked=args.locked, offline=args.offline, keep_lock=True)
+    with planning(args):
+        planned = api.plan(
+            args.recipe, overrides=args.overrides, locked=args.locked, offline=args.offline, keep_lock=True
+        )
     found = api.tokens(planned, split=args.split, rows=args.row)
     if args.json:
         print_json(found.to_json())

@@ -24,7 +24,7 @@ from ftc.cli.arguments import (
     override_words,
 )
 from ftc.cli.faults import Restart
-from ftc.cli.output import following, print_result, show_planned, show_run, tracing
+from ftc.cli.output import following, planning, print_result, show_planned, show_run
 from ftc.cli.terminal import declined, page, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
 
@@ -117,7 +117,7 @@ def run_apply(args: Namespace) -> int:
             return _has_run(done, args)
         begun = args.source is None or _begun_elsewhere(api.current(args.target, offline=args.offline), args)
         return _carried_out(args.target, args) if begun else ExitCode.FINE
-    with tracing(args) as tell, arriving():
+    with planning(args) as tell, arriving():
         planned = api.plan(
             args.target,
             overrides=args.overrides,
@@ -316,8 +316,9 @@ def _exit_code(done: Run, stop: _Stop) -> int:
 def _declined(planned: Planned, args: Namespace) -> int | None:
     """Shows the plan and asks; None where the user agrees, else the exit code."""
     show_planned(planned, args, hint="", stream=sys.stderr if args.json else sys.stdout)
-    writing = planned.plan.settings.train.writing
-    if writing is not None and not writing.here:
+    train = planned.plan.settings.train
+    is_asked = train.writing is not None and not train.writing.here
+    if is_asked and not (train.sampling is not None and train.sampling.writer_memory):
         from ftc.verbs.launch import writer_url
 
         sys.stderr.write(f"\nThe prompts of the training rows are sent to {writer_url(planned.root, planned.plan)}.\n")

@@ -90,7 +90,7 @@ def _compared(asked: Asked, table: Table) -> DataDrift:
         settled,
     )
     from ftc.runtime.evaluation.reference import evenly
-    from ftc.spec.documents.streams import TextDecoder
+    from ftc.spec.documents.decoded import TextDecoder
     from ftc.spec.storage.own_tokenizer import tokenizer_folder
 
     total, split, run = len(table.rows), reference_split(asked.run), asked.run

@@ -16,7 +16,7 @@ from ftc.spec.precisions import precision_card
 from ftc.spec.storage.paths import base_from_run
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
-from ftc.spec.vision_models import vision_model
+from ftc.spec.vision_models import VisionModel, vision_model
 from ftc.views.words import auto_class
 
 __all__ = ["loading_code"]
@@ -195,10 +195,14 @@ def _generate_for_image(plan: Plan, limit: int, stops: str) -> list[str]:
     assert vision is not None, "the model reads images"
     known = vision_model(vision.model_type)
     assert known is not None, "the plan knows the model"
-    number = f"number = {vision.tokens_per_image}"
-    if known.shapes != "one":
-        number = "number = len(model.get_image_features(**pixels, return_dict=True).pooler_output[0])"
+    mark = "begin" if known.edge_keys else "token"
     marked = f'inputs["{known.marks}"] = (inputs["input_ids"] == {vision.image_token_id}).int()'
+    if known.sees_ahead == "prompt":  # which all of it is
+        marked = f'inputs["{known.marks}"] = inputs["input_ids"] * 0'
+    plain = f'prompt = {mark} + "\\nA prompt."'
+    if known.prompt_words is not None:
+        behind, end = map(_quoted, known.prompt_words)
+        plain = f'prompt = f"{{{mark}}}{behind.format(bos="{tokenizer.bos_token}")}A prompt.{end}"'
     wrapped = [
         'parts = [{"type": "image"}, {"type": "text", "text": "A prompt."}]',
         "prompt = tokenizer.apply_chat_template(",
@@ -213,13 +217,51 @@ def _generate_for_image(plan: Plan, limit: int, stops: str) -> list[str]:
         'image = Image.new("RGB", (224, 224), "red")  # a picture to try; instead of it a file:',
         '# image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")',
         f"token = tokenizer.convert_ids_to_tokens({vision.image_token_id})",
-        *(wrapped if plan.settings.text.uses_chat_template else ['prompt = token + "\\nA prompt."']),
-        'pixels = images(images=[image], return_tensors="pt")',
-        number,
-        "prompt = prompt.replace(token, token * number)",
+        *_edges(known),
+        *(wrapped if plan.settings.text.uses_chat_template else [plain]),
+        *_image_text(known, vision.tokens_per_image),
+        f"prompt = prompt.replace({mark}, shown)",
         'inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")',
         "inputs |= pixels",
         *([marked] if known.marks else []),
         f"output = model.generate(**inputs, do_sample=False, max_new_tokens={limit}{stops})",
         'print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))',
     ]
+
+
+def _edges(known: VisionModel) -> list[str]:
+    """Lines with the tokens that begin and end an image; none where there are none."""
+    if not known.edge_keys:
+        return []
+    ids = ", ".join(f"model.config.{key}" for key, _ in known.edge_keys)
+    return [f"begin, end = tokenizer.convert_ids_to_tokens([{ids}])"]
+
+
+def _image_text(known: VisionModel, most: int) -> list[str]:
+    """Lines that make an image's pixels, and the text that stands for it: its features with the card's words."""
+    words, in_squares = known.words, known.shapes == "squares"
+    number = "len(model.get_image_features(**pixels, return_dict=True).pooler_output[0])"
+    info = "return_row_col_info=True, " if in_squares else ""
+    lines = [f'pixels = images(images=[image], {info}return_tensors="pt")']
+    if in_squares:
+        lines += ['rows, columns = pixels["rows"][0][0], pixels["cols"][0][0]']
+        number += " // (rows * columns + 1)"
+    lines += ['pixels = {name: one for name, one in pixels.items() if name.startswith(("pixel", "image"))}']
+    lines += [f"features = token * {most}" if known.shapes == "one" else f"features = token * ({number})"]
+    shown = f'f"{_quoted(words.before)}{{features}}{_quoted(words.after)}"'
+    if not in_squares:
+        return [*lines, f"shown = {shown}"]
+    return [
+        *lines,
+        'shown = ""',
+        "for row in range(1, rows + 1):",
+        "    for column in range(1, columns + 1):",
+        f'        shown += f"{_quoted(words.square)}{{features}}"',
+        f'    shown += "{_quoted(words.row_end)}"',
+        f'shown += ("{_quoted(words.squares_end)}" if rows else "") + {shown}',
+    ]
+
+
+def _quoted(text: str) -> str:
+    """A text of a card within a string of Python."""
+    return text.replace("\n", "\\n")

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, assert_never
 
 from ftc.spec.checkpointing import checkpointing_card
+from ftc.spec.context_parallel import row_shares
 from ftc.spec.documents.interruption import Standing
 from ftc.spec.documents.plan import (
     CombineStep,
@@ -43,12 +44,12 @@ from ftc.views.words import (
     teacher_parts,
     tokenizer_parts,
     value_at,
+    writer_words,
 )
 
 if TYPE_CHECKING:
     from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.trackers import Track
-from ftc.spec.writers import writer_card
 
 __all__ = ["chosen_lines", "optimizer_words", "origins_text", "plan_text", "up_to_date_text", "verdict_lines"]
 
@@ -217,6 +218,8 @@ def _training(plan: Plan, page: Page) -> list[str]:
         each = f"{train.nodes} machines with {numbers.plural(train.world_size // train.nodes, 'device')} each"
         on = f"{train.world_size} devices" if train.nodes == 1 else each
         parts.append(f"{sharding_card(train.sharding).label}{held} on {on}")
+    if train.context_parallel > 1:
+        parts.append(f"each row shared by {train.context_parallel} devices")
     if train.packing:
         parts.append(f"packing, up to {numbers.count(train.micro_batch_tokens or 0)} tokens per sequence")
     elif train.micro_batch_tokens:
@@ -227,7 +230,7 @@ def _training(plan: Plan, page: Page) -> list[str]:
     if (sampling := train.sampling) is not None:
         loss = reinforcement_loss(sampling.loss).label
         answers = numbers.plural(sampling.max_new_tokens, "token")
-        by = "" if sampling.writing.here else f", by a {writer_card(sampling.writer).label} server"
+        by = writer_words(sampling)
         parts.append(f"{loss}: {sampling.group_size} answers per prompt, up to {answers} each{by}")
     elif fed and report:  # how much of what training is fed is padding
         padding = 1 - report.tokens * train.num_steps / train.steps_per_epoch / train.world_size / fed
@@ -251,7 +254,8 @@ def _training(plan: Plan, page: Page) -> list[str]:
 
 def _batch_words(train: TrainSettings) -> str:
     """How a batch is divided, as transformers names it."""
-    accumulation = -(-train.batch_size // (train.micro_batch * train.world_size))
+    shares = row_shares(train.world_size, train.context_parallel)
+    accumulation = -(-train.batch_size // (train.micro_batch * shares))
     return f"per-device batch size {train.micro_batch}, gradient accumulation {accumulation}"
 
 

@@ -55,6 +55,7 @@ _LABELS = {
     "prove": "proving",
     "reference": "reference",
     "load": "loading",
+    "serve": "server",
     "train": "training",
     "export": "exporting",
     "merge": "merging",

@@ -45,6 +45,7 @@ __all__ = [
     "teacher_parts",
     "tokenizer_parts",
     "value_at",
+    "writer_words",
 ]
 
 ORIGIN_WORDS = {"written": "set", "default": "default", "derived": "derived"}
@@ -200,9 +201,17 @@ def _sampled(writing: Writing) -> str:
     return f", up to {length} each, {drawn}"
 
 
+def writer_words(sampling: SamplingSettings) -> str:
+    """What writes the answers, to follow them; empty where the run itself does."""
+    if sampling.writing.here:
+        return ""
+    own = f" that the run starts with {numbers.byte_size(sampling.writer_memory)}" if sampling.writer_memory else ""
+    return f", by a {writer_card(sampling.writer).label} server{own}"
+
+
 def sampling_facts(sampling: SamplingSettings) -> Iterator[tuple[str, str]]:
     """How answers were sampled, what they earned by, and what was made of it."""
-    by = "" if sampling.writing.here else f", by a {writer_card(sampling.writer).label} server"
+    by = writer_words(sampling)
     yield "answers", f"{sampling.group_size} per prompt{_sampled(sampling.writing)}{by}"
     if sampling.importance_cap is not None:
         yield "importance", f"probability by the trainer over that by the server, at most {sampling.importance_cap:g}"

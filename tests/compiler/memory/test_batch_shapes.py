@@ -14,9 +14,9 @@ from ftc.compiler.memory.context import context_of
 from ftc.compiler.passes.choose_model import choose_model
 from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.device import Calibration, Measurement
-from ftc.spec.documents.facts import PatchGrid, VisionFacts
 from ftc.spec.documents.stream_images import ImageSizes
 from ftc.spec.documents.streams import RowLengths
+from ftc.spec.documents.vision_facts import PatchGrid, VisionFacts
 from tests.support.drafts import CARD, CPU, decided, draft_of, model_facts, shaped, split_report
 
 TRANSLATOR = model_facts(family="encoder_decoder", num_decoder_layers=2, decoder_start_id=0, model_type="t5")

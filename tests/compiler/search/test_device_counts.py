@@ -16,6 +16,7 @@ from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.memory import by_closed_form, host_bytes, may_run
 from ftc.compiler.passes import decide
 from ftc.compiler.search.candidates import pace_of, training_candidates
+from ftc.spec.checkpointing import Recomputing
 from ftc.spec.devices import CARDS
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.documents.memory_trace import TraceJob
@@ -24,6 +25,7 @@ from tests.support.drafts import CARD, CPU, decided, draft_of, model_facts, shap
 
 FACTS = model_facts(hidden=4096, layers=4)
 GIB = 2**30
+MODES: tuple[Recomputing, ...] = (False, "selective", True)
 LAYOUTS = (("ddp", "none"), ("fsdp", "none"), ("fsdp", "cpu"))
 
 
@@ -34,8 +36,9 @@ def cards(count: int, host: int = 64 * GIB, **changes: Any) -> DeviceFacts:
 
 
 def job(device: DeviceFacts, *, budget: dict[str, Any] | None = None, **sections: Any) -> ClosedDraft:
-    """Chat, decided, of which everything is open but optimizer and packing."""
-    train = {"batch_size": 24, "packing": False, "optimizer": {"kind": "adamw"}, **sections.pop("train", {})}
+    """Chat, decided, of which everything is open but optimizer, packing, and how many devices share a row."""
+    train = {"batch_size": 24, "packing": False, "context_parallel": 1, **sections.pop("train", {})}
+    train |= {"optimizer": {"kind": "adamw"}, **train}
     draft = draft_of(
         facts=FACTS,
         device=device,
@@ -53,7 +56,7 @@ def every_way(draft: ClosedDraft) -> Iterator[Candidate]:
     for count in range(1, min(draft.device.count, batch) + 1):
         share = -(-batch // count)
         sizes = [size for size in range(1, share + 1) if share % size == 0]
-        for size, mode, layout in product(sizes, (False, True), LAYOUTS if count > 1 else (("none", "none"),)):
+        for size, mode, layout in product(sizes, MODES, LAYOUTS if count > 1 else (("none", "none"),)):
             shared: dict[str, Any] = {"devices": count, "sharding": layout[0], "offload": layout[1], "eval_batch": 1}
             yield replace(here, micro_batch=size, activation_checkpointing=mode, **shared)
 

@@ -9,6 +9,7 @@ import pytest
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import limit_of
 from ftc.compiler.rules.check import check_recipe
+from ftc.compiler.time.amounts import Amounts
 from ftc.compiler.time.run_time import num_paid
 from ftc.compiler.time.run_work import exchanged
 from ftc.compiler.time.workload import draft_network
@@ -81,7 +82,7 @@ def test_hsdp_gathers_weights_inside_a_machine_and_sums_gradients_between_machin
     for passes in (1, 4):
         inside = passes * (2 * whole + gradients) * (3 / 4) / peer
         between = 2 * gradients * (1 / 2) / link
-        seconds = exchanged(draft, network, passes, 1).host_bytes / host_link((9, 0))
+        seconds = exchanged(draft, network, Amounts(passes=passes), 1).host_bytes / host_link((9, 0))
         assert seconds == pytest.approx(inside + between)
 
 

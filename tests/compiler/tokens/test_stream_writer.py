@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ftc.compiler.tokens.token_rows import RowCounts, TokenRows, _shared, write_stream
+from ftc.compiler.tokens.stream_writer import _shared, write_stream
+from ftc.compiler.tokens.token_rows import RowCounts, TokenRows
 from ftc.spec.documents.streams import DroppedRow, Lists, SplitReport, open_lengths, open_stream
 from tests.support.streams import no_lists
 

@@ -12,8 +12,9 @@ from ftc.runtime.evaluation import generate
 from ftc.runtime.evaluation.generate import SharedPrompt, answers, shared_length, static_cache_pays
 from ftc.runtime.evaluation.scoring import eval_mode
 from ftc.runtime.training.signals import StopRequest
+from ftc.spec.documents.decoded import TextDecoder
 from ftc.spec.documents.settings import Settings
-from ftc.spec.documents.streams import TextDecoder, TokenStream
+from ftc.spec.documents.streams import TokenStream
 from tests.runtime.jobs import make_job
 from tests.support.streams import write_columns
 from tests.support.tiny_models import VOCAB_SIZE, write_tiny_model

@@ -216,7 +216,7 @@ def test_independent_faults_come_together(tmp_path: Path, model: Path) -> None:
         ({"architectures": ["LlavaQwenForCausalLM"]}, "FTC308", "reads more than text"),
         ({"architectures": ["Qwen2VLForConditionalGeneration"]}, "FTC308", "reads more than text"),
         ({"architectures": ["WhisperForConditionalGeneration"], "model_type": "t5"}, "FTC308", "more than text"),
-        ({"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3"}, "FTC308", "is unknown"),
+        ({"architectures": ["Gemma3nForConditionalGeneration"], "model_type": "gemma3n"}, "FTC308", "is unknown"),
         ({"model_type": "llava", "text_config": {"model_type": ["llama"]}}, "FTC308", "with `['llama']` inside"),
         ({"num_local_experts": 8}, "FTC308", "mixture of experts"),
         ({"quantization_config": {"quant_method": "gptq"}}, "FTC313", "quantized"),

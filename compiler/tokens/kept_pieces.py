@@ -1,0 +1,121 @@
+"""Tokens of rows in pieces, kept in the cache: of a changed file only the changed pieces are tokenized again.
+
+A piece is as many rows as stand between two whose own content says that a piece ends. So rows that are added, changed
+or gone change the pieces that they are in, and no other; and a piece holds its rows by their place in it, whatever
+their numbers are by now. Each piece is kept as soon as it is made: a plan that was interrupted goes on from there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ftc.compiler.resolve.rows.in_processes import spread
+from ftc.compiler.resolve.rows.row_store import written
+from ftc.spec import canonical
+from ftc.spec.storage.cache import Cache
+from ftc.spec.storage.cached import PIECES
+from ftc.spec.storage.paths import cache_folder
+
+__all__ = ["FEWEST_ROWS", "KeptPieces", "Piece", "pieces_of"]
+
+FEWEST_ROWS = 10_000
+"""Rows of a split whose pieces are kept: fewer are tokenized within some seconds."""
+MOST_BYTES = 8 * 2**30
+"""Of all pieces; a plan with more leaves its own."""
+_SHORTEST, _MEAN, _LONGEST = 256, 1024, 4096  # rows of a piece
+
+
+class Piece(NamedTuple):
+    """Rows that follow one another, and the sha256 of their JSON."""
+
+    rows: range
+    sha256: str
+
+
+def pieces_of(rows: Sequence[Mapping[str, Any]]) -> Iterator[Piece]:
+    """All rows in pieces, which end by their content."""
+    begin, state = 0, hashlib.sha256()
+    for number, data in enumerate(written(rows)):
+        state.update(data)
+        length = number + 1 - begin
+        if length == _LONGEST or (length >= _SHORTEST and zlib.crc32(data) % _MEAN == 0):
+            yield Piece(range(begin, number + 1), state.hexdigest())
+            begin, state = number + 1, hashlib.sha256()
+    if begin < len(rows):
+        yield Piece(range(begin, len(rows)), state.hexdigest())
+
+
+class KeptPieces:
+    """The pieces that were made from the same tokenizer, template and form of text.
+
+    Args:
+        made_from: All that tokens depend on beside the rows, as JSON values.
+    """
+
+    def __init__(self, made_from: Mapping[str, Any]) -> None:
+        self._made_from = canonical.digest(dict(made_from))
+        self._cache = Cache(PIECES.under(cache_folder()) / self._made_from[:32])
+        self._used: set[Path] = set()
+
+    def through(self, pieces: Sequence[Piece], encode: Callable[[range], bytes]) -> Iterator[bytes]:
+        """The tokens of each piece in their order: those that are kept, and others made in several processes.
+
+        Args:
+            pieces: The rows' pieces.
+            encode: Tokenizes some rows.
+        """
+        files = [self._cache.folder / _name(piece) for piece in pieces]
+        self._used.update(files)
+        missing = [number for number, file in enumerate(files) if not file.is_file()]
+
+        def made(which: range) -> Iterator[bytes]:
+            yield from (self._made(pieces[missing[number]], encode) for number in which)
+
+        new, absent = spread(len(missing), made), set(missing)
+        for number, piece in enumerate(pieces):
+            if number in absent:
+                yield next(new)
+            else:
+                found = self._recall(piece)
+                yield self._made(piece, encode) if found is None else found
+
+    def trim(self) -> None:
+        """Removes pieces that were not used for longest, while all of them take too much; those used here stay."""
+        found = []
+        for file in self._cache.folder.parent.glob("*/*.json"):
+            with suppress(OSError):
+                state = file.stat()
+                found.append((state.st_mtime_ns, state.st_size, file))
+        too_much = sum(size for _, size, _ in found) - MOST_BYTES
+        for _, size, file in sorted(found):
+            if too_much <= 0:
+                return
+            if file not in self._used:
+                with suppress(OSError):
+                    file.unlink()
+                    too_much -= size
+
+    def _made(self, piece: Piece, encode: Callable[[range], bytes]) -> bytes:
+        data = encode(piece.rows)
+        self._cache.keep(_name(piece), self._key(piece), b64encode(data).decode("ascii"))
+        return data
+
+    def _recall(self, piece: Piece) -> bytes | None:
+        kept = self._cache.recall(_name(piece), self._key(piece))
+        with suppress(OSError):
+            os.utime(self._cache.folder / _name(piece))
+        return b64decode(kept) if isinstance(kept, str) else None
+
+    def _key(self, piece: Piece) -> dict[str, str]:
+        return {"kind": "tokens of rows", "made_from": self._made_from, "rows": piece.sha256}
+
+
+def _name(piece: Piece) -> str:
+    return f"{piece.sha256[:32]}.json"

@@ -1,0 +1,215 @@
+"""Writes a split's token stream: one file while its tokens fit into a shard, else shards and a list of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ftc.compiler.resolve.rows.images import Picture
+from ftc.compiler.stages import advance
+from ftc.compiler.tokens.token_rows import TokenRows, supervised_counts
+from ftc.spec.documents.stream_images import sizes_file
+from ftc.spec.documents.stream_shards import COLUMNS_OF_SHARDS, Shard, digest_of
+from ftc.spec.documents.streams import Lists, SplitReport, lengths_file, stream_digest
+from ftc.spec.storage.atomic_write import replacing
+
+__all__ = ["SHARD_BYTES", "write_image_sizes", "write_images", "write_stream"]
+
+SHARD_BYTES = 2**30
+"""Most bytes of a shard's tokens. Another value gives streams of more than one shard other digests."""
+_TOKEN_BYTES = 5  # an id and whether it is learned
+_AT_ONCE = 1 << 14  # rows
+
+
+def write_stream(path: Path, tokens: TokenRows, place: Callable[[int], str] = lambda row: "") -> SplitReport:
+    """Writes a split beside its final place and renames it, so that a reader never sees half of it.
+
+    The same rows give the same bytes with the same release of pyarrow; the digest depends on the content alone.
+
+    Args:
+        path: The stream's file, or that of the list of its shards, which lie beside it.
+        tokens: The split.
+        place: A row's name by its number; names no row where left out.
+    """
+    parts = [*_parts(tokens.boundaries)]
+    if len(parts) > 1:
+        shards = []
+        for number, part in enumerate(parts):
+            some, file = _between(tokens, part), path.with_name(f"{path.stem}.{number:05}.arrow")
+            _write(file, _table(some, place))
+            shards.append(Shard(file.name, len(part), len(some.ids), _digest(some)))
+        _write(path, _list(shards))
+        digest = digest_of([one.sha256 for one in shards])
+    else:
+        _write(path, _table(tokens, place))
+        digest = _digest(tokens)
+    with replacing(lengths_file(path)) as lengths:
+        np.save(lengths, _row_lengths(tokens), allow_pickle=False)
+    return _report(tokens, digest)
+
+
+def write_image_sizes(stream: Path, images: Sequence[Sequence[str]] | None, pictures: Mapping[str, Picture]) -> None:
+    """Writes how large the images of a split's rows are; nothing where they have none.
+
+    Args:
+        stream: The split's file.
+        images: sha256 of each image of each row.
+        pictures: Size of each image.
+    """
+    if images is None:
+        return
+    found = [(row, *pictures[name]) for row, names in enumerate(images) for name in names]
+    with replacing(sizes_file(stream)) as file:
+        np.save(file, np.array(found, dtype=np.int32).reshape(-1, 3).T, allow_pickle=False)
+
+
+def write_images(path: Path, contents: Iterable[tuple[str, bytes]]) -> None:
+    """Writes the images of streams, each with its digest."""
+    schema = pa.schema({"sha256": pa.large_string(), "content": pa.large_binary()})
+    with replacing(path) as file, pa.ipc.new_file(file, schema) as writer:
+        for digest, data in contents:  # a batch for each, so that no more than one is held
+            writer.write_batch(
+                pa.record_batch(
+                    [pa.array([digest], pa.large_string()), pa.array([data], pa.large_binary())], schema=schema
+                )
+            )
+
+
+def _parts(bounds: NDArray[np.int64]) -> Iterator[range]:
+    """The rows of each shard: as many as fit, and at least one.
+
+    From the first row on, so that rows that come behind the others leave all shards but the last as they are.
+    """
+    count, most, begin = len(bounds) - 1, SHARD_BYTES // _TOKEN_BYTES, 0
+    while begin < count:
+        fitting = int(np.searchsorted(bounds, bounds[begin] + most, side="right")) - 1
+        yield range(begin, begin := max(begin + 1, fitting))
+
+
+def _between(tokens: TokenRows, part: range) -> TokenRows:
+    """Some rows that follow one another, over the same memory."""
+    rows = slice(part.start, part.stop)
+
+    def cut(lists: Lists) -> Lists:
+        bounds = lists.boundaries[part.start : part.stop + 1]
+        return Lists(lists.values[bounds[0] : bounds[-1]], bounds - bounds[0])
+
+    ids = cut(Lists(tokens.ids, tokens.boundaries))
+    return TokenRows(
+        ids=ids.values,
+        mask=tokens.mask[tokens.boundaries[part.start] : tokens.boundaries[part.stop]],
+        boundaries=ids.boundaries,
+        prompt_length=tokens.prompt_length[rows],
+        label=tokens.label[rows],
+        row=tokens.row[rows],
+        targets=cut(tokens.targets),
+        offsets=cut(tokens.offsets),
+        texts=tokens.texts[rows],
+        counts=tokens.counts,
+        images=tokens.images[rows] if tokens.images else None,
+    )
+
+
+def _table(tokens: TokenRows, place: Callable[[int], str]) -> pa.Table:
+    boundaries = pa.array(tokens.boundaries)
+    return pa.table(
+        {
+            "ids": pa.LargeListArray.from_arrays(boundaries, pa.array(tokens.ids)),
+            "mask": pa.LargeListArray.from_arrays(boundaries, pa.array(tokens.mask.view(np.uint8))),
+            "prompt_length": pa.array(tokens.prompt_length),
+            "label": pa.array(tokens.label),
+            "row": pa.array(tokens.row),
+            "place": _names(tokens.row, place),
+            "targets": _arrow_lists(tokens.targets),
+            "offsets": _arrow_lists(tokens.offsets),
+            "texts": pa.array(tokens.texts, pa.large_list(pa.large_string())),
+            **({"images": pa.array(tokens.images, pa.large_list(pa.large_string()))} if tokens.images else {}),
+        }
+    )
+
+
+def _list(shards: list[Shard]) -> pa.Table:
+    columns = [[one.file, one.rows, one.tokens, one.sha256] for one in shards]
+    return pa.table(dict(zip(COLUMNS_OF_SHARDS, map(list, zip(*columns, strict=True)), strict=True)))
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    with replacing(path) as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+
+
+def _names(rows: NDArray[np.int64], place: Callable[[int], str]) -> pa.LargeStringArray:
+    found = []
+    for begin in range(0, max(1, len(rows)), _AT_ONCE):
+        part = rows[begin : begin + _AT_ONCE].tolist()
+        found.append(pa.array(map(place, part), pa.large_string()))
+        advance("writing", len(part))
+    return pa.concat_arrays(found)
+
+
+def _row_lengths(tokens: TokenRows) -> NDArray[np.int32]:
+    """(5, rows), as `ftc.spec.documents.streams.RowLengths` has them."""
+    targets, places = tokens.targets.values, tokens.targets.boundaries
+    firsts = np.zeros(len(places) - 1, dtype=np.int64)
+    has_target = places[1:] > places[:-1]
+    firsts[has_target] = targets[places[:-1][has_target]]
+    lengths, scored = np.diff(tokens.boundaries), supervised_counts(tokens)
+    shared = np.full(len(lengths), _shared(tokens))
+    return np.stack((lengths, tokens.prompt_length, scored, firsts, shared)).astype(np.int32)
+
+
+def _shared(tokens: TokenRows) -> int:
+    """Tokens with which all prompts begin, of each of which at least one is left."""
+    starts = tokens.boundaries[:-1]
+    most = int(tokens.prompt_length.min()) - 1 if len(starts) else 0
+    for place in range(most):
+        column = tokens.ids[starts + place]
+        if (column != column[0]).any():
+            return place
+    return max(0, most)
+
+
+def _arrow_lists(lists: Lists) -> pa.LargeListArray:
+    return pa.LargeListArray.from_arrays(pa.array(lists.boundaries), pa.array(lists.values))
+
+
+def _digest(tokens: TokenRows) -> str:
+    return stream_digest(
+        (tokens.boundaries, tokens.ids, tokens.mask, tokens.prompt_length, tokens.label),
+        (tokens.targets, tokens.offsets),
+        tokens.texts,
+        tokens.images,
+    )
+
+
+def _report(tokens: TokenRows, digest: str) -> SplitReport:
+    """Counts what a split holds."""
+    lengths = np.diff(tokens.boundaries)
+    supervised = supervised_counts(tokens)
+    counts = tokens.counts
+    return SplitReport(
+        rows_read=counts.read,
+        rows=len(lengths),
+        tokens=len(tokens.ids),
+        length_p50=_percentile(lengths, 50),
+        length_p95=_percentile(lengths, 95),
+        length_max=int(lengths.max()),
+        supervised_tokens=int(supervised.sum()),
+        supervised_max=int(supervised.max()),
+        truncated_rows=counts.truncated,
+        dropped_rows=counts.dropped,
+        first_dropped=tuple(counts.first_dropped),
+        unsupervised_turns=counts.unsupervised_turns,
+        rows_without_stop_token=counts.stop_missing,
+        rows_with_merged_boundary=counts.merged,
+        stream_digest=digest,
+    )
+
+
+def _percentile(lengths: np.ndarray[tuple[int], np.dtype[np.int64]], percent: int) -> int:
+    """The smallest length that so many percent of the rows don't exceed."""
+    return int(np.percentile(lengths, percent, method="inverted_cdf"))

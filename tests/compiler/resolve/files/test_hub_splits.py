@@ -1,0 +1,192 @@
+"""Splits of data sets on the hub: their files by README.md or by name, pinned by the lock, read as one source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import constants
+
+from ftc.compiler.resolve.files.digests import DigestCache
+from ftc.compiler.resolve.files.hub import Hub
+from ftc.compiler.resolve.files.hub_splits import NoSplit, SplitAsked, files_of_split
+from ftc.compiler.resolve.rows.data_files import DataFile, locate_data
+from ftc.spec.diagnostics import Refusal, Span
+from ftc.spec.documents.lockfile import DataLock, Lock, SourceLock
+from tests.support.hub_server import HubRepo, HubServer, hub_server
+from tests.support.recipes import parsed
+
+BY_NAME = ["data/train-00000-of-00002.csv", "data/train-00001-of-00002.csv", "data/valid.csv", "constrained_test.csv"]
+LANGUAGES = """\
+---
+license: mit
+dataset_info:
+- config_name: en
+  features:
+  - name: label
+    dtype:
+      class_label:
+        names:
+          '0': cold
+configs:
+- config_name: en
+  data_files:
+  - split: train
+    path: en/train-*.csv
+  - split: test
+    path:
+    - en/a.csv
+    - "en/b.csv"
+
+- config_name: de
+  data_dir: de
+tags: [a]
+---
+# Rows
+"""
+FILES = ["en/train-0.csv", "en/train-1.csv", "en/a.csv", "en/b.csv", "de/train.csv", "de/dev.csv", "en/x/train-2.csv"]
+
+
+@pytest.mark.parametrize(
+    ("split", "found"),
+    [
+        ("train", BY_NAME[:2]),
+        ("validation", ["data/valid.csv"]),
+        ("test", ["constrained_test.csv"]),
+        ("valid", ["data/valid.csv"]),
+    ],
+)
+def test_names_tell_a_split_where_readme_does_not(split: str, found: list[str]) -> None:
+    for readme in (None, b"# Rows", b"---\nlicense: mit\n---\n"):
+        assert files_of_split(BY_NAME, readme, SplitAsked(None, split)) == tuple(found)
+
+
+@pytest.mark.parametrize(
+    ("config", "split", "found"),
+    [
+        ("en", "train", ["en/train-0.csv", "en/train-1.csv"]),
+        ("en", "test", ["en/a.csv", "en/b.csv"]),
+        ("de", "train", ["de/train.csv"]),
+        ("de", "validation", ["de/dev.csv"]),
+    ],
+)
+def test_readme_tells_the_files_of_a_configuration(config: str, split: str, found: list[str]) -> None:
+    assert files_of_split(FILES, LANGUAGES.encode(), SplitAsked(config, split)) == tuple(found)
+
+
+def configs(text: str) -> bytes:
+    return f"---\nconfigs:\n{text}---\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("- data_files: 'de/*.csv'\n", ["de/dev.csv", "de/train.csv"]),
+        ("- data_files: [en/a.csv, ./en/b.csv]\n", ["en/a.csv", "en/b.csv"]),
+        ("- data_files: {train: '**/train*.csv', test: en/a.csv}\n", ["de/train.csv", *FILES[:2], "en/x/train-2.csv"]),
+        ("- config_name: a\n  data_dir: ./en/\n  data_files: train-?.csv\n", FILES[:2]),
+        ("- config_name: a\n  default: true\n  data_files: en/a.csv\n- config_name: b\n", ["en/a.csv"]),
+        ("- config_name: b\n- config_name: default\n  data_files: en/a.csv\n", ["en/a.csv"]),
+    ],
+)
+def test_every_documented_form_is_read(text: str, found: list[str]) -> None:
+    assert sorted(files_of_split(FILES, configs(text), SplitAsked(None, "train"))) == sorted(found)
+
+
+@pytest.mark.parametrize(
+    ("readme", "asked", "words"),
+    [
+        (LANGUAGES.encode(), SplitAsked(None, "train"), "2 configurations, and the recipe names none"),
+        (LANGUAGES.encode(), SplitAsked("fr", "train"), "no configuration `fr`"),
+        (LANGUAGES.encode(), SplitAsked("en", "trian"), "no split `trian` in its configuration `en`"),
+        (None, SplitAsked("en", "train"), "its README.md lists none"),
+        (None, SplitAsked(None, "extra"), "no file whose name says `extra`"),
+        (configs("- data_files: 'fr/*.csv'\n"), SplitAsked(None, "train"), "has no file that is `fr/*.csv`"),
+        (configs("- data_files: 3\n"), SplitAsked(None, "train"), "a form that ftc doesn't read"),
+        (configs("- {a: &x 1, b: *x}\n"), SplitAsked(None, "train"), "a form that ftc doesn't read"),
+        (configs("- [1]\n"), SplitAsked(None, "train"), "a form that ftc doesn't read"),
+        (configs("- data_files:\n  - split: train\n"), SplitAsked(None, "train"), "a form that ftc doesn't read"),
+    ],
+)
+def test_what_is_not_there_has_its_name_said(readme: bytes | None, asked: SplitAsked, words: str) -> None:
+    with pytest.raises(NoSplit) as caught:
+        files_of_split(FILES, readme, asked)
+    assert words in caught.value.summary
+    assert caught.value.help
+
+
+SOURCE = {"hub": "org/rows", "split": "train", "config": "en"}
+ROWS = {name: f"text,label\n{name},a\n".encode() for name in FILES}
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    with hub_server({"org/rows": HubRepo({**ROWS, "README.md": LANGUAGES.encode()})}) as running:
+        yield running
+
+
+def locate(folder: Path, endpoint: str | None, lock: Lock | None = None, **source: Any) -> DataFile:
+    hub = Hub(offline=endpoint is None, cache_dir=folder / "hub", endpoint=endpoint)
+    return locate_data(
+        parsed(data={"source": {**SOURCE, **source}}).data,
+        folder=folder,
+        root=folder,
+        hub=hub,
+        digests=DigestCache(folder / "digests"),
+        span_of=lambda path: Span("recipe.yaml", 1, 1, 1, 2),
+        lock=lock,
+    )["rows"]
+
+
+def locked(found: DataFile) -> Lock:
+    kept = SourceLock.model_construct(
+        asked=found.asked, commit=found.commit, chosen=None, files=dict(found.member_facts)
+    )
+    return Lock.model_construct(data=DataLock.model_construct(sources={"rows": kept}))
+
+
+def test_the_files_of_a_split_are_one_source(tmp_path: Path, server: HubServer) -> None:
+    found = locate(tmp_path, server.endpoint)
+    assert [*found.members] == ["en/train-0.csv", "en/train-1.csv"]
+    assert found.shown_as == "org/rows: en, train"
+    table = found.read(None)
+    assert [row["text"] for row in table.rows] == [*found.members]
+    assert [table.where(number) for number in range(2)] == ["en/train-0.csv:2", "en/train-1.csv:2"]
+    assert found.facts.size == sum(len(ROWS[name]) for name in found.members)
+
+
+def test_the_lock_keeps_the_files_of_a_split(tmp_path: Path, server: HubServer) -> None:
+    first = locate(tmp_path, server.endpoint)
+    lock = locked(first)
+    new = {"README.md": LANGUAGES.replace("en/train-*", "en/a*").encode(), "en/train-3.csv": b"text,label\nnew,a\n"}
+    server.repos["org/rows"].push("d" * 40, new)
+    assert locate(tmp_path, server.endpoint, lock) == first
+    assert [*locate(tmp_path, server.endpoint).members] == ["en/a.csv"]
+
+
+def test_a_locked_split_needs_no_network(tmp_path: Path, server: HubServer) -> None:
+    first = locate(tmp_path, server.endpoint)
+    assert locate(tmp_path, None, locked(first)) == first
+    with pytest.raises(Refusal) as caught:
+        locate(tmp_path, None)
+    assert [one.code for one in caught.value.diagnostics] == ["FTC318"]
+
+
+@pytest.mark.parametrize(("source", "code"), [({"config": "fr"}, "FTC323"), ({"config": None}, "FTC324")])
+def test_a_split_that_is_not_there_is_a_finding(
+    tmp_path: Path, server: HubServer, source: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(Refusal) as caught:
+        locate(tmp_path, server.endpoint, **source)
+    (finding,) = caught.value.diagnostics
+    assert (finding.code, finding.path) == (code, "data.source.hub")
+    assert "`org/rows` has" in finding.summary
+
+
+def test_a_recipe_without_these_keys_says_what_it_said() -> None:
+    source = parsed(data={"source": {"hub": "org/rows"}}).data.source
+    assert not isinstance(source, tuple)
+    assert source.to_json() == {"hub": "org/rows", "file": None, "revision": None}

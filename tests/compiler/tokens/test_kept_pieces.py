@@ -1,0 +1,210 @@
+"""Tokens of rows are kept in pieces: what didn't change is not tokenized again, and nothing else comes out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftc import api
+from ftc.compiler.resolve.rows.in_processes import with_jobs
+from ftc.compiler.resolve.rows.row_store import stored
+from ftc.compiler.tokens import kept_pieces, row_tokens
+from ftc.compiler.tokens.kept_pieces import KeptPieces, Piece, pieces_of
+from ftc.spec.documents.plan import Plan
+from tests.diagnostics.worlds import write_plain_model
+
+RECIPE = """\
+ftc: 1
+name: tiny
+task: {kind: classification}
+data: {source: [{path: a.csv}, {path: b.csv}], max_length: 8, split: {by: hash}}
+model: {base: ./model}
+strategy: {kind: full}
+"""
+TOPICS = ("sun", "warm"), ("rain", "cold")
+
+
+def write_rows(file: Path, count: int, words: str) -> None:
+    rows = [
+        f"{words} {one} is {TOPICS[one % 2][0]}{' long' * (one % 7)},{TOPICS[one % 2][1]}\n" for one in range(count)
+    ]
+    file.write_text("text,label\n" + "".join(rows), encoding="utf-8")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "project"
+    (folder / ".ftc").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "cache"))
+    write_plain_model(folder / "model")
+    write_rows(folder / "a.csv", 90, "text number")
+    write_rows(folder / "b.csv", 60, "another text")
+    (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    for name, size in (("_SHORTEST", 2), ("_MEAN", 4), ("_LONGEST", 16)):
+        monkeypatch.setattr(kept_pieces, name, size)
+    monkeypatch.setattr(row_tokens, "FEWEST_ROWS", 1)
+    return folder
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Rows of each piece that was tokenized in this process."""
+    counts: list[int] = []
+    made = KeptPieces._made
+
+    def counted(self: KeptPieces, piece: Piece, encode: Callable[[range], bytes]) -> bytes:
+        counts.append(len(piece.rows))
+        return made(self, piece, encode)
+
+    monkeypatch.setattr(KeptPieces, "_made", counted)
+    return counts
+
+
+def replanned(jobs: int = 1) -> api.Planned:
+    """Plans with streams that are made now, of what is kept of the rows."""
+    shutil.rmtree(Path(os.environ["FTC_CACHE"]) / "streams", ignore_errors=True)
+    with with_jobs(jobs):
+        return api.plan("recipe.yaml", offline=True, keep_lock=True)
+
+
+def planned(jobs: int = 1) -> Plan:
+    """The plan alone."""
+    return replanned(jobs).plan
+
+
+def kept() -> list[Path]:
+    return sorted(Path(os.environ["FTC_CACHE"]).glob("pieces/*/*.json"))
+
+
+@pytest.mark.parametrize("overflow", ["cut", "drop"])
+def test_a_plan_of_kept_pieces_is_the_same(
+    project: Path, encoded: list[int], monkeypatch: pytest.MonkeyPatch, overflow: str
+) -> None:
+    recipe = RECIPE.replace("max_length: 8", f"max_length: 8, overflow: {overflow}")
+    (project / "recipe.yaml").write_text(recipe, encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(row_tokens, "FEWEST_ROWS", 10_000)
+        without = planned()
+    assert (encoded, kept()) == ([], [])
+    first = planned()
+    assert sum(encoded) == 150
+    assert len(encoded) > 10
+    again = planned()
+    assert sum(encoded) == 150, "nothing is tokenized twice"
+    assert without == first == again
+    lost = [report.truncated_rows if overflow == "cut" else report.dropped_rows for report in first.data.values()]
+    assert all(lost), "what is cut or left out is counted, too"
+
+
+@pytest.mark.parametrize("jobs", [2, 3])
+def test_several_processes_make_the_same_pieces(project: Path, jobs: int) -> None:
+    one = planned()
+    files = {file.name: file.read_bytes() for file in kept()}
+    for file in kept():
+        file.unlink()
+    assert planned(jobs) == one
+    assert {file.name: file.read_bytes() for file in kept()} == files
+
+
+def test_a_changed_file_alone_is_tokenized_again(project: Path, encoded: list[int]) -> None:
+    planned()
+    encoded.clear()
+    write_rows(project / "b.csv", 60, "quite another text")
+    planned()
+    assert 60 <= sum(encoded) <= 60 + 3 * 16, "its own rows, and those of pieces that reach into the other file"
+    encoded.clear()
+    rows = (project / "a.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (project / "a.csv").write_text("".join([rows[0], "a new row of sun,warm\n", *rows[1:]]), encoding="utf-8")
+    moved = planned()
+    assert 1 <= sum(encoded) <= 3 * 16, "rows that moved by one are where they were in their piece"
+    assert sum(report.rows_read for report in moved.data.values()) == 151
+
+
+def test_an_interrupted_plan_goes_on(project: Path, encoded: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = KeptPieces._made
+
+    def interrupted(self: KeptPieces, piece: Piece, encode: Callable[[range], bytes]) -> bytes:
+        if len(encoded) == 5:
+            raise KeyboardInterrupt
+        return made(self, piece, encode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KeptPieces, "_made", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            planned()
+    assert len(kept()) == 5
+    planned()
+    assert sum(encoded) == 150, "the five pieces were not made again"
+
+
+def test_another_length_is_another_piece(project: Path, encoded: list[int]) -> None:
+    planned()
+    (project / "recipe.yaml").write_text(RECIPE.replace("max_length: 8", "max_length: 9"), encoding="utf-8")
+    planned()
+    assert sum(encoded) == 300
+
+
+def test_a_changed_piece_is_made_again_and_told(project: Path, encoded: list[int]) -> None:
+    first = planned()
+    encoded.clear()
+    file = kept()[3]
+    content = file.read_text()
+    file.write_text(content.replace('"value": "', '"value": "AAAA'))
+    found = replanned()
+    assert found.plan == first
+    assert "FTC655" in {one.code for one in found.diagnostics}
+    assert len(encoded) == 1
+    assert file.read_text() == content
+
+
+def test_pieces_end_by_what_rows_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in (("_SHORTEST", 3), ("_MEAN", 5), ("_LONGEST", 20)):
+        monkeypatch.setattr(kept_pieces, name, size)
+    rows: list[dict[str, Any]] = [{"text": f"row {number}"} for number in range(300)]
+    of_a_list, of_stored = [*pieces_of(rows)], [*pieces_of(stored(rows))]
+    assert of_a_list == of_stored
+    assert [number for piece in of_stored for number in piece.rows] == [*range(300)]
+    assert all(3 <= len(piece.rows) <= 20 for piece in of_stored[:-1])
+    some = stored(rows).some([*range(0, 300, 2)])
+    assert [*pieces_of(some)] == [*pieces_of(rows[::2])]
+    later = {piece.sha256 for piece in pieces_of([{"text": "new"}, *rows])}
+    assert len(later & {piece.sha256 for piece in of_stored}) > len(of_stored) - 10
+    assert [*pieces_of([])] == []
+
+
+def test_what_was_not_used_for_longest_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path))
+
+    def fill(made_from: str, count: int) -> KeptPieces:
+        pieces = [Piece(range(1), f"{number}".ljust(64, "0")) for number in range(count)]
+        made = KeptPieces({"of": made_from})
+        assert all(made.through(pieces, lambda _: b"x" * 100))
+        return made
+
+    def old(age: int) -> Iterator[Path]:
+        for file in kept():
+            if file not in aged:
+                os.utime(file, ns=(age, age))
+                aged.add(file)
+                yield file
+
+    aged = set[Path]()
+    fill("a", 3)
+    first = {*old(1)}
+    fill("b", 3)
+    second = {*old(2)}
+    last = fill("c", 3)
+    size = kept()[0].stat().st_size
+    monkeypatch.setattr(kept_pieces, "MOST_BYTES", 6 * size)
+    last.trim()
+    assert not first & {*kept()}
+    assert second < {*kept()}
+    monkeypatch.setattr(kept_pieces, "MOST_BYTES", 1)
+    last.trim()
+    assert len(kept()) == 3, "those of the plan that was just made stay"
