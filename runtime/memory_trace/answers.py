@@ -77,7 +77,7 @@ def _prompts_with_images(
     ids = torch.from_numpy(rows.all_ids.reshape(len(rows), -1).astype(np.int64)).to(device)
     pixels = pixels_of(rows, list(range(len(rows))))
     moved = {name: one.to(device) for name, one in pixels.items()} if pixels else None
-    return ids, image_inputs(settings.vision, ids, moved)
+    return ids, image_inputs(settings.vision, ids, moved, torch.zeros_like(ids))
 
 
 def _lengthen(

@@ -33,9 +33,9 @@ def whole_log(job: TraceJob) -> tuple[Log, int]:
         LookupError: transformers doesn't know this kind of model, it has no stack of layers, or it isn't the model
             whose weights are stored; or it reads images in a way that isn't followed.
     """
-    if (vision := job.settings.model.vision) is not None and (card := vision_model(vision.model_type)) is not None:
-        if card.inputs is None:
-            raise LookupError(f"it doesn't follow `{card.model_type}` models yet")
+    card = vision_model(str(job.config.get("model_type")))
+    if card is not None and card.inputs is None:
+        raise LookupError(f"it doesn't follow `{card.model_type}` models yet")
     config = model_config(job.config)
     depths = depths_of(config)
     size = math.lcm(period(config), *map(repeats_after, job.layer_weights))
