@@ -24,6 +24,7 @@ from typing import Any, Generic, Self, TypeVar, overload
 
 from ftc.compiler.candidate import Candidate
 from ftc.spec.base import Document, Money
+from ftc.spec.companions import Role
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.divergences import divergence_card
 from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSettings
@@ -36,6 +37,7 @@ from ftc.spec.documents.loss_settings import DistillationSettings, TargetScale
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
 from ftc.spec.documents.plan import Check, MemoryEstimate, Origin, Step
 from ftc.spec.documents.prompted import PromptBaseline
+from ftc.spec.documents.reward_models import FrameFacts, RewardModelFacts
 from ftc.spec.documents.seeds import Seeds
 from ftc.spec.documents.settings import (
     DeterminismSettings,
@@ -175,6 +177,8 @@ class Draft:
         reward_judged: Tokens of what a judge is sent about the rows of each split, an answer each that is still empty;
             empty where no reward asks anybody.
         teacher: The model that is learned from; None where rows alone teach.
+        reward_models: Those that score written answers, by role.
+        frames: The text around each answer for them, by role.
         taught_sha256: Digest of the training rows in the teacher's own tokens; None where these are the model's.
         wordnet: What METEOR takes synonyms from; None where nothing is measured by it.
         begins: The run that this one begins from; None for a plain base model.
@@ -219,6 +223,8 @@ class Draft:
     judged: JudgedTokens | None = None
     reward_judged: Mapping[str, JudgedTokens] = field(default_factory=dict)
     teacher: TeacherFacts | None = None
+    reward_models: Mapping[Role, RewardModelFacts] = field(default_factory=dict)
+    frames: Mapping[str, FrameFacts] = field(default_factory=dict)
     taught_sha256: str | None = None
     wordnet: WordnetSettings | None = None
     begins: Beginning | None = None

@@ -26,7 +26,7 @@ from ftc.compiler.resolve.machine.device import read_calibration, resolve_device
 from ftc.compiler.resolve.machine.environment import environment_of, missing_presidio, resolve_wordnet
 from ftc.compiler.resolve.machine.extensions import resolve_extensions
 from ftc.compiler.resolve.models.beginning import resolve_base
-from ftc.compiler.resolve.models.companions import World, classifier_settings, resolve_companion, teacher_facts
+from ftc.compiler.resolve.models.companions import World, known_beside, resolve_companion
 from ftc.compiler.resolve.models.model import ResolvedModel
 from ftc.compiler.resolve.rows.data_files import DataFiles, locate_data
 from ftc.compiler.rules.check import Checked
@@ -198,8 +198,7 @@ def up_to_rows(
     draft = _stop_on_errors(run_passes(SHAPING, replace(found.draft, past_runs=past[0], prices=past[1])))
     try:
         digests, packages = DigestCache(DIGESTS.under(cache_folder())), found.environment.packages
-        teacher = found.companions.get("teacher")
-        data = compile_data(draft, found.files, found.base.folder, source, digests, packages, teacher)
+        data = compile_data(draft, found.files, found.base.folder, source, digests, packages, found.companions)
     except Refusal as refusal:
         other = texts_that_differ(found.base.facts, found.base.folder, old_lock, cache_folder()) if old_lock else []
         # Rows that can't be used may be as they were, and the template or the tokenizer another one.
@@ -251,10 +250,7 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
         for card in COMPANIONS
         if (companion := attempt(partial(resolve_companion, card, recipe, lock, world))) is not None
     }
-    grader, judged_by = beside.get("classifier"), recipe.eval.classifier
-    classifier = attempt(lambda: classifier_settings(judged_by, grader, source.span)) if judged_by and grader else None
-    lesson = beside.get("teacher")
-    teacher = attempt(lambda: teacher_facts(lesson, model, world)) if lesson else None
+    known = attempt(lambda: known_beside(recipe, beside, model, lock, world))
     wordnet = attempt(lambda: resolve_wordnet(recipe.eval, source.span))
     packages = attempt(lambda: resolve_extensions(recipe, source.span))
     files = attempt(lambda: locate_data(recipe.data, probes=_probes(recipe), lock=lock, **here))
@@ -278,9 +274,7 @@ def _resolve(recipe: Recipe, source: Source, path: Path, offline: bool, lock: Lo
         packages={name: one.code_sha256 for name, one in environment.packages.items()},
         calibration=calibration,
         free_disk=disk_usage(root).free if device.local else None,
-        classifier=classifier,
-        grader=grader.facts if grader else None,
-        teacher=teacher,
+        **known._asdict(),
         wordnet=wordnet,
         checks=packages,
         begins=based.begun and based.begun.beginning,
@@ -316,6 +310,7 @@ def _with_data(draft: Draft, data: CompiledData) -> Draft:
         reward_judged=data.reward_judged,
         measured=Measured(data.retention_sha256, data.swaps_sha256, data.groups_sha256, data.baselines),
         taught_sha256=data.taught_sha256,
+        frames=data.frames,
     )
     return with_rows(draft, (data.columns, data.columns_reason), data.prompt, data.labels)
 

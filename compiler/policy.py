@@ -132,7 +132,7 @@ def _results(
 def _licenses(rule: Any, plan: Plan) -> tuple[bool, str]:
     licenses: dict[str, str | None] = {"base model": plan.lock.model.license}
     licenses |= {
-        card.role: card.license(plan.settings)
+        card.title: card.license(plan.settings)
         for card in COMPANIONS
         if card.shapes_weights and card.pinned(plan.settings)
     }

@@ -31,7 +31,10 @@ __all__ = [
     "judging",
     "needs_reference",
     "reads_tests",
+    "recorded_rewards",
+    "records",
     "reward_card",
+    "reward_model_of",
     "reward_named",
 ]
 
@@ -49,7 +52,7 @@ class RewardCard:
         label: What people call it.
         reference: What it takes the row's reference for: text that is compared, or tests that are run; None where it
             reads none.
-        recorded: Whether it is asked for once and stands in the record, since nobody can compute it from texts again.
+        recorded: Whether it stands in the record once a run has it, since the answer's text alone doesn't give it.
         verifies: Whether 1 means that an answer is right, rather than of the right form.
         reads: Keys of the recipe that it knows, beside `kind` and `weight`.
         required: Those of them that it can't do without.
@@ -158,6 +161,17 @@ REWARDS: tuple[RewardCard, ...] = (
         foreign={},
     ),
     RewardCard(
+        kind="reward_model",
+        label="reward model",
+        reference=None,
+        recorded=True,
+        verifies=False,
+        reads=("base", "revision"),
+        required=("base",),
+        package=None,
+        foreign={},
+    ),
+    RewardCard(
         kind="package",
         label="reward of a package",
         reference=None,
@@ -206,7 +220,8 @@ class RewardTerm(Document):
     reference's. `regex`: `pattern` is found in it. `json_schema`: it is JSON that `json_schema` accepts. `format`: it
     is made of `tags`. `length`: it has so many characters. Each of these gives 1 or 0. `unit_tests`: the share of the
     row's tests that its code passes, in a confined process (Linux). `judge`: the grade of a language model, 0 for 1 and
-    1 for 10. `package`: what the function `name` of an installed package returns."""
+    1 for 10. `reward_model`: the score of a reward model, on its own scale. `package`: what the function `name` of an
+    installed package returns."""
     weight: Real = Field(default=1.0, ge=-1000, le=1000)
     """What the reward is multiplied by before all are added up. Default: 1, so that all count equally."""
     extract: str | None = Field(default=None, min_length=1, max_length=2000)
@@ -241,6 +256,13 @@ class RewardTerm(Document):
     judge: RewardJudge | None = None
     """Who `judge` asks: each sampled answer is sent to it with its prompt and, where the recipe's other rewards compare
     with one, the row's reference. Default: none; `judge` needs one."""
+    base: str | None = Field(default=None, min_length=1, max_length=300)
+    """Model that `reward_model` asks. `run:NAME`: a finished run of `task: {kind: reward}` in this project; an adapter
+    has to be merged first (`ftc run merge`). Else a folder relative to the recipe, or a hub id, of a model with a
+    `...ForSequenceClassification` head of one output in safetensors format. It runs on the run's device; the lock pins
+    its files by digest. Default: none; `reward_model` needs one."""
+    revision: str | None = Field(default=None, min_length=1, max_length=200)
+    """Branch, tag or commit of `base` on the hub. Default: the main branch; the lock pins its commit."""
     name: str | None = Field(default=None, pattern=f"^{ENTRY}$")
     """Package and name of the reward that `package` asks, such as `courtesy-metrics:courtesy`. Default: none; `package`
     needs one."""
@@ -250,7 +272,8 @@ class RewardTerm(Document):
     @property
     def label(self) -> str:
         """What people call it."""
-        return f"{reward_card(self.kind).label} {self.name}" if self.name else reward_card(self.kind).label
+        label, own = reward_card(self.kind).label, self.name or self.base
+        return f"{label} {own}" if own else label
 
     @model_serializer(mode="wrap")
     def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -266,6 +289,30 @@ def asks_packages(rewards: Sequence[RewardTerm]) -> bool:
 def judge_of(rewards: Sequence[RewardTerm]) -> Judge | None:
     """Who grades answers; None where nobody is asked. A recipe has one at the most."""
     return next((one.judge for one in rewards if one.judge is not None), None)
+
+
+def records(rewards: Sequence[RewardTerm]) -> bool:
+    """Whether any of them stands in the record, since the answers' texts alone don't give it."""
+    return any(reward_card(one.kind).recorded for one in rewards)
+
+
+def reward_model_of(rewards: Sequence[RewardTerm]) -> RewardTerm | None:
+    """The reward that a reward model gives; None where none does. A recipe has one at the most."""
+    return next((one for one in rewards if one.base is not None), None)
+
+
+def recorded_rewards(
+    rewards: Sequence[RewardTerm], grades: Sequence[float] | None, scores: Sequence[float] | None
+) -> list[tuple[float, ...]]:
+    """The rewards of each answer that stand in the record, in the order of their terms.
+
+    Args:
+        rewards: The plan's.
+        grades: What a judge gives the answers, in their order; None where none is asked.
+        scores: The same of a reward model.
+    """
+    asked = [grades if one.judge is not None else scores for one in rewards if reward_card(one.kind).recorded]
+    return list(zip(*(column for column in asked if column is not None), strict=True))
 
 
 def graded(grade: int | None) -> float:
@@ -284,9 +331,12 @@ def reads_tests(rewards: Sequence[RewardTerm]) -> bool:
 
 
 def judging(rewards: Sequence[RewardTerm]) -> tuple[int, ...]:
-    """Places of the rewards that say whether an answer is correct: those that verify it, or all where none does."""
-    found = tuple(place for place, one in enumerate(rewards) if reward_card(one.kind).verifies)
-    return found or tuple(range(len(rewards)))
+    """Places of the rewards that say whether an answer is correct: those that verify it; where none does, those of
+    which 1 is the most; else all.
+    """
+    verifying = tuple(place for place, one in enumerate(rewards) if reward_card(one.kind).verifies)
+    bounded = tuple(place for place, one in enumerate(rewards) if one.base is None)
+    return verifying or bounded or tuple(range(len(rewards)))
 
 
 def is_correct(rewards: Sequence[RewardTerm], values: Sequence[float]) -> bool:

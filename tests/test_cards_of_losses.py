@@ -31,6 +31,7 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 """The task of each loss."""
 WANTED = {
+    "base": "./scorer",
     "pattern": "[a-z]+",
     "json_schema": '{"type": "object"}',
     "max_characters": 9,

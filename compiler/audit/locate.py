@@ -20,7 +20,7 @@ from ftc.compiler.resolve.models.model_paths import find_outside
 from ftc.compiler.tokens.row_index import recall_rows
 from ftc.compiler.tokens.stream_manifest import kept_streams
 from ftc.spec.base import Document
-from ftc.spec.companions import COMPANIONS, Role
+from ftc.spec.companions import COMPANIONS, Role, recipes_name
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.lockfile import SourceLock
@@ -85,7 +85,10 @@ def companion_folders(plan: Plan, root: Path) -> dict[Role, Path]:
     found: dict[Role, Path] = {}
     for card in COMPANIONS:
         asked, pinned = card.asked(plan.recipe), card.pinned(plan.settings)
-        folder = _folder(plan, root, asked.base, pinned.commit, pinned.files) if asked and pinned else None
+        folder = None
+        if asked and pinned:
+            base = recipes_name(asked, pinned, plan.recipe_file)
+            folder = _folder(plan, root, base, pinned.commit, pinned.files)
         if folder is not None:
             found[card.role] = folder
     if (parent := plan.settings.model.parent) is not None and parent.continues:
@@ -99,7 +102,11 @@ def missing_models(plan: Plan, model: Path | None, companions: Mapping[Role, Pat
     """Models that a plan needs and that aren't on this machine, in words."""
     missing = [] if model else [f"the model `{plan.settings.model.base}`"]
     asked = {card.role: card.pinned(plan.settings) for card in COMPANIONS}
-    missing += [f"the {role} `{pinned.base}`" for role, pinned in asked.items() if pinned and role not in companions]
+    missing += [
+        f"the {role.replace('_', ' ')} `{pinned.base}`"
+        for role, pinned in asked.items()
+        if pinned and role not in companions
+    ]
     parent = plan.settings.model.parent
     if parent is not None and parent.continues and "parent" not in companions:
         missing.append(f"the adapter of run `{parent.run_id}`")

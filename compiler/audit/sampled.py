@@ -89,6 +89,7 @@ def check_sampled(
                 if plan.settings.train.sampling is not None:
                     sampled = [one for one in answers if isinstance(one, SampledAnswer)]
                     found += _rewards(tally, sampled, again.earned)
+                    tally.not_checked += [f"{_FILE}: {again.left_out}"] if again.left_out else []
                 found += _fed(tally, events, again.fed)
     tally.not_checked.append(SAMPLES if writing.here else SERVED)
     tally.findings[:0] = found[:_MOST]

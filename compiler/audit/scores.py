@@ -16,7 +16,15 @@ from ftc.spec.documents.findings import BaselineResult
 from ftc.spec.documents.outcomes import Outcome, gate_results
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.prompted import PromptedResult
-from ftc.spec.documents.record import Evaluation, Gain, Interval, RunRecord, SliceResult, SubjectResult
+from ftc.spec.documents.record import (
+    Evaluation,
+    Gain,
+    Interval,
+    RewardModelResult,
+    RunRecord,
+    SliceResult,
+    SubjectResult,
+)
 from ftc.spec.metrics import metric_named
 
 __all__ = ["check_scores"]
@@ -157,6 +165,8 @@ def _arithmetic(measured: Evaluation) -> Iterator[Finding]:
         yield from _gained("judge.gain", judge.gain, judge.tuned, judge.base)
     if flagged := measured.classifier:
         yield from _gained("classifier.gain", flagged.gain, flagged.tuned, flagged.base)
+    if scored := measured.reward_model:
+        yield from _gained("reward_model.gain", scored.gain, scored.tuned, scored.base)
 
 
 def _within_limits(subject: str, metrics: Mapping[str, float]) -> Iterator[Finding]:
@@ -226,6 +236,7 @@ def _values(measured: Evaluation, found: Recomputed) -> Iterator[Finding]:
             yield from difference(f"eval.json: prompted.{prompt.name}", "answers", "none", _ROWS)
         for name, value in computed.items():
             yield from _apart(f"{name} of {prompt.name}", prompt.metrics.get(name, math.nan), value, _ROWS)
+    yield from _mean_scores(measured.reward_model, found.reward_model)
     known = {one.slice: one for one in measured.slices}
     for one in found.slices:
         yield from _groups(known[one.slice], one)
@@ -239,6 +250,26 @@ def _values(measured: Evaluation, found: Recomputed) -> Iterator[Finding]:
                 for name, value in baseline.metrics.items():
                     told = said.metrics.get(name, math.nan)
                     yield from _apart(f"{name} of {where}", told, value, "the training split")
+
+
+def _mean_scores(said: RewardModelResult | None, found: RewardModelResult | None) -> Iterator[Finding]:
+    """Means of a reward model's scores."""
+    if said is not None:
+        yield from _apart("reward_model.tuned", said.tuned, found.tuned if found else None, _ROWS)
+        if said.base is not None:
+            yield from _apart("reward_model.base", said.base, found.base if found else None, _ROWS)
+
+
+def _of_scores(said: RewardModelResult | None, found: RewardModelResult | None) -> list[_Pair]:
+    """Intervals of a reward model's mean scores."""
+    if said is None or found is None:
+        return []
+    name = "reward_model"
+    pairs: list[_Pair] = [(name, f"interval of {name}.tuned", found.tuned, said.interval, found.interval)]
+    if said.gain is not None and found.gain is not None:
+        gained = f"interval of {name}.gain"
+        pairs.append((name, gained, found.gain.value, said.gain.interval, found.gain.interval))
+    return pairs
 
 
 def _groups(said: SliceResult, found: SliceResult) -> Iterator[Finding]:
@@ -277,7 +308,7 @@ _Pair = tuple[str, str, float, Interval | None, Interval | None]
 
 def _intervals(measured: Evaluation, found: Recomputed) -> Iterator[tuple[Finding, bool]]:
     """Intervals that come out otherwise, and whether they exclude their own value although a share's never does."""
-    pairs: list[_Pair] = []
+    pairs: list[_Pair] = _of_scores(measured.reward_model, found.reward_model)
     for subject, result in _subjects(measured):
         again = found.tuned_intervals if subject == "tuned" else found.base_intervals
         computed = found.tuned if subject == "tuned" else found.base

@@ -250,12 +250,12 @@ def _check_companion(tally: Tally, plan: Plan, card: Companion, folder: Path | N
         tally.findings += _compare(tally, folder, pinned.files, pinned.base)
         if card.shapes_weights:
             tally.findings += [_planted(f"{pinned.base}: {name}") for name in stray_files(folder, pinned.files)]
-        tally.checked.append(plural(len(pinned.files), "file") + f" of the {card.role}")
+        tally.checked.append(plural(len(pinned.files), "file") + f" of the {card.title}")
     elif card.shapes_weights:
         hint = f"restore `{asked.base}`"
-        tally.findings.append(finding("FTC522", pinned.base, f"a {card.role}'s folder", "nothing", hint))
+        tally.findings.append(finding("FTC522", pinned.base, f"a {card.title}'s folder", "nothing", hint))
     else:
-        tally.not_checked.append(f"the {card.role} `{asked.base}`: it is not on this machine")
+        tally.not_checked.append(f"the {card.title} `{asked.base}`: it is not on this machine")
 
 
 def _check_metric_data(tally: Tally, plan: Plan, lacking: tuple[Need, ...]) -> None:

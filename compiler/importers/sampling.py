@@ -14,6 +14,8 @@ __all__ = ["as_sampled", "of_sampling", "of_server", "prompts", "tells_sampling"
 _NUMBERS = {"temperature": "temperature", "beta": "beta"}
 _COUNTS = {"num_generations": "group_size", "max_completion_length": "max_new_tokens", "top_k": "top_k"}
 """Keys of the recipe's task by TRL's."""
+_SCORED = next(card.kind for card in REWARDS if "base" in card.required)
+"""The reward that a model gives which is named by its folder or id."""
 _USUAL_LOSS = "dapo"
 """What TRL takes where no loss is named."""
 
@@ -40,10 +42,13 @@ def as_sampled(t: Translation, key: str, under: str = "", rewards: str = "") -> 
             if (count := t.whole(under + foreign)) is not None:
                 t.carry(under + foreign, f"task.{own}", count)
         _loss(t, under + "loss_type")
-        rewards = rewards or under + "reward_funcs"
+        rewards, scorer = rewards or under + "reward_funcs", under + "reward_model_name_or_path"
         known = [one for name in t.names(rewards) if (one := reward_named(name.rpartition(".")[2]))]
-        if known and len(known) == len(t.names(rewards)):
-            t.carry(rewards, "task.rewards", known)
+        scored = [{"kind": _SCORED, "base": model}] if (model := t.text(scorer)) else []
+        are_known = len(known) == len(t.names(rewards))
+        if scored or (known and are_known):
+            t.carry([scorer, *([rewards] if are_known else [])], "task.rewards", [*scored, *known])
+        if are_known and (known or scored):
             return
         t.add("task.rewards", [{"kind": "exact_match"}], "in place of the reward functions")
         kinds = ", ".join(f"`{card.kind}`" for card in REWARDS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from ftc.compiler.lock.lockfile import lock_changes, lock_path, read_lock, unpin
 from ftc.compiler.pipeline import Locked, lock_recipe
 from ftc.compiler.rules.check import Checked
 from ftc.spec import canonical
-from ftc.spec.companions import COMPANIONS
+from ftc.spec.companions import COMPANIONS, value_at
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.lockfile import Lock, PlatformLock, sealed
 from ftc.spec.storage.reading import parse_json
@@ -62,9 +62,9 @@ def relock(
     Args:
         checked: The recipe.
         path: Where it lies.
-        upgrade: What may move although the lock pins it: `model`, `classifier`, `teacher`, `rows`, `validation` or
-            `test` for a ref of the hub, or the run that the base is, or a package; all else stays. `EVERYTHING` names
-            all refs.
+        upgrade: What may move although the lock pins it: `model`, `classifier`, `teacher`, `reward_model`,
+            `eval_reward_model`, `rows`, `validation` or `test` for a ref of the hub, or the run that a model is, or a
+            package; all else stays. `EVERYTHING` names all refs.
         migrate: Read a lock of the format before this one.
         offline: Use only what is on this machine.
 
@@ -78,8 +78,7 @@ def relock(
     pins = _without_pins(old, upgrade) if old else None
     made = lock_recipe(checked, path, pins, offline=offline)
     settings = made.lock.train.settings
-    places = {card.role: card.section.split(".") for card in COMPANIONS}
-    refs = ("model", *(role for role, (section, key) in places.items() if settings[section][key]))
+    refs = ("model", *(card.role for card in COMPANIONS if value_at(settings, card.pins)))
     refs = (*refs, *made.lock.data.sources)
     known = (*refs, *made.environment.packages)
     unknown = [name for name in upgrade if name not in known and (name,) != EVERYTHING]
@@ -134,10 +133,16 @@ def _without_pins(lock: Lock, upgrade: Sequence[str]) -> Lock:
     settings = lock.train.settings
     for card in COMPANIONS:
         if everything or card.role in upgrade:
-            section, key = card.section.split(".")
-            settings = {**settings, section: {**settings.get(section, {}), key: None}}
+            settings = _without(settings, card.pins.split("."))
     train = lock.train.model_copy(update={"settings": settings})
     return lock.model_copy(update={"model": model, "data": data, "train": train})
+
+
+def _without(values: Mapping[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    """The values without what stands at a path."""
+    first, *others = path
+    inner = values.get(first)
+    return {**values, first: _without(inner, others) if others and isinstance(inner, Mapping) else None}
 
 
 def _with_packages(made: Locked, old: Lock | None, upgrade: Sequence[str]) -> tuple[Lock, tuple[str, ...]]:

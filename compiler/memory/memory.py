@@ -21,6 +21,7 @@ from ftc.compiler.memory.float8_formula import float8_bytes
 from ftc.compiler.memory.margins import reserved_range
 from ftc.compiler.memory.memory_formula import MemoryInputs, Method, estimate, quantized_bytes
 from ftc.compiler.memory.rounding_formula import rounding_bytes
+from ftc.compiler.memory.scored_answers import scored_phases
 from ftc.compiler.memory.sharded_formula import on_one_of
 from ftc.compiler.memory.stacks import layer_weights
 from ftc.compiler.weights import (
@@ -132,8 +133,8 @@ def by_trace(draft: ClosedDraft, found: TraceResult) -> MemoryEstimate:
 
 
 def _with_grading(draft: ClosedDraft, phases: tuple[PhasePeak, ...]) -> tuple[PhasePeak, ...]:
-    """A run's phases, and at their end the classifier's, which no trace follows."""
-    grading = grading_peak(draft)
+    """A run's phases with reward models, and at their end the classifier's, none of which a trace follows."""
+    grading, phases = grading_peak(draft), scored_phases(draft, phases)
     return phases if grading is None else (*phases, grading)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 from ftc.compiler.draft import ClosedDraft, Draft, Reasons
+from ftc.compiler.reward_models import reward_model_settings
 from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSettings
 from ftc.spec.documents.plan import Check, EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
-from ftc.spec.documents.prompted import PromptBaseline, prompted_apart
+from ftc.spec.documents.prompted import prompted_apart
 from ftc.spec.documents.quality import CheckName
 from ftc.spec.documents.settings import OpenEval
 from ftc.spec.documents.slices import FIGURES, measured
@@ -45,13 +46,17 @@ def choose_evaluation(draft: Draft) -> Draft:
         retention_sha256=why.derive("retention_sha256", measured.retention, "tokens of the text of `retention`"),
         swaps_sha256=why.derive("swaps_sha256", measured.swaps, "the test rows with the substitutions of `swaps`"),
         groups_sha256=why.derive("groups_sha256", measured.groups, "values of the `slices` columns in the test rows"),
-        **_prompts(draft, why),
+        **(_prompts(draft, why) | _reward_model(draft, why)),
     )
     draft = draft.settle("eval", section, why)
     sampling = draft.recipe.task.sampling
     asked_of = judge_of(sampling.rewards) if sampling is not None else None
     sent = () if asked_of is None else (_sent(asked_of, "sampled answers and their prompts"),)
-    found = [*_checks(section, why), *(Check(name=CheckName.JUDGE, code=None, result=one) for one in sent)]
+    found = [
+        *_checks(section, why),
+        *_scoring(draft),
+        *(Check(name=CheckName.JUDGE, code=None, result=one) for one in sent),
+    ]
     return replace(draft, checks=(*draft.checks, *found))
 
 
@@ -68,6 +73,15 @@ def _checks(section: OpenEval, why: Reasons) -> Iterator[Check]:
         yield Check(name="wordnet", code=None, result=words)
 
 
+def _scoring(draft: Draft) -> Iterator[Check]:
+    """Which reward models score answers."""
+    for role, known in draft.reward_models.items():
+        what = "sampled answers, and those that are evaluated" if role == "reward_model" else "answers to test rows"
+        trained = f", which run {known.run} trained," if known.run else ""
+        words = f"`{known.model.name}`{trained} scores {what}; its memory is an analytical estimate"
+        yield Check(name=role.replace("_", " "), code=None, result=words)
+
+
 def _sent(judge: Judge, what: str) -> str:
     """What leaves this machine, and for where; a stranger's recipe may name any variable and any host."""
     words = f"{what} are sent to {judge.url}"
@@ -81,6 +95,14 @@ def _classifier(draft: Draft, why: Reasons) -> ClassifierSettings | None:
     if found is None:
         return why.take("classifier", None)
     return why.derive("classifier", found, f"`{found.label}` is output {found.label_id} of {found.num_labels}")
+
+
+def _reward_model(draft: Draft, why: Reasons) -> dict[str, Any]:
+    """The reward model that scores answers; nothing where none does, so that the plan doesn't name it."""
+    found = reward_model_settings(draft, "eval_reward_model")
+    if found is None:
+        return {}
+    return {"reward_model": why.derive("reward_model", found, "its files, and its text around the answers")}
 
 
 def _wordnet(draft: Draft, why: Reasons) -> WordnetSettings | None:
@@ -104,7 +126,7 @@ def _simple_baselines(draft: Draft, why: Reasons) -> tuple[SimpleBaseline, ...]:
     return why.derive(path, (), "rows without classes of their own have no simple baseline here")
 
 
-def _prompts(draft: Draft, why: Reasons) -> dict[str, tuple[PromptBaseline, ...]]:
+def _prompts(draft: Draft, why: Reasons) -> dict[str, Any]:
     """The prompts for the base model; nothing where the recipe asks for none, so that the plan doesn't name them."""
     found = draft.measured.baselines
     return {"baselines": why.derive("baselines", found, "`baselines` with the rows that they draw")} if found else {}
@@ -153,7 +175,8 @@ def _answer_tokens(draft: Draft, why: Reasons) -> int | None:
 def build_steps(draft: ClosedDraft) -> ClosedDraft:
     """The steps: verify, prove where asked, train, export, then measure base and tuned on the test split, once."""
     teacher = len(draft.teacher.model.files) if draft.teacher else 0
-    files = len(draft.model.files) + teacher + len(draft.splits)
+    scoring = sum(len(one.model.files) for one in draft.reward_models.values())
+    files = len(draft.model.files) + teacher + scoring + len(draft.splits)
     artifact = strategy_card(draft.strategy).result
     proof_steps = draft.determinism.proof_steps
     steps: list[Step] = [

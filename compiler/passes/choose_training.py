@@ -13,6 +13,7 @@ from ftc.compiler.kernel_choices import check_kernels, kernel_settings
 from ftc.compiler.masking_choices import masking_settings
 from ftc.compiler.parameter_groups import check_groups, group_settings
 from ftc.compiler.quantize_choices import check_rounded, quantize_settings
+from ftc.compiler.reward_models import reward_model_settings
 from ftc.compiler.router_choices import check_router, router_settings
 from ftc.compiler.saving_choices import saving_settings
 from ftc.compiler.search.candidates import attention_kernels, device_counts, optimizer_kinds
@@ -43,7 +44,7 @@ from ftc.spec.metrics import metric_named
 from ftc.spec.optimizer_choice import candidates
 from ftc.spec.optimizers import OPTIMIZERS
 from ftc.spec.precisions import FIRST_CHOICE, Precision, precision_card, usual_precision
-from ftc.spec.rewards import reward_card
+from ftc.spec.rewards import judge_of
 from ftc.spec.schedules import schedule_card
 from ftc.spec.sections.evaluation import watched_metrics
 from ftc.spec.text_forms import form_card
@@ -279,6 +280,9 @@ def _sampling(draft: Draft, why: Reasons) -> dict[str, Any]:
         return {}
     for name in asked.model_dump():
         why.take(f"sampling.{name}", getattr(asked, name), f"task.{name}")
+    if (known := reward_model_settings(draft, "reward_model")) is not None:
+        why.derive("sampling.reward_model", known, "files of the reward model, and its text around the answers")
+        asked = asked.model_copy(update={"reward_model": known})
     return {"sampling": asked}
 
 
@@ -366,7 +370,7 @@ def _unknown(draft: Draft) -> Iterator[str]:
     if packed is not None and packed not in known["quantization"]:
         yield f"quantization `{packed}` of the teacher on a {_DEVICES[draft.device.kind]}"
     sampling = draft.recipe.task.sampling
-    if sampling is not None and any(reward_card(one.kind).recorded for one in sampling.rewards):
+    if sampling is not None and judge_of(sampling.rewards) is not None:
         yield "the judge of a reward"
     if (processes := device_counts(draft)[0]) > 1:
         yield f"training in {processes} processes"

@@ -24,6 +24,7 @@ __all__ = [
     "metrics_fit_the_task",
     "probes_can_be_measured",
     "prompts_can_be_measured",
+    "reward_model_has_answers",
     "slices_can_be_formed",
 ]
 
@@ -53,7 +54,8 @@ def metrics_fit_the_task(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
             )
 
 
-_SECTION_OF_FIGURE = {"forgetting": "retention", "swapped": "swaps", "judge": "judge", "flagged": "classifier"}
+_SECTION_OF_FIGURE = {"forgetting": "retention", "swapped": "swaps", "flagged": "classifier"}
+"""Sections that are called otherwise than what they measure."""
 _ADD_TEST = "set `test: 0.1` in `data.split`"
 
 
@@ -136,6 +138,20 @@ def classifier_has_answers(recipe: Recipe, source: Source) -> Iterator[Diagnosti
         yield diagnostic("FTC244", summary, source.key_span(path), help=help, path=path)
 
 
+def reward_model_has_answers(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """There are answers to score."""
+    if recipe.eval.reward_model is None:
+        return
+    summary, help, path = "", "", "eval.reward_model"
+    if not recipe.task.CARD.can_grade:
+        kind = recipe.task.kind.replace("_", " ")
+        summary, help = f"a {kind} task generates no answers for a reward model", "remove `reward_model`"
+    elif recipe.data.split.test == 0:
+        summary, help = "a reward model scores answers to test rows, and there is no test split", _ADD_TEST
+    if summary:
+        yield diagnostic("FTC459", summary, source.key_span(path), help=help, path=path)
+
+
 def slices_can_be_formed(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """Slices are of test rows."""
     if not recipe.eval.slices:
@@ -161,7 +177,7 @@ def gates_can_be_checked(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
                 path=path,
             )
         elif name in FIGURES:
-            section = _SECTION_OF_FIGURE[name]
+            section = _SECTION_OF_FIGURE.get(name, name)
             if getattr(recipe.eval, section) is None:
                 help = f"add `eval.{section}`, or remove the gate"
                 yield diagnostic("FTC207", f"`{name}` is not measured", source.key_span(path), help=help, path=path)

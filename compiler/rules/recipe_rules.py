@@ -17,6 +17,7 @@ from ftc.compiler.rules.eval_rules import (
     metrics_fit_the_task,
     probes_can_be_measured,
     prompts_can_be_measured,
+    reward_model_has_answers,
     slices_can_be_formed,
 )
 from ftc.compiler.rules.number_rules import (
@@ -343,6 +344,7 @@ RULES: tuple[Rule, ...] = (
     probes_can_be_measured,
     prompts_can_be_measured,
     classifier_has_answers,
+    reward_model_has_answers,
     judge_can_grade,
     gates_can_be_checked,
     gates_can_hold_and_break,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.source import Source
 from ftc.spec.reinforcement_losses import REINFORCEMENT_LOSSES, reinforcement_loss
-from ftc.spec.rewards import RewardTerm, judge_of, reward_card
+from ftc.spec.rewards import RewardTerm, judge_of, reward_card, reward_model_of
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.reading import parse_json
 from ftc.spec.writers import WRITERS, writer_card
@@ -43,6 +43,9 @@ def rewards_are_complete(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
             yield diagnostic("FTC243", summary, source.span(place), help="use `https://`", path=place)
         if reward.judge is not None and sampling is not None and judge_of(sampling.rewards) is not reward.judge:
             summary, help = "a second judge", "keep one, whose criterion names all that counts"
+            yield diagnostic("FTC442", summary, source.span(path), help=help, path=path)
+        if reward.base is not None and sampling is not None and reward_model_of(sampling.rewards) is not reward:
+            summary, help = "a second reward model", "keep one"
             yield diagnostic("FTC442", summary, source.span(path), help=help, path=path)
         other = next((one for one in sampling.rewards if _takes(one) == "text"), None) if sampling else None
         if other is not None and _takes(reward) == "tests":

@@ -172,7 +172,8 @@ def _arithmetic(
     usual = draft.train.precision
     training = _base(draft, "train", usual) or scale_only()
     for phase, amounts in work.phases.items():
-        precision: Precision = "float32" if phase == "grade" else usual  # a classifier computes in it
+        exact = phase == "grade" and draft.grader is not None  # a classifier computes in float32
+        precision: Precision = "float32" if exact else usual
         base = _base(draft, _KINDS[phase], precision) or scale_only()
         speed = _narrowed(base, training, alike, others, phase)
         if any(_is_same(run.work.get(phase), amounts[1]) for run in alike if run.seconds.get(phase)):

@@ -15,6 +15,7 @@ from ftc.compiler.time.amounts import Amounts, RowPart, cost
 from ftc.compiler.time.eval_work import forward_work, grading, prompts, references, sampled, tests, validation
 from ftc.compiler.time.network import Network
 from ftc.compiler.time.operator_costs import STEP_MOVES, flop_rates, traffic_rates
+from ftc.compiler.time.scored_answers import rewarded, scored
 from ftc.compiler.time.workload import (
     Training,
     activation_bytes,
@@ -46,6 +47,8 @@ __all__ = [
     "train_amounts",
     "train_work",
 ]
+
+_Ranges = tuple[Work, Work, Work]
 
 _SAMPLED_ROWS = 256
 """Rows whose batches tell one way of dividing them from another."""
@@ -89,7 +92,9 @@ def run_work(draft: ClosedDraft) -> RunWork:
         low_work, high_work = (
             train_work(draft, network, training_amounts(one, form, _training(draft))) for one in (low, high)
         )
-        phases |= {"train": (low_work, train, high_work), "sample": sampled(draft)}
+        epochs = writing.count(steps) * draft.train.batch_size / max(1, draft.splits["train"].rows)
+        answered = _with_rewards(sampled(draft), rewarded(draft, "train", epochs))
+        phases |= {"train": (low_work, train, high_work), "sample": answered}
     if proof := draft.determinism.proof_steps:
         phases["prove"] = _same(train.scaled(2 * proof / steps))
     phases |= dict(_looks(draft))
@@ -99,17 +104,31 @@ def run_work(draft: ClosedDraft) -> RunWork:
     return RunWork(phases, round(tokens), prompts(draft) if "generate" in phases else None)
 
 
+def _with_rewards(work: _Ranges, rewards: _Ranges | None) -> _Ranges:
+    """Answers that are written, with what a reward model has to do to score them."""
+    if rewards is None:
+        return work
+    low, usual, high = (one.plus(more) for one, more in zip(work, rewards, strict=True))
+    return low, usual, high
+
+
 def _looks(draft: ClosedDraft) -> Iterator[tuple[Phase, tuple[Work, Work, Work]]]:
     """What looks at rows have to do."""
     if (compared := draft.train.preference) is not None and compared.needs_reference:
         yield "reference", _same(references(draft))
     if "validation" in draft.splits:
         low, usual, high = (one.scaled(evaluations(draft)) for one in validation(draft))
-        yield "validate", (low, usual, high)
+        yield "validate", _with_rewards((low, usual, high), rewarded(draft, "validation", evaluations(draft)))
     if "test" in draft.splits:
-        yield from tests(draft).items()
-        if draft.grader is not None and draft.eval.max_new_tokens is not None:
-            yield "grade", grading(draft)
+        found = tests(draft)
+        if "generate" in found:
+            models = 2 if draft.eval.baseline else 1
+            found["generate"] = _with_rewards(found["generate"], rewarded(draft, "test", models))
+        yield from found.items()
+        grades = grading(draft) if draft.grader is not None and draft.eval.max_new_tokens is not None else None
+        scores = scored(draft)
+        if (both := grades or scores) is not None:
+            yield "grade", _with_rewards(both, scores if grades is not None else None)
 
 
 def train_amounts(draft: ClosedDraft) -> Amounts:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ftc.compiler.draft import Draft
@@ -19,6 +20,7 @@ from ftc.compiler.resolve.machine.package_code import code_digest
 from ftc.compiler.resolve.rows.data_files import DataFiles
 from ftc.compiler.tokens.stream_manifest import Manifest, StreamKey, TextProbe, read_manifest, stream_key
 from ftc.spec import canonical
+from ftc.spec.companions import Role
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.facts import ModelFacts, PackageFacts
 from ftc.spec.documents.judging import JudgedTokens
@@ -27,6 +29,7 @@ from ftc.spec.documents.loss_settings import TargetScale
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.prompted import PromptBaseline, prompted_apart
 from ftc.spec.documents.quality import QualityReport
+from ftc.spec.documents.reward_models import FrameFacts
 from ftc.spec.documents.settings import Open
 from ftc.spec.documents.stream_images import ImageSizes, open_image_sizes
 from ftc.spec.documents.streams import SPLITS, TAUGHT, RowLengths, SplitReport, open_lengths
@@ -65,6 +68,7 @@ class CompiledData:
         retention_sha256: Digest of the general text as tokens; None where there is none.
         swaps_sha256: Digest of the test rows with words exchanged; None where there are none.
         taught_sha256: Digest of the training rows in the teacher's own tokens; None where there are none.
+        frames: The text around each answer for reward models, by role.
         baselines: Prompts that the base model is measured with.
         judged: Tokens of what a judge is sent about the test rows; None where nobody is asked.
         reward_judged: The same of each split, for a judge whose grades are a reward.
@@ -92,6 +96,7 @@ class CompiledData:
     retention_sha256: str | None
     swaps_sha256: str | None
     taught_sha256: str | None
+    frames: Mapping[str, FrameFacts]
     baselines: tuple[PromptBaseline, ...]
     judged: JudgedTokens | None
     reward_judged: Mapping[str, JudgedTokens]
@@ -117,7 +122,7 @@ def compile_data(
     source: Source,
     digests: DigestCache,
     packages: Mapping[str, PackageFacts],
-    teacher_folder: Path | None = None,
+    companions: Mapping[Role, Path] = MappingProxyType({}),
 ) -> CompiledData:
     """The streams of a shaped draft, from the cache or made now.
 
@@ -128,20 +133,19 @@ def compile_data(
         source: The recipe's text, for places.
         digests: What is known of files.
         packages: What is installed.
-        teacher_folder: Where the teacher's tokenizer lies; None without one.
+        companions: Where the tokenizers of the models beside it lie, by role.
 
     Raises:
         Refusal: The rows can't be used.
     """
-    made_from = _made_from(draft, files, packages)
-    folder = streams_folder(key := stream_key(made_from))
+    folder = streams_folder(key := stream_key(made_from := _made_from(draft, files, packages)))
     roots = (file.root for file in files.values() if file.root is not None)
     manifest = read_manifest(folder, made_from, digests, next(roots, None))
     if manifest is None or (lengths := _lengths(folder, manifest)) is None:
         from ftc.compiler.tokens.make_streams import make_streams
 
         try:
-            manifest = make_streams(draft, files, (model_folder, teacher_folder), folder, source, made_from)
+            manifest = make_streams(draft, files, (model_folder, companions), folder, source, made_from)
         except Refusal as refusal:
             raise Refusal(_remedied(refusal.diagnostics, source)) from None
         lengths = _lengths(folder, manifest)
@@ -162,6 +166,7 @@ def compile_data(
         retention_sha256=manifest.retention_sha256,
         swaps_sha256=manifest.swaps_sha256,
         taught_sha256=manifest.taught_sha256,
+        frames=manifest.frames,
         baselines=manifest.baselines,
         **_judged(draft, folder, model_folder, manifest),
         probe=manifest.probe,
@@ -240,6 +245,9 @@ def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFac
         files_of = teacher.model.files
         read = {name: files_of[name].sha256 for name in TEXT_FILES if name in files_of}
         own["teacher"] = {**read, "positions": teacher.model.max_positions}
+    for role, known in draft.reward_models.items():
+        files_of = known.model.files
+        own[role] = {name: files_of[name].sha256 for name in TEXT_FILES if name in files_of}
     if draft.begins is not None and draft.begins.tested:
         own["tested"] = canonical.digest(sorted(one.hex() for one in draft.begins.tested))
     plain = canonical.canonical(

@@ -24,6 +24,7 @@ from ftc.compiler.resolve.rows.images import ImageStore
 from ftc.compiler.resolve.rows.row_digests import example_digests
 from ftc.compiler.resolve.rows.tested_rows import TEST_ROWS, HeldOut, tested_text
 from ftc.compiler.stages import begin_stage
+from ftc.compiler.tokens.answer_frames import FramedRows, framed_rows
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.every_pair import with_every_pair
 from ftc.compiler.tokens.findings import Limits, stream_findings, token_findings
@@ -43,10 +44,12 @@ from ftc.compiler.tokens.taught_rows import can_be_aligned, taught_rows
 from ftc.compiler.tokens.template_check import template_findings
 from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec import canonical
+from ftc.spec.companions import Role
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.facts import FileFacts, TokenizerFacts
 from ftc.spec.documents.lockfile import ImagesLock, SourceLock
 from ftc.spec.documents.probes import swaps_digest
+from ftc.spec.documents.reward_models import frames_file
 from ftc.spec.documents.settings import Open
 from ftc.spec.documents.slices import EARLIER, LABEL, LENGTH, Groups
 from ftc.spec.documents.stream_images import IMAGES_FILE, first_images
@@ -62,8 +65,7 @@ from ftc.spec.text_forms import form_card
 
 __all__ = ["make_streams", "render_probe", "tokenizer_probe"]
 
-
-_Models = tuple[Path, Path | None]
+_Models = tuple[Path, Mapping[Role, Path]]
 
 
 def make_streams(
@@ -74,7 +76,7 @@ def make_streams(
     Args:
         draft: The recipe, shaped.
         files: Its data files.
-        models: Folders of the tokenizers: the model's, and the teacher's where there is one.
+        models: Folders of the tokenizers: the model's, and by role those of the models beside it.
         folder: Where the streams belong.
         source: The recipe's text, for places.
         made_from: What the streams are made from, which the folder's manifest holds.
@@ -95,15 +97,15 @@ def make_streams(
         words = prompt[0]
     wording = Wording(shape.form, words, shape.system, model.family, model.tokenizer.eos_id)
     try:
-        if isinstance(task.rows(), RatedRows):
-            for part in data.parts.values():
-                write_other_answers(part, columns)
+        for part in data.parts.values() if isinstance(task.rows(), RatedRows) else ():
+            write_other_answers(part, columns)
         form = row_form(task, columns, data.labels, wording, data.parts["train"].rows)
         splits, probe, odd = _encode(draft, data, form, models[0], made_from)
         found = [*odd, *_findings(draft, data, splits, odd)]
         texts = tokenizer_folder(models[0], model.tokenizer.own)
         probes = make_probes(draft, files, data, form, splits, TextTokenizer(texts / FILE))
-        taught, alone = _taught(draft, data, form, splits["train"], (texts, models[1]))
+        taught, alone = _taught(draft, data, form, splits["train"], (texts, models[1].get("teacher")))
+        framed = framed_rows(draft.reward_models, data, form, splits, models[1])
         found += [*probes.warnings, *alone]
     except Refusal as refusal:
         told = map(model.tokenizer.at_template, refusal.diagnostics)
@@ -121,7 +123,7 @@ def make_streams(
             first = first_images(open_stream(temporary / "train.arrow"))
             pixels, problem = ask_for_pixels(temporary, models[0], first) if first else (None, "no row has images")
             manifest = manifest.model_copy(update=_image_facts(data.images, pixels, problem))
-        manifest = manifest.model_copy(update=_write_beside(probes, taught, manifest.sources, temporary))
+        manifest = manifest.model_copy(update=_write_beside(probes, taught, framed, manifest.sources, temporary))
         keep_manifest(temporary, made_from, manifest)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
@@ -291,10 +293,17 @@ def _image_facts(images: ImageStore, pixels: str | None, problem: str) -> dict[s
 
 
 def _write_beside(
-    probes: Probes, taught: TokenRows | None, sources: Mapping[str, SourceLock], folder: Path
+    probes: Probes,
+    taught: TokenRows | None,
+    framed: Mapping[Role, FramedRows],
+    sources: Mapping[str, SourceLock],
+    folder: Path,
 ) -> dict[str, object]:
-    """Writes what is measured beside the test split and what the teacher reads, and tells what the manifest says."""
+    """Writes what is measured beside the test split and what other models read, and gives what the manifest says."""
     changes: dict[str, object] = {"sources": {**sources, **probes.sources}}
+    for role, one in framed.items():
+        write_text(folder / frames_file(role), one.frames.to_text())
+    changes["frames"] = {role: one.facts for role, one in framed.items()}
     if taught is not None:
         changes["taught_sha256"] = write_stream(folder / f"{TAUGHT}.arrow", taught).stream_digest
     if probes.retention is not None:

@@ -58,8 +58,9 @@ __all__ = [
 OPTIONAL = ("optional text", "tools", "history", "images")
 """Values of parts whose column a file may lack."""
 
-_OF_PROBES = ("forgetting", "swapped")
-"""Figures that come from rows beside the test split; judge and classifier look at any rows' answers."""
+_OF_PROBES = ("forgetting", "swapped", "reward_model")
+"""Figures that come from rows beside the test split, or from text around its answers; judge and classifier read any
+rows' answers."""
 
 
 def read_other(plan: Plan, file: Path, shown_as: str) -> Table:
@@ -213,10 +214,13 @@ def measuring(plan: Plan, report: SplitReport, groups_sha256: str | None) -> Pla
 
 def without_probes(plan: Plan) -> Plan:
     """The plan without what belongs to the run's own test rows, or lies beside them."""
-    evaluate = plan.settings.eval.model_copy(update={"retention_sha256": None, "swaps_sha256": None})
+    none = dict.fromkeys(("retention_sha256", "swaps_sha256", "reward_model"))
+    evaluate = plan.settings.eval.model_copy(update=none)
     gates = {name: gate for name, gate in evaluate.gates.items() if name not in _OF_PROBES}
     evaluate = evaluate.model_copy(update={"gates": gates})
     train = plan.settings.train.model_copy(update={"distillation": None})  # who taught is asked for nothing more
+    if (sampling := train.sampling) is not None:  # nor who rewarded
+        train = train.model_copy(update={"sampling": sampling.model_copy(update={"reward_model": None})})
     settings = plan.settings.model_copy(update={"eval": evaluate, "train": train})
     # What is known of the run's own test rows says nothing of these.
     quality = plan.quality.model_copy(update={"contamination": (), "chosen_by": 0, "trained_on": 0})

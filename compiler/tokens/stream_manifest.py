@@ -20,6 +20,7 @@ from ftc.spec.documents.loss_settings import TargetScale
 from ftc.spec.documents.plan import Check, Plan
 from ftc.spec.documents.prompted import PromptBaseline
 from ftc.spec.documents.quality import QualityReport
+from ftc.spec.documents.reward_models import FrameFacts
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.names import InsidePath
 from ftc.spec.storage.cache import Cache, distrust
@@ -125,6 +126,8 @@ class Manifest(Document):
     """Digest of `swaps.arrow` with `swaps.json`; None where there are none."""
     taught_sha256: str | None = None
     """Digest of `taught.arrow`; None where there is none."""
+    frames: dict[str, FrameFacts] = Field(default_factory=dict)
+    """The text around each answer for reward models, by role; each has a file."""
     baselines: tuple[PromptBaseline, ...] = ()
     """Prompts that the base model is measured with, each with a stream of its name."""
     probe: TextProbe

@@ -43,6 +43,7 @@ from ftc.spec.documents.events import TestProgress
 from ftc.spec.documents.prompted import PromptBaseline, until_separator
 from ftc.spec.documents.record import SubjectResult
 from ftc.spec.documents.streams import TokenStream, open_stream
+from ftc.spec.rewards import recorded_rewards
 
 __all__ = [
     "Measurement",
@@ -75,6 +76,8 @@ class Measurement:
     """What the model said of rows with words exchanged, by row of their stream."""
     attributions: tuple[Attribution, ...] = ()
     """Why the tuned model chose, for the rows that are shown."""
+    scored: dict[int, float] = field(default_factory=dict)
+    """What the evaluation's reward model makes of each answer, by row of the stream; empty until it has read them."""
 
 
 def measure_validation(session: Session) -> tuple[dict[str, float], float] | None:
@@ -96,7 +99,8 @@ def measure_validation(session: Session) -> tuple[dict[str, float], float] | Non
     if measures.is_rewarded:
         with eval_mode(work.model), faster_linears(work.model):
             texts = _answers(session, None, work, rows, measures.decode, StopRequest())
-        statistics = measures.statistics(settings.eval.metrics, _graded(session, measures, texts), texts)
+        graded = _graded(session, measures, texts, "validation")
+        statistics = measures.statistics(settings.eval.metrics, graded, texts)
         return {name: one.observed for name, one in statistics.items()}, time.perf_counter() - started
     with eval_mode(work.model), faster_linears(work.model):
         # A signal takes effect after the evaluation: a checkpoint never lacks the validation that the plan asks for.
@@ -222,7 +226,7 @@ def _measured(
     measures = Measures(settings, rows, session.inputs.model_folder)
     if measures.is_rewarded:
         texts = written(session, subject, work, rows, measures.decode)
-        return _graded(session, measures, texts), texts
+        return _graded(session, measures, texts, "test"), texts
     scores: list[RowScore] = []
     for batch in score_rows(work, rows, settings.eval.batch_size, session.accelerator, session.stop):
         scores += batch
@@ -234,11 +238,22 @@ def _measured(
     return scores, written(session, subject, work, rows, measures.decode)
 
 
-def _graded(session: Session, measures: Measures, texts: Mapping[int, str]) -> list[RowScore]:
-    """Rows of which written answers are all that there is, with what a judge gives these where one is asked."""
-    numbers, book = sorted(texts), session.book
-    asked = [Question(measures.given(number), measures.expected(number), texts[number]) for number in numbers]
-    given: Sequence[tuple[float, ...]] = book.rewards(asked) if book is not None else [()] * len(numbers)
+def _graded(
+    session: Session, measures: Measures, texts: Mapping[int, str], split: Literal["validation", "test"]
+) -> list[RowScore]:
+    """Rows of which written answers are all that there is, with what a judge and a reward model give these."""
+    numbers, book, model = sorted(texts), session.book, session.reward_model
+    settings, grades, scores = session.plan.settings, None, None
+    if book is not None:
+        asked = [Question(measures.given(number), measures.expected(number), texts[number]) for number in numbers]
+        grades = [grade for (grade,) in book.rewards(asked)]
+    if model is not None:
+        said = [texts[number] for number in numbers]
+        stop = StopRequest() if split == "validation" else session.stop
+        scores = model.scores(split, numbers, said, settings.eval.batch_size, stop).values
+    sampling = settings.train.sampling
+    found = recorded_rewards(sampling.rewards, grades, scores) if sampling is not None else []
+    given: Sequence[tuple[float, ...]] = found or [()] * len(numbers)
     return [RowScore(number, 0.0, 0, predicted) for number, predicted in zip(numbers, given, strict=True)]
 
 

@@ -26,7 +26,7 @@ from ftc.runtime.metrics.statistics import Statistics
 from ftc.runtime.metrics.texts import Found, Written
 from ftc.spec.documents.outcomes import NO_ANSWER, as_label
 from ftc.spec.metrics import metric_named
-from ftc.spec.rewards import judge_of
+from ftc.spec.rewards import records
 from ftc.spec.text_forms import form_card
 
 __all__ = ["AnswerSpan", "Measures"]
@@ -96,7 +96,7 @@ class Measures(SplitRows):
                 assert self._settings.train.sampling is not None, "the plan says what answers earn"
                 pairs = zip(self._written(texts), map(self.expected, range(len(self._rows))), strict=True)
                 rewards = self._settings.train.sampling.rewards
-                given = repeat(()) if judge_of(rewards) is None else [score.predicted for score in scores]
+                given = [score.predicted for score in scores] if records(rewards) else repeat(())
                 return Rewarded.of(rewards, pairs, given)
             case "text" if len(self._rows) and self._rows.texts(0):
                 return self._found(texts, first=0)

@@ -27,6 +27,7 @@ from ftc.runtime.metrics import (
 )
 from ftc.runtime.metrics.classes import Decisions, Tags
 from ftc.runtime.metrics.numbers import Numbers
+from ftc.runtime.metrics.scored_answers import mean_scores
 from ftc.runtime.metrics.slices import Apart, length_groups, slice_result
 from ftc.runtime.metrics.statistics import RESAMPLING, Statistics, certainty, difference, intervals
 from ftc.runtime.metrics.texts import Found, Written
@@ -39,7 +40,7 @@ from ftc.spec.documents.outcomes import NO_ANSWER, Outcome, Said, as_label
 from ftc.spec.documents.package_metrics import package_metrics
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.prompted import PromptedResult
-from ftc.spec.documents.record import Evaluation, SliceResult
+from ftc.spec.documents.record import Evaluation, RewardModelResult, SliceResult
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.slices import LABEL
 from ftc.spec.metrics import metric_named
@@ -107,11 +108,23 @@ def recompute(run: FinishedRun, splits: Mapping[str, SplitRows]) -> Recomputed:
         slices=tuple(one for one in slices if one is not None),
         baselines=tuple(one for one in baselines if one is not None),
         prompted=tuple(prompted),
+        reward_model=_scored(measured, rows),
         findings=tuple(_findings(run)),
         resampling=RESAMPLING,
         numpy=np.__version__,
         not_computed={**left_out, **missing},
     )
+
+
+def _scored(measured: Evaluation, rows: Sequence[Outcome]) -> RewardModelResult | None:
+    """Means of the scores that the rows hold of a reward model; None where a row has none."""
+    said = measured.reward_model
+    sides: list[list[Said | None]] = [[row.tuned for row in rows]]
+    sides += [[row.base for row in rows]] if said is not None and said.base is not None else []
+    columns = [[one.reward for one in side if one is not None and one.reward is not None] for side in sides]
+    if said is None or not rows or any(len(column) < len(rows) for column in columns):
+        return None
+    return mean_scores(said.name, columns, said.cut)
 
 
 def _findings(run: FinishedRun) -> Iterator[RunFinding]:

@@ -12,6 +12,7 @@ from ftc.runtime.evaluation.classifier import classifier_result
 from ftc.runtime.evaluation.evaluate import Measurement
 from ftc.runtime.evaluation.judge import judge_result
 from ftc.runtime.evaluation.measures import Measures
+from ftc.runtime.evaluation.reward_model import reward_model_result
 from ftc.runtime.execution.session import Session
 from ftc.runtime.metrics import loss_statistics
 from ftc.runtime.metrics.slices import slice_results
@@ -76,6 +77,7 @@ def evaluation(
         swaps = swaps_result(exchanged, rows, base, tuned)
     judged = judge_result(session, measures, base, tuned)
     flagged = classifier_result(session, base, tuned)
+    scored = reward_model_result(session, base, tuned)
     found = Evaluation(
         split="test",
         baselines=baselines,
@@ -95,6 +97,7 @@ def evaluation(
         gates=(),
         judge=judged,
         classifier=flagged,
+        reward_model=scored,
         predictions=_predictions(session, base, tuned),
     )
     return found.model_copy(update={"gates": gate_results(found, session.plan.settings.eval.gates)})
@@ -154,6 +157,7 @@ def _said(measured: Measurement, number: int, measures: Measures, *, has_class: 
         targets=score.targets,
         confidence=score.predicted[1] if has_class else None,
         predicted=score.predicted if measures.keeps_predictions else (),
+        reward=measured.scored.get(number),
     )
 
 

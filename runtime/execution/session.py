@@ -22,10 +22,12 @@ from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model, build_once, continue_adapter
 from ftc.runtime.models.pixels import with_pixels
 from ftc.runtime.rewards.grades import GradeBook
+from ftc.runtime.rewards.reward_model import RewardModel
 from ftc.runtime.tasks import make_scorer
 from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.distillation import Teacher, build_teacher, make_teacher
 from ftc.runtime.training.signals import StopRequest
+from ftc.spec.companions import Role
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.estimates import Phase
 from ftc.spec.documents.events import EventListener, Noticed, Part
@@ -33,6 +35,7 @@ from ftc.spec.documents.expected import planned_by_phase, planned_seconds
 from ftc.spec.documents.machine import snapshot_code
 from ftc.spec.documents.phases import PhaseMemory, PhaseSeconds, RunPhase
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.probes import scoring_models
 from ftc.spec.documents.sampled import answer_kind
 from ftc.spec.documents.slices import Groups
 from ftc.spec.documents.streams import TAUGHT, TokenStream, open_stream
@@ -87,6 +90,7 @@ class Session:
     weights: RunFolder | None = None
     """Folder of the run whose weights are measured, where it isn't this one."""
     _book: GradeBook | None = None
+    _reward_model: RewardModel | None = None
     _streams: dict[str, TokenStream] = field(default_factory=dict)
     _writing_seconds: float = 0.0
     """Of the evaluation that goes on, what writing has taken."""
@@ -99,6 +103,29 @@ class Session:
         if self._book is None and judge is not None:
             self._book = GradeBook(self.folder.judged, judge, self.stop, asks=self.inputs.asks_judge)
         return self._book
+
+    @property
+    def reward_model(self) -> RewardModel | None:
+        """Who scores answers that earn rewards; None where no reward model does."""
+        sampling = self.plan.settings.train.sampling
+        if self._reward_model is None and sampling is not None and sampling.reward_model is not None:
+            self._reward_model = self.load_reward_model("reward_model")
+        return self._reward_model
+
+    def load_reward_model(self, role: Role) -> RewardModel:
+        """A reward model of the plan, once its files are known to be those that were verified."""
+        found = scoring_models(self.plan.settings)[role]
+        with self.journal.phase("load", found.base):
+            model = RewardModel(
+                self.plan.settings,
+                role,
+                self.inputs.companions[role],
+                self.inputs.streams_folder,
+                self.accelerator.device,
+            )
+        self.prove_inputs()
+        self.note_memory("load")
+        return model
 
     def build(self) -> ModelWithScorer:
         """A new model, as it is before the first step."""

@@ -139,7 +139,7 @@ def _inputs(plan: Plan, inputs: Inputs, stamps: FileStamps) -> Iterator[Diagnost
     for card in COMPANIONS:
         if (pinned := card.pinned(plan.settings)) is not None:
             folder = inputs.companions.get(card.role)
-            yield from _beside(f"the {card.role}", pinned.base, pinned.files, folder, stamps)
+            yield from _beside(f"the {card.title}", pinned.base, pinned.files, folder, stamps)
     yield from _parent(plan, inputs, stamps)
 
 

@@ -232,6 +232,7 @@ def _source(session: Session, work: ModelWithScorer, rows: TokenStream, teacher:
             session.accelerator,
             _writer(session, work, rows),
             session.book,
+            session.reward_model,
         )
     order = BatchOrder(
         rows.lengths,

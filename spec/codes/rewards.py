@@ -1,4 +1,4 @@
-"""Codes 440 to 451, 455 to 459: rewards and sampled answers."""
+"""Codes 440 to 451, 455 to 459: rewards, sampled answers, and models that score answers."""
 
 from ftc.spec.codes._code import Code, Severity
 from ftc.spec.exit_codes import ExitCode
@@ -145,5 +145,15 @@ CODES: tuple[Code, ...] = (
         wrong=_JUDGED.format("8000/v1', model: m, max_tokens: 1"),
         right=_JUDGED.format("8000/v1', model: m"),
         severity=Severity.WARNING,
+    ),
+    Code(
+        id="FTC459",
+        title="reward model that can't score these answers",
+        cause="A reward model reads a prompt with a written answer and gives one number. The model that is named gives "
+        "none or several, scores steps, or is the result of a run of another task; its chat template can't write the "
+        "rows, or writes answers otherwise than as they are; rows and answers are longer than it can read; or the task "
+        "writes no answers.",
+        wrong="task: {kind: classification}\neval: {reward_model: {base: 'run:helpful'}}",
+        right="task: {kind: generation}\neval: {reward_model: {base: 'run:helpful'}}",
     ),
 )

@@ -14,7 +14,7 @@ from ftc.spec.documents.launch import WriterSettings
 from ftc.spec.documents.machine import MachineClass
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.prompted import PromptedResult
-from ftc.spec.documents.record import Gain, Interval, SliceResult
+from ftc.spec.documents.record import Gain, Interval, RewardModelResult, SliceResult
 from ftc.spec.documents.resampling import Resampling
 from ftc.spec.documents.step_log import StepLine, WeightChecksum
 from ftc.spec.version import VERSION
@@ -122,6 +122,8 @@ class Recomputed(Document):
     """Those that need no fitting, without the time that they took."""
     prompted: tuple[PromptedResult, ...] = ()
     """The base with other prompts, without the time that it took."""
+    reward_model: RewardModelResult | None = None
+    """Means of the reward model's scores; None where the rows hold none."""
     findings: tuple[RunFinding, ...]
     """What the run should have said of its training and its result."""
     resampling: Resampling

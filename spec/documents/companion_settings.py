@@ -1,12 +1,17 @@
-"""What measurement asks beside the model, with nothing left open: a classifier of answers, and a list of synonyms."""
+"""Models beside the trained one that read written answers, and a list of synonyms, with nothing left open."""
 
 from __future__ import annotations
 
-from ftc.spec.base import Document
+from typing import Any
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from ftc.spec.architectures import Family
+from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.names import InsidePath
 
-__all__ = ["ClassifierSettings", "WordnetSettings"]
+__all__ = ["ClassifierSettings", "RewardModelSettings", "WordnetSettings"]
 
 
 class ClassifierSettings(Document):
@@ -28,6 +33,37 @@ class ClassifierSettings(Document):
     """Longest answer that it can read, in tokens; of a longer one it reads the beginning."""
     pad_id: int | None
     """None where it can't read answers of several lengths at once."""
+
+
+class RewardModelSettings(Document):
+    """The reward model as it is loaded."""
+
+    base: str
+    """Folder in the project, or id on the hub."""
+    commit: str | None
+    """Commit of a hub snapshot; None for a folder."""
+    files: dict[InsidePath, FileFacts]
+    """Every file that loading reads, by its path inside the folder."""
+    architecture: str
+    family: Family
+    num_parameters: int
+    license: str | None
+    run: str | None = None
+    """Id of the run that trained it; absent where it is named by its folder or id."""
+    mean: Real = 0.0
+    """What its score is above the model's output times `spread`: the mean of the numbers that it was trained on. Absent
+    where the output is the score."""
+    spread: Real = Field(default=1.0, gt=0)
+    """What the output is multiplied by: the standard deviation of these numbers. Absent as above."""
+    max_length: int
+    """Longest row that it can read, in tokens; of a longer one it reads the end."""
+    frames_sha256: str
+    """Digest of the text around the answers, as its own template writes it."""
+
+    @model_serializer(mode="wrap")
+    def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        usual = {name: type(self).model_fields[name].default for name in ("run", "mean", "spread")}
+        return {name: value for name, value in handler(self).items() if getattr(self, name) != usual.get(name, ...)}
 
 
 class WordnetSettings(Document):

@@ -9,6 +9,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.divergences import Divergence, divergence_card
+from ftc.spec.documents.companion_settings import RewardModelSettings
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.embedding_losses import EmbeddingLoss, EmbeddingLossCard, Pooling, embedding_loss
 from ftc.spec.names import InsidePath
@@ -156,10 +157,13 @@ class SamplingSettings(Document):
     absent from the plan, where it isn't multiplied."""
     writer_memory: int | None = None
     """Bytes of the GPU for a server that the run starts itself; absent from the plan where it starts none."""
+    reward_model: RewardModelSettings | None = None
+    """Who gives the reward of a reward model; absent where none does."""
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        usual = {name: type(self).model_fields[name].default for name in ("writer", "importance_cap", "writer_memory")}
+        optional = ("writer", "importance_cap", "writer_memory", "reward_model")
+        usual = {name: type(self).model_fields[name].default for name in optional}
         return {name: value for name, value in handler(self).items() if getattr(self, name) != usual.get(name, ...)}
 
     @property

@@ -74,6 +74,13 @@ class Said(Document):
     answers, and the margin; of a query the rank of its passage, and how similar the two are, or the score of each
     text that was ranked."""
 
+    reward: Real | None = None
+    """What the evaluation's reward model makes of the answer; absent where none scores any."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "reward" or value is not None}
+
 
 class Outcome(Document):
     """One row of the test split, a line of `predictions.ndjson`."""
@@ -120,6 +127,8 @@ def figures(evaluation: Evaluation) -> dict[str, Figure]:
         found["judge"] = (evaluation.judge.tuned, evaluation.judge.interval)
     if evaluation.classifier is not None:
         found["flagged"] = (evaluation.classifier.tuned, evaluation.classifier.interval)
+    if evaluation.reward_model is not None:
+        found["reward_model"] = (evaluation.reward_model.tuned, evaluation.reward_model.interval)
     return found
 
 

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from ftc.spec import canonical
 from ftc.spec.base import Document
-from ftc.spec.companions import COMPANIONS, Role
+from ftc.spec.companions import COMPANIONS, Role, recipes_name
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.names import FileName, InsidePath
 
@@ -89,7 +89,7 @@ class PackedModel(NamedTuple):
     @property
     def words(self) -> str:
         """The model, for messages."""
-        return f"{'model' if self.role == 'base' else self.role} `{self.name}`"
+        return f"{'model' if self.role == 'base' else self.role.replace('_', ' ')} `{self.name}`"
 
 
 class PackReport(Document):
@@ -138,7 +138,8 @@ def packed_models(plan: Plan) -> Iterator[PackedModel]:
     for card in COMPANIONS:
         asked, pinned = card.asked(plan.recipe), card.pinned(plan.settings)
         if asked is not None and pinned is not None:
-            place = _place(plan, asked.base, pinned.commit, pinned.files)
+            named = recipes_name(asked, pinned, plan.recipe_file)
+            place = _place(plan, named, pinned.commit, pinned.files)
             yield PackedModel(card.role, asked.base, pinned.commit, place, pinned.files)
     parent = plan.settings.model.parent
     if parent is not None and parent.continues:

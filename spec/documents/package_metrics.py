@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ftc.spec.documents.settings import Settings
 from ftc.spec.extension_points import package_entry
-from ftc.spec.rewards import asks_packages, judge_of
+from ftc.spec.rewards import asks_packages, records
 
 __all__ = ["judged_metrics", "package_metrics"]
 
@@ -19,7 +19,7 @@ def package_metrics(settings: Settings) -> frozenset[str]:
 
 
 def judged_metrics(settings: Settings) -> frozenset[str]:
-    """Metrics of rewards that a judge gives, which is asked about the answers of a run and about no others."""
+    """Metrics of rewards that another model gives, which is asked about the answers of a run and about no others."""
     sampling = settings.train.sampling
-    is_judged = sampling is not None and judge_of(sampling.rewards) is not None
+    is_judged = sampling is not None and records(sampling.rewards)
     return frozenset(settings.eval.metrics if is_judged else ())

@@ -8,11 +8,14 @@ from pathlib import Path
 
 from ftc.spec import canonical
 from ftc.spec.base import Document
+from ftc.spec.companions import COMPANIONS, Role
+from ftc.spec.documents.companion_settings import RewardModelSettings
+from ftc.spec.documents.reward_models import AnswerFrames, frames_file
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.slices import Groups
 from ftc.spec.documents.streams import TAUGHT, open_stream
 
-__all__ = ["Probe", "Swapped", "planned_probes", "swaps_digest"]
+__all__ = ["Probe", "Swapped", "planned_probes", "scoring_models", "swaps_digest"]
 
 
 class Swapped(Document):
@@ -55,6 +58,10 @@ def planned_probes(plan: Settings, folder: Path) -> Iterator[Probe]:
         ("swaps", settings.swaps_sha256, _swaps_digest),
         (TAUGHT, lesson.stream_sha256 if lesson else None, lambda folder: _stream_digest(folder, TAUGHT)),
         *(
+            (f"frames-{role}", one.frames_sha256, lambda folder, role=role: _frames_digest(folder, role))
+            for role, one in scoring_models(plan).items()
+        ),
+        *(
             (one.name, one.stream_sha256, lambda folder, name=one.name: _stream_digest(folder, name))
             for one in settings.baselines
         ),
@@ -69,6 +76,19 @@ def planned_probes(plan: Settings, folder: Path) -> Iterator[Probe]:
 
 def _stream_digest(folder: Path, name: str) -> str:
     return open_stream(folder / f"{name}.arrow").digest()
+
+
+def scoring_models(plan: Settings) -> dict[Role, RewardModelSettings]:
+    """The reward models of a plan, by role."""
+    found = dict[Role, RewardModelSettings]()
+    for card in COMPANIONS:
+        if isinstance(one := card.pinned(plan), RewardModelSettings):
+            found[card.role] = one
+    return found
+
+
+def _frames_digest(folder: Path, role: str) -> str:
+    return AnswerFrames.model_validate_json((folder / frames_file(role)).read_bytes()).digest()
 
 
 def _groups_digest(folder: Path) -> str:

@@ -36,6 +36,7 @@ __all__ = [
     "Predecessor",
     "Prediction",
     "RetentionResult",
+    "RewardModelResult",
     "RunRecord",
     "SliceResult",
     "SubjectResult",
@@ -240,6 +241,21 @@ class ClassifierResult(Document):
     """Answers, of both models, of which the classifier could read the beginning alone."""
 
 
+class RewardModelResult(Document):
+    """Mean scores that a reward model gave written answers."""
+
+    name: str
+    """The reward model's folder in the project, or its id on the hub."""
+    rows: int
+    tuned: Real
+    interval: Interval | None
+    base: Real | None
+    """None where the base is not measured."""
+    gain: Gain | None
+    cut: int
+    """Answers, of both models, that it could not read together with their whole prompt."""
+
+
 class Evaluation(Document):
     """The measurement on the test split, `eval.json`."""
 
@@ -264,6 +280,8 @@ class Evaluation(Document):
     """None where nobody grades."""
     classifier: ClassifierResult | None = None
     """None where no classifier looks at answers."""
+    reward_model: RewardModelResult | None = None
+    """Absent where no reward model scores answers."""
     attributions: tuple[Attribution, ...] = ()
     """Of the rows that the report shows; empty where no row has a single class, and in runs of earlier releases."""
     gates: tuple[GateResult, ...]
@@ -271,7 +289,8 @@ class Evaluation(Document):
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "prompted" or value}
+        absent = ("prompted", "reward_model")
+        return {name: value for name, value in handler(self).items() if name not in absent or value}
 
 
 class DeterminismSeen(Document):

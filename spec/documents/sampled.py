@@ -56,6 +56,8 @@ class SampledAgain(NamedTuple):
     """What each earned."""
     fed: Mapping[int, str] | str
     """Digest of what each step was fed, by its number."""
+    left_out: str = ""
+    """What of the rewards was taken as it is recorded, in words; empty for nothing."""
 
 
 class WrittenAnswer(Document):

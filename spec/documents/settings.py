@@ -14,7 +14,7 @@ from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.checkpointing import Recomputing
 from ftc.spec.documents import loss_settings as losses
-from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSettings
+from ftc.spec.documents.companion_settings import ClassifierSettings, RewardModelSettings, WordnetSettings
 from ftc.spec.documents.model_options import ModelOptions
 from ftc.spec.documents.prompted import PromptBaseline
 from ftc.spec.documents.seeds import Seeds
@@ -320,6 +320,8 @@ class OpenEval(Document):
     """Who grades written answers; None for nobody."""
     classifier: ClassifierSettings | None = None
     """Who says which written answers have a label; None for nobody."""
+    reward_model: RewardModelSettings | None = None
+    """Who scores written answers; absent where nobody does."""
     wordnet: WordnetSettings | None = None
     """What METEOR takes synonyms from; None where nothing is measured by it."""
     max_answer_tokens: int | None = None
@@ -327,7 +329,7 @@ class OpenEval(Document):
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "baselines" or value}
+        return {name: one for name, one in handler(self).items() if name not in ("baselines", "reward_model") or one}
 
 
 class EvalSettings(OpenEval):
@@ -378,9 +380,8 @@ class Settings(Document):
 
     @property
     def begins_as_base(self) -> bool:
-        """Whether the model without its adapter is the one that training began from.
-
-        It isn't where the adapter took its first weights out of the base's, or is an earlier run's.
+        """Whether the model without its adapter is the one that training began from: not where the adapter took its
+        first weights out of the base's, or is an earlier run's.
         """
         parent = self.model.parent
         return not self.strategy.traits.changes_base and not (parent is not None and parent.continues)

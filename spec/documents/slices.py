@@ -48,13 +48,16 @@ FIGURES = {figure.name: figure for figure in (
            least=-math.inf, most=math.inf, kind="corpus", headline=None, needs=None, hub="forgetting", foreign=()),
     Metric("judge", "judge's grade", tasks=(), lacks=(), higher_is_better=True, generates=True, of_loss=False,
            least=1, most=10, kind="mean", headline=None, needs=None, hub="judge", foreign=()),
+    Metric("reward_model", "reward model's score", tasks=(), lacks=(), higher_is_better=True, generates=True,
+           of_loss=False, least=-math.inf, most=math.inf, kind="mean", headline=None, needs=None, hub="reward_model",
+           foreign=()),
     Metric("swapped", "predictions changed by swaps", tasks=(), lacks=(), higher_is_better=False, generates=False,
            of_loss=False, least=0, most=1, kind="share", headline=None, needs=None, hub="swapped", foreign=()),
 )}
 # fmt: on
 """What gates may be about beside metrics: what a token of general text costs more after tuning, in nats, the share
-of predictions that change when phrases are exchanged, the judge's mean grade, and the share of answers that have the
-classifier's label."""
+of predictions that change when phrases are exchanged, the judge's mean grade, the reward model's mean score, and the
+share of answers that have the classifier's label."""
 
 _ON = re.compile(r"(?P<metric>.+?)(?P<gap>\s+gap)?\s+on\s+(?P<slice>[^=]+?)(?:\s*=\s*(?P<group>.+))?")
 

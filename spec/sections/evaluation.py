@@ -22,6 +22,7 @@ __all__ = [
     "Gate",
     "Judge",
     "Retention",
+    "RewardModel",
     "SimpleBaseline",
     "Swaps",
     "is_metric_for",
@@ -160,6 +161,19 @@ class Classifier(Document):
     """Label whose share of the answers is reported, as spelled in `id2label` of the classifier's config.json."""
 
 
+class RewardModel(Document):
+    """A reward model that scores generated answers, on its own scale."""
+
+    EFFECT: ClassVar[Effect] = Effect.EVAL
+
+    base: str = Field(min_length=1, max_length=300)
+    """`run:NAME`: a finished run of `task: {kind: reward}` in this project; an adapter has to be merged first (`ftc run
+    merge`). Else a folder relative to the recipe, or a hub id, of a model with a `...ForSequenceClassification` head of
+    one output in safetensors format. It runs on the run's device; the lock pins its files by digest."""
+    revision: str | None = Field(default=None, min_length=1, max_length=200)
+    """Branch, tag or commit on the hub. Default: the main branch; the lock pins its commit."""
+
+
 class Eval(Document):
     """How the tuned model is evaluated, on the test split, at the very end."""
 
@@ -218,6 +232,10 @@ class Eval(Document):
     """A text classifier that rates generated answers of the base and the tuned model; the share with its label is
     reported, and a gate such as `flagged <= 0.01` applies to it. Default: none, because only you know what answers
     must not be."""
+    reward_model: RewardModel | None = None
+    """A reward model that scores generated answers of the base and the tuned model; the mean score is reported, and a
+    gate such as `reward_model >= 0` applies to it. Scores of a model that was trained on pairs mean nothing by
+    themselves: compare them, base with tuned. Default: none, because only you know whose preferences count."""
     max_new_tokens: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     """Maximum number of generated tokens per answer. Default `auto`: the longest answer of the training rows plus a
     quarter, or `task.max_new_tokens` where the task samples answers."""
@@ -228,7 +246,8 @@ class Eval(Document):
 
     @model_serializer(mode="wrap")
     def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "baselines" or value}
+        absent = ("baselines", "reward_model")
+        return {name: value for name, value in handler(self).items() if name not in absent or value}
 
     def named(self) -> tuple[tuple[str, str], ...]:
         """The metrics that the recipe itself names, in metrics and gates, each with its place."""

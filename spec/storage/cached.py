@@ -57,6 +57,7 @@ STREAMS = Cached(
         "streams/*/*.npy",
         "streams/*/groups.json",
         "streams/*/swaps.json",
+        "streams/*/frames-*.json",
         "streams/*/test-rows.sha256",
     ),
     made_from="recipe sections, digests of rows and tokenizer files, the tokenizers library's own files; "

@@ -111,7 +111,8 @@ class Reinforcement(Prompted):
     @property
     def sampling(self) -> SamplingSettings:
         """What the recipe says of the answers that are trained on."""
-        said = {name: getattr(self, name) for name in SamplingSettings.model_fields.keys() - {"importance_cap"}}
+        settled = {"importance_cap", "reward_model"}  # the second once its files are known
+        said = {name: getattr(self, name) for name in SamplingSettings.model_fields.keys() - settled}
         usual = USUAL_CAP if writer_card(self.writer).is_server else None
         asked = None if self.importance_cap == "none" else self.importance_cap
         return SamplingSettings(**said, importance_cap=usual if asked == "auto" else asked)

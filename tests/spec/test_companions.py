@@ -8,7 +8,7 @@ import pytest
 
 from ftc.compiler.lock.renew import _without_pins
 from ftc.spec.codes import CODES
-from ftc.spec.companions import COMPANIONS, Companion
+from ftc.spec.companions import COMPANIONS, Companion, value_at
 from ftc.spec.documents.settings import Settings
 from ftc.spec.sections.recipe import Recipe
 from tests.support import documents
@@ -32,11 +32,14 @@ def field_at(model: Any, path: str) -> Any:
 
 @cards
 def test_paths_lead_somewhere(card: Companion) -> None:
-    assert field_at(Recipe, card.base) is str
-    assert _models(field_at(Recipe, card.revision)) == [str, type(None)]
+    assert str in _models(field_at(Recipe, f"{card.section}.{card.key}"))
+    assert _models(field_at(Recipe, f"{card.section}.revision")) == [str, type(None)]
     assert field_at(Settings, f"{card.pins}.files")
     assert field_at(Settings, f"{card.pins}.commit")
-    assert card.pins.startswith(card.section)
+    recipe = documents.plan().recipe
+    assert card.base(recipe).startswith(card.section)
+    assert card.base(recipe).endswith(f".{card.key}")
+    assert card.revision(recipe).startswith(card.section)
     assert set(card.helps) <= set(CODES)
 
 
@@ -51,10 +54,12 @@ def test_a_plan_without_it_has_none(card: Companion) -> None:
 @cards
 def test_an_upgrade_of_its_name_forgets_its_commit(card: Companion) -> None:
     lock = documents.plan().lock
-    section, key = card.section.split(".")
-    train = lock.train.model_copy(update={"settings": {section: {key: {"commit": "c" * 40}}}})
-    moved = _without_pins(lock.model_copy(update={"train": train}), (card.role,))
-    assert moved.train.settings[section][key] is None
+    kept: dict[str, Any] = {"commit": "c" * 40}
+    for key in reversed(card.pins.split(".")):
+        kept = {key: kept}
+    pinned = lock.model_copy(update={"train": lock.train.model_copy(update={"settings": kept})})
+    assert value_at(pinned.train.settings, card.pins) == {"commit": "c" * 40}
+    assert value_at(_without_pins(pinned, (card.role,)).train.settings, card.pins) == {}
 
 
 def test_roles_are_told_apart() -> None:

@@ -5,27 +5,40 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.safe_files import read_json_object
 from ftc.compiler.resolve.models.model import ResolvedModel, resolve_model
 from ftc.compiler.resolve.models.tokenizer import token_ids
-from ftc.spec.companions import Asked, Companion
-from ftc.spec.diagnostics import Refusal, Span, diagnostic
+from ftc.spec.companions import COMPANIONS, Asked, Companion, Role, value_at
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.companion_settings import ClassifierSettings
-from ftc.spec.documents.facts import TeacherFacts
+from ftc.spec.documents.facts import ModelFacts, TeacherFacts
 from ftc.spec.documents.lockfile import Lock
+from ftc.spec.documents.reward_models import RewardModelFacts
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.sections.evaluation import Classifier
 from ftc.spec.sections.recipe import Recipe
 
-__all__ = ["World", "classifier_settings", "locked_commit", "numbered_labels", "resolve_companion", "teacher_facts"]
+__all__ = [
+    "Beside",
+    "World",
+    "classifier_settings",
+    "known_beside",
+    "locked_commit",
+    "numbered_labels",
+    "pinned",
+    "resolve_companion",
+    "teacher_facts",
+]
 
 SpanOf = Callable[[str], Span | None]
+Known = TypeVar("Known")
 _MOST_LABELS = 1000
 
 
@@ -63,10 +76,15 @@ def resolve_companion(card: Companion, recipe: Recipe, lock: Lock | None, world:
     asked = card.asked(recipe)
     if asked is None:
         return None
-    here = {"model.base": card.base, "model.revision": card.revision}
+    here = {"model.base": card.base(recipe), "model.revision": card.revision(recipe)}
+    base = asked.base
+    if asked.is_run and card.takes_runs:
+        from ftc.compiler.resolve.models.reward_models import folder_of_run  # most recipes need no run's documents
+
+        base = folder_of_run(card, recipe, lock, world)
     try:
         return resolve_model(
-            asked.base,
+            base,
             asked.revision,
             locked_commit=locked_commit(card, asked, lock),
             folder=world.folder,
@@ -85,16 +103,68 @@ def locked_commit(card: Companion, asked: Asked, lock: Lock | None) -> str | Non
     """The commit that the lock keeps for a companion, as long as the same is asked for."""
     if lock is None:
         return None
-    before = _at(lock.train.asked, card.section)
+    commit = pinned(card, asked, lock).get("commit")
+    return str(commit) if commit else None
+
+
+def pinned(card: Companion, asked: Asked, lock: Lock | None) -> Mapping[str, Any]:
+    """What the lock keeps of a companion, as long as the same is asked for; empty else."""
+    if lock is None:
+        return {}
+    before = card.said(lock)
     is_same = (before.get(card.key), before.get("revision")) == asked
-    commit = _at(lock.train.settings, card.pins).get("commit")
-    return str(commit) if is_same and commit else None
+    return value_at(lock.train.settings, card.pins) if is_same else {}
 
 
-def _at(values: Mapping[str, Any], path: str) -> Mapping[str, Any]:
-    for key in path.split("."):
-        values = values.get(key) or {}
-    return values
+class Beside(NamedTuple):
+    """What is known of the models beside the base model; None, and nothing, where a recipe asks for none."""
+
+    classifier: ClassifierSettings | None
+    grader: ModelFacts | None
+    teacher: TeacherFacts | None
+    reward_models: Mapping[Role, RewardModelFacts]
+
+
+def known_beside(
+    recipe: Recipe, models: Mapping[Role, ResolvedModel], student: ResolvedModel | None, lock: Lock | None, world: World
+) -> Beside:
+    """What is known of the companions of a recipe that could be resolved.
+
+    Args:
+        recipe: The recipe.
+        models: These companions, by role.
+        student: The base model, with whose tokenizer a teacher's is compared; None where it can't be used itself.
+        lock: The lock on disk.
+        world: Where they were looked up.
+
+    Raises:
+        Refusal: One of them can't do what it is asked for; the findings on all of them.
+    """
+    found: list[Diagnostic] = []
+
+    def attempt(look_up: Callable[[], Known]) -> Known | None:
+        try:
+            return look_up()
+        except Refusal as refusal:
+            found.extend(refusal.diagnostics)
+            return None
+
+    grader, judged_by = models.get("classifier"), recipe.eval.classifier
+    classifier = None
+    if grader is not None and judged_by is not None:
+        classifier = attempt(lambda: classifier_settings(judged_by, grader, world.span_of))
+    lesson = models.get("teacher")
+    teacher = attempt(lambda: teacher_facts(lesson, student, world)) if lesson is not None else None
+    rewarding = dict[Role, RewardModelFacts]()
+    for card in COMPANIONS:
+        if card.takes_runs and (model := models.get(card.role)) is not None:
+            from ftc.compiler.resolve.models.reward_models import reward_model_facts
+
+            known = attempt(partial(reward_model_facts, card, model, recipe, lock, world))
+            rewarding |= {card.role: known} if known is not None else {}
+    if found:
+        raise Refusal(found)
+    return Beside(classifier, grader.facts if grader is not None else None, teacher, rewarding)
 
 
 def numbered_labels(config: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ folder holds goes through the base model's own door, as any other folder does.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +29,7 @@ from ftc.spec.storage.paths import RunFolder
 from ftc.spec.storage.run_folders import named_run, read_document
 from ftc.spec.strategies import strategy_card
 
-__all__ = ["resolve_parent"]
+__all__ = ["left_model", "resolve_parent"]
 
 _PATH = "model.base"
 
@@ -53,11 +53,44 @@ def resolve_parent(recipe: Recipe, lock: Lock | None, world: World) -> EarlierRu
         folder = _pinned(recipe, lock, world.root) or _named(recipe.model.base.removeprefix(RUN_PREFIX), world)
         place = RunFolder(folder)
         run = _Run(place, read_document(place.plan, Plan), read_document(place.record, RunRecord))
-        return _beginning(recipe, run, world)
+        merges = recipe.model.create_new_adapter or strategy_card(recipe.strategy).is_whole
+        return _beginning(run, world, merges=merges)
     except UnsafePath as error:
         raise Refusal([error.diagnostic(span, _PATH)]) from error
     except Refusal as refusal:
         raise Refusal([replace(one, span=span, path=_PATH) for one in refusal.diagnostics]) from None
+
+
+def left_model(name: str, kept: str | None, world: World, path: str, fits: Callable[[Plan, str], None]) -> EarlierRun:
+    """The whole model that a run left, or that its adapter was merged into, for a use beside the trained model.
+
+    Args:
+        name: `run:NAME`, as a recipe has it.
+        kept: Id of the run that the lock keeps for this name, which stays while it is there; None for none.
+        world: Where the recipe lies.
+        path: Place of the name in the recipe.
+        fits: Refuses a run of another kind by its plan and id.
+
+    Raises:
+        Refusal: It doesn't fit, there is no such run (FTC520), it can't be read (FTC524), isn't finished (FTC561) or
+            was changed (FTC562), or its adapter has no merged model (FTC565).
+    """
+    text = name.removeprefix(RUN_PREFIX)
+    try:
+        try:
+            folder = _named(kept or text, world)
+        except Refusal:
+            if kept is None:
+                raise
+            folder = _named(text, world)
+        place = RunFolder(folder)
+        run = _Run(place, read_document(place.plan, Plan), read_document(place.record, RunRecord))
+        fits(run.plan, run.record.id)
+        return _beginning(run, world, merges=True)
+    except UnsafePath as error:
+        raise Refusal([error.diagnostic(world.span_of(path), path)]) from error
+    except Refusal as refusal:
+        raise Refusal([replace(one, span=world.span_of(path), path=path) for one in refusal.diagnostics]) from None
 
 
 class _Run(NamedTuple):
@@ -97,15 +130,16 @@ def _began(folder: Path) -> str:
     return segments[0].started_at if segments else ""
 
 
-def _beginning(recipe: Recipe, run: _Run, world: World) -> EarlierRun:
-    """What of a run is used, once it is known to be what its record says."""
+def _beginning(run: _Run, world: World, *, merges: bool) -> EarlierRun:
+    """What of a run is used, once it is known to be what its record says: of an adapter, where `merges`, the model that
+    it was merged into.
+    """
     place, plan, record = run
     if not record.is_finished:
         help = f"`ftc apply {plan.recipe_file}` continues it, or name a finished run; `ftc run list` lists them"
         summary = f"run `{record.id}` is {record.status}, so it left no model to begin from"
         raise Refusal([diagnostic("FTC561", summary, help=help)])
     is_whole = strategy_card(plan.settings.strategy).is_whole
-    merges = recipe.model.create_new_adapter or strategy_card(recipe.strategy).is_whole
     way: Way = "model" if is_whole else "merged" if merges else "continues"
     left, prefix = record.outputs, "model/" if is_whole else "adapter/"
     names = [name for name in left if name.startswith(prefix)] if is_whole else [prefix + one for one in ADAPTER_FILES]

@@ -172,13 +172,14 @@ def _measured(asked: Asked, table: Table) -> _Measured:
     if not labeled or not run.plan.settings.eval.metrics:
         return _Measured({})
     if judged_metrics(run.plan.settings):
-        return _Measured({}, notes=("no metrics: a judge grades the answers, and is not asked about new rows",))
+        return _Measured({}, notes=("no metrics: another model rewards the answers, and is not asked about new rows",))
     folder.mkdir()
     try:
         plan = compile_table(run.plan, asked.inputs.model_folder, copied(table, labeled), folder)
     except Refusal as refusal:
         return _Measured({}, notes=(f"no metrics: {refusal.diagnostics[0].summary}",))
-    alone: dict[str, Any] = {"baseline": False, "judge": None, "classifier": None, "slices": (), "samples": 0}
+    others = dict.fromkeys(("judge", "classifier", "reward_model"))
+    alone: dict[str, Any] = {**others, "baseline": False, "slices": (), "samples": 0}
     settings = plan.settings.model_copy(update={"eval": plan.settings.eval.model_copy(update=alone)})
     plan = plan.model_copy(update={"settings": settings})
     inputs = Inputs(asked.inputs.model_folder, folder, run.record.observed.environment)

@@ -78,6 +78,10 @@ def evaluate(
         else:
             from ftc.compiler.tokens.other_rows import compile_rows
 
+            sampling = found.plan.settings.train.sampling
+            if sampling is not None and sampling.reward_model is not None:
+                help = "leave out `--data` to measure it on its own test rows"
+                raise refused(found, "its reward model scores answers to the run's own rows alone", help)
             streams = Path(scratch)
             plan = compile_rows(found.plan, model, Path(data), str(data), streams)
         from ftc.runtime.evaluation.evaluate_again import evaluate_again
@@ -220,10 +224,10 @@ def _companions(run: Run) -> dict[Role, Path]:
     found = companion_folders(run.plan, run.root)
     for card in COMPANIONS:
         pinned = card.pinned(run.plan.settings)
-        if card.shapes_weights:
+        if not card.measures:
             found.pop(card.role, None)
         elif pinned is not None and card.role not in found:
-            summary = f"its {card.role} `{pinned.base}` is not here"
+            summary = f"its {card.title} `{pinned.base}` is not here"
             raise refused(run, summary, "restore it at the path in the recipe")
     return found
 

@@ -103,7 +103,7 @@ def _license(run: Run) -> Iterator[Diagnostic]:
     licenses: dict[str, str | None] = {"base model": run.plan.lock.model.license}
     for card in COMPANIONS:
         if card.shapes_weights and card.pinned(run.plan.settings):
-            licenses[card.role] = card.license(run.plan.settings)
+            licenses[card.title] = card.license(run.plan.settings)
     for whose, license in licenses.items():
         if forbids_derivatives(license):
             summary = f"the license of the {whose}, `{license}`, forbids sharing what is made of it"

@@ -12,8 +12,9 @@ from ftc.spec.storage.paths import RunFolder
 from ftc.verbs.runs import Run
 
 if TYPE_CHECKING:
+    from ftc.runtime.rewards.rescored import Rescorer
     from ftc.spec.documents.audit import Recomputed
-    from ftc.spec.documents.sampled import Earned, SampledAgain, WrittenAnswer
+    from ftc.spec.documents.sampled import Earned, SampledAgain, SampledAnswer, WrittenAnswer
     from ftc.spec.documents.streams import TokenStream
 
 __all__ = ["recomputed", "sampled_again"]
@@ -54,31 +55,54 @@ def sampled_again(
         fed = again if continued else fed_digests(run.plan.settings, rows, answers)
     except ImportError as problem:
         fed = f"`{problem.name}` is not installed"
-    return SampledAgain(_earned(run, answers, rows, model_folder), fed)
+    earned, left_out = _earned(run, answers, rows, model_folder)
+    return SampledAgain(earned, fed, left_out)
 
 
 def _earned(
     run: Run, answers: Sequence[WrittenAnswer], rows: TokenStream, model_folder: Path
-) -> Sequence[Earned] | str:
-    """What answers earn; nothing where a teacher judges them."""
+) -> tuple[Sequence[Earned] | str, str]:
+    """What answers earn, and what of that was taken as it is recorded; nothing where a teacher judges them."""
     from ftc.spec.documents.sampled import SampledAnswer
     from ftc.spec.rewards import asks_packages
 
     if (sampling := run.plan.settings.train.sampling) is None:
-        return ()
+        return (), ""
     if asks_packages(sampling.rewards):
-        return "a package computes them, which an audit doesn't run"
+        return "a package computes them, which an audit doesn't run", ""
     try:
         from ftc.runtime.rewards.recompute import earned
         from ftc.spec.storage.own_tokenizer import tokenizer_folder
 
         texts = tokenizer_folder(model_folder, run.plan.settings.model.tokenizer)
         sampled = [one for one in answers if isinstance(one, SampledAnswer)]
-        return earned(sampling, sampled, rows, texts, RunFolder(run.folder).judged)
+        score = _rescorer(run, sampled, rows) if sampling.reward_model is not None else None
+        if isinstance(score, str):
+            return score, ""
+        left = score.left if score is not None else 0
+        words = f"the reward model's scores of {left:,} steps, which would take long; others were computed again"
+        return earned(sampling, sampled, rows, texts, RunFolder(run.folder).judged, score), words if left else ""
     except Refusal as problem:
-        return _unconfined(problem)
+        return _unconfined(problem), ""
     except ImportError as problem:
-        return f"`{problem.name}` is not installed"
+        return f"`{problem.name}` is not installed", ""
+
+
+def _rescorer(run: Run, answers: Sequence[SampledAnswer], rows: TokenStream) -> Rescorer | str:
+    """What scores the run's answers again, or why they can't be scored here."""
+    from ftc.compiler.audit.locate import companion_folders
+    from ftc.compiler.tokens.stream_manifest import kept_streams
+    from ftc.runtime.rewards.rescored import Rescorer
+
+    folder, streams = companion_folders(run.plan, run.root).get("reward_model"), kept_streams(run.plan)
+    if folder is None or streams is None:
+        return "the reward model, or the text around the answers, is not here"
+    try:
+        return Rescorer(run.plan.settings, folder, streams, answers, rows)
+    except Refusal as problem:
+        return problem.diagnostics[0].summary
+    except OSError as problem:
+        return f"the text around the answers can't be read: {problem}"
 
 
 def _unconfined(problem: Refusal) -> str:

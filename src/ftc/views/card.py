@@ -364,10 +364,10 @@ def _provenance_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]
         yield "weights of the earlier run, sha256", parent.weights_sha256
     for companion in COMPANIONS:
         if companion.shapes_weights and (pinned := companion.pinned(plan.settings)):
-            yield f"commit of the {companion.role}", pinned.commit or ""
+            yield f"commit of the {companion.title}", pinned.commit or ""
             for name, file in sorted(pinned.files.items()):
                 if name.endswith(".safetensors"):
-                    yield f"{companion.role} {_inline(name)}, sha256", file.sha256
+                    yield f"{companion.title} {_inline(name)}, sha256", file.sha256
 
 
 def _packages(record: RunRecord) -> str:

@@ -34,6 +34,7 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "weights": ("weights", "gathered weights", "quantisation state"),
     "adapter": ("adapter",),
     "teacher": ("teacher",),
+    "reward model": ("reward model",),
     "gradients": ("gradients",),
     "optimizer": ("optimiser state",),
     "activations": ("saved activations",),

@@ -15,6 +15,7 @@ from ftc.spec.documents.record import (
     GateResult,
     Interval,
     JudgeResult,
+    RewardModelResult,
     SliceResult,
     SwapsResult,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "probe_blocks",
     "reservations",
     "retention_section",
+    "reward_model_section",
     "slice_blocks",
     "swaps_section",
 ]
@@ -138,6 +140,8 @@ def probe_blocks(evaluation: Evaluation, page: Page) -> Iterator[list[str]]:
         yield page.flow("judge", [*_judge_words(evaluation.judge)])
     if evaluation.classifier is not None:
         yield page.flow("classifier", [*_classifier_words(evaluation.classifier)])
+    if evaluation.reward_model is not None:
+        yield page.flow("reward model", [*_reward_model_words(evaluation.reward_model)])
     if evaluation.swaps is not None:
         ranked = sorted(evaluation.swaps.pairs, key=lambda pair: (-pair.changed, -pair.rows))[:_MOST_PAIRS]
         rows = [
@@ -191,6 +195,24 @@ def classifier_section(evaluation: Evaluation | None) -> str:
     where = f"<p>Rows whose answers have the label, the first ones: {rows}.</p>" if rows else ""
     note = "A classifier makes mistakes too: before you rely on small differences, read some of these answers."
     return section("classifier", "Classifier", f"<p>{text(words)}.</p>", where, f"<p>{note}</p>")
+
+
+def _reward_model_words(found: RewardModelResult) -> Iterator[str]:
+    sure = f" ({numbers.interval(found.interval, '{:.3f}'.format)})" if found.interval else ""
+    yield f"{escaped(found.name)} gives {found.tuned:.3f} to the tuned model{sure}"
+    if found.base is not None and found.gain is not None:
+        yield f"{found.base:.3f} to the base, gain {numbers.gain(found.gain)}"
+    if found.cut:
+        yield f"{numbers.plural(found.cut, 'answer')} not read whole: too long for it"
+
+
+def reward_model_section(evaluation: Evaluation | None) -> str:
+    """The mean score of a reward model in words."""
+    if evaluation is None or evaluation.reward_model is None:
+        return ""
+    words = "; ".join(_reward_model_words(evaluation.reward_model))
+    note = "A reward model is a model too. Trained on pairs, its score has no zero: only the gain means something."
+    return section("reward-model", "Reward model", f"<p>{text(words)}.</p>", f"<p>{note}</p>")
 
 
 def _swaps_words(found: SwapsResult) -> Iterator[str]:

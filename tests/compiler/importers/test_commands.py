@@ -120,6 +120,17 @@ def test_reward_functions_that_are_rewards_of_a_recipe_are_carried() -> None:
     assert {key.key: key.fate.value for key in other.keys}["reward_funcs"] == "not carried", "one of them is code"
 
 
+def test_a_reward_model_gives_rewards_beside_functions() -> None:
+    scored = {"kind": "reward_model", "base": "acme/scorer"}
+    alone = imported(f"trl grpo {MODEL} --reward_model_name_or_path acme/scorer\n")
+    assert recipe_values(alone)["task.rewards"] == (scored,)
+    both = imported(f"trl grpo {MODEL} --reward_model_name_or_path acme/scorer --reward_funcs think_format_reward\n")
+    assert [one["kind"] for one in recipe_values(both)["task.rewards"]] == ["reward_model", "regex"]
+    other = imported(f"trl grpo {MODEL} --reward_model_name_or_path acme/scorer --reward_funcs mine.reward\n")
+    assert recipe_values(other)["task.rewards"] == (scored,)
+    assert {key.key: key.fate.value for key in other.keys}["reward_funcs"] == "not carried"
+
+
 @pytest.mark.parametrize("program", ["ppo.py", "grpo_vlm.py", "our_training.py"])
 def test_a_program_of_its_own_is_named(program: str) -> None:
     reasons = imported(f"python {program} {MODEL}\n").reasons

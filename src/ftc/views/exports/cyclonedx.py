@@ -27,7 +27,7 @@ _SPDX = {
 
 def cyclonedx_bom(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> dict[str, Any]:
     """The bill of a finished run."""
-    parts = [_base(plan), *_teacher(plan), *_data(plan), *_libraries(record)]
+    parts = [_base(plan), *_beside(plan), *_data(plan), *_libraries(record)]
     facts = {
         "run": record.id,
         "status": record.status,
@@ -117,25 +117,27 @@ def _base(plan: Plan) -> dict[str, Any]:
     )
 
 
-def _teacher(plan: Plan) -> Iterator[dict[str, Any]]:
-    lesson = plan.settings.train.distillation
-    if lesson is None:
-        return
-    teacher = lesson.teacher
-    yield known(
-        **{"bom-ref": "teacher"},
-        type="machine-learning-model",
-        name=teacher.base,
-        version=teacher.commit,
-        purl=f"pkg:huggingface/{teacher.base}@{teacher.commit}" if teacher.commit else None,
-        licenses=_licenses(teacher.license),
-        modelCard={"modelParameters": {"modelArchitecture": teacher.architecture}},
-        components=[
-            {"type": "file", "bom-ref": f"teacher:{name}", "name": name, "hashes": _sha256(file.sha256)}
-            for name, file in sorted(teacher.files.items())
-        ],
-        properties=_properties({"role": "teacher", "parameters": str(teacher.num_parameters)}),
-    )
+def _beside(plan: Plan) -> Iterator[dict[str, Any]]:
+    """The models that the weights were learned from beside the rows."""
+    lesson, sampling = plan.settings.train.distillation, plan.settings.train.sampling
+    found = {"teacher": lesson.teacher if lesson else None, "reward model": sampling.reward_model if sampling else None}
+    for role, one in found.items():
+        if one is not None:
+            ref = role.replace(" ", "-")
+            yield known(
+                **{"bom-ref": ref},
+                type="machine-learning-model",
+                name=one.base,
+                version=one.commit,
+                purl=f"pkg:huggingface/{one.base}@{one.commit}" if one.commit else None,
+                licenses=_licenses(one.license),
+                modelCard={"modelParameters": {"modelArchitecture": one.architecture}},
+                components=[
+                    {"type": "file", "bom-ref": f"{ref}:{name}", "name": name, "hashes": _sha256(file.sha256)}
+                    for name, file in sorted(one.files.items())
+                ],
+                properties=_properties({"role": role, "parameters": str(one.num_parameters)}),
+            )
 
 
 def _licenses(license: str | None) -> list[dict[str, Any]] | None:

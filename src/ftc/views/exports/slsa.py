@@ -79,7 +79,7 @@ def _dependencies(plan: Plan, record: RunRecord) -> Iterator[dict[str, Any]]:
     for card in COMPANIONS:
         if card.shapes_weights and (pinned := card.pinned(plan.settings)):
             for name, file in sorted(pinned.files.items()):
-                yield _input(f"{companion_address(pinned)}/{name}", file.sha256, role=card.role)
+                yield _input(f"{companion_address(pinned)}/{name}", file.sha256, role=card.title)
     if (parent := plan.settings.model.parent) is not None:
         for name, file in sorted(parent.files.items()):
             yield _input(f"{parent.adapter}/{name}", file.sha256, role="adapter that is continued")

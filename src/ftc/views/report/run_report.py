@@ -20,7 +20,7 @@ from ftc.views.report.resources import resources_section
 from ftc.views.report.result import lead, predictions_section, result_section
 from ftc.views.report.rows import reasons_section, rows_section, slices_section
 from ftc.views.report.training import history, training_section
-from ftc.views.results import classifier_section, judge_section, retention_section, swaps_section
+from ftc.views.results import classifier_section, judge_section, retention_section, reward_model_section, swaps_section
 from ftc.views.row_texts import RowTexts
 from ftc.views.words import parent_parts, size_words, teacher_parts
 
@@ -35,6 +35,7 @@ _PARTS = {
     "swaps": "Counterfactual substitutions",
     "judge": "Judge",
     "classifier": "Classifier",
+    "reward-model": "Reward model",
     "classes": "Classes",
     "confidence": "Confidence",
     "predictions": "Predictions",
@@ -82,6 +83,7 @@ def report_html(
         "swaps": swaps_section(evaluation, texts),
         "judge": judge_section(evaluation),
         "classifier": classifier_section(evaluation),
+        "reward-model": reward_model_section(evaluation),
         "classes": classes_section(plan, outcomes, drawn),
         "confidence": confidence_section(plan, outcomes, drawn),
         "predictions": predictions_section(plan, evaluation, texts),
