@@ -139,8 +139,7 @@ def compile_data(
         Refusal: The rows can't be used.
     """
     folder = streams_folder(key := stream_key(made_from := _made_from(draft, files, packages)))
-    roots = (file.root for file in files.values() if file.root is not None)
-    manifest = read_manifest(folder, made_from, digests, next(roots, None))
+    manifest = read_manifest(folder, made_from, digests, next(filter(None, (one.root for one in files.values())), None))
     if manifest is None or (lengths := _lengths(folder, manifest)) is None:
         from ftc.compiler.tokens.make_streams import make_streams
 

@@ -117,9 +117,7 @@ def make_streams(
         image_token = model.vision.image_token_id if model.vision else None
         manifest = _write_streams(data, prompt, splits, found, probe, groups, image_token, tested, temporary)
         if data.images.pictures:
-            write_images(temporary / IMAGES_FILE, data.images.contents())
-            for split, tokens in splits.items():
-                write_image_sizes(temporary / f"{split}.arrow", tokens.images, data.images.pictures)
+            _keep_images(data.images, splits, temporary)
             first = first_images(open_stream(temporary / "train.arrow"))
             pixels, problem = ask_for_pixels(temporary, models[0], first) if first else (None, "no row has images")
             manifest = manifest.model_copy(update=_image_facts(data.images, pixels, problem))
@@ -278,6 +276,13 @@ def _write_streams(
         findings=tuple(map(KeptFinding.of, (*data.diagnostics, *found))),
         checks=(*data.checks, *quality_checks(quality, len(splits))),
     )
+
+
+def _keep_images(images: ImageStore, splits: Mapping[str, TokenRows], folder: Path) -> None:
+    """Writes the images of all rows, and how large those of each split are."""
+    write_images(folder / IMAGES_FILE, images.contents())
+    for split, tokens in splits.items():
+        write_image_sizes(folder / f"{split}.arrow", tokens.images, images.pictures)
 
 
 def _image_facts(images: ImageStore, pixels: str | None, problem: str) -> dict[str, object]:
