@@ -32,6 +32,7 @@ from ftc.spec.documents.prompted import PromptBaseline, prompted_apart
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.reward_models import FrameFacts
 from ftc.spec.documents.settings import Open
+from ftc.spec.documents.stream_images import ImageSizes, open_image_sizes
 from ftc.spec.documents.streams import SPLITS, TAUGHT, RowLengths, SplitReport, open_lengths
 from ftc.spec.judges import Judge
 from ftc.spec.language.section_tree import effect_of
@@ -57,6 +58,7 @@ class CompiledData:
         key: Name of their folder.
         splits: Report by split.
         lengths: Lengths of the rows by split, and of what is measured beside them.
+        image_sizes: How large the rows' images are, by split; without those whose rows have none.
         labels: Classes, or names of numbers, in order; empty for tasks without.
         scales: What each number is measured by; empty for tasks without numbers.
         columns: Column by part of the task.
@@ -84,6 +86,7 @@ class CompiledData:
     key: str
     splits: Mapping[str, SplitReport]
     lengths: Mapping[str, RowLengths]
+    image_sizes: Mapping[str, ImageSizes]
     labels: tuple[str, ...]
     scales: tuple[TargetScale, ...]
     columns: dict[str, str]
@@ -139,8 +142,7 @@ def compile_data(
         Refusal: The rows can't be used.
     """
     folder = streams_folder(key := stream_key(made_from := _made_from(draft, files, packages)))
-    roots = (file.root for file in files.values() if file.root is not None)
-    manifest = read_manifest(folder, made_from, digests, next(roots, None))
+    manifest = read_manifest(folder, made_from, digests, next(filter(None, (one.root for one in files.values())), None))
     if manifest is None or (lengths := _lengths(folder, manifest)) is None:
         from ftc.compiler.tokens.make_streams import make_streams
 
@@ -153,6 +155,7 @@ def compile_data(
         key=key,
         splits={part: manifest.splits[part] for part in SPLITS if part in manifest.splits},
         lengths=lengths or {},
+        image_sizes=_image_sizes(folder, manifest),
         labels=manifest.labels,
         scales=manifest.scales,
         columns=manifest.columns,
@@ -219,6 +222,11 @@ def _is_read(task: Task, name: str) -> bool:
     return effect_of(type(task), name) is not Effect.RESOURCE
 
 
+def _image_sizes(folder: Path, manifest: Manifest) -> dict[str, ImageSizes]:
+    found = {name: open_image_sizes(folder / f"{name}.arrow") for name in manifest.splits}
+    return {name: sizes for name, sizes in found.items() if sizes is not None}
+
+
 def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFacts]) -> StreamKey:
     """All that the streams hang on, as JSON values."""
     recipe = draft.recipe.to_json()
@@ -231,6 +239,7 @@ def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFac
         own["vision"] = {
             "model_type": vision.model_type,
             "tokens": vision.tokens_per_image,
+            "keeps_sizes": True,
             **{name: one.to_json() for name in ("grid", "tiles", "squares") if (one := getattr(vision, name))},
             **({"edges": list(vision.edges)} if vision.edges else {}),
             **processor_key(draft.model),
