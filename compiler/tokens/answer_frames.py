@@ -58,13 +58,11 @@ def framed_rows(
     Raises:
         Refusal: A template or tokenizer can't be used for the rows (FTC459).
     """
-    here = tuple(one for one in SPLITS if one in splits)
-    scored: dict[Role, tuple[Split, ...]] = {
-        role: here if role == "reward_model" else tuple(one for one in here if one == "test") for role in models
-    }
-    return {
-        role: _framed_rows(data, form, splits, (known, folders[role], scored[role])) for role, known in models.items()
-    }
+    found = dict[Role, FramedRows]()
+    for role, known in models.items():
+        scored: list[Split] = [one for one in SPLITS if one in splits and (role == "reward_model" or one == "test")]
+        found[role] = _framed_rows(data, form, splits, (known, folders[role], scored))
+    return found
 
 
 def _framed_rows(
