@@ -300,6 +300,7 @@ def _with_data(draft: Draft, data: CompiledData) -> Draft:
         draft,
         splits=data.splits,
         lengths=data.lengths,
+        image_sizes=data.image_sizes,
         labels=data.labels,
         scales=data.scales,
         class_rows=data.quality.labels.get("train", {}),

@@ -14,7 +14,17 @@ from typing import Any, Literal
 
 from ftc.spec.architecture_card import BehindHead
 
-__all__ = ["PROCESSOR_FILES", "VISION_MODELS", "ImageWords", "VisionModel", "vision_model"]
+__all__ = ["PROCESSOR_FILES", "VISION_MODELS", "ImageWords", "PixelForm", "VisionModel", "vision_model"]
+
+PixelForm = Literal["squares", "tiles", "patches", "grids", "sizes", "row squares", "row mask"]
+"""What an input for images is, of I images or of B rows:
+
+- `squares`: (I, C, S, S) pixels of images as large as the tower reads.
+- `tiles`: (I, N, C, S, S) of up to N squares of each image.
+- `patches`: (P, D) numbers of the patches of all images, and `grids`: (I, 3) frames, rows and columns of each.
+- `sizes`: (I, 2) height and width of each image itself.
+- `row squares`: (B, N, C, S, S) of up to N squares of each row, and `row mask`: (B, N, S, S) ones where pixels are.
+"""
 
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 """Files of a model's folder that say how images become numbers."""
@@ -77,6 +87,10 @@ class VisionModel:
         shapes: What becomes of an image: it is made as large as the tower reads (`one`), keeps its shape and has a
             feature for each square of patches (`patches`), becomes tiles of the shape that suits it (`tiles`), or is
             enlarged and cut into squares (`squares`).
+        inputs: What the model takes for images, by name: the memory trace makes stand-ins by it. None where it doesn't
+            follow the model.
+        numbered_layers: Keys of config.json or of `vision_config` that name layers of the tower by number, so that
+            its layers can't stand for each other.
         crops: Whether its processor cuts the middle out of an image, to `crop_size`; else it makes it of `size`.
         tokens_key: Key of config.json with the features of an image, where the projector pools patches, and their usual
             number; None elsewhere.
@@ -110,6 +124,8 @@ class VisionModel:
     inner_key: str
     inner_ratio_key: str | None
     shapes: Literal["one", "patches", "tiles", "squares"]
+    inputs: Mapping[str, PixelForm] | None
+    numbered_layers: tuple[str, ...]
     crops: bool
     tokens_key: tuple[str, int] | None
     merge_key: tuple[str, int] | None
@@ -143,6 +159,8 @@ _QWEN = VisionModel(
     inner_key="intermediate_size",
     inner_ratio_key="mlp_ratio",
     shapes="patches",
+    inputs={"pixel_values": "patches", "image_grid_thw": "grids"},
+    numbered_layers=(),
     crops=False,
     tokens_key=None,
     merge_key=None,
@@ -176,6 +194,8 @@ _LLAVA = VisionModel(
     inner_key="intermediate_size",
     inner_ratio_key=None,
     shapes="one",
+    inputs={"pixel_values": "squares"},
+    numbered_layers=("vision_feature_layer",),
     crops=True,
     tokens_key=None,
     merge_key=None,
@@ -198,6 +218,8 @@ _LLAVA = VisionModel(
 _GEMMA = replace(
     _LLAVA,
     model_type="gemma3",
+    inputs=None,
+    numbered_layers=(),
     text_types=("gemma3_text",),
     text_defaults={
         **{"hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26, "head_dim": 256},
@@ -245,6 +267,8 @@ _IDEFICS = replace(
     tower="vision_model",
     projector="connector",
     shapes="squares",
+    inputs=None,
+    numbered_layers=(),
     crops=False,
     merge_key=("scale_factor", 2),
     count_keys=("image_seq_len",),
@@ -261,7 +285,13 @@ _IDEFICS = replace(
 
 VISION_MODELS = (
     _LLAVA,
-    replace(_LLAVA, model_type="llava_next", shapes="tiles", own_keys=(*_LLAVA.own_keys, "image_grid_pinpoints")),
+    replace(
+        _LLAVA,
+        model_type="llava_next",
+        shapes="tiles",
+        inputs={"pixel_values": "tiles", "image_sizes": "sizes"},
+        own_keys=(*_LLAVA.own_keys, "image_grid_pinpoints"),
+    ),
     _QWEN,
     replace(
         _QWEN,
@@ -270,6 +300,7 @@ VISION_MODELS = (
         text_as={"qwen2_5_vl_text": "qwen2"},
         width_key="hidden_size",
         inner_ratio_key=None,
+        numbered_layers=("fullatt_block_indexes",),
     ),
     _GEMMA,
     replace(_IDEFICS, model_type="smolvlm"),

@@ -22,12 +22,14 @@ class OwnServer:
         words: Its arguments, with `{base}`, `{port}`, `{rank}`, `{dtype}`, `{longest}` (tokens of the longest prompt
             with its answer) and `{share}` (of the device's memory, which the server never exceeds).
         environment: Variables that it needs.
+        key_variable: Variable by which it learns the key that it asks everybody for.
         ready: Path that gives JSON once it serves.
     """
 
     program: str
     words: tuple[str, ...]
     environment: Mapping[str, str]
+    key_variable: str
     ready: str
 
 
@@ -94,6 +96,7 @@ WRITERS: tuple[WriterCard, ...] = (
                 *("--enable-lora", "--max-lora-rank", "{rank}", "--logprobs-mode", "processed_logprobs"),
             ),
             environment={"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"},
+            key_variable="VLLM_API_KEY",
             ready="/v1/models",
         ),
         ranks=(1, 8, 16, 32, 64, 128, 256, 320, 512),

@@ -4,7 +4,8 @@
 |---|---|---|
 | a row in the table | `ARCHITECTURES` | `VISION_MODELS` |
 | a tiny model of its own class in the matrix | `docs/matrix.json` | the same |
-| a traced plan at real size beside arithmetic | `benchmarks/experts.py`, results | none: no trace follows them |
+| a traced plan at real size beside arithmetic | `benchmarks/experts.py`, results | at tiny size, here |
+| a trace to the byte | `tests/runtime/memory_trace/test_experts.py` | `tests/runtime/memory_trace/test_images.py` |
 | losses of a plain loop | `tests/runtime/training/test_experts.py` | `tests/e2e/test_vision.py` |
 | a merged model that others load | `tests/e2e/test_experts.py` | the same |
 """
@@ -17,12 +18,13 @@ from typing import Any
 
 import pytest
 
+from ftc import api
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.spec.architectures import architecture
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.vision_models import VISION_MODELS, vision_model
 from tests.support.families import EXPERTS, IMAGES, MISSING, Family
-from tests.support.vision_models import MODELS
+from tests.support.vision_models import MODELS, make_vision_project
 
 ROOT = Path(__file__).parents[1]
 
@@ -79,6 +81,24 @@ def test_a_model_that_reads_images_has_its_row_its_tiny_model_and_its_cell(famil
     assert card is not None
     assert family.model_type in MODELS
     assert published()[f"generation / {family.model_type} / lora"] == "works"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", IMAGES, ids=str)
+def test_a_model_that_reads_images_has_a_traced_plan(family: Family, tmp_path: Path) -> None:
+    """With its vision tower, in training, evaluation and while answers are written; the others say what is missing."""
+    for module in ("torch", "transformers", "PIL"):
+        pytest.importorskip(module)
+    budget = "{device: rtx-4090}"
+    plan = api.plan(make_vision_project(tmp_path, count=16, model_type=family.model_type, budget=budget)).plan
+    memory, card = plan.memory, vision_model(family.model_type)
+    assert card is not None
+    if card.inputs is None:
+        assert any(f"doesn't follow `{family.model_type}` models yet" in words for words in plan.not_checked)
+        return
+    assert memory.method == "trace"
+    phases = {phase.phase for phase in memory.phases}
+    assert {f"{use}: image layers" for use in ("forward", "evaluation", "generation")} <= phases
 
 
 def test_every_model_that_reads_images_is_a_family() -> None:

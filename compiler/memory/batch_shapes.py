@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.compiler.draft import ClosedDraft, Draft
+from ftc.compiler.memory.image_batches import heaviest, row_images, with_images
 from ftc.compiler.sampled_rows import longest_prompt, with_longest
 from ftc.spec.context_parallel import tokens_of_a_process
+from ftc.spec.documents.image_shapes import ImageShape
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.prompted import prompted_apart
 from ftc.spec.documents.streams import RowLengths, SplitReport
@@ -91,8 +93,11 @@ def train_shape(draft: ClosedDraft) -> BatchShape:
 
 def _whole_shape(draft: ClosedDraft) -> BatchShape:
     """The largest micro-batch of whole rows."""
-    if draft.candidate.packing:
-        return _packed_shape(draft)
+    shape = _packed_shape(draft) if draft.candidate.packing else _padded_shape(draft)
+    return with_images(shape, rows_at_once(draft), _images_trained(draft, shape))
+
+
+def _padded_shape(draft: ClosedDraft) -> BatchShape:
     report, length = draft.splits["train"], _longest_trained(draft)
     supervised = _target_trained(draft) if is_translated(draft) else _most_trained(draft)
     is_padded = draft.candidate.micro_batch > 1 and report.length_p50 < length
@@ -111,6 +116,19 @@ def _scored_at_once(draft: ClosedDraft) -> int:
     return min(most, draft.candidate.micro_batch * _most_trained(draft))
 
 
+def _images_trained(draft: ClosedDraft, shape: BatchShape) -> list[tuple[ImageShape, ...]]:
+    """Images of the heaviest micro-batch, by rows."""
+    lengths, rows = known_lengths(draft, "train"), len(_tokens(draft))
+    if (images := row_images(draft, "train", rows)) is None:
+        return []
+    if draft.candidate.packing:
+        most = None if lengths is None else _most_within(images.weights, lengths.tokens, shape.length)
+        return heaviest(images, draft.share_of_batch, most)
+    limited = draft.candidate.micro_batch_tokens is not None and lengths is not None
+    most = int((_together(draft, lengths) * images.weights).max()) if limited and lengths is not None else None
+    return heaviest(images, draft.candidate.micro_batch, most)
+
+
 def _packed_shape(draft: ClosedDraft) -> BatchShape:
     """The longest sequence that rows of one optimizer step can make up, and the most of it that can be supervised."""
     batch, longest = draft.share_of_batch, longest_row(draft, "train")
@@ -119,7 +137,7 @@ def _packed_shape(draft: ClosedDraft) -> BatchShape:
     if lengths is None:
         most = batch * draft.splits["train"].supervised_max
     else:
-        most = min(_largest(lengths.scored, batch), _most_scored(lengths, length))
+        most = min(_largest(lengths.scored, batch), _most_within(lengths.scored, lengths.tokens, length))
     return BatchShape(length=length, supervised=max(1, min(length, most)), padded=True)
 
 
@@ -135,11 +153,13 @@ def _largest(sizes: NDArray[np.int64], count: int) -> int:
     return int(np.partition(sizes, len(sizes) - kept)[len(sizes) - kept :].sum())
 
 
-def _most_scored(lengths: RowLengths, most_tokens: int) -> int:
-    """A bound on the supervised tokens of rows that have so many tokens together: the densest rows, and one more."""
-    order = np.argsort(-lengths.scored / np.maximum(lengths.tokens, 1), kind="stable")
-    fits = int(np.searchsorted(np.cumsum(lengths.tokens[order]), most_tokens, side="right"))
-    return int(lengths.scored[order][: fits + 1].sum())
+def _most_within(sizes: NDArray[np.int64], tokens: NDArray[np.int64], most_tokens: int) -> int:
+    """A bound on what rows have of something, such as supervised tokens, that have so many tokens together: that of the
+    densest rows, and of one more.
+    """
+    order = np.argsort(-sizes / np.maximum(tokens, 1), kind="stable")
+    fits = int(np.searchsorted(np.cumsum(tokens[order]), most_tokens, side="right"))
+    return int(sizes[order][: fits + 1].sum())
 
 
 def scored_per_row(draft: Draft, shape: BatchShape) -> int:
@@ -292,7 +312,15 @@ def evaluation_batch(draft: ClosedDraft) -> tuple[int, BatchShape] | None:
     rows = max(-(-one.rows * one.length // length) for one in passes)
     rows = max([rows, *(one.rows for one in passes if one.name in _written(draft, passes))])
     supervised = max(-(-one.rows * one.supervised // rows) for one in passes)
-    return rows, BatchShape(length=length, supervised=supervised, padded=_is_padded(passes))
+    shape = BatchShape(length=length, supervised=supervised, padded=_is_padded(passes))
+    return rows, with_images(shape, rows, _images_evaluated(draft, passes))
+
+
+def _images_evaluated(draft: Draft, passes: list[_EvalPass]) -> list[tuple[ImageShape, ...]]:
+    """Images of the heaviest batch of all passes, by rows."""
+    splits = [(one, draft.splits[one.name].rows) for one in passes if one.name in draft.splits]
+    found = [heaviest(row_images(draft, one.name, rows), one.rows) for one, rows in splits]
+    return max(found, key=lambda rows: sum(one.weight for images in rows for one in images), default=[])
 
 
 def _written(draft: ClosedDraft, passes: list[_EvalPass]) -> tuple[str, ...]:

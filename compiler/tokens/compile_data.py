@@ -20,6 +20,7 @@ from ftc.compiler.resolve.machine.package_code import code_digest
 from ftc.compiler.resolve.rows.data_files import DataFiles
 from ftc.compiler.tokens.stream_manifest import Manifest, StreamKey, TextProbe, read_manifest, stream_key
 from ftc.spec import canonical
+from ftc.spec.base import Effect
 from ftc.spec.companions import Role
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.facts import ModelFacts, PackageFacts
@@ -31,13 +32,16 @@ from ftc.spec.documents.prompted import PromptBaseline, prompted_apart
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.reward_models import FrameFacts
 from ftc.spec.documents.settings import Open
+from ftc.spec.documents.stream_images import ImageSizes, open_image_sizes
 from ftc.spec.documents.streams import SPLITS, TAUGHT, RowLengths, SplitReport, open_lengths
 from ftc.spec.judges import Judge
+from ftc.spec.language.section_tree import effect_of
 from ftc.spec.language.source import Source
 from ftc.spec.rewards import judge_of
 from ftc.spec.storage.model_files import TEXT_FILES
 from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.storage.paths import cache_folder, streams_folder
+from ftc.spec.tasks import Task
 from ftc.spec.version import VERSION
 
 __all__ = ["CompiledData", "compile_data"]
@@ -54,6 +58,7 @@ class CompiledData:
         key: Name of their folder.
         splits: Report by split.
         lengths: Lengths of the rows by split, and of what is measured beside them.
+        image_sizes: How large the rows' images are, by split; without those whose rows have none.
         labels: Classes, or names of numbers, in order; empty for tasks without.
         scales: What each number is measured by; empty for tasks without numbers.
         columns: Column by part of the task.
@@ -81,6 +86,7 @@ class CompiledData:
     key: str
     splits: Mapping[str, SplitReport]
     lengths: Mapping[str, RowLengths]
+    image_sizes: Mapping[str, ImageSizes]
     labels: tuple[str, ...]
     scales: tuple[TargetScale, ...]
     columns: dict[str, str]
@@ -136,8 +142,7 @@ def compile_data(
         Refusal: The rows can't be used.
     """
     folder = streams_folder(key := stream_key(made_from := _made_from(draft, files, packages)))
-    roots = (file.root for file in files.values() if file.root is not None)
-    manifest = read_manifest(folder, made_from, digests, next(roots, None))
+    manifest = read_manifest(folder, made_from, digests, next(filter(None, (one.root for one in files.values())), None))
     if manifest is None or (lengths := _lengths(folder, manifest)) is None:
         from ftc.compiler.tokens.make_streams import make_streams
 
@@ -150,6 +155,7 @@ def compile_data(
         key=key,
         splits={part: manifest.splits[part] for part in SPLITS if part in manifest.splits},
         lengths=lengths or {},
+        image_sizes=_image_sizes(folder, manifest),
         labels=manifest.labels,
         scales=manifest.scales,
         columns=manifest.columns,
@@ -211,6 +217,16 @@ def _lengths(folder: Path, manifest: Manifest) -> dict[str, RowLengths] | None:
         return None
 
 
+def _is_read(task: Task, name: str) -> bool:
+    """Whether a key of the task may change its streams; a key about memory changes none."""
+    return effect_of(type(task), name) is not Effect.RESOURCE
+
+
+def _image_sizes(folder: Path, manifest: Manifest) -> dict[str, ImageSizes]:
+    found = {name: open_image_sizes(folder / f"{name}.arrow") for name in manifest.splits}
+    return {name: sizes for name, sizes in found.items() if sizes is not None}
+
+
 def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFacts]) -> StreamKey:
     """All that the streams hang on, as JSON values."""
     recipe = draft.recipe.to_json()
@@ -224,6 +240,7 @@ def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFac
             "model_type": vision.model_type,
             "image_token_id": vision.image_token_id,
             "tokens": vision.tokens_per_image,
+            "keeps_sizes": True,
             **{name: one.to_json() for name in ("grid", "tiles", "squares") if (one := getattr(vision, name))},
             **({"edges": list(vision.edges)} if vision.edges else {}),
             **processor_key(draft.model),
@@ -250,7 +267,7 @@ def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFac
             # With the digest of its files, so that a library that was edited makes, and is probed by, other streams.
             "tokenizers": [packages["tokenizers"].version, code_digest("tokenizers", cache_folder())],
             "presidio": packages["presidio-analyzer"].version if draft.recipe.data.quality.presidio else None,
-            "task": recipe["task"],
+            "task": {name: one for name, one in recipe["task"].items() if _is_read(draft.recipe.task, name)},
             "data": recipe["data"],
             "text": text,
             "family": draft.model.family,

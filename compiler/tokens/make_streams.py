@@ -39,7 +39,7 @@ from ftc.compiler.tokens.row_index import remember_rows
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
 from ftc.compiler.tokens.stream_manifest import KeptFinding, Manifest, StreamKey, TextProbe, keep_manifest
-from ftc.compiler.tokens.stream_writer import write_images, write_stream
+from ftc.compiler.tokens.stream_writer import write_image_sizes, write_images, write_stream
 from ftc.compiler.tokens.taught_rows import can_be_aligned, taught_rows
 from ftc.compiler.tokens.template_check import template_findings
 from ftc.compiler.tokens.token_rows import TokenRows
@@ -117,7 +117,7 @@ def make_streams(
         image_token = model.vision.image_token_id if model.vision else None
         manifest = _write_streams(data, prompt, splits, found, probe, groups, image_token, tested, temporary)
         if data.images.pictures:
-            write_images(temporary / IMAGES_FILE, data.images.contents())
+            _keep_images(data.images, splits, temporary)
             first = first_images(open_stream(temporary / "train.arrow"))
             pixels, problem = ask_for_pixels(temporary, models[0], first) if first else (None, "no row has images")
             manifest = manifest.model_copy(update=_image_facts(data.images, pixels, problem))
@@ -276,6 +276,13 @@ def _write_streams(
         findings=tuple(map(KeptFinding.of, (*data.diagnostics, *found))),
         checks=(*data.checks, *quality_checks(quality, len(splits))),
     )
+
+
+def _keep_images(images: ImageStore, splits: Mapping[str, TokenRows], folder: Path) -> None:
+    """Writes the images of all rows, and how large those of each split are."""
+    write_images(folder / IMAGES_FILE, images.contents())
+    for split, tokens in splits.items():
+        write_image_sizes(folder / f"{split}.arrow", tokens.images, images.pictures)
 
 
 def _image_facts(images: ImageStore, pixels: str | None, problem: str) -> dict[str, object]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ftc.compiler.resolve.rows.images import Picture
 from ftc.compiler.stages import advance
 from ftc.compiler.tokens.token_rows import TokenRows, supervised_counts
+from ftc.spec.documents.stream_images import sizes_file
 from ftc.spec.documents.stream_shards import COLUMNS_OF_SHARDS, Shard, digest_of
 from ftc.spec.documents.streams import Lists, SplitReport, lengths_file, stream_digest
 from ftc.spec.storage.atomic_write import replacing
 
-__all__ = ["SHARD_BYTES", "write_images", "write_stream"]
+__all__ = ["SHARD_BYTES", "write_image_sizes", "write_images", "write_stream"]
 
 SHARD_BYTES = 2**30
 """Most bytes of a shard's tokens. Another value gives streams of more than one shard other digests."""
@@ -48,6 +50,21 @@ def write_stream(path: Path, tokens: TokenRows, place: Callable[[int], str] = la
     with replacing(lengths_file(path)) as lengths:
         np.save(lengths, _row_lengths(tokens), allow_pickle=False)
     return _report(tokens, digest)
+
+
+def write_image_sizes(stream: Path, images: Sequence[Sequence[str]] | None, pictures: Mapping[str, Picture]) -> None:
+    """Writes how large the images of a split's rows are; nothing where they have none.
+
+    Args:
+        stream: The split's file.
+        images: sha256 of each image of each row.
+        pictures: Size of each image.
+    """
+    if images is None:
+        return
+    found = [(row, *pictures[name]) for row, names in enumerate(images) for name in names]
+    with replacing(sizes_file(stream)) as file:
+        np.save(file, np.array(found, dtype=np.int32).reshape(-1, 3).T, allow_pickle=False)
 
 
 def write_images(path: Path, contents: Iterable[tuple[str, bytes]]) -> None:

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from ftc.spec.storage.reading import parse_json
 
@@ -21,6 +22,7 @@ __all__ = ["Endpoint", "EndpointFault", "Reply", "headers", "opener"]
 _MOST_BYTES = 8 << 20
 """Of one answer: a thousand tokens in parts take a quarter of a megabyte."""
 _PIECE = 1 << 16
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class EndpointFault(Exception):
@@ -65,9 +67,13 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def opener() -> urllib.request.OpenerDirector:
-    """What opens an address and follows no redirect."""
-    return urllib.request.build_opener(_NoRedirect)
+def opener(url: str) -> urllib.request.OpenerDirector:
+    """What opens an address and follows no redirect.
+
+    A proxy of the environment is not asked for this machine's own loopback: it can't reach that, and isn't to see it.
+    """
+    here = urlsplit(url).hostname in _LOOPBACK
+    return urllib.request.build_opener(_NoRedirect, *([urllib.request.ProxyHandler({})] if here else []))
 
 
 def headers(key: str) -> dict[str, str]:
@@ -90,7 +96,7 @@ class Endpoint:
         self._most_bytes = most_bytes
         self._root = self._url.removesuffix("/v1")
         self._timeout = timeout
-        self._opener, self._headers = opener(), headers(key)
+        self._opener, self._headers = opener(url), headers(key)
 
     def get(self, path: str) -> Any:
         """The JSON at a path below the address.

@@ -151,7 +151,7 @@ class Asker:
         self.sent: list[int] = []
         """A mark for each request that went out."""
         key = environment.get(judge.key_env, "") if judge.key_env is not None else ""
-        self._opener, self._headers = opener(), headers(key)
+        self._opener, self._headers = opener(judge.url), headers(key)
 
     def __call__(self, question: Question, ended: threading.Event) -> Found:
         """What becomes of a question; no further attempt is made once all has ended."""

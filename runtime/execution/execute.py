@@ -67,6 +67,7 @@ class Inputs:
         previous: The run of the same recipe that was the last one to end; None where there is none.
         companions: Folders of the models beside it, by role; those that the plan asks for.
         writer: Where the server is that writes answers; its usual place where the site says nothing.
+        writer_key: Key of a server that the run has started; empty where the site names a variable, or nothing.
         recorded: Answers of a server that are trained on once more, in the place of asking it; None to ask it.
         asks_judge: Whether a judge whose grades are a reward is asked about answers that it wasn't asked about before.
     """
@@ -77,6 +78,7 @@ class Inputs:
     previous: Predecessor | None = None
     companions: Mapping[Role, Path] = field(default_factory=dict)
     writer: WriterSettings = field(default_factory=WriterSettings)
+    writer_key: str = field(default="", repr=False)
     recorded: Path | None = None
     asks_judge: bool = True
 

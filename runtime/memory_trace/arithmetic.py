@@ -20,13 +20,14 @@ from torch.overrides import TorchFunctionMode
 
 from ftc.runtime.memory_trace.torch_internals import is_view, remembers_casts_in_inference, replaced
 
-__all__ = ["CardDropout", "MixedPrecision", "uncast"]
+__all__ = ["CardDropout", "MixedPrecision", "processor_norm", "uncast"]
 
 _Tensor = torch.Tensor
 _PRODUCTS = (torch.addmm, torch.addmv, torch.addbmm, torch.baddbmm, torch.bmm, torch.einsum, torch.matmul, torch.mm)
 _PRODUCT_METHODS = (_Tensor.addmm, _Tensor.baddbmm, _Tensor.bmm, _Tensor.matmul, _Tensor.mm)
 _PRODUCT_SIGNS = (_Tensor.__matmul__, _Tensor.__rmatmul__)
-_PRODUCT_LAYERS = (functional.bilinear, functional.conv1d, functional.linear, functional.scaled_dot_product_attention)
+_CONVOLUTIONS = (functional.conv1d, functional.conv2d, functional.conv3d)
+_PRODUCT_LAYERS = (functional.bilinear, functional.linear, functional.scaled_dot_product_attention, *_CONVOLUTIONS)
 _IN_HALF = frozenset[Any]({torch.mv, *_PRODUCTS, *_PRODUCT_METHODS, *_PRODUCT_SIGNS, *_PRODUCT_LAYERS})
 
 _SENSITIVE = (torch.cumsum, torch.exp, torch.log, torch.log_softmax, torch.pow, torch.rsqrt, torch.softmax)
@@ -147,3 +148,10 @@ def _dropout(tensor: torch.Tensor, p: float = 0.5, training: bool = True, inplac
         return functional.dropout(tensor, p, training, inplace)
     dropped: torch.Tensor = torch.native_dropout(tensor, p, True)[0]
     return dropped
+
+
+def processor_norm(result: tuple[torch.Tensor, ...], weight: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+    """What a norm gives on a processor, which keeps mean and deviation of each row in the type of its weight."""
+    normed, *kept = result
+    half = normed.dtype.itemsize < kept[0].dtype.itemsize and (weight is None or weight.dtype == normed.dtype)
+    return normed, *((one.new_empty(one.shape, dtype=normed.dtype) for one in kept) if half else kept)

@@ -22,6 +22,7 @@ from ftc.runtime.models.sharding import stacks_of
 from ftc.runtime.tasks.scorer import Arithmetic
 from ftc.runtime.training.distillation import Teacher, build_teacher, make_teacher
 from ftc.spec.documents.memory_trace import TraceJob
+from ftc.spec.vision_models import vision_model
 
 __all__ = [
     "MetaBase",
@@ -29,6 +30,7 @@ __all__ = [
     "configure",
     "depths_of",
     "model_config",
+    "numbers_layers",
     "period",
     "quantize",
     "repeats_after",
@@ -40,6 +42,8 @@ __all__ = [
 _NOT_SIZES = frozenset({"auto_map", "attn_implementation", "dtype", "quantization_config", "torch_dtype"})
 """Keys that name code or types; the plan's settings stand."""
 _ENCODER_DEPTH = ("encoder_layers", "num_encoder_layers", "num_layers")
+_LAST_BUT_ONE = -2
+"""Layer of a tower, by its number, that is the same however many layers there are."""
 _DECODER_DEPTH = ("decoder_layers", "num_decoder_layers")
 _META = torch.device("meta")
 
@@ -59,22 +63,33 @@ def model_config(raw: dict[str, Any], depths: Sequence[int] | None = None) -> An
     config = kind.from_dict(plain)
     if depths is None:
         return config
-    keys = _depth_keys(config)
-    plain.pop("num_hidden_layers", None)  # for some kinds another word for the first of the keys
-    plain |= dict(zip(keys, depths, strict=True))
-    if isinstance(plain.get("layer_types"), list):
-        plain["layer_types"] = plain["layer_types"][: depths[0]]
-    if "attention_types" in plain:  # GPT-Neo's way to say the same
-        plain["attention_types"] = [[config.attention_layers[: depths[0]], 1]]
+    if (vision := vision_model(config.model_type)) is not None:
+        plain["vision_config"] = {**plain["vision_config"], vision.layers_key: depths[0]}
+        plain["text_config"] = _shortened(config.get_text_config(), plain["text_config"], depths[1:])
+    else:
+        plain = _shortened(config, plain, depths)
     return kind.from_dict(plain)
 
 
+def _shortened(config: Any, plain: Mapping[str, Any], depths: Sequence[int]) -> dict[str, Any]:
+    """What a file says of a configuration, with other depths."""
+    found = {key: value for key, value in plain.items() if key != "num_hidden_layers"}  # for some another word for one
+    found |= dict(zip(_depth_keys(config), depths, strict=True))
+    if isinstance(found.get("layer_types"), list):
+        found["layer_types"] = found["layer_types"][: depths[0]]
+    if "attention_types" in found:  # GPT-Neo's way to say the same
+        found["attention_types"] = [[config.attention_layers[: depths[0]], 1]]
+    return found
+
+
 def depths_of(config: Any) -> tuple[int, ...]:
-    """Layers of each stack of a model: of its one stack, or of encoder and decoder.
+    """Layers of each stack of a model: of its one stack, of encoder and decoder, or of a tower and what is behind it.
 
     Raises:
         LookupError: The configuration doesn't tell.
     """
+    if (vision := vision_model(config.model_type)) is not None:
+        return int(getattr(config.vision_config, vision.layers_key)), *depths_of(config.get_text_config())
     return tuple(int(getattr(config, key)) for key in _depth_keys(config))
 
 
@@ -89,8 +104,19 @@ def _depth_keys(config: Any) -> tuple[str, ...]:
     return keys
 
 
+def numbers_layers(config: Any) -> bool:
+    """Whether a configuration names layers of a vision tower by number, so that none stands for others."""
+    vision = vision_model(config.model_type)
+    for key in vision.numbered_layers if vision else ():
+        named = getattr(config, key, getattr(config.vision_config, key, None))
+        if any(one is not None and one != _LAST_BUT_ONE for one in (named if isinstance(named, list) else [named])):
+            return True
+    return False
+
+
 def period(config: Any) -> int:
     """Layers after which kinds of layers repeat; 1 where all are alike."""
+    config = config.get_text_config() if vision_model(config.model_type) else config
     kinds = getattr(config, "layer_types", None) or getattr(config, "attention_layers", None)
     if not kinds:
         return 1
@@ -214,7 +240,8 @@ def require_stored_layers(job: TraceJob, depths: Sequence[int]) -> None:
         return
     with torch.device("meta"):
         model = auto_class(job.settings).from_config(model_config(job.config, depths))
-    for (name, layers), stored in zip(stacks_of(model), job.layer_weights, strict=True):
+    stacks = stacks_of(model)[-len(job.layer_weights) :]  # what is stored of a vision tower isn't known
+    for (name, layers), stored in zip(stacks, job.layer_weights, strict=True):
         for number, layer in enumerate(layers[: -1 if len(layers) < len(stored) else len(layers)]):
             # A layer holds all experts in one tensor of three dimensions, whatever its file does.
             sizes = [(inner, one.dim(), one.numel()) for inner, one in layer.named_parameters()]

@@ -75,9 +75,13 @@ _TWO = (
 )
 
 
-def layers_name(prefix: str, groups: Groups) -> str:
-    """The section of a stack's layers; the last stack's, where there are two."""
-    words = _ONE[0] if not groups.first else _TWO[1]
+_SEEING = (_Words("images", "image layers", "embedding"), _ONE[0])
+"""Those of a tower that reads images, and of the language model behind it."""
+
+
+def layers_name(prefix: str, *, is_decoder: bool) -> str:
+    """The section of the last stack's layers: of one behind an encoder, or of the only one that reads text."""
+    words = _TWO[1] if is_decoder else _ONE[0]
     return f"{prefix}: {words.layers}"
 
 
@@ -96,7 +100,10 @@ class _Marks:
         return "forward" if torch.is_grad_enabled() else self.tracker.purpose
 
     def enter_model(self, _model: Any, _args: Any, kwargs: dict[str, Any]) -> None:
+        self.tracker.makes_inside = True
         is_read = kwargs.get("encoder_outputs") is not None
+        if self.words is _SEEING[0]:
+            is_read = kwargs.get("pixel_values") is None
         self.tracker.section(f"{self.prefix}: {self.words.after if is_read else self.words.before}")
 
     def enter_layer(self, layer: int, hidden: Any) -> None:
@@ -124,14 +131,19 @@ class _Marks:
 def mark(tracker: StorageTracker, model: nn.Module, groups: Sequence[Groups]) -> None:
     """Hooks the marks into a model, for good, before all that is there; `groups` has an entry for each stack."""
     stacks = stacks_of(model)
-    words = _ONE if len(stacks) == 1 else _TWO
+    words = _ONE if len(stacks) == 1 else _SEEING if _sees(model) else _TWO
     marks = [
         _Marks(tracker, *one) for one in zip(groups, map(len, (layers for _, layers in stacks)), words, strict=True)
     ]
     model.register_forward_pre_hook(marks[0].enter_model, prepend=True, with_kwargs=True)
+    model.register_forward_hook(lambda *_: setattr(tracker, "makes_inside", False))
     for mark_of, (_, layers) in zip(marks, stacks, strict=True):
         for number, layer in enumerate(layers):
             _hook(mark_of, number, layer)
+
+
+def _sees(model: Any) -> bool:
+    return getattr(model.config, "vision_config", None) is not None
 
 
 def _hook(marks: _Marks, number: int, layer: nn.Module) -> None:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 
-from ftc.runtime.evaluation.generate import cache_name
 from ftc.runtime.evaluation.scoring import eval_mode
+from ftc.runtime.memory_trace.answers import can_write, write_answers, writes_answers
 from ftc.runtime.memory_trace.arithmetic import CardDropout, MixedPrecision, uncast
 from ftc.runtime.memory_trace.distributed import divided, exchanging, hold_wholes
 from ftc.runtime.memory_trace.holdings import (
@@ -30,14 +30,16 @@ from ftc.runtime.memory_trace.holdings import (
     register_state,
     register_teacher,
 )
+from ftc.runtime.memory_trace.images import with_stand_in_images
 from ftc.runtime.memory_trace.kernels import without_launches
 from ftc.runtime.memory_trace.log import Log
 from ftc.runtime.memory_trace.meta_model import watched_teacher
 from ftc.runtime.memory_trace.rows import ordered_rows, stand_in_rows
-from ftc.runtime.memory_trace.sections import Groups, Marked, layers_name, mark
+from ftc.runtime.memory_trace.sections import Groups, Marked, mark
 from ftc.runtime.memory_trace.shared_rows import traced_group
 from ftc.runtime.memory_trace.torch_internals import fused_on_meta, run_backward
 from ftc.runtime.memory_trace.tracker import StorageTracker, card_buffers
+from ftc.runtime.memory_trace.values import Factories, Values
 from ftc.runtime.models.base_model import trainable_tensors
 from ftc.runtime.models.fused_layers import fuse_layers
 from ftc.runtime.models.number_types import torch_type
@@ -58,7 +60,7 @@ from ftc.spec.precisions import precision_card
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["run_steps", "write_answers", "writes_answers"]
+__all__ = ["run_steps"]
 
 _STEPS = 2
 _SMALLEST_PAGED = 100_000
@@ -105,13 +107,17 @@ def run_steps(
     """
     device = device or torch.device("meta")
     on_meta, capability = device.type == "meta", job.device.capability
+    values = Values() if on_meta and job.settings.model.vision is not None else None
     tracker = StorageTracker(
         device.type,
         buffers=card_buffers(capability) if on_meta and capability else None,
         score_shapes=_score_shapes(job),
         answer=_all_is_seen(job, job.train) and not job.settings.train.packing,
+        values=values,
+        on_processor=on_meta and job.device.kind == "cpu",
     )
-    with divided(job, model, tracker, device):
+    counting = Factories(tracker.deaf) if values is not None else nullcontext()
+    with counting, divided(job, model, tracker, device):
         mark(tracker, model, groups)
         return _watched(job, model, groups, device, shelf, teacher, tracker)
 
@@ -142,7 +148,7 @@ def _watched(
         launching = without_launches() if on_meta and settings.train.kernels else nullcontext()
         with tracker, fused_on_meta(), launching:
             _train(loop_job, tracker)
-            if (writing := settings.train.writing) is not None and writing.here and _can_write(job):
+            if (writing := settings.train.writing) is not None and writing.here and can_write(job):
                 writer = (model, groups) if writing.by == "model" or teacher is None else (teacher, ())
                 _generate(job, *writer, tracker, device, "sampling", writing.max_new_tokens)
                 tracker.purpose = "evaluation"
@@ -186,9 +192,11 @@ def _score_shapes(job: TraceJob) -> list[tuple[int, int]]:
         batches.append((settings.eval.batch_size, job.evaluation))
     head, shape_of = head_card(settings.model.head), objective_of(settings).score_shape
     if not head.scores_vocabulary:
-        width = head.score_width(len(settings.text.labels), vocabulary=0, hidden=int(job.config.get("hidden_size", 0)))
+        width = head.score_width(
+            len(settings.text.labels), vocabulary=0, hidden=int(job.language.get("hidden_size", 0))
+        )
         return [shape_of(rows, shape, width) for rows, shape in batches]
-    vocabulary = int(job.config["vocab_size"])
+    vocabulary = int(job.language["vocab_size"])
     theirs = [] if job.teacher is None else [int(job.teacher["vocab_size"])]
     scored = [shape_of(rows, shape, width) for rows, shape in batches for width in (vocabulary, *theirs)]
     if (size := settings.train.loss_chunk_size) is not None:  # whole chunks, and what is left
@@ -224,6 +232,7 @@ def _loop_job(
         optimizer.register_step_post_hook(lambda *_: silence.close())
     is_coupled = coupling_of(scorer) is not None
     rows, order = ordered_rows(job.settings, job.train, train, _end_id(model), is_coupled=is_coupled)
+    rows = with_stand_in_images(job, job.train, rows, model.config, device)
     return Job(
         train=train,
         seeds=job.settings.seeds,
@@ -296,6 +305,7 @@ def _train(job: Job, tracker: StorageTracker) -> None:
 def _evaluate(job: TraceJob, model: nn.Module, scorer: Scorer, device: torch.device) -> None:
     assert job.evaluation is not None
     rows = stand_in_rows(job.settings, job.evaluation, job.settings.eval.batch_size, _end_id(model))
+    rows = with_stand_in_images(job, job.evaluation, rows, model.config, device)
     with eval_mode(model):
         batch = scorer.batch(rows, list(range(len(rows)))).to(device)
         target_losses(scorer, model, batch)
@@ -336,59 +346,3 @@ def _arithmetic(job: TraceJob, models: Sequence[nn.Module], device: torch.device
                     if type(module).__name__.endswith("RotaryEmbedding"):
                         module.forward = uncast(module.forward)
         yield lambda _device: MixedPrecision.switch(card.is_mixed)
-
-
-def writes_answers(job: TraceJob) -> bool:
-    """Whether the run's evaluation has answers written, and the trace can follow."""
-    return job.settings.eval.max_new_tokens is not None and _can_write(job)
-
-
-def _can_write(job: TraceJob) -> bool:
-    """Whether the trace can follow answers that are written, to prompts of a known shape.
-
-    Virtual tokens go into keys and values by a way of peft's own; beside their training they need little.
-    """
-    return job.evaluation is not None and job.settings.strategy.traits.num_virtual == 0
-
-
-def write_answers(
-    job: TraceJob, model: Any, tracker: StorageTracker, groups: Sequence[Groups], device: torch.device, more: int
-) -> None:
-    """Logs the passes over one batch of the longest prompts, with answers of so many tokens; a teacher has no group."""
-    assert job.evaluation is not None
-    rows, length = job.settings.eval.batch_size, job.evaluation.length
-    if job.settings.model.family == "encoder_decoder":
-        length = max(1, length - job.evaluation.supervised)
-    ids = torch.zeros(rows, length, dtype=torch.long, device=device)
-    mask = torch.ones_like(ids)
-    # Names of arguments differ between releases of transformers.
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    takes = frozenset(inspect.signature(base.forward).parameters)
-    memory = cache_name(model)
-    options: dict[str, Any] = {"use_cache": True, **({"logits_to_keep": 1} if "logits_to_keep" in takes else {})}
-    if job.settings.model.family == "encoder_decoder":
-        tracker.section(f"{tracker.purpose}: encoder embedding")
-        read = model.get_encoder()(input_ids=ids, attention_mask=mask)
-        start = ids[:, :1].clone()
-        options |= {"encoder_outputs": read, "attention_mask": mask}
-        cache = model(decoder_input_ids=start, **options).past_key_values
-        _lengthen(tracker, groups[-1:], cache.self_attention_cache, more - 2)
-        model(decoder_input_ids=start, **{memory: cache}, **options)
-        return
-    cache = model(input_ids=ids, attention_mask=mask, **options).past_key_values
-    _lengthen(tracker, groups[-1:], cache, more - 2)
-    token, longer = ids[:, :1].clone(), torch.ones(rows, length + more - 1, dtype=torch.long, device=device)
-    model(input_ids=token, attention_mask=longer, **{memory: cache}, **options)
-
-
-def _lengthen(tracker: StorageTracker, stack: Sequence[Groups], cache: Any, tokens: int) -> None:
-    """Makes room for what all steps but the last add; a layer that looks back only so far keeps no more."""
-    for number, layer in enumerate[Any](cache.layers if tokens > 0 else ()):
-        for groups in stack:
-            tracker.section(layers_name(tracker.purpose, groups), groups.of(number))
-        window = getattr(layer, "sliding_window", None)
-        length = layer.keys.shape[-2] + tokens
-        length = min(length, max(window - 1, layer.keys.shape[-2])) if window else length
-        layer.keys, layer.values = (
-            part.new_empty(*part.shape[:-2], length, part.shape[-1]) for part in (layer.keys, layer.values)
-        )

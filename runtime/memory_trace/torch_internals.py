@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 __all__ = [
     "TorchDispatchMode",
@@ -36,6 +36,7 @@ __all__ = [
     "sharded_bytes",
     "storage_key",
     "tree_leaves",
+    "tree_map_only",
     "unwatched",
 ]
 

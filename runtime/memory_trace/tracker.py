@@ -14,8 +14,10 @@ from typing import Any
 
 import torch
 
+from ftc.runtime.memory_trace.arithmetic import processor_norm
 from ftc.runtime.memory_trace.log import Log, Section, Storage, Tag, rounded
 from ftc.runtime.memory_trace.torch_internals import TorchDispatchMode, is_in_backward, storage_key, tree_leaves
+from ftc.runtime.memory_trace.values import Values
 
 __all__ = ["Buffers", "StorageTracker", "card_buffers", "sized_by_values", "workspace_bytes"]
 
@@ -98,6 +100,8 @@ class StorageTracker(TorchDispatchMode):
         buffers: What kernels hold beside what they return.
         score_shapes: (N, V) of the scores; tensors of that many rows and that width count as logits.
         answer: What tensors without memory say when Python branches on one of them; it may change between passes.
+        values: Keeps what the model reads of its inputs beside tensors without memory; None where it reads nothing.
+        on_processor: Whether tensors without memory stand for a processor's.
     """
 
     def __init__(
@@ -107,6 +111,8 @@ class StorageTracker(TorchDispatchMode):
         buffers: Buffers | None = None,
         score_shapes: Collection[tuple[int, int]] = (),
         answer: bool = True,
+        values: Values | None = None,
+        on_processor: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.log = Log()
@@ -117,6 +123,10 @@ class StorageTracker(TorchDispatchMode):
         self._has_workspace: set[bool] = set()
         self._score_shapes = frozenset(score_shapes)
         self.answer = answer
+        self._values = values
+        self._on_processor = on_processor
+        self.makes_inside = False
+        """Whether a model's own code runs, so that what it makes in the processor's memory is the device's there."""
         self._turn = (0, 0)
         self._numbers: dict[int, int] = {}
         self._watchers: dict[int, weakref.ref[Any]] = {}
@@ -221,7 +231,7 @@ class StorageTracker(TorchDispatchMode):
         if any(getattr(kind, "__name__", "") in _WRAPPERS for kind in types):
             return NotImplemented  # what is computed on the tensor inside comes by here in its turn
         if func is _aten._local_scalar_dense.default and args[0].device.type == "meta":
-            return self.answer if args[0].dtype == torch.bool else 1
+            return self._number(args[0])
         if self._device_type == "meta" and func.name().startswith(_UPDATES_IN_PLACE) and not func._schema.returns:
             return None
         if torch.is_inference_mode_enabled():  # where composite operators arrive whole
@@ -229,17 +239,40 @@ class StorageTracker(TorchDispatchMode):
                 if (result := func.decompose(*args, **(kwargs or {}))) is not NotImplemented:
                     return result
         held = self._hold_all(self._buffers.before, func, args)
-        result = sized_by_values(func, args) if self._device_type == "meta" else NotImplemented
-        if result is NotImplemented:
-            result = func(*args, **(kwargs or {}))
+        result = self._run(func, args, kwargs or {})
         for position, leaf in enumerate(tree_leaves(result)):
-            if isinstance(leaf, torch.Tensor) and leaf.device.type == self._device_type:
+            if isinstance(leaf, torch.Tensor) and self._is_here(leaf, func):
                 self._see(leaf, args, position)
         held += self._hold_all(self._buffers.within, func, args)
         if func in self._buffers.products:
             self._need_workspace()
         for number in held:
             self.release(number)
+        return result
+
+    def _is_here(self, tensor: torch.Tensor, func: Any) -> bool:
+        if tensor.device.type == self._device_type:
+            return True
+        return self._on_processor and self.makes_inside and func is not _aten._to_copy.default
+
+    def _number(self, tensor: torch.Tensor) -> Any:
+        """What a tensor without memory says where Python asks for its one number."""
+        known = None if self._values is None else self._values.of(tensor)
+        if known is not None:
+            return known.item()
+        return self.answer if tensor.dtype == torch.bool else 1
+
+    def _run(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """What an operator gives: on tensors without memory as large as values say, where they are known."""
+        result: Any = NotImplemented
+        if self._device_type == "meta":
+            if self._values is not None:
+                result = self._values.run(func, args, kwargs)
+            if result is NotImplemented:
+                result = sized_by_values(func, args)
+        result = func(*args, **kwargs) if result is NotImplemented else result
+        if self._on_processor and func is _aten.native_layer_norm.default:
+            return processor_norm(result, args[2])
         return result
 
     def _hold_all(self, sizes: _Sizes, func: Any, args: Sequence[Any]) -> list[int]:
@@ -321,7 +354,11 @@ def card_buffers(capability: tuple[int, int]) -> Buffers:
         before[quantized.default] = _gemm_4bit
     return Buffers(
         before=before,
-        within={_aten._softmax_backward_data.default: _softmax_backward, _aten.sort.stable: _sorting},
+        within={
+            _aten._softmax_backward_data.default: _softmax_backward,
+            _aten.masked_scatter.default: _scattering,
+            _aten.sort.stable: _sorting,
+        },
         products=frozenset((*_PRODUCTS, *before)),
         workspace=workspace_bytes(capability),
     )
@@ -330,6 +367,12 @@ def card_buffers(capability: tuple[int, int]) -> Buffers:
 def workspace_bytes(capability: tuple[int, int]) -> int:
     """torch's default cuBLAS workspace of one thread and stream."""
     return 32 * _MIB if capability >= (9, 0) else int(8.125 * _MIB)
+
+
+def _scattering(args: Sequence[Any]) -> Sequence[int]:
+    """A place for each element of what is written into, in 64 bits, and the mask in the same shape."""
+    whole, mask = args[:2]
+    return 8 * whole.numel(), 0 if mask.shape == whole.shape else whole.numel()
 
 
 def _softmax_backward(args: Sequence[Any]) -> Sequence[int]:

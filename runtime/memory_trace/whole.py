@@ -12,6 +12,7 @@ from ftc.runtime.memory_trace.meta_model import (
     build_on_meta,
     depths_of,
     model_config,
+    numbers_layers,
     period,
     repeats_after,
     require_stored_layers,
@@ -20,6 +21,7 @@ from ftc.runtime.memory_trace.meta_model import (
 from ftc.runtime.memory_trace.sections import Groups
 from ftc.runtime.memory_trace.step import run_steps
 from ftc.spec.documents.memory_trace import TraceJob
+from ftc.spec.vision_models import vision_model
 
 __all__ = ["log_of", "whole_groups", "whole_log"]
 
@@ -29,13 +31,18 @@ def whole_log(job: TraceJob) -> tuple[Log, int]:
 
     Raises:
         LookupError: transformers doesn't know this kind of model, it has no stack of layers, or it isn't the model
-            whose weights are stored; or it reads images.
+            whose weights are stored; or it reads images in a way that isn't followed.
     """
-    if job.settings.model.vision is not None:
-        raise LookupError("it doesn't follow models that read images yet")
+    card = vision_model(str(job.config.get("model_type")))
+    if card is not None and card.inputs is None:
+        raise LookupError(f"it doesn't follow `{card.model_type}` models yet")
     config = model_config(job.config)
     depths = depths_of(config)
-    few, groups = _few(depths, math.lcm(period(config), *map(repeats_after, job.layer_weights)))
+    size = math.lcm(period(config), *map(repeats_after, job.layer_weights))
+    sizes = [size] * len(depths)
+    if job.settings.model.vision is not None:
+        sizes[0] = depths[0] if numbers_layers(config) else 1
+    few, groups = _few(depths, sizes)
     require_stored_layers(job, few)
     if few != depths and not job.settings.strategy.traits.differs_by_layer:
         with contextlib.suppress(IrregularLayers):
@@ -47,11 +54,11 @@ def whole_log(job: TraceJob) -> tuple[Log, int]:
     return log_of(job, depths, whole_groups(depths)), sum(depths)
 
 
-def _few(depths: tuple[int, ...], size: int) -> tuple[tuple[int, ...], list[Groups]]:
-    """For each stack as many layers as are traced, in groups of `size`, and these groups."""
+def _few(depths: tuple[int, ...], sizes: Sequence[int]) -> tuple[tuple[int, ...], list[Groups]]:
+    """For each stack as many layers as are traced, in groups of so many, and these groups."""
     traced: list[int] = []
     groups: list[Groups] = []
-    for layers in depths:
+    for layers, size in zip(depths, sizes, strict=True):
         first = groups[-1].first + groups[-1].count if groups else 0
         whole, rest = divmod(layers, size)
         if whole > TRACED_GROUPS:

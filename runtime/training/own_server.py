@@ -7,6 +7,7 @@ the base model from the same files, takes no more of the GPU than the plan says,
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -32,6 +33,10 @@ __all__ = ["own_server"]
 
 _ASK_SECONDS = 0.5
 """Between two questions whether the server answers."""
+_MOST_SECONDS = 7200.0
+"""Time that it has to load its weights."""
+_REFUSES = frozenset({401, 403, 407})
+"""Statuses that don't change by waiting."""
 _END_SECONDS = 30.0
 """Time that it has to end by itself."""
 _KEPT_LINES = 6
@@ -58,36 +63,41 @@ def own_server(session: Session) -> Iterator[None]:
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = found.getsockname()[1]
     log = session.folder.server_log
+    key = secrets.token_urlsafe(24)  # other people of this machine reach its port, too
     with log.open("wb") as output:
-        serving = _started(session, card.own, port, output.fileno())
+        serving = _started(session, card.own, port, key, output.fileno())
         try:
             with session.journal.phase("serve", f"{card.label}, which prints into {log.name}"):
-                _wait(session, serving, f"http://127.0.0.1:{port}", card.own.ready)
-            site = inputs.writer.model_copy(update={"url": f"http://127.0.0.1:{port}", "key": None, "folder": None})
-            session.inputs = replace(inputs, writer=site.model_copy(update={"folder_there": None}))
+                _wait(session, serving, Endpoint(f"http://127.0.0.1:{port}", key, _ASK_SECONDS * 10), card.own.ready)
+            here = {"url": f"http://127.0.0.1:{port}", "key": None, "folder": None, "folder_there": None}
+            session.inputs = replace(inputs, writer=inputs.writer.model_copy(update=here), writer_key=key)
             yield
         finally:
             session.inputs = inputs
             _end(serving)
 
 
-def _started(session: Session, own: OwnServer, port: int, output: int) -> subprocess.Popen[bytes]:
+def _started(session: Session, own: OwnServer, port: int, key: str, output: int) -> subprocess.Popen[bytes]:
     named = session.inputs.writer.program
     program = named or shutil.which(own.program)
-    if program is None or not os.access(program, os.X_OK):
-        asked = f"`{named}` of {LAUNCH_FILE} is no program" if named else f"there is no `{own.program}` on the PATH"
-        help = f"install it, or name it in {LAUNCH_FILE} as `program` of the writer"
-        raise Refusal([diagnostic("FTC469", f"the server of answers can't be started: {asked}", help=help)])
+    help = f"install it, or name it in {LAUNCH_FILE} as `program` of the writer"
+    if program is None:
+        summary = f"the server of answers can't be started: there is no `{own.program}` on the PATH"
+        raise Refusal([diagnostic("FTC469", summary, help=help)])
     facts = _facts(session) | {"port": str(port)}
-    return subprocess.Popen(
-        [str(program), *(word.format(**facts) for word in own.words)],
-        env={**os.environ, **own.environment, "HF_HUB_OFFLINE": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        start_new_session=True,  # what it starts ends with it, and Ctrl-C reaches the run alone
-        preexec_fn=ends_with_parent(),  # noqa: PLW1509 - a call of the system
-    )
+    try:
+        return subprocess.Popen(
+            [program, *(word.format(**facts) for word in own.words)],
+            env={**os.environ, **own.environment, own.key_variable: key, "HF_HUB_OFFLINE": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # what it starts ends with it, and Ctrl-C reaches the run alone
+            preexec_fn=ends_with_parent(),  # noqa: PLW1509 - a call of the system
+        )
+    except OSError as error:
+        summary = f"the server of answers can't be started: `{program}` is no program that runs here: {error.strerror}"
+        raise Refusal([diagnostic("FTC469", summary, help=help)]) from None
 
 
 def _facts(session: Session) -> dict[str, str]:
@@ -109,34 +119,31 @@ def _facts(session: Session) -> dict[str, str]:
     }
 
 
-def _wait(session: Session, serving: subprocess.Popen[bytes], url: str, path: str) -> None:
+def _wait(session: Session, serving: subprocess.Popen[bytes], endpoint: Endpoint, path: str) -> None:
     """Waits until the server answers.
 
     Raises:
         Interrupted: Somebody asked to stop.
-        Refusal: It ended (FTC469).
+        Refusal: It ended, takes hours, or refuses the run's key (FTC469).
     """
-    endpoint = Endpoint(url, "", _ASK_SECONDS * 10)
-    while serving.poll() is None:
+    until, why = time.monotonic() + _MOST_SECONDS, f"has not answered within {_MOST_SECONDS / 3600:.0f} h"
+    while serving.poll() is None and time.monotonic() < until:
         session.stop.check()
         try:
             endpoint.get(path)
-        except EndpointFault:
+        except EndpointFault as fault:
+            if fault.status in _REFUSES:
+                why = f"refuses the run: {fault.reason}"
+                break
             time.sleep(_ASK_SECONDS)
         else:
             return
+    if serving.returncode is not None:
+        why = f"ended with code {serving.returncode} before it answered"
     log = session.folder.server_log
-    raise Refusal(
-        [
-            diagnostic(
-                "FTC469",
-                f"the server of answers ended with code {serving.returncode} before it answered",
-                notes=_last_lines(log),
-                help=f"read `{log.name}` in the run's folder; where memory ran out, write a larger `writer_memory`",
-                path="task.writer_memory",
-            )
-        ]
-    )
+    help = f"read `{log.name}` in the run's folder; where memory ran out, write a larger `writer_memory`"
+    summary, notes = f"the server of answers {why}", _last_lines(log)
+    raise Refusal([diagnostic("FTC469", summary, notes=notes, help=help, path="task.writer_memory")])
 
 
 def _last_lines(log: Path) -> list[str]:
@@ -150,7 +157,7 @@ def _last_lines(log: Path) -> list[str]:
 def _end(serving: subprocess.Popen[bytes]) -> None:
     """Ends the server and all that it started."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # the latter of a group that has ended, on macOS
             os.killpg(serving.pid, number)
         with suppress(subprocess.TimeoutExpired):
             serving.wait(_END_SECONDS)

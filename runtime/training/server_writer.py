@@ -81,7 +81,8 @@ class ServerWriter:
         stop: Asked while answers are out.
         site: Where the server is.
         folder: Where weights are handed over unless the site says otherwise; deleted when a run of it begins.
-        environment: Where the key is.
+        own_key: Key of a server that the run has started; empty for one that the site names.
+        environment: Where the key of such a one is.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class ServerWriter:
         stop: StopRequest,
         site: WriterSettings,
         folder: Path,
+        own_key: str = "",
         environment: Mapping[str, str] = os.environ,
     ) -> None:
         assert settings.train.sampling is not None, "the plan says how answers are sampled"
@@ -102,7 +104,7 @@ class ServerWriter:
         self._is_whole = strategy_card(settings.strategy).is_whole
         assert self._card.address is not None, "a rule asks for a server where one is named"
         self.url = site.url or self._card.address
-        key = environment.get(site.key, "") if site.key is not None else ""
+        key = own_key or (environment.get(site.key, "") if site.key is not None else "")
         endpoint = Endpoint(self.url, key, site.timeout_seconds, _MOST_BYTES)
         self._server = SERVERS[self._card.kind](endpoint, self._is_whole)
         self._at_once, self._site = site.at_once, site

@@ -264,7 +264,7 @@ def _writer(session: Session, work: ModelWithScorer, rows: TokenStream) -> Write
     if inputs.recorded is not None:
         return RecordedAnswers(inputs.recorded)
     settings, place = session.plan.settings, session.folder.handed_over
-    return ServerWriter(work.model, rows, settings, session.stop, inputs.writer, place)
+    return ServerWriter(work.model, rows, settings, session.stop, inputs.writer, place, inputs.writer_key)
 
 
 def restored(session: Session, work: ModelWithScorer, job: Job, found: checkpoint.Checkpoint | None) -> Progress:

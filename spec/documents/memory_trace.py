@@ -13,6 +13,7 @@ from ftc.spec import canonical
 from ftc.spec.base import Document
 from ftc.spec.context_parallel import row_shares
 from ftc.spec.documents.estimates import PhasePeak
+from ftc.spec.documents.image_shapes import ImageShape
 from ftc.spec.documents.settings import Settings
 from ftc.spec.knobs import KNOBS
 
@@ -28,6 +29,8 @@ class BatchShape(Document):
     """Supervised tokens of each of these at most; not used for classification."""
     padded: bool
     """Whether rows of one micro-batch differ in length, or share a sequence."""
+    images: tuple[tuple[ImageShape, ...], ...] = ()
+    """Images of each of its rows, in the order of their tokens; empty where no row has any."""
 
 
 class TraceDevice(Document):
@@ -61,6 +64,12 @@ class TraceJob(Document):
     """Digest of the files of the package whose loss is trained with; None for ftc's own."""
 
     @property
+    def language(self) -> dict[str, Any]:
+        """What `config.json` says of the language model: the inner part of one that reads images."""
+        inner: dict[str, Any] = self.config["text_config"] if self.settings.model.vision else self.config
+        return inner
+
+    @property
     def accumulates(self) -> bool:
         """Whether an optimizer step has more than one micro-batch on a device."""
         train = self.settings.train
@@ -80,6 +89,7 @@ class TraceJob(Document):
             "layer_weights": plain["layer_weights"],
             "model": {name: settings["model"][name] for name in ("family", "head")},
             "labels": len(settings["text"]["labels"]),
+            **({"frozen": vision.frozen} if (vision := self.settings.model.vision) else {}),
             "teacher": self._teacher(),
             "strategy": settings["strategy"],
             "train": {

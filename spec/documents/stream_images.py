@@ -1,14 +1,60 @@
-"""The images of token streams: where they lie, and which of them a plan pins the pixels of."""
+"""The images of token streams: where they lie, how large they are, and which of them a plan pins the pixels of."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from ftc.spec.documents.streams import TokenStream
 
-__all__ = ["IMAGES_FILE", "first_images"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["IMAGES_FILE", "ImageSizes", "first_images", "open_image_sizes", "sizes_file"]
 
 IMAGES_FILE = "images.arrow"
 """File of the images of all streams of a folder, beside them: the sha256 and the bytes of each."""
 _FIRST_IMAGES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSizes:
+    """The images of a split's rows by their size: what memory needs of them. A small file beside the stream holds it.
+
+    Each image stands as often as rows have it, in the order of rows and of their tokens.
+    """
+
+    rows: NDArray[np.int64]  # (images,)
+    """Place of its row in the stream."""
+    widths: NDArray[np.int64]  # (images,)
+    """In pixels, upright."""
+    heights: NDArray[np.int64]  # (images,)
+    """Likewise."""
+
+
+def sizes_file(stream: Path) -> Path:
+    """The file of the images' sizes that belongs to a split's stream."""
+    return stream.with_suffix(".images.npy")
+
+
+def open_image_sizes(stream: Path) -> ImageSizes | None:
+    """How large the images of a split's rows are; None where they have none.
+
+    Args:
+        stream: File of the split's stream.
+
+    Raises:
+        OSError: The file can't be read.
+        ValueError: It is another kind of file.
+    """
+    import numpy as np
+
+    if not (file := sizes_file(stream)).exists():
+        return None
+    rows, widths, heights = np.load(file, allow_pickle=False).astype(np.int64)
+    return ImageSizes(rows, widths, heights)
 
 
 def first_images(stream: TokenStream) -> list[str]:

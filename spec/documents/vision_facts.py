@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from ftc.spec.base import Document
+from ftc.spec.documents.image_shapes import ImageShape
 from ftc.spec.vision_models import VisionModel, vision_model
 
 __all__ = ["Features", "PatchGrid", "SquareCuts", "TileSizes", "VisionFacts"]
@@ -45,8 +46,8 @@ class PatchGrid(Document):
         """Tokens of the largest image, by the side of a patch in pixels."""
         return self.most_pixels // (patch_size * self.merge) ** 2
 
-    def tokens(self, width: int, height: int, patch_size: int) -> int:
-        """Tokens of an image by its sides in pixels, as transformers resizes it.
+    def resized(self, width: int, height: int, patch_size: int) -> tuple[int, int]:
+        """(height, width) of an image in pixels, as transformers resizes it.
 
         Raises:
             ValueError: It is more than 200 times as long as wide.
@@ -61,7 +62,16 @@ class PatchGrid(Document):
         elif high * wide < self.least_pixels:
             scale = math.sqrt(self.least_pixels / (height * width))
             high, wide = (math.ceil(one * scale / side) * side for one in (height, width))
-        return (high // side) * (wide // side)
+        return high, wide
+
+    def tokens(self, width: int, height: int, patch_size: int) -> int:
+        """Tokens of an image by its sides in pixels.
+
+        Raises:
+            ValueError: It is more than 200 times as long as wide.
+        """
+        high, wide = self.resized(width, height, patch_size)
+        return high * wide // (patch_size * self.merge) ** 2
 
 
 class TileSizes(Document):
@@ -93,6 +103,11 @@ class TileSizes(Document):
         else:
             columns -= (columns - int(round(width * (rows / height), 7))) // 2 * 2
         return rows * columns + rows + side**2
+
+    def parts(self, width: int, height: int) -> int:
+        """Squares that an image becomes by its sides in pixels, the whole of it as one more."""
+        high, wide = self._best(width, height)
+        return (high // self.tile) * (wide // self.tile) + 1
 
     def _best(self, width: int, height: int) -> tuple[int, int]:
         """The size in which most pixels of an image are kept, and of these the one that wastes least."""
@@ -206,6 +221,22 @@ class VisionFacts(Document):
         if (shapes := self.grid or self.tiles) is None:
             return Features(0, 0, self.tokens_per_image)
         return Features(0, 0, shapes.tokens(width, height, self.patch_size))
+
+    def shape(self, width: int, height: int) -> ImageShape:
+        """An image as the tower reads it, by its sides in pixels.
+
+        Raises:
+            ValueError: The model's processor takes none of that shape.
+        """
+        found = self.features(width, height)
+        if self.grid is not None:
+            high, wide = self.grid.resized(width, height, self.patch_size)
+            return ImageShape(height=high, width=wide, squares=0, tokens=found.tokens)
+        if self.tiles is not None:
+            squares = self.tiles.parts(width, height)
+            return ImageShape(height=height, width=width, squares=squares, tokens=found.tokens)
+        side, squares = self.image_size, found.rows * found.columns + 1
+        return ImageShape(height=side, width=side, squares=squares, tokens=found.tokens)
 
     @property
     def card(self) -> VisionModel:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from ftc.spec.base import Bytes, Real
+from ftc.spec.base import Bytes, Effect, Real
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.reinforcement_losses import REINFORCEMENT_LOSSES, ReinforcementLoss
 from ftc.spec.rewards import RewardTerm, needs_reference, reads_tests
@@ -45,6 +45,7 @@ class Reinforcement(Prompted):
     sampled answer with its rewards and advantage.
     """
 
+    EFFECTS: ClassVar[dict[str, Effect]] = {"writer_memory": Effect.RESOURCE}
     CARD: ClassVar[TaskCard] = TaskCard(
         parts=(PROMPT, REFERENCE, SYSTEM, HISTORY),
         row_forms=(("prompt", "reference"), ("prompt",)),

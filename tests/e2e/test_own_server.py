@@ -53,7 +53,8 @@ def is_gone(pid: int) -> bool:
 
 
 @pytest.mark.slow
-def test_the_run_starts_it_and_ends_it(project: MakeProject, ftc: Ftc) -> None:
+def test_the_run_starts_it_and_ends_it(project: MakeProject, ftc: Ftc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # where nobody answers: the server isn't asked through it
     root = project("reinforcement", steps=3)
     told = with_own_server(root, _PROGRAM)
     planned = ftc("plan", "recipe.yaml", "-o", "plan.json")
@@ -64,6 +65,11 @@ def test_the_run_starts_it_and_ends_it(project: MakeProject, ftc: Ftc) -> None:
     assert "vLLM server that the run starts with 64.0 MiB" in planned.text
     applied = ftc("apply", "plan.json", "--yes")
     assert applied.code == 0, applied.text
+    first = json.loads(Path("plan.json").read_text())["lock"]["data"]["splits"]
+    recipe = root / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace(_MEMORY, "65MiB"))
+    assert ftc("plan", "recipe.yaml", "-o", "larger.json").code == 0
+    assert json.loads(Path("larger.json").read_text())["lock"]["data"]["splits"] == first, "the tokens are the same"
     assert "are sent to" not in applied.text, "nothing leaves the machine"
     noted = json.loads(told.read_text())
     words = noted["words"]
@@ -116,7 +122,11 @@ def test_a_server_that_ends_at_once_says_why(project: MakeProject, ftc: Ftc) -> 
     (root / "bin" / "vllm").unlink()
     missing = ftc("apply", "recipe.yaml", "--yes")
     assert missing.code == 1, missing.text
-    assert "is no program" in missing.text
+    assert "is no program that runs here" in missing.text
+    (root / "bin" / "vllm").mkdir()
+    folder = ftc("apply", "recipe.yaml", "--yes")
+    assert folder.code == 1, folder.text
+    assert "is no program that runs here" in folder.text
     (root / "ftc.launch.yaml").unlink()
     os.environ["PATH"], before = str(root / "bin"), os.environ["PATH"]
     try:

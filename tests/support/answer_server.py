@@ -84,6 +84,16 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def parse_request(self) -> bool:
+        """Whether a request may go on: with the key, where the server was started with one, as vLLM's."""
+        if not super().parse_request():
+            return False
+        key = os.environ.get("VLLM_API_KEY")
+        if key is None or self.headers["Authorization"] == f"Bearer {key}":
+            return True
+        self._reply({"error": "Unauthorized"}, 401)
+        return False
+
     def do_GET(self) -> None:
         """What it has."""
         if self.path == "/v1/models":

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Literal
 
 from ftc.compiler.resolve.files.digests import DigestCache
-from ftc.compiler.resolve.files.hub_errors import fault_of, no_split, refuse_no_model
+from ftc.compiler.resolve.files.hub_errors import check_name, fault_of, no_file, no_split, refuse_no_model
 from ftc.compiler.resolve.files.hub_splits import NoSplit, SplitAsked, files_of_split
-from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, safe_path
+from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object
 from ftc.compiler.resolve.models.weights import shard_names
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import FileFacts
-from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.storage.model_files import CARD_FILES, INDEX_FILE, LOADED_FILES, SINGLE_FILE
 from ftc.spec.switches import OFFLINE, is_switched_on
@@ -34,7 +33,6 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TIMEOUT_SECONDS = 20.0
 _CARD = "README.md"
-_INSIDE = "write it as on the repository's page on the hub"
 
 SpanOf = Callable[[str], Span | None]
 RepoType = Literal["model", "dataset"]
@@ -144,60 +142,68 @@ class Hub:
         Raises:
             Refusal: FTC300, FTC314 to FTC320, FTC323 or FTC324.
         """
-        request = _request(repo, "dataset", revision, span_of, "data.source")
-        if file is not None:
-            _check_own_name(file, "data.source.file", span_of)
-        listing = self._listing(request)
-        if listing is None:
-            if file is None:
-                raise Refusal([_not_cached("the list of its files", request)])
-            path = self._snapshot_folder(request, commit := self._cached_commit(request, file)) / file
-            self._verify(path, file, _identity_in_cache(path), request, digests)
-            return HubFile(commit, file, path, digests.file(path))
-        from ftc.compiler.resolve.rows.tables import only_training_file  # all readers of rows; models need none
-
-        _check_names(listing, request)
-        file = file or only_training_file(listing.files, request.repo, request.span, request.path)
-        if file not in listing.files:
-            near = nearest(file, listing.files)
-            help = f"did you mean `{near}`?" if near else f"check the file list of `{repo}` on the hub"
-            summary = f"`{repo}` has no file `{file}`"
-            raise Refusal([diagnostic("FTC323", summary, request.span, help=help, path=request.path)])
-        path = self._download(file, listing, request, digests)
-        self._remember_branch(file, listing, request)
-        return HubFile(listing.commit, file, path, digests.file(path))
+        return self.dataset_files(repo, revision, None if file is None else [file], digests, span_of)[0]
 
     def dataset_files(
         self,
         repo: str,
         revision: str | None,
-        asked: SplitAsked | Sequence[str],
+        asked: SplitAsked | Sequence[str] | None,
         digests: DigestCache,
         span_of: SpanOf,
     ) -> tuple[HubFile, ...]:
-        """The files of a split of a data set, or those of these names, from the cache or downloaded into it.
+        """The files of a split of a data set, those of these names, or the only one that holds rows to train on.
+
+        The hub lists the repository once. It isn't asked for files by name at a commit, where the cache has them all.
 
         Raises:
             Refusal: FTC300, FTC314 to FTC320, FTC323 or FTC324.
         """
-        if not isinstance(asked, SplitAsked):
-            return tuple(self.dataset_file(repo, revision, name, digests, span_of) for name in asked)
         request = _request(repo, "dataset", revision, span_of, "data.source")
-        listing = self._listing(request)
+        named = () if asked is None or isinstance(asked, SplitAsked) else tuple(asked)
+        for name in named:
+            _check_own_name(name, "data.source.file", span_of)
+        listing = None if self._has_pinned(named, request) else self._listing(request)
         if listing is None:
-            raise Refusal([_not_cached("the list of its files", request)])
-        from ftc.compiler.resolve.rows.tables import data_files
-
+            return self._cached_files(named, request, digests)
         _check_names(listing, request)
-        has_card = _CARD in listing.files
-        card = self._download(_CARD, listing, request, digests).read_bytes() if has_card else None
-        try:
-            names = files_of_split(data_files(listing.files), card, asked)
-        except NoSplit as problem:
-            raise no_split(problem, repo, request.span, request.path) from None
+        names = named or self._meant(asked, listing, request, digests)
+        if absent := next((name for name in names if name not in listing.files), None):
+            raise no_file(absent, listing.files, repo, request.span, request.path)
         paths = {name: self._download(name, listing, request, digests) for name in names}
         self._remember_branch(names[0], listing, request)
         return tuple(HubFile(listing.commit, name, path, digests.file(path)) for name, path in paths.items())
+
+    def _meant(
+        self, asked: SplitAsked | Sequence[str] | None, listing: _Listing, request: _Request, digests: DigestCache
+    ) -> tuple[str, ...]:
+        """The files of a split, or the only one that holds rows to train on."""
+        from ftc.compiler.resolve.rows.tables import data_files, only_training_file  # all readers; models need none
+
+        if not isinstance(asked, SplitAsked):
+            return (only_training_file(listing.files, request.repo, request.span, request.path),)
+        has_card = _CARD in listing.files
+        card = self._download(_CARD, listing, request, digests).read_bytes() if has_card else None
+        try:
+            return files_of_split(data_files(listing.files), card, asked)
+        except NoSplit as problem:
+            raise no_split(problem, request.repo, request.span, request.path) from None
+
+    def _has_pinned(self, names: Sequence[str], request: _Request) -> bool:
+        """Whether a commit is asked for, and the cache has each file there under the identity that the hub gave it."""
+        paths = [self._snapshot_folder(request, request.revision) / name for name in names]
+        is_commit = _COMMIT.fullmatch(request.revision) is not None
+        return is_commit and bool(paths) and all(path.is_symlink() and path.is_file() for path in paths)
+
+    def _cached_files(self, names: Sequence[str], request: _Request, digests: DigestCache) -> tuple[HubFile, ...]:
+        if not names:
+            raise Refusal([_not_cached("the list of its files", request)])
+        found = []
+        for name in names:
+            path = self._snapshot_folder(request, commit := self._cached_commit(request, name)) / name
+            self._verify(path, name, _identity_in_cache(path), request, digests)
+            found.append(HubFile(commit, name, path, digests.file(path)))
+        return tuple(found)
 
     def _listing(self, request: _Request) -> _Listing | None:
         """The repository's files now, or None where the cache must do: offline, or a commit and no connection."""
@@ -342,7 +348,7 @@ def _request(repo: str, repo_type: RepoType, revision: str | None, span_of: Span
 
 def _check_own_name(name: str, path: str, span_of: SpanOf) -> None:
     try:
-        _check_name(name)
+        check_name(name)
     except UnsafePath as error:
         raise Refusal([error.diagnostic(span_of(path), path)]) from None
 
@@ -367,21 +373,11 @@ def _findings(request: _Request) -> Iterator[None]:
 def _check_names(listing: _Listing, request: _Request) -> None:
     for name in listing.files:
         try:
-            _check_name(name)
+            check_name(name)
         except UnsafePath as error:
             summary = f"the repository lists a file whose name {error.reason}: {quoted(name)}"
             help = "don't use this repository; report it to the hub"
             raise Refusal([diagnostic("FTC319", summary, request.span, help=help, path=request.path)]) from error
-
-
-def _check_name(name: str) -> None:
-    """Raises `UnsafePath` where a name of the hub could mean a place outside of its repository."""
-    if ".." in name.split("/"):
-        raise UnsafePath(name, "contains `..`", _INSIDE)
-    try:
-        safe_path(Path("/repository"), name)
-    except UnsafePath as error:
-        raise UnsafePath(name, error.reason, _INSIDE) from None
 
 
 def _not_cached(file: str, request: _Request) -> Diagnostic:

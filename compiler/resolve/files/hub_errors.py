@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ftc.compiler.resolve.files.hub_splits import NoSplit
+from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.storage.model_files import INDEX_FILE, SINGLE_FILE
 
-__all__ = ["HubFault", "fault_of", "no_split", "of_locked", "refuse_no_model"]
+__all__ = ["HubFault", "check_name", "fault_of", "no_file", "no_split", "of_locked", "refuse_no_model"]
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack")
 
 _LOG_IN = "accept the terms on the repository's page on the hub, then `hf auth login` or set `HF_TOKEN`"
+_INSIDE = "write it as on the repository's page on the hub"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +72,31 @@ def of_locked(found: Diagnostic, commit: str | None) -> Diagnostic:
     return replace(found, notes=(*found.notes, note), help=(help,))
 
 
+def no_file(name: str, names: Collection[str], repo: str, span: Span | None, path: str) -> Refusal:
+    """A data set without the file that is asked for."""
+    near = nearest(name, names)
+    help = f"did you mean `{near}`?" if near else f"check the file list of `{repo}` on the hub"
+    return Refusal([diagnostic("FTC323", f"`{repo}` has no file `{name}`", span, help=help, path=path)])
+
+
 def no_split(problem: NoSplit, repo: str, span: Span | None, path: str) -> Refusal:
     """A data set without the split that is asked for."""
     code = "FTC324" if problem.is_ambiguous else "FTC323"
     return Refusal([diagnostic(code, f"`{repo}` {problem.summary}", span, help=problem.help, path=path)])
+
+
+def check_name(name: str) -> None:
+    """Lets pass a name that means a place inside of its repository alone.
+
+    Raises:
+        UnsafePath: It may mean another.
+    """
+    if ".." in name.split("/"):
+        raise UnsafePath(name, "contains `..`", _INSIDE)
+    try:
+        safe_path(Path("/repository"), name)
+    except UnsafePath as error:
+        raise UnsafePath(name, error.reason, _INSIDE) from None
 
 
 def refuse_no_model(names: Collection[str], repo: str, span: Span | None, path: str) -> None:

@@ -1,8 +1,9 @@
 """Which files of a data set on the hub are one split: by the configurations in its README.md, else by their names.
 
 README.md has them as the hub documents it: `configs`, a list of `config_name` with `data_files` (a path, several, or
-several splits with a path each) or a `data_dir`. That block alone is read, by the strict reader of recipes. Without it
-a file belongs to the split that its name has as a word, such as `data/train-00000-of-00002.parquet`.
+several splits with a path each) or a `data_dir`. That block alone is read, by the strict reader of recipes; one that it
+can't read is refused. Without a block a file belongs to the split that its own name has as a word, such as
+`data/train-00000-of-00002.parquet`; where no file's own name has such a word, folders decide, such as `train/0.csv`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from ftc.spec.language.did_you_mean import nearest
@@ -17,8 +19,14 @@ from ftc.spec.language.source import read_source
 
 __all__ = ["NoSplit", "SplitAsked", "files_of_split"]
 
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)---[ \t]*(?:\n|\Z)", re.DOTALL)
-_CONFIGS = re.compile(r"^configs:[ \t]*\n(?:[ \t-].*\n|[ \t]*\n)*", re.MULTILINE)
+_FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\n(.*?\n)---[ \t]*(?:\n|\Z)", re.DOTALL)
+_CONFIGS = re.compile(r"^configs[ \t]*:(?=\s).*(?:\n|\Z)(?:(?:[ \t\-#\]}].*|[ \t]*)\n)*", re.MULTILINE)
+"""The key with all lines up to the next one: those that are indented, items, comments, and ends of brackets."""
+_MENTION = re.compile(
+    r"^(?:\?[ \t]*)?[\"']?configs[\"']?[ \t]*:|\A(?:[ \t]*(?:#.*)?\n)*(?:\{|[ \t]+(?=[^\s#]))(?s:.*)configs",
+    re.MULTILINE,
+)
+"""Where a README.md may have the key at its outermost level, in whatever form: in quotes, in braces, or indented."""
 _WORDS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
@@ -76,29 +84,34 @@ def files_of_split(names: Collection[str], readme: bytes | None, asked: SplitAsk
         raise NoSplit(f"has no configuration `{asked.config}`: its README.md lists none", "leave out `config`")
     config = _chosen(configs, asked.config) if configs else _Config(_DEFAULT, {}, "", is_default=True)
     if not config.patterns:
-        return _by_name(names, config.folder, asked.split or "train")
+        return _of_one_kind(_by_name(names, config.folder, asked.split or "train"), asked.split or "train")
     split = _split(config, asked.split)
     patterns = [re.compile(_expression(config.folder + pattern)) for pattern in config.patterns[split]]
     found = sorted(name for name in names if any(one.fullmatch(name) for one in patterns))
     if not found:
         listed = ", ".join(f"`{pattern}`" for pattern in config.patterns[split])
         raise NoSplit(f"has no file that is {listed}", "name a file with `file:`; its README.md lists others")
-    return tuple(found)
+    return _of_one_kind(found, split)
 
 
 def _configs(readme: bytes | None) -> list[_Config]:
-    """The configurations of a README.md; none where it has no such block.
+    """The configurations of a README.md; none where it has no such block, or an empty one.
 
     Raises:
-        NoSplit: There is one, of another form.
+        NoSplit: There is one, of another form. Names of files would then be a guess against the data set's own word.
     """
-    text = (readme or b"").decode("utf-8", "replace").replace("\r\n", "\n")
+    text = (readme or b"").decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
     front = _FRONT_MATTER.match(text)
-    block = _CONFIGS.search(front[1]) if front else None
-    if block is None:
+    described = front[1] if front else text if text.lstrip().startswith("---") else ""
+    if not _MENTION.search(described):
         return []
-    source, _ = read_source(block[0], "README.md")
-    listed = source.plain().get("configs") if source is not None else None
+    blocks = _CONFIGS.findall(described) if front else []
+    source, _ = read_source(blocks[0], "README.md") if len(blocks) == 1 else (None, ())
+    if source is None:
+        raise _odd()
+    listed = source.plain().get("configs")
+    if listed in (None, ()):
+        return []
     if not isinstance(listed, tuple) or not listed or not all(isinstance(one, dict) for one in listed):
         raise _odd()
     return [_config(one) for one in listed if isinstance(one, dict)]
@@ -162,12 +175,44 @@ def _split(config: _Config, asked: str | None) -> str:
     raise NoSplit(f"has no split `{wanted}` in its configuration `{config.name}`", help)
 
 
-def _by_name(names: Collection[str], folder: str, split: str) -> tuple[str, ...]:
-    words = "|".join(map(re.escape, _WORDS.get(split, (split,))))
-    word = re.compile(rf"(?:^|[/_.-])(?:{words})(?=[/_.-]|\d|$)", re.IGNORECASE)
-    found = sorted(name for name in names if name.startswith(folder) and word.search(name.removeprefix(folder)))
+def _by_name(names: Collection[str], folder: str, split: str) -> list[str]:
+    """The files named for a split: by their own names, or by their folders where no file's own name has such a word.
+
+    Raises:
+        NoSplit: No file is named for it, or one is named for another split as well, whose rows would be in both.
+    """
+    inside = {name: name.removeprefix(folder) for name in names if name.startswith(folder)}
+    any_word = _word(split, *(word for words in _WORDS.values() for word in words))
+    own = {name: path.rpartition("/")[2] for name, path in inside.items()}
+    has_own = any(map(any_word.search, own.values()))
+    told = own if has_own else {name: path.rpartition("/")[0] for name, path in inside.items()}
+    asked = next((words for words in _WORDS.values() if split in words), ())
+    meant = _word(*_WORDS.get(split, (split,)))
+    others = _word(*(word for words in _WORDS.values() if words != asked for word in words))
+    found = sorted(name for name, text in told.items() if meant.search(text))
     if not found:
         raise NoSplit(f"has no file whose name says `{split}`", "name the file with `file:`")
+    if both := [name for name in found if others.search(meant.sub("", told[name]))]:
+        summary = f"has files whose names say `{split}` and another split: {_listed(both)}"
+        raise NoSplit(summary, "name the files with `file:`", is_ambiguous=True)
+    return found
+
+
+def _word(*words: str) -> re.Pattern[str]:
+    """One of several words in a path, whole or with a number behind it."""
+    return re.compile(rf"(?:^|(?<=[/_.-]))(?:{'|'.join(map(re.escape, words))})(?=[/_.-]|\d|$)", re.IGNORECASE)
+
+
+def _of_one_kind(found: Sequence[str], split: str) -> tuple[str, ...]:
+    """The files, which share a suffix: of several kinds one is most often another form of the same rows.
+
+    Raises:
+        NoSplit: They are of several kinds.
+    """
+    kinds = sorted({PurePosixPath(name).suffix.lower() for name in found})
+    if len(kinds) > 1:
+        summary = f"has files of several kinds for `{split}`, which may hold the same rows: {', '.join(kinds)}"
+        raise NoSplit(summary, f"name the files with `file:`: {_listed(found)}", is_ambiguous=True)
     return tuple(found)
 
 

@@ -26,7 +26,7 @@ __all__ = [
 _TOWER_KEYS = (
     *("image_size", "num_channels", "patch_size", "projection_dim"),
     *("depth", "embed_dim", "in_channels", "mlp_ratio", "out_hidden_size"),
-    *("spatial_merge_size", "temporal_patch_size", "tokens_per_second"),
+    *("spatial_merge_size", "temporal_patch_size", "tokens_per_second", "window_size"),
 )
 """Keys of `vision_config` that decide what is built, beside those of every configuration."""
 MOST_PATCHES = 100_000
@@ -36,6 +36,8 @@ USUAL_LONGEST = 4 * 364
 """The longer side of an image that is cut into squares, where a processor's file doesn't say."""
 USUAL_TILES = ((336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008))
 _LARGEST_SIZE = 10**6
+_MOST_NUMBERED = 1000
+"""Layers of a tower that config.json names by number, at most."""
 _INSIDE = " in `vision_config`"
 
 
@@ -92,6 +94,7 @@ def vision_facts(config: Mapping[str, Any]) -> tuple[VisionFacts | None, list[st
         faults.append(f"`vision_feature_select_strategy` is {str(strategy)[:40]!r}, not `default`{other}")
     language = language_part(config)
     sizes = {key: tower[key] for key in _TOWER_KEYS if type(tower.get(key)) is int}
+    sizes |= {key: tower[key] for key in known.numbered_layers if _are_numbers(tower.get(key))}
     kept = ("model_type", "tie_word_embeddings", *known.token_keys, *known.own_keys)
     form = {key: config[key] for key in kept if key in config}
     edges = [size({key: usual, **config}, (key,), 0, "") for key, usual in known.edge_keys]
@@ -111,6 +114,10 @@ def vision_facts(config: Mapping[str, Any]) -> tuple[VisionFacts | None, list[st
         config={**form, "text_config": form_of(language), "vision_config": {**form_of(tower), **sizes}},
     )
     return facts, faults
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, list) and len(value) <= _MOST_NUMBERED and all(type(one) is int for one in value)
 
 
 class _Shape(NamedTuple):

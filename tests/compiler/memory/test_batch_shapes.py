@@ -14,7 +14,9 @@ from ftc.compiler.memory.context import context_of
 from ftc.compiler.passes.choose_model import choose_model
 from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.device import Calibration, Measurement
+from ftc.spec.documents.stream_images import ImageSizes
 from ftc.spec.documents.streams import RowLengths
+from ftc.spec.documents.vision_facts import PatchGrid, VisionFacts
 from tests.support.drafts import CARD, CPU, decided, draft_of, model_facts, shaped, split_report
 
 TRANSLATOR = model_facts(family="encoder_decoder", num_decoder_layers=2, decoder_start_id=0, model_type="t5")
@@ -126,3 +128,50 @@ def test_a_build_of_torch_for_cards_takes_more_of_a_processor() -> None:
     assert wide is not None
     assert usual.reserved == wide.reserved
     assert wide.components["libraries"] > 1.5 * usual.components["libraries"]
+
+
+QWEN = VisionFacts(
+    model_type="qwen2_vl",
+    image_token_id=9,
+    image_size=0,
+    patch_size=14,
+    tokens_per_image=1280,
+    grid=PatchGrid(merge=2, frames=2, least_pixels=56 * 56, most_pixels=28 * 28 * 1280),
+    hidden_size=64,
+    intermediate_size=128,
+    num_layers=2,
+)
+
+
+def with_pictures(draft: Draft, sides: list[tuple[int, ...]]) -> Draft:
+    """The draft with square images of such sides in each training row, whose text has 40 tokens and an answer of 10."""
+    shapes = [[QWEN.shape(side, side) for side in row] for row in sides]
+    draft = with_rows(draft, [40 + sum(one.tokens for one in row) for row in shapes], [10] * len(sides))
+    rows = np.repeat(np.arange(len(sides)), [len(row) for row in sides])
+    flat = np.array([side for row in sides for side in row], dtype=np.int64)
+    facts = draft.model.model_copy(update={"vision": QWEN})
+    return replace(draft, model=facts, image_sizes={"train": ImageSizes(rows, flat, flat)})
+
+
+@pytest.mark.parametrize("tokens", [None, 700])
+def test_no_micro_batch_has_larger_images_than_the_one_that_is_traced(tokens: int | None) -> None:
+    sides: list[tuple[int, ...]] = [(56,), (), (224, 224), (112,), (448,), (280, 56), (), (224,)] * 3
+    draft = settled(with_pictures(draft_of(), sides), micro_batch=3, tokens=tokens)
+    shape, traced = train_shape(draft), 0
+    for images in shape.images:
+        assert sum(one.tokens + 1 for one in images) < shape.length, "they have room in their row"
+        traced += sum(one.weight for one in images)
+    assert len(shape.images) == rows_at_once(draft)
+    weights = [sum(QWEN.shape(side, side).weight for side in row) for row in sides]
+    for seed in range(50):
+        order = BatchOrder(draft.lengths["train"].tokens, 8, 3, seed, most_tokens=tokens)
+        for step in range(3):
+            for rows in order.micro_batches(step, 3, 0, 1):
+                assert sum(weights[row] for row in rows) <= traced
+    if tokens is None:
+        assert traced == sum(sorted(weights)[-3:]), "the three rows with most can meet"
+
+
+def test_rows_without_images_have_none() -> None:
+    draft = settled(with_pictures(draft_of(), [(), ()]))
+    assert train_shape(draft).images == ()

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from ftc.runtime.evaluation.scoring import eval_mode
+from ftc.runtime.memory_trace.answers import write_answers
 from ftc.runtime.memory_trace.log import Log, peaks
 from ftc.runtime.memory_trace.sections import mark
-from ftc.runtime.memory_trace.step import write_answers
 from ftc.runtime.memory_trace.tracker import StorageTracker
 from ftc.runtime.memory_trace.whole import log_of, whole_groups, whole_log
 from ftc.runtime.models.base_model import FolderBase

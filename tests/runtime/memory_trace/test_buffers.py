@@ -31,6 +31,18 @@ def test_each_thread_makes_its_workspace_at_its_first_product() -> None:
     assert sizes(log, "backward: layers").count(space) == 1
 
 
+def test_a_card_counts_places_where_images_are_put_among_words() -> None:
+    """One of 64 bits for each element, and the mask in the same shape, for a moment."""
+    tracker = StorageTracker(buffers=card_buffers((8, 0)))
+    words, mask = torch.empty(2, 64, 32, device="meta"), torch.empty(2, 64, 1, dtype=torch.bool, device="meta")
+    images = torch.empty(20, 32, device="meta")
+    with tracker:
+        tracker.section("forward: embedding")
+        words.masked_scatter(mask, images)
+    count = 2 * 64 * 32
+    assert sizes(tracker.close(), "forward: embedding") == [4 * count, 8 * count, count, -8 * count, -count, -4 * count]
+
+
 def test_a_quantized_weight_is_unpacked_before_its_product_is_there() -> None:
     pytest.importorskip("bitsandbytes")
     tracker = StorageTracker(buffers=card_buffers((8, 0)))

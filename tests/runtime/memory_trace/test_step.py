@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from ftc.runtime.artifacts.checkpoint import Contents, Kept, save, verified
-from ftc.runtime.artifacts.tensor_files import read_tensors, write_tensors
-from ftc.runtime.memory_trace.holdings import Read
 from ftc.runtime.memory_trace.log import peaks
 from ftc.runtime.memory_trace.step import run_steps
 from ftc.runtime.memory_trace.tracker import StorageTracker, card_buffers
@@ -21,32 +17,13 @@ from ftc.runtime.memory_trace.whole import log_of, whole_groups
 from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model
 from ftc.runtime.training.distillation import build_teacher
-from ftc.runtime.training.selection import Progress
 from ftc.spec.checkpointing import Recomputing
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.own_tokenizer import AddedToken, OwnTokenizer
 from tests.support.lessons import lesson
+from tests.support.shelves import Folder
 from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import PROCESSOR, trace_job
-
-
-class Folder:
-    """A shelf of real files, as a run writes them."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def checkpoint(self, tensors: Contents) -> Kept:
-        save(self.path, "job", Progress(step=2), tensors)
-        found = verified(self.path, 2, "job", lambda _: None, None)
-        assert found is not None
-        return found
-
-    def result(self, tensors: Mapping[str, torch.Tensor]) -> Read:
-        file = self.path / "result.safetensors"
-        write_tensors(file, tensors, {})
-        return lambda: read_tensors(file)
-
 
 KINDS = ("llama", "qwen2", "gemma2", "gpt2", "bert", "t5", "bart")
 OF_THE_HOST = {"load", "clip"}

@@ -95,6 +95,74 @@ def test_every_documented_form_is_read(text: str, found: list[str]) -> None:
     assert sorted(files_of_split(FILES, configs(text), SplitAsked(None, "train"))) == sorted(found)
 
 
+COMMENTED = """\
+---
+# configs: none yet
+configs: # all
+- config_name: en
+  data_files: en/train-*.csv
+# German
+- config_name: de
+  data_files: de/train.csv
+
+# the end
+tags: [a]
+---
+"""
+BRACKETS = """\
+---
+configs: [
+  {config_name: en, data_files: en/train-*.csv},
+  {config_name: de, data_files: de/train.csv}
+]
+tags: [a]
+---
+"""
+
+
+@pytest.mark.parametrize("readme", [COMMENTED, BRACKETS, COMMENTED.replace("\n", "\r\n"), f"\ufeff\n{BRACKETS}"])
+def test_no_configuration_is_lost_to_a_comment_or_brackets(readme: str) -> None:
+    assert files_of_split(FILES, readme.encode(), SplitAsked("de", "train")) == ("de/train.csv",)
+    with pytest.raises(NoSplit, match="2 configurations"):
+        files_of_split(FILES, readme.encode(), SplitAsked(None, "train"))
+
+
+@pytest.mark.parametrize("readme", ["configs:\n", "configs: []\n", "dataset_info:\n  configs: 1\n"])
+def test_a_readme_without_configurations_leaves_it_to_names(readme: str) -> None:
+    found = files_of_split(BY_NAME, f"---\n{readme}---\n".encode(), SplitAsked(None, "train"))
+    assert found == tuple(BY_NAME[:2])
+
+
+@pytest.mark.parametrize(
+    ("names", "split", "found"),
+    [
+        (["train/train.csv", "train/dev.csv"], "train", ["train/train.csv"]),
+        (["train/train.csv", "train/dev.csv"], "validation", ["train/dev.csv"]),
+        (["train/0.csv", "test/0.csv"], "train", ["train/0.csv"]),
+        (["train/0.csv", "train/1.csv", "extra/0.csv"], "extra", ["extra/0.csv"]),
+        (["a/test_matched.csv", "a/train.csv"], "test_matched", ["a/test_matched.csv"]),
+    ],
+)
+def test_the_name_of_a_file_goes_before_its_folders(names: list[str], split: str, found: list[str]) -> None:
+    assert files_of_split(names, None, SplitAsked(None, split)) == tuple(found)
+
+
+@pytest.mark.parametrize(
+    ("names", "readme", "words"),
+    [
+        (["train_dev.csv", "train.csv"], None, "`train` and another split: `train_dev.csv`"),
+        (["train/dev/0.csv"], None, "`train` and another split: `train/dev/0.csv`"),
+        (["data/train.csv", "data/train.jsonl"], None, "several kinds for `train`, which may hold the same rows: .csv"),
+        (["a.csv", "a.jsonl"], configs("- data_files: a.*\n"), "several kinds for `train`"),
+    ],
+)
+def test_rows_are_never_in_two_splits_or_twice_in_one(names: list[str], readme: bytes | None, words: str) -> None:
+    with pytest.raises(NoSplit) as caught:
+        files_of_split(names, readme, SplitAsked(None, "train"))
+    assert words in caught.value.summary
+    assert caught.value.is_ambiguous
+
+
 @pytest.mark.parametrize(
     ("readme", "asked", "words"),
     [
@@ -105,6 +173,11 @@ def test_every_documented_form_is_read(text: str, found: list[str]) -> None:
         (None, SplitAsked(None, "extra"), "no file whose name says `extra`"),
         (configs("- data_files: 'fr/*.csv'\n"), SplitAsked(None, "train"), "has no file that is `fr/*.csv`"),
         (configs("- data_files: 3\n"), SplitAsked(None, "train"), "a form that ftc doesn't read"),
+        (b'---\n"configs": []\n---\n', SplitAsked(None, "train"), "a form that ftc doesn't read"),
+        (b"---\n{license: mit, configs: [{data_files: en/a.csv}]}\n---\n", SplitAsked(None, "train"), "a form that"),
+        (b"---\n  configs:\n  - data_files: en/a.csv\n---\n", SplitAsked(None, "train"), "a form that ftc"),
+        (b"---\nconfigs:\n- data_files: en/a.csv\n", SplitAsked(None, "train"), "a form that ftc doesn't read"),
+        (b"---\nconfigs: []\na: b\nconfigs: []\n---\n", SplitAsked(None, "train"), "a form that ftc doesn't read"),
         (configs("- {a: &x 1, b: *x}\n"), SplitAsked(None, "train"), "a form that ftc doesn't read"),
         (configs("- [1]\n"), SplitAsked(None, "train"), "a form that ftc doesn't read"),
         (configs("- data_files:\n  - split: train\n"), SplitAsked(None, "train"), "a form that ftc doesn't read"),
@@ -173,6 +246,30 @@ def test_a_locked_split_needs_no_network(tmp_path: Path, server: HubServer) -> N
     with pytest.raises(Refusal) as caught:
         locate(tmp_path, None)
     assert [one.code for one in caught.value.diagnostics] == ["FTC318"]
+
+
+def test_a_locked_split_is_not_asked_for_again(tmp_path: Path, server: HubServer) -> None:
+    first = locate(tmp_path, server.endpoint)
+    server.requests.clear()
+    assert locate(tmp_path, server.endpoint, locked(first)) == first
+    assert server.requests == []
+
+
+def test_a_locked_split_that_is_not_cached_is_listed_once(tmp_path: Path, server: HubServer) -> None:
+    lock = locked(locate(tmp_path, server.endpoint))
+    server.requests.clear()
+    (tmp_path / "elsewhere").mkdir()
+    assert [*locate(tmp_path / "elsewhere", server.endpoint, lock).members] == ["en/train-0.csv", "en/train-1.csv"]
+    assert [path for path in server.paths("GET") if path.startswith("/api/")] == [
+        f"/api/datasets/org/rows/revision/{'c' * 40}"
+    ]
+
+
+def test_a_cached_file_that_changed_is_noticed_without_a_network(tmp_path: Path, server: HubServer) -> None:
+    first = locate(tmp_path, server.endpoint)
+    first.members["en/train-1.csv"].resolve().write_bytes(b"text,label\nother,a\n")
+    with pytest.raises(Refusal, match="FTC320"):
+        locate(tmp_path, server.endpoint, locked(first))
 
 
 @pytest.mark.parametrize(("source", "code"), [({"config": "fr"}, "FTC323"), ({"config": None}, "FTC324")])

@@ -1,0 +1,99 @@
+"""Models that read images: a step without memory allocates what a real one does, whatever a model makes of an image."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ftc.compiler.resolve.models.vision_config import vision_facts
+from ftc.runtime.memory_trace.log import peaks
+from ftc.runtime.memory_trace.step import run_steps
+from ftc.runtime.memory_trace.whole import log_of, whole_groups
+from ftc.runtime.models.base_model import FolderBase
+from ftc.runtime.models.build_model import build_model
+from ftc.spec.checkpointing import Recomputing
+from ftc.spec.documents.memory_trace import BatchShape, TraceJob
+from ftc.spec.vision_models import VISION_MODELS
+from tests.support.shelves import Folder
+from tests.support.trace_jobs import PROCESSOR, trace_job
+from tests.support.vision_models import MODELS
+
+KINDS = [card.model_type for card in VISION_MODELS if card.inputs is not None]
+
+pytest.importorskip("PIL")
+OF_THE_HOST = {"load", "clip"}
+CPU = torch.device("cpu")
+CASES = [
+    (kind, checkpointing, precision)
+    for kind in KINDS
+    for checkpointing in (False, "selective", True)
+    for precision in ("float32", "bfloat16")
+]
+USUAL = [
+    *[(kind, False, "float32") for kind in KINDS],
+    *[(kind, True, "bfloat16") for kind in KINDS],
+    ("qwen2_5_vl", "selective", "bfloat16"),
+]
+"""What is looked at each time; `nox -s traces` looks at all."""
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("models")
+    for kind in KINDS:
+        MODELS[kind](root / kind)
+    return {kind: root / kind for kind in KINDS}
+
+
+def job_for(folder: Path, sizes: list[list[tuple[int, int]]], **changes: Any) -> TraceJob:
+    """A job of a tiny model, of rows with images of so many pixels."""
+    facts, faults = vision_facts(json.loads((folder / "config.json").read_text()))
+    assert facts is not None
+    assert not faults
+    images = tuple(tuple(facts.shape(width, height) for width, height in row) for row in sizes)
+    length = max(sum(one.tokens + 1 for one in row) for row in images) + 12
+    vision = {
+        "model_type": facts.model_type,
+        "image_token_id": facts.image_token_id,
+        "tokens_per_image": facts.tokens_per_image,
+        "frozen": facts.parts,
+        "pixels_sha256": None,
+    }
+    return trace_job(
+        facts.config,
+        shape=BatchShape(length=length, supervised=7, padded=False, images=images),
+        device=PROCESSOR,
+        num_modules=4,
+        model__vision=vision,
+        model__architecture=folder.name,
+        eval__batch_size=len(images),
+        eval__max_new_tokens=8,
+        **changes,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "checkpointing", "precision"), CASES if os.environ.get("FTC_TRACES") else USUAL)
+def test_a_step_with_images_is_traced_as_it_runs(
+    kind: str, checkpointing: Recomputing, precision: str, models: dict[str, Path], tmp_path: Path
+) -> None:
+    for attention in ("eager", "sdpa"):
+        job = job_for(
+            models[kind],
+            [[(40, 32), (28, 28)], [(20, 60)]],
+            model__attention=attention,
+            train__activation_checkpointing=checkpointing,
+            train__precision=precision,
+        )
+        without = peaks(log_of(job, (2, 2), whole_groups((2, 2))))
+        model = build_model(job.settings, FolderBase(models[kind]), CPU)
+        real = peaks(run_steps(job, model, whole_groups((2, 2)), CPU, Folder(tmp_path / attention)))
+        assert real.keys() == without.keys()
+        assert not any(name.startswith("backward: image") for name in real), "no way back goes through a frozen tower"
+        apart = {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST}
+        assert set(apart.values()) == {0}, (attention, {k: v for k, v in apart.items() if v})
