@@ -208,3 +208,29 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(kept_pieces, "MOST_BYTES", 1)
     last.trim()
     assert len(kept()) == 3, "those of the plan that was just made stay"
+
+
+SIDES = """\
+ftc: 1
+name: sides
+task: {kind: embedding}
+data: {source: {path: sides.jsonl}, fields: {query: QUERY, positive: POSITIVE}, max_length: 8, split: {by: hash}}
+model: {base: ./model}
+strategy: {kind: full}
+"""
+
+
+def test_exchanged_columns_are_other_pieces(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "sides.jsonl").write_text(
+        "".join(f'{{"left": "sun {one}", "right": "the rain {one} is long"}}\n' for one in range(40)), encoding="utf-8"
+    )
+
+    def digests(query: str, positive: str) -> dict[str, str]:
+        recipe = SIDES.replace("QUERY", query).replace("POSITIVE", positive)
+        (project / "recipe.yaml").write_text(recipe, encoding="utf-8")
+        return {split: report.stream_digest for split, report in planned().data.items()}
+
+    digests("left", "right")
+    of_kept = digests("right", "left")
+    monkeypatch.setattr(row_tokens, "FEWEST_ROWS", 10_000)
+    assert of_kept == digests("right", "left")
