@@ -188,7 +188,7 @@ def _kept_pieces(draft: Draft, form: TextForm, made_from: StreamKey) -> KeptPiec
         {
             **{name: made_from.get(name) for name in shared},
             "facts": draft.model.tokenizer.to_json(),
-            "form": form.model_dump_json(),  # as text: the order of what it compares carries meaning, which a digest drops
+            "form": form.model_dump_json(),  # as text, since a digest drops the order of what is compared
             "max_length": draft.shape.max_length,
             "cuts": draft.shape.overflow == "cut",
         }
