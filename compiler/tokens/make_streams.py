@@ -298,6 +298,9 @@ def _write_beside(
     folder: Path,
 ) -> dict[str, object]:
     """Writes what is measured beside the test split and what other models read, and gives what the manifest says."""
+    apart = [taught, probes.retention, probes.swaps, *(one.rows for one in probes.prompted)]
+    if count := sum(len(one.row) for one in apart if one is not None):
+        begin_stage("writing", count)
     changes: dict[str, object] = {"sources": {**sources, **probes.sources}}
     for role, one in framed.items():
         write_text(folder / frames_file(role), one.frames.to_text())
