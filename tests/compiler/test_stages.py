@@ -74,7 +74,7 @@ def test_all_rows_are_counted_by_any_number_of_processes(project: Path) -> None:
 
 
 def test_rows_beside_the_splits_are_counted_by_themselves(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (project / "swaps.csv").write_text("from,to\nabout,of\n", encoding="utf-8")
+    (project / "swaps.csv").write_text("from,to\nrain,snow and rain\n", encoding="utf-8")
     monkeypatch.setattr(f"{__name__}.RECIPE", RECIPE + "eval: {swaps: {path: swaps.csv}}\n")
     _, told = heard(project, "classification", 1, "cache")
     *_, splits, beside = told
