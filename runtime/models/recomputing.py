@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from ftc.spec.checkpointing import Recomputing, checkpointing_card
+from ftc.spec.vision_models import vision_model
 
 __all__ = ["checkpoint_activations", "checkpointing_options"]
 
@@ -35,6 +36,10 @@ def checkpoint_activations(model: Any, value: Recomputing) -> None:
     """Has the model compute activations anew in the backward pass, where the plan says so."""
     if checkpointing_card(value).recomputes:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=checkpointing_options(model, value))
+        if (vision := vision_model(model.config.model_type)) is not None:  # frozen: it has no backward pass
+            for name, module in model.named_modules():
+                if set(vision.parts) & set(name.split(".")) and hasattr(module, "gradient_checkpointing"):
+                    module.gradient_checkpointing = False
 
 
 def checkpointing_options(model: nn.Module, value: Recomputing) -> dict[str, Any]:

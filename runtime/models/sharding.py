@@ -19,6 +19,7 @@ from torch import nn
 from ftc.runtime.models.number_types import torch_type
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.precisions import precision_card
+from ftc.spec.vision_models import vision_model
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -47,6 +48,9 @@ def shard(model: nn.Module, train: TrainSettings, device: torch.device, *, fills
 
     They are those of the run, or those of one machine; then each machine holds a copy of the model.
 
+    Layers that read images have no unit of their own: a process whose rows have none runs none of them, while others
+    would wait for it. They are put together with what stands outside the layers.
+
     Under mixed precision the parts stay as they are and are put together in the 16 bits in which the products are
     computed anyway; gradients are summed in float32. What goes into a layer is left as it is.
 
@@ -59,7 +63,7 @@ def shard(model: nn.Module, train: TrainSettings, device: torch.device, *, fills
     Raises:
         LookupError: The model's layers aren't known.
     """
-    stacks = stacks_of(model)
+    stacks = _used_by_all(model)
     from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, fully_shard
 
     card = precision_card(train.precision)
@@ -73,7 +77,7 @@ def shard(model: nn.Module, train: TrainSettings, device: torch.device, *, fills
     if train.offload == "cpu":
         options["offload_policy"] = CPUOffloadPolicy(pin_memory=device.type == "cuda")
     filled: set[int] = set()
-    for _, layers in stacks:
+    for layers in stacks:
         for layer in layers:
             if fills:
                 fill(layer, device, filled)
@@ -85,6 +89,14 @@ def shard(model: nn.Module, train: TrainSettings, device: torch.device, *, fills
         if not buffer.is_meta:
             buffer.data = buffer.data.to(device)
     return model
+
+
+def _used_by_all(model: nn.Module) -> list[nn.ModuleList]:
+    """The stacks of layers that every micro-batch goes through, whether its rows have images or not."""
+    config = getattr(model, "config", None)
+    vision = vision_model(getattr(config, "model_type", ""))
+    parts = set(vision.parts if vision else ())
+    return [layers for name, layers in stacks_of(model) if not parts & set(name.split("."))]
 
 
 @lru_cache(maxsize=1)  # each group of processes takes memory of the device, and a run builds several models
