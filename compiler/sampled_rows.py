@@ -33,7 +33,8 @@ def with_answers(writing: Writing, rows: RowLengths, tokens: int) -> RowLengths:
     """
     if writing.answers > 1 or writing.share == 1:
         prompt, first = np.repeat(rows.prompt, writing.answers), np.repeat(rows.first_target, writing.answers)
-        return RowLengths(prompt + tokens, prompt, np.full_like(prompt, tokens), first, rows.shared)
+        shards = tuple(row * writing.answers for row in rows.shards)
+        return RowLengths(prompt + tokens, prompt, np.full_like(prompt, tokens), first, rows.shared, shards)
     is_written = np.array(writing.marks(len(rows.prompt)), dtype=bool)
     return RowLengths(
         np.where(is_written, rows.prompt + tokens, rows.tokens),
@@ -41,6 +42,7 @@ def with_answers(writing: Writing, rows: RowLengths, tokens: int) -> RowLengths:
         np.where(is_written, tokens, rows.scored),
         rows.first_target,
         rows.shared,
+        rows.shards,
     )
 
 
@@ -50,7 +52,7 @@ def with_longest(writing: Writing, rows: RowLengths) -> RowLengths:
     if writing.share == 1:
         return answered
     tokens, scored = np.maximum(answered.tokens, rows.tokens), np.maximum(answered.scored, rows.scored)
-    return RowLengths(tokens, rows.prompt, scored, rows.first_target, rows.shared)
+    return RowLengths(tokens, rows.prompt, scored, rows.first_target, rows.shared, rows.shards)
 
 
 def longest_prompt(draft: Draft) -> int:

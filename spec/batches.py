@@ -9,10 +9,14 @@ supervised tokens of the whole optimizer batch, that changes no gradient.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.settings import Settings
+    from ftc.spec.documents.streams import TokenStream
 
 __all__ = [
     "LEAST_SHARED",
@@ -58,6 +62,27 @@ class BatchOrder:
     shards: tuple[int, ...] = ()
     """First row of each of the files that the rows lie in; none where they lie in one."""
     _orders: dict[int, NDArray[np.int64]] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, rows: TokenStream, settings: Settings, answers: int = 1) -> BatchOrder:
+        """The order in which a plan's run trains on rows, wherever it is asked for.
+
+        Args:
+            rows: The training split.
+            settings: The plan's.
+            answers: Answers that are written to each row of a step, which count as rows of it.
+        """
+        train = settings.train
+        return cls(
+            rows.lengths,
+            train.batch_size // answers,
+            train.steps_per_epoch,
+            settings.seeds.order,
+            batching=train.batching,
+            most_tokens=train.micro_batch_tokens,
+            packs=train.packing,
+            shards=rows.shard_starts,
+        )
 
     def rows(self, step: int) -> list[int]:
         """Rows of an optimizer step, counted from 0."""

@@ -84,6 +84,7 @@ def test_a_model_that_reads_images_has_its_row_its_tiny_model_and_its_cell(famil
 
 
 @pytest.mark.slow
+@pytest.mark.traces
 @pytest.mark.parametrize("family", IMAGES, ids=str)
 def test_a_model_that_reads_images_has_a_traced_plan(family: Family, tmp_path: Path) -> None:
     """With its vision tower, in training, evaluation and while answers are written; the others say what is missing."""

@@ -148,16 +148,9 @@ def _prompts(plan: Plan, rows: TokenStream, answers: Sequence[WrittenAnswer]) ->
     """Each step answered the prompts that follow from the plan's seed, each as often as the plan says."""
     from ftc.spec.batches import BatchOrder  # numpy, which nothing but a run that writes answers needs here
 
-    settings = plan.settings
-    train, writing = settings.train, settings.train.writing
+    writing = plan.settings.train.writing
     assert writing is not None, "the caller looked"
-    order = BatchOrder(
-        rows.lengths,
-        train.batch_size // writing.answers,
-        train.steps_per_epoch,
-        settings.seeds.order,
-        batching=train.batching,
-    )
+    order = BatchOrder.of(rows, plan.settings, writing.answers)
     for step, group in groupby(answers, key=lambda one: one.step):
         wanted = [(prompt, number) for prompt in order.rows(step - 1) for number in range(writing.answers)]
         told = [(one.prompt, one.answer) for one in group]

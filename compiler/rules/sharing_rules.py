@@ -54,7 +54,8 @@ def devices_have_rows(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
             "FTC292",
             f"{shares} {who} share a batch of {batch} {'row' if batch == 1 else 'rows'}",
             source.span("budget.devices"),
-            help=f"write `batch_size: {shares}` or more, or fewer devices",
+            help=f"write `batch_size: {shares}` or more, fewer devices, or `train: {{context_parallel: N}}` to have "
+            "N of them share a row",
             path="budget.devices",
         )
     elif micro != "auto" and micro <= batch and micro > (share := -(-batch // shares)):

@@ -236,6 +236,7 @@ def training_amounts(lengths: RowLengths, shape: RowShape, training: Training, m
         batching=training.batching,
         most_tokens=training.most_tokens,
         packs=training.packs,
+        shards=lengths.shards,
     )
     rows = min(most_rows, len(lengths.tokens))
     steps = min(training.num_steps, training.steps_per_epoch, max(1, -(-rows // training.batch_size)))
@@ -278,12 +279,11 @@ def prompts_amounts(
     """
     some, mine, factor = _share(lengths, "prompt", world_size)
     known = known if len(mine) > 1 else 0
-    reads_apart = shape.family == "encoder_decoder"
     parts = []
     for numbers in cut(mine, batch_size):
         tokens = some.prompt[numbers]
         longest, padded = int(tokens.max()), _is_padded(tokens)
-        if reads_apart:
+        if shape.family == "encoder_decoder":
             parts.append(batch_amounts(len(numbers), longest, attending=shape.attending, padded=padded))
         else:
             parts.append(prompt_amounts(len(numbers), longest, attending=shape.attending, padded=padded, known=known))

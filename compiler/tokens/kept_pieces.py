@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftc.compiler.resolve.rows.in_processes import spread
+from ftc.compiler.resolve.rows.in_processes import num_jobs, spread
 from ftc.compiler.resolve.rows.row_store import written
 from ftc.spec import canonical
 from ftc.spec.storage.cache import Cache
@@ -28,7 +29,9 @@ __all__ = ["FEWEST_ROWS", "KeptPieces", "Piece", "pieces_of"]
 FEWEST_ROWS = 10_000
 """Rows of a split whose pieces are kept: fewer are tokenized within some seconds."""
 MOST_BYTES = 8 * 2**30
-"""Of all pieces; a plan with more leaves its own."""
+"""Of all pieces, and of those that one plan keeps."""
+_SPARED = 2
+"""Times what the streams take, as far as pieces tell, that stays free on the disk: a plan needs it more than pieces."""
 _SHORTEST, _MEAN, _LONGEST = 256, 1024, 4096  # rows of a piece
 
 
@@ -63,6 +66,7 @@ class KeptPieces:
         self._made_from = canonical.digest(dict(made_from))
         self._cache = Cache(PIECES.under(cache_folder()) / self._made_from[:32])
         self._used: set[Path] = set()
+        self._count, self._room = 0, 0
 
     def through(self, pieces: Sequence[Piece], encode: Callable[[range], bytes]) -> Iterator[bytes]:
         """The tokens of each piece in their order: those that are kept, and others made in several processes.
@@ -74,6 +78,8 @@ class KeptPieces:
         files = [self._cache.folder / _name(piece) for piece in pieces]
         self._used.update(files)
         missing = [number for number, file in enumerate(files) if not file.is_file()]
+        room = MOST_BYTES - sum(map(_size, self._used))
+        self._count, self._room = len(pieces), room // num_jobs()  # processes take turns, and get about as much each
 
         def made(which: range) -> Iterator[bytes]:
             yield from (self._made(pieces[missing[number]], encode) for number in which)
@@ -88,6 +94,8 @@ class KeptPieces:
 
     def trim(self) -> None:
         """Removes pieces that were not used for longest, while all of them take too much; those used here stay."""
+        for folder in self._cache.folder.parent.glob("*/"):
+            Cache(folder).sweep()
         found = []
         for file in self._cache.folder.parent.glob("*/*.json"):
             with suppress(OSError):
@@ -104,14 +112,31 @@ class KeptPieces:
 
     def _made(self, piece: Piece, encode: Callable[[range], bytes]) -> bytes:
         data = encode(piece.rows)
-        self._cache.keep(_name(piece), self._key(piece), b64encode(data).decode("ascii"))
+        text = b64encode(zlib.compress(data, 1)).decode("ascii")
+        if self._has_room(len(text), len(data) * self._count):
+            self._cache.keep(_name(piece), self._key(piece), text)
+            self._room -= _size(self._cache.folder / _name(piece))
         return data
+
+    def _has_room(self, size: int, streams: int) -> bool:
+        """Whether a piece may be kept: the cache is there to save time, and never to end a plan.
+
+        Args:
+            size: Bytes of the piece.
+            streams: What the plan writes, about.
+        """
+        try:
+            self._cache.folder.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self._cache.folder).free
+        except OSError:
+            return False
+        return size <= self._room and size + _SPARED * streams <= free
 
     def _recall(self, piece: Piece) -> bytes | None:
         kept = self._cache.recall(_name(piece), self._key(piece))
         with suppress(OSError):
             os.utime(self._cache.folder / _name(piece))
-        return b64decode(kept) if isinstance(kept, str) else None
+        return zlib.decompress(b64decode(kept)) if isinstance(kept, str) else None
 
     def _key(self, piece: Piece) -> dict[str, str]:
         return {"kind": "tokens of rows", "made_from": self._made_from, "rows": piece.sha256}
@@ -119,3 +144,11 @@ class KeptPieces:
 
 def _name(piece: Piece) -> str:
     return f"{piece.sha256[:32]}.json"
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file; 0 where it is not there."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0

@@ -188,7 +188,7 @@ def _kept_pieces(draft: Draft, form: TextForm, made_from: StreamKey) -> KeptPiec
         {
             **{name: made_from.get(name) for name in shared},
             "facts": draft.model.tokenizer.to_json(),
-            "form": form.to_json(),
+            "form": form.model_dump_json(),  # as text, since a digest drops the order of what is compared
             "max_length": draft.shape.max_length,
             "cuts": draft.shape.overflow == "cut",
         }
@@ -305,6 +305,9 @@ def _write_beside(
     folder: Path,
 ) -> dict[str, object]:
     """Writes what is measured beside the test split and what other models read, and gives what the manifest says."""
+    apart = [taught, probes.retention, probes.swaps, *(one.rows for one in probes.prompted)]
+    if count := sum(len(one.row) for one in apart if one is not None):
+        begin_stage("writing", count)
     changes: dict[str, object] = {"sources": {**sources, **probes.sources}}
     for role, one in framed.items():
         write_text(folder / frames_file(role), one.frames.to_text())

@@ -48,7 +48,7 @@ def write_stream(path: Path, tokens: TokenRows, place: Callable[[int], str] = la
         _write(path, _table(tokens, place))
         digest = _digest(tokens)
     with replacing(lengths_file(path)) as lengths:
-        np.save(lengths, _row_lengths(tokens), allow_pickle=False)
+        np.save(lengths, _row_lengths(tokens, parts), allow_pickle=False)
     return _report(tokens, digest)
 
 
@@ -151,15 +151,16 @@ def _names(rows: NDArray[np.int64], place: Callable[[int], str]) -> pa.LargeStri
     return pa.concat_arrays(found)
 
 
-def _row_lengths(tokens: TokenRows) -> NDArray[np.int32]:
-    """(5, rows), as `ftc.spec.documents.streams.RowLengths` has them."""
+def _row_lengths(tokens: TokenRows, parts: Sequence[range]) -> NDArray[np.int32]:
+    """(5, rows), as `ftc.spec.documents.streams.RowLengths` has them; of several shards a sixth: each row's shard."""
     targets, places = tokens.targets.values, tokens.targets.boundaries
     firsts = np.zeros(len(places) - 1, dtype=np.int64)
     has_target = places[1:] > places[:-1]
     firsts[has_target] = targets[places[:-1][has_target]]
     lengths, scored = np.diff(tokens.boundaries), supervised_counts(tokens)
     shared = np.full(len(lengths), _shared(tokens))
-    return np.stack((lengths, tokens.prompt_length, scored, firsts, shared)).astype(np.int32)
+    shards = [np.repeat(np.arange(len(parts)), [*map(len, parts)])] if len(parts) > 1 else []
+    return np.stack((lengths, tokens.prompt_length, scored, firsts, shared, *shards)).astype(np.int32)
 
 
 def _shared(tokens: TokenRows) -> int:

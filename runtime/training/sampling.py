@@ -71,16 +71,7 @@ class SampledRows:
         self._reward_model, self._stop = reward_model, stop
         self._writer = writer or AnswerWriter(model, prompts, settings, stop, accelerator)
         self._sampling: SamplingSettings = settings.train.sampling
-        train = settings.train
-        groups = train.batch_size // self._sampling.group_size
-        self._order = BatchOrder(
-            prompts.lengths,
-            groups,
-            train.steps_per_epoch,
-            settings.seeds.order,
-            batching=train.batching,
-            shards=prompts.shard_starts,
-        )
+        self._order = BatchOrder.of(prompts, settings, self._sampling.group_size)
         self.answers: tuple[SampledAnswer, ...] = ()
         self.follows_weights = True
 

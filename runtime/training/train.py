@@ -234,16 +234,7 @@ def _source(session: Session, work: ModelWithScorer, rows: TokenStream, teacher:
             session.book,
             session.reward_model,
         )
-    order = BatchOrder(
-        rows.lengths,
-        train.batch_size,
-        train.steps_per_epoch,
-        settings.seeds.order,
-        batching=train.batching,
-        most_tokens=train.micro_batch_tokens,
-        packs=train.packing,
-        shards=rows.shard_starts,
-    )
+    order = BatchOrder.of(rows, settings)
     if train.masking is not None and settings.seeds.masking is not None:
         return MaskedRows(rows, order, train.masking, settings.seeds.masking)
     if train.spans is not None and settings.seeds.masking is not None:

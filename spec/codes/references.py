@@ -186,17 +186,19 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC323",
-        title="file not found in a repository",
-        cause="The repository has this revision, but no file with this name.",
+        title="file or split not found in a repository",
+        cause="The repository has this revision, but no file with this name; or no such split or configuration. Which "
+        "files are a split is what the data set's README.md lists under `configs`, in a form that ftc reads; without "
+        "such a list, it is what the names of files and folders say.",
         wrong="data: {source: {hub: org/set, file: trian.csv}}",
         right="data: {source: {hub: org/set, file: train.csv}}",
     ),
     Code(
         id="FTC324",
-        title="data file is ambiguous",
-        cause=(
-            "The recipe names a data set on the hub without a file, and the repository has no matching file or several."
-        ),
+        title="data file or split is ambiguous",
+        cause="The recipe names a data set on the hub without a file, and the repository has no matching file or "
+        "several. Or it names a split, and the data set has several configurations, a file that is named for two "
+        "splits, or files of several kinds for it, which may hold the same rows.",
         wrong="data: {source: {hub: org/set}}  # which holds train-0.parquet and train-1.parquet",
         right="data: {source: [{hub: org/set, file: train-0.parquet}, {hub: org/set, file: train-1.parquet}]}",
     ),

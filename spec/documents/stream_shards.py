@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ftc.spec import canonical
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["COLUMNS_OF_SHARDS", "DamagedShard", "Pieces", "Shard", "digest_of", "listed", "read_shards"]
@@ -93,7 +94,10 @@ def _is_shard(name: Any, rows: Any, tokens: Any, sha256: Any) -> bool:
 
 
 class Pieces:
-    """The arrays of several shards as one, none of which is copied where a slice lies in a single one."""
+    """The arrays of several shards as one, none of which is copied where a slice lies in a single one.
+
+    It is read as an array is: by slices, and by an array of places, which gives a copy of these.
+    """
 
     def __init__(self, arrays: Sequence[NDArray[Any]]) -> None:
         self._arrays = arrays
@@ -102,7 +106,13 @@ class Pieces:
     def __len__(self) -> int:
         return self._starts[-1]
 
-    def __getitem__(self, part: slice) -> NDArray[Any]:
+    def copy(self) -> Pieces:
+        """The same numbers in memory of their own, which a slice within a shard is a view of."""
+        return Pieces([array.copy() for array in self._arrays])
+
+    def __getitem__(self, part: slice | NDArray[np.int64]) -> NDArray[Any]:
+        if not isinstance(part, slice):
+            return self._at(part)
         begin, end, step = part.indices(len(self))
         if step != 1:
             raise ValueError("numbers of shards are read in their order")
@@ -118,3 +128,16 @@ class Pieces:
             if start < end and start + len(array) > begin
         )
         return np.concatenate([*parts])
+
+    def _at(self, places: NDArray[np.int64]) -> NDArray[Any]:
+        """The numbers at some places, from 0, in their order."""
+        import numpy as np
+
+        if len(places) and not (places.min() >= 0 and places.max() < len(self)):
+            raise IndexError("no shard has such a place")
+        found = np.empty(len(places), self._arrays[0].dtype)
+        shards = np.searchsorted(self._starts[1:], places, side="right")
+        for shard in np.unique(shards).tolist():
+            is_here = shards == shard
+            found[is_here] = self._arrays[shard][places[is_here] - self._starts[shard]]
+        return found

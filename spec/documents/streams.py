@@ -138,11 +138,13 @@ class RowLengths:
     """Of a preference the tokens of its first sequence, of texts that are compared those of the longest."""
     shared: int = 0
     """Tokens with which all prompts begin, at least one of each left out."""
+    shards: tuple[int, ...] = ()
+    """First row of each shard; none of one file, or of some rows alone."""
 
     def cut(self, most: int) -> RowLengths:
         """The same rows, none longer than so many tokens."""
         tokens, prompt, scored = (array.clip(max=most) for array in (self.tokens, self.prompt, self.scored))
-        return RowLengths(tokens, prompt, scored, self.first_target, min(self.shared, most))
+        return RowLengths(tokens, prompt, scored, self.first_target, min(self.shared, most), self.shards)
 
     def sample(self, most: int) -> RowLengths:
         """At most so many rows, evenly spread."""
@@ -170,8 +172,9 @@ def open_lengths(stream: Path) -> RowLengths:
     """
     import numpy as np
 
-    tokens, prompt, scored, first_target, shared = np.load(lengths_file(stream), allow_pickle=False).astype(np.int64)
-    return RowLengths(tokens, prompt, scored, first_target, int(shared[0]) if len(shared) else 0)
+    tokens, prompt, scored, first, shared, *shards = np.load(lengths_file(stream), allow_pickle=False).astype(np.int64)
+    starts = [int(row) for each in shards for row in np.flatnonzero(np.diff(each, prepend=-1))]
+    return RowLengths(tokens, prompt, scored, first, int(shared[0]) if len(shared) else 0, (*starts,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +259,7 @@ class TokenStream:
 
     def texts(self, i: int) -> list[str]:
         """What metrics need of row i beside its tokens."""
-        found: list[str] = self.table.column("texts")[i].as_py() if self.table is not None else []
-        return found
+        return list(self.table.column("texts")[i].as_py()) if self.table is not None else []
 
     def digest(self) -> str:
         """`stream_digest` of what the file holds.
@@ -268,11 +270,10 @@ class TokenStream:
         if self.shards:
             return digest_of([one.digest() for one in self.shards])
         self.table.validate(full=True)
-        texts = self.table.column("texts").chunk(0)
         return stream_digest(
             (self.boundaries, self.all_ids, self.all_masks, self.prompt_lengths, self.labels),
             (self.targets, self.offsets),
-            texts.to_pylist(),
+            self.table.column("texts").chunk(0).to_pylist(),
             self.table.column("images").chunk(0).to_pylist() if self.has_images else None,
         )
 
@@ -387,8 +388,7 @@ def stream_digest(
         images: sha256 of each image of each row; None where the stream has no such column.
     """
     state = hashlib.sha256()
-    parts = [part for one in lists for part in (one.boundaries, one.values)]
-    for values in (*arrays, *parts):
+    for values in (*arrays, *(part for one in lists for part in (one.boundaries, one.values))):
         little = values if sys.byteorder == "little" or values.dtype.itemsize == 1 else values.byteswap()
         state.update(little.nbytes.to_bytes(8, "little"))
         state.update(little.data)

@@ -288,7 +288,8 @@ class Train(Document):
     """Context parallelism: devices of a machine that share each row. Each computes its part of a row's tokens, and
     attention gathers the KV of all tokens, so that activations and logits of long rows take a share of the memory.
     `budget.devices` is a multiple of it; `sharding` says what each device holds, as ever. The gradient is the
-    same except for rounding and dropout. Default `auto`: 1, and 2, 4 or more only where nothing else fits."""
+    same except for rounding and dropout. Default `auto`: 1, and 2, 4 or more only where nothing else fits
+    and a step has a row for each device."""
     offload: Literal["auto", "none", "cpu"] = "auto"
     """With `cpu`, each device's shards under `fsdp` and `hsdp` are kept in host RAM, and the optimizer step runs there:
     least GPU memory, but slow. Default `auto`: `none`, because GPU memory is faster, and `cpu` if that is the fastest

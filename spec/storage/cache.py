@@ -16,6 +16,7 @@ import hmac
 import json
 import os
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,8 @@ __all__ = ["Cache", "distrust", "named_content", "take_distrusted"]
 _SCHEMA = "ftc.cached/1"
 _LEAST_BYTES = 16
 """A shorter secret could be guessed."""
+_UNFINISHED = ".entry-"
+_ABANDONED_SECONDS = 3600
 _distrusted: dict[str, str] = {}
 
 
@@ -72,16 +75,25 @@ class Cache:
 
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".entry-")
+            handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=_UNFINISHED)
         except OSError:
             return
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as stream:
                 json.dump(entry, stream, sort_keys=True)
             os.replace(temporary, file)
-        except OSError:
+        except BaseException as error:
             with suppress(OSError):
                 Path(temporary).unlink()
+            if not isinstance(error, OSError):
+                raise
+
+    def sweep(self) -> None:
+        """Removes what processes that were killed left half written; what is young may still be written."""
+        for file in self.folder.glob(f"{_UNFINISHED}*"):
+            with suppress(OSError):
+                if time.time() - file.stat().st_mtime > _ABANDONED_SECONDS:
+                    file.unlink()
 
 
 def named_content(file: Path, is_named: Callable[[bytes], bool]) -> bytes | None:

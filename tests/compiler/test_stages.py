@@ -73,6 +73,16 @@ def test_all_rows_are_counted_by_any_number_of_processes(project: Path) -> None:
     ]
 
 
+def test_rows_beside_the_splits_are_counted_by_themselves(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "swaps.csv").write_text("from,to\nrain,snow and rain\n", encoding="utf-8")
+    monkeypatch.setattr(f"{__name__}.RECIPE", RECIPE + "eval: {swaps: {path: swaps.csv}}\n")
+    _, told = heard(project, "classification", 1, "cache")
+    *_, splits, beside = told
+    assert splits == Stage("writing", ROWS, ROWS)
+    assert (beside.name, beside.done) == ("writing", beside.total)
+    assert 0 < beside.done < ROWS
+
+
 def test_rows_that_become_blocks_are_counted_too(project: Path) -> None:
     (project / "rows.csv").write_text("text\n" + "".join(f"some words and {one}\n" for one in range(ROWS)))
     _, told = heard(project, "pretraining", 1, "cache")

@@ -51,6 +51,20 @@ def test_a_replay_reads_the_same_rows(copied: Path, ftc: Ftc) -> None:
     assert replayed.code == 0, replayed.text
 
 
+@pytest.mark.slow
+def test_prompts_of_sampled_answers_are_those_of_the_run(
+    project: MakeProject, ftc: Ftc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_writer, "SHARD_BYTES", 100)
+    root = project("reinforcement", steps=2)
+    applied = ftc("apply", "recipe.yaml", "--yes")
+    assert applied.code == 0, applied.text
+    assert len(shards_of(root)) > 4
+    audited = ftc("audit", api.find_run("tiny", root).record.id)
+    assert audited.code == 0, audited.text
+    assert "sampled answers" in audited.text
+
+
 def removed(file: Path) -> None:
     file.unlink()
 

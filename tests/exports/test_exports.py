@@ -14,9 +14,11 @@ from ftc.cli import exporting as cli
 from ftc.cli.arguments import Parser
 from ftc.cli.main import main
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.facts import FileFacts
 from ftc.verbs.runs import Run
 from ftc.views.exports import FORMATS, Format
 from ftc.views.exports.croissant import croissant_dataset
+from ftc.views.exports.cyclonedx import cyclonedx_bom
 from ftc.views.exports.slsa import slsa_statement
 from tests.exports.conftest import ROWS
 from tests.support import documents
@@ -98,7 +100,7 @@ def test_a_statement_is_the_same_anywhere_and_names_no_place_of_the_machine(run:
 
 
 def test_what_comes_from_the_hub_has_an_address(run: Run) -> None:
-    commit = "c0ffee" * 6 + "c0ff"
+    commit = COMMIT
     lock = run.plan.lock
     asked = {"hub": "owner/rows", "file": "all.parquet"}
     source = lock.data.sources["rows"].model_copy(update={"asked": asked, "commit": commit})
@@ -114,6 +116,51 @@ def test_what_comes_from_the_hub_has_an_address(run: Run) -> None:
     assert {f"hf://models/minilm@{commit}/config.json", f"hf://datasets/owner/rows@{commit}/all.parquet"} <= addresses
     (file,) = croissant_dataset(plan)["distribution"]
     assert (file["name"], file["encodingFormat"]) == ("all.parquet", "application/x-parquet")
+
+
+COMMIT = "c0ffee" * 6 + "c0ff"
+
+
+@pytest.mark.parametrize(
+    ("asked", "commit", "place"),
+    [
+        ({"hub": "owner/rows", "split": "train", "config": "en"}, COMMIT, f"hf://datasets/owner/rows@{COMMIT}/"),
+        ({"path": "en"}, None, ""),
+    ],
+)
+def test_each_file_of_a_source_has_its_own_address_and_digest(
+    run: Run, asked: dict[str, str], commit: str | None, place: str
+) -> None:
+    files = {f"en/train-{number}.csv": FileFacts(size=10 + number, sha256=f"{number}" * 64) for number in (1, 2)}
+    lock = run.plan.lock
+    joint = FileFacts(size=23, sha256="f" * 64)
+    changed = {"asked": asked, "commit": commit, "files": files, "file": joint}
+    source = lock.data.sources["rows"].model_copy(update=changed)
+    lock = lock.model_copy(update={"data": lock.data.model_copy(update={"sources": {"rows": source}})})
+    plan = run.plan.model_copy(update={"lock": lock})
+    expected = {f"{place}{name}": facts.sha256 for name, facts in files.items()}
+
+    used = slsa_statement(plan, run.record)["predicate"]["buildDefinition"]["resolvedDependencies"]
+    data = [one for one in used if one.get("annotations", {}).get("role") == "data: rows"]
+    assert {one.get("uri") or one["name"]: one["digest"]["sha256"] for one in data} == expected
+
+    bill = cyclonedx_bom(plan, run.record, None)
+    (part,) = [one for one in bill["components"] if one["bom-ref"] == "data:rows"]
+    assert part["name"] == (place.rstrip("/") or "en")
+    assert {one["name"]: one["hashes"][0]["content"] for one in part["components"]} == expected
+    assert "hashes" not in part
+    assert len(references(bill)) == len(set(references(bill)))
+
+    found = croissant_dataset(plan)
+    assert {one["contentUrl"]: one["sha256"] for one in found["distribution"]} == expected
+    assert {one["encodingFormat"] for one in found["distribution"]} == {"text/csv"}
+    assert [one["contentSize"] for one in found["distribution"]] == ["11 B", "12 B"]
+    columns = [
+        (one["source"]["fileObject"]["@id"], one["name"]) for part in found["recordSet"] for one in part["field"]
+    ]
+    ids = [one["@id"] for one in found["distribution"]]
+    assert sorted(columns) == [(id, column) for id in ids for column in ("label", "text")]
+    assert joint.sha256 not in json.dumps([used, bill, found])
 
 
 @pytest.mark.parametrize(

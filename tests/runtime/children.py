@@ -63,23 +63,29 @@ def _as_settings(value: Any) -> Any:
     return tuple(map(_as_settings, value)) if isinstance(value, list) else value
 
 
-def together(root: Path, jobs: list[dict[str, Any]], *, processes: int = 2) -> None:
-    """Runs jobs in so many processes that are connected over the loopback."""
+def together(root: Path, jobs: list[dict[str, Any]], *, processes: int = 2, machines: int = 1) -> None:
+    """Runs jobs in so many processes that are connected over the loopback.
+
+    Args:
+        root: Folder of the jobs.
+        jobs: One after the other.
+        processes: Of each machine.
+        machines: Agents of torchrun, which are machines to it.
+    """
     import subprocess
 
-    launched = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)),
-            *("--master-addr", "127.0.0.1", "--master-port", "0", "--rdzv-backend", "c10d"),
-            *("--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"),
-            *("-m", "tests.runtime.children", str(root), json.dumps(jobs)),
-        ],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert launched.returncode == 0, launched.stderr
+    from tests.launch.machines import free_port
+
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--nnodes", str(machines)),
+        *("--nproc-per-node", str(processes), "--rdzv-backend", "c10d", "--rdzv-id", "t"),
+        *("--rdzv-endpoint", f"127.0.0.1:{free_port() if machines > 1 else 0}", "--local-addr", "127.0.0.1"),
+        *("-m", "tests.runtime.children", str(root), json.dumps(jobs)),
+    ]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    agents = [subprocess.Popen(command, cwd=Path(__file__).parents[2], **pipes) for _ in range(machines)]
+    said = [agent.communicate()[1] for agent in agents]
+    assert not any(agent.returncode for agent in agents), "\n".join(said)
 
 
 if __name__ == "__main__":

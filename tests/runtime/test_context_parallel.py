@@ -25,6 +25,7 @@ _ALONE: dict[str, Any] = {"train__batch_size": 4, "train__micro_batch": 2}
 _STILL: dict[str, Any] = {"strategy__adapter__dropout": 0.0}
 _SHARED = {**_ALONE, "train__world_size": 2, "device__count": 2, "train__context_parallel": 2}
 _DDP, _FSDP = {**_SHARED, "train__sharding": "ddp"}, {**_SHARED, "train__sharding": "fsdp"}
+_HSDP = {**_SHARED, "train__world_size": 4, "train__nodes": 2, "train__sharding": "hsdp"}
 _PACKED: dict[str, Any] = {"train__packing": True, "train__micro_batch_tokens": 33}
 
 
@@ -35,6 +36,15 @@ def _job(name: str, kind: str, strategy: str, changes: dict[str, Any], stop_at: 
 def _losses(job: Job, name: str) -> list[float]:
     events = [json.loads(line) for line in job.folder(name).events.read_text().splitlines()]
     return [float(event["loss"]) for event in events if event["kind"] == "step"]
+
+
+def _measured(job: Job, name: str) -> list[float]:
+    """The losses of validations and of the test split."""
+    events = [json.loads(line) for line in job.folder(name).events.read_text().splitlines()]
+    validations = [float(event["metrics"]["val_loss"]) for event in events if event["kind"] == "evaluated"]
+    tuned = json.loads(job.folder(name).evaluation.read_text())["tuned"]["metrics"]
+    assert validations, "a run is measured on its way"
+    return [*validations, float(tuned["loss"])]
 
 
 def _agree(job: Job, name: str) -> None:
@@ -48,6 +58,8 @@ def _agree(job: Job, name: str) -> None:
     saved = "model/model.safetensors" if is_whole else "adapter/adapter_model.safetensors"
     one, two = (read_tensors(job.folder(which).path / saved) for which in ("one", name))
     assert max(float((one[tensor] - two[tensor]).abs().max()) for tensor in one) < 1e-4
+    # Each process reads whole rows of its own where nothing is trained.
+    assert _measured(job, name) == pytest.approx(_measured(job, "one"), rel=1e-5)
 
 
 @pytest.mark.slow
@@ -84,6 +96,22 @@ def test_groups_that_share_rows_have_rows_of_their_own(tmp_path: Path) -> None:
     together(tmp_path, [_job(name, "qwen2", "full", way) for name, way in ways.items()], processes=4)
     for name in ways:
         _agree(full, name)
+
+
+@pytest.mark.slow
+def test_machines_with_copies_share_rows_inside_each(tmp_path: Path) -> None:
+    """Two agents of two processes: with 8 rows a step has two micro-batches, behind which machines meet once."""
+    rows = {"train__batch_size": 8, "train__steps_per_epoch": 3, "train__num_steps": 6}
+    full = make_job(tmp_path, "llama", "full", **_ALONE | rows)
+    full.run("one")
+    shared = {**_HSDP, **rows}
+    jobs = [_job(name, "llama", "full", shared, stop_at) for name, stop_at in (("hsdp", None), ("stopped", 4))]
+    together(tmp_path, jobs, processes=2, machines=2)
+    _agree(full, "hsdp")
+    assert _losses(full, "hsdp") == pytest.approx(_losses(full, "one"), abs=1e-5)
+    whole, stopped = (json.loads(full.folder(which).record.read_text()) for which in ("hsdp", "stopped"))
+    assert (whole["observed"]["wrapper"], whole["observed"]["world_size"]) == ("FSDP2", 4)
+    assert stopped["final_weights_sha256"] == whole["final_weights_sha256"], "a resumed run gives the same bits"
 
 
 class _Deaf:
@@ -158,3 +186,9 @@ def _rows(root: Path) -> Any:
     from ftc.spec.documents.streams import open_stream
 
     return open_stream(root / "streams-0" / "train.arrow")
+
+
+def test_without_shared_rows_no_step_is_made_for_the_proof() -> None:
+    """A step of reinforcement would have to be written first, and its answers paid for."""
+    job: Any = SimpleNamespace(context=None)  # and no source that could be asked
+    prove_sharing(job)

@@ -11,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from ftc.spec.documents.plan import Plan
+from ftc.spec.sections.data import HubSource
 from ftc.views.card import model_card
 from tests.support import documents
 
@@ -53,6 +54,25 @@ def test_front_matter_holds_the_measurements() -> None:
     assert found["library_name"] == "peft"
     assert found["license"] == "apache-2.0"
     assert found["metrics"] == ["accuracy", "f1"]
+
+
+def test_a_split_of_the_hub_is_named_with_its_configuration() -> None:
+    plan = documents.plan()
+    asked = {"hub": "owner/rows", "config": "en", "split": "train"}
+    source = HubSource.model_validate(asked)
+    recipe = plan.recipe.model_copy(update={"data": plan.recipe.data.model_copy(update={"source": source})})
+    facts = plan.lock.data.sources["rows"].file
+    changed = {"asked": asked, "commit": COMMIT, "files": {"en/train-0.csv": facts, "en/train-1.csv": facts}}
+    locked = plan.lock.data.sources["rows"].model_copy(update=changed)
+    data = plan.lock.data.model_copy(update={"sources": {"rows": locked}})
+    changes = {"recipe": recipe, "lock": plan.lock.model_copy(update={"data": data})}
+    text = card(plan.model_copy(update=changes))
+    (line,) = [line for line in text.splitlines() if line.startswith("- rows: ")]
+    assert line == (
+        "- rows: `owner/rows`, configuration `en`, split `train`, 2,127 rows in 2 files, "
+        f"sha256 over their names and digests `{facts.sha256}`, commit `{COMMIT}`"
+    )
+    assert front_matter(text)["datasets"] == ["owner/rows"]
 
 
 def test_a_local_base_is_no_model_of_the_hub() -> None:

@@ -22,10 +22,10 @@ from ftc.spec.metrics import metric_named
 from ftc.spec.model_formats import HubForm, file_type, model_format
 from ftc.spec.precisions import precision_card
 from ftc.spec.providers import provider_title
-from ftc.spec.sections.data import HubSource
 from ftc.spec.strategies import strategy_card
 from ftc.views import numbers
-from ftc.views.card_code import loading_code
+from ftc.views.card_code import inline_code, loading_code
+from ftc.views.card_data import data_section, hub_datasets
 from ftc.views.comparison import agreement_words
 from ftc.views.exported import parity_words
 from ftc.views.findings import baseline_table
@@ -78,12 +78,12 @@ def front_matter(
         "language": list(target.languages) if target else [],
         "pipeline_tag": pipeline(plan),
         "tags": ["ftc", card.tag, *(form.tags if form else ())],
-        "datasets": _hub_datasets(plan),
+        "datasets": hub_datasets(plan),
     }
     if evaluation is not None and evaluation.tuned.metrics:
         values["metrics"] = sorted({_hub_metric(name) for name in evaluation.tuned.metrics})
         # The measured values in the form that the hub shows beside a model.
-        data = _hub_datasets(plan)
+        data = hub_datasets(plan)
         metrics = [
             {"type": _hub_metric(name), "name": metric_title(name), "value": value}
             for name, value in evaluation.tuned.metrics.items()
@@ -102,13 +102,6 @@ def _hub_form(exported: ExportedModel | None) -> HubForm | None:
     """What an exported model is on the hub; None for another, or in a format that this release doesn't know."""
     form = model_format(exported.format) if exported else None
     return form.hub if form else None
-
-
-def _hub_datasets(plan: Plan) -> list[str]:
-    data = plan.recipe.data
-    rows = data.source if isinstance(data.source, tuple) else (data.source,)
-    sources = (*rows, data.split.validation, data.split.test)
-    return sorted({source.hub for source in sources if isinstance(source, HubSource)})
 
 
 def _hub_metric(name: str) -> str:
@@ -186,14 +179,14 @@ def model_card(
             ("converter", f"{exported.converter.name} {exported.converter.version}"),
             *((f"{name}, sha256", file.sha256) for name, file in sorted(exported.files.items())),
         ]
-    provenance = "\n".join(f"- {name}: {_code(value)}" for name, value in facts if value)
+    provenance = "\n".join(f"- {name}: {inline_code(value)}" for name, value in facts if value)
     parts = (
         front_matter(plan, evaluation, is_merged=merged is not None, target=target, exported=exported),
         f"# {_inline(plan.name)}\n\n{_introduction(plan)}",
         f"## Results\n\n{_results(plan, record, evaluation)}{agreement}",
         f"## How to use it\n\n{_usage(plan, record, made, target)}",
         f"## How it was made\n\n{making}",
-        f"## Data\n\n{_data(plan)}",
+        f"## Data\n\n{data_section(plan)}",
         f"## Limits\n\n{_limits(plan, evaluation)}",
         f"## Provenance\n\n{provenance}{_packages(record)}",
     )
@@ -221,12 +214,12 @@ def _usage(plan: Plan, record: RunRecord, made: MergedModel | ExportedModel | No
 
 def _introduction(plan: Plan) -> str:
     name = plan.settings.model.base  # a hub id, or the name of a local folder without its parents
-    base = _code(name if plan.settings.model.commit else PurePosixPath(name.replace("\\", "/")).name)
+    base = inline_code(name if plan.settings.model.commit else PurePosixPath(name.replace("\\", "/")).name)
     words = f"A model that {mode_of(plan).does}, tuned from {base} ({size_words(plan.model, 'parameters')})."
     labels = plan.settings.text.labels
     noun = "Classes" if head_card(plan.settings.model.head).chooses else "Numbers"
     if labels and len(labels) <= 20:
-        words += f" {noun}: {', '.join(map(_code, labels))}."
+        words += f" {noun}: {', '.join(map(inline_code, labels))}."
     elif labels:
         words += f" It has {numbers.count(len(labels))} {noun.lower()}."
     return words
@@ -247,7 +240,7 @@ def _results(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> st
                 "" if one.base is None else numbers.metric(one.base),
                 f"**{numbers.metric(one.tuned)}**",
                 change_words(one),
-                f"{_code(one.gate.bound)} {'passed' if one.gate.passed else 'failed'}" if one.gate else "",
+                f"{inline_code(one.gate.bound)} {'passed' if one.gate.passed else 'failed'}" if one.gate else "",
             )
             for one in comparisons(evaluation)
         ),
@@ -263,12 +256,12 @@ def _results(plan: Plan, record: RunRecord, evaluation: Evaluation | None) -> st
 
 def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     train = plan.settings.train
-    yield "recipe", _code(PurePosixPath(plan.recipe_file).name)
+    yield "recipe", inline_code(PurePosixPath(plan.recipe_file).name)
     share = numbers.percent(plan.model.num_trainable, plan.model.num_parameters)
     yield "strategy", f"{plan.settings.strategy.words()}, {numbers.count(plan.model.num_trainable)} trainable ({share})"
     traits = plan.settings.strategy.traits
     if traits.adapter:
-        yield "adapter", f"{traits.adapter}, on {', '.join(map(_code, traits.targets))}"
+        yield "adapter", f"{traits.adapter}, on {', '.join(map(inline_code, traits.targets))}"
     if own := tokenizer_parts(plan.settings.model.tokenizer):
         yield "tokenizer", _inline(", ".join(own))
     if parent := parent_parts(plan):
@@ -277,7 +270,7 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
         yield "teacher", ", ".join([_inline(_teacher_name(plan)), *teacher[1:]])
     if (taken := plan.settings.model.fetched) is not None:
         yield "training", f"by {_inline(provider_title(taken.provider))}, which says how alone"
-        yield "decided there", ", ".join(map(_code, taken.fixed)) or "nothing that a plan names"
+        yield "decided there", ", ".join(map(inline_code, taken.fixed)) or "nothing that a plan names"
         yield "longest sequence", numbers.plural(plan.settings.text.max_length, "token")
         yield "evaluated on", _inline(record.observed.device)
         return
@@ -295,36 +288,6 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     yield "longest sequence", numbers.plural(plan.settings.text.max_length, "token")
     yield "trained on", f"{numbers.known(record.tokens)} tokens in {numbers.duration(record.train_seconds)}"
     yield "device", _inline(record.observed.device)
-
-
-def _data(plan: Plan) -> str:
-    rows = [
-        "| split | rows | tokens | truncated rows | dropped rows |",
-        "| --- | ---: | ---: | ---: | ---: |",
-        *(
-            f"| {name} | {numbers.count(split.rows)} | {numbers.count(split.tokens)} "
-            f"| {numbers.count(split.truncated_rows)} | {numbers.count(split.dropped_rows)} |"
-            for name, split in plan.splits
-        ),
-    ]
-    sources = [
-        f"- {use}: {_code(_source_name(plan, use))}, {numbers.plural(source.rows, 'row')}, "
-        f"sha256 {_code(source.file.sha256)}" + (f", commit {_code(source.commit)}" if source.commit else "")
-        for use, source in plan.lock.data.sources.items()
-    ]
-    return "\n".join(sources) + "\n\n" + "\n".join(rows)
-
-
-def _source_name(plan: Plan, use: str) -> str:
-    """Hub id and file, or the name of a local file without its folders."""
-    data = plan.recipe.data
-    several = data.source if isinstance(data.source, tuple) else ()
-    named = {"rows": data.source, "validation": data.split.validation, "test": data.split.test}
-    asked = {**named, **{f"rows[{number}]": one for number, one in enumerate(several)}}.get(use)
-    if isinstance(asked, HubSource):
-        return f"{asked.hub}/{plan.lock.data.sources[use].file_in_repository}"
-    path = getattr(asked, "path", use)
-    return PurePosixPath(path.replace("\\", "/")).name
 
 
 def _limits(plan: Plan, evaluation: Evaluation | None) -> str:
@@ -375,7 +338,7 @@ def _packages(record: RunRecord) -> str:
     found = sorted(record.observed.environment.packages.items())
     if not found:
         return ""
-    lines = "\n".join(f"- {_inline(name)}: {_code(package.version)}" for name, package in found)
+    lines = "\n".join(f"- {_inline(name)}: {inline_code(package.version)}" for name, package in found)
     return f"\n\n<details>\n<summary>{numbers.plural(len(found), 'package')}</summary>\n\n{lines}\n\n</details>"
 
 
@@ -393,8 +356,3 @@ def _teacher_name(plan: Plan) -> str:
 def _inline(value: str) -> str:
     """Text on one line in which nothing is markup, to Markdown or to HTML."""
     return re.sub(r"([\\`*_{}\[\]<>#|&!~])", r"\\\1", " ".join(value.split()))
-
-
-def _code(value: str) -> str:
-    """Text on one line as code; a backtick would end it, a bar would end a table's cell."""
-    return f"`{' '.join(value.split()).replace('`', chr(39)).replace('|', '/')}`"

@@ -19,7 +19,7 @@ from ftc.spec.text_forms import form_card
 from ftc.spec.vision_models import VisionModel, vision_model
 from ftc.views.words import auto_class
 
-__all__ = ["loading_code"]
+__all__ = ["inline_code", "loading_code"]
 
 
 _POOLED: dict[Pooling, str] = {"mean": "states.mean(dim=0)", "cls": "states[0]", "last": "states[-1]"}
@@ -265,3 +265,8 @@ def _image_text(known: VisionModel, most: int) -> list[str]:
 def _quoted(text: str) -> str:
     """A text of a card within a string of Python."""
     return text.replace("\n", "\\n")
+
+
+def inline_code(value: str) -> str:
+    """Text on one line as code; a backtick would end it, a bar would end a table's cell."""
+    return f"`{' '.join(value.split()).replace('`', chr(39)).replace('|', '/')}`"

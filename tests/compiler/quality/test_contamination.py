@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
+from pathlib import Path
 
-from ftc.compiler.quality.contamination import with_contamination
+import pytest
+
+from ftc.compiler.quality.contamination import with_contamination, with_other_rows
+from ftc.compiler.tokens import stream_writer
+from ftc.compiler.tokens.stream_writer import write_stream
 from ftc.compiler.tokens.token_rows import RowCounts, RowTokens, TokenRows, flatten
 from ftc.spec.documents.quality import QualityReport
+from ftc.spec.documents.streams import open_stream
 
 NOTHING = QualityReport(
     rows=0, similarity=None, findings=(), rows_by_kind={}, labels={}, agreement=None, not_checked=()
@@ -74,3 +81,22 @@ def test_what_a_template_writes_tells_nothing_however_few_the_rows() -> None:
     learned = rendered(*known, copied)
     (found,) = with_contamination(NOTHING, {"train": learned, "validation": measured}).contamination
     assert (found.rows, found.mostly) == (1, 1), "what the row brought stands in a training row, all but its answer"
+
+
+@pytest.mark.parametrize("has_images", [False, True])
+def test_rows_in_several_shards_are_compared_as_in_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_images: bool
+) -> None:
+    own = [[200 + 5 * n, 201 + 5 * n, 7] for n in range(12)]
+    test, train = rendered(*own[:3], *([600 + n, 7, 601] for n in range(9))), rendered(*own, [*range(300, 315)])
+    if has_images:  # of each row one, which token 7 stands for, and another one in the second test row
+        train = replace(train, images=[(f"{n}",) for n in range(len(train.row))])
+        test = replace(test, images=[("another" if n == 1 else f"{n}",) for n in range(len(test.row))])
+    write_stream(tmp_path / "one.arrow", train)
+    monkeypatch.setattr(stream_writer, "SHARD_BYTES", 5 * 100)
+    write_stream(tmp_path / "several.arrow", train)
+    one, several = open_stream(tmp_path / "one.arrow"), open_stream(tmp_path / "several.arrow")
+    assert len(several.shards) == 5
+    found = with_other_rows(NOTHING, test, several, several, 7)
+    assert found == with_other_rows(NOTHING, test, one, one, 7)
+    assert found.trained_on == found.chosen_by == (2 if has_images else 3)

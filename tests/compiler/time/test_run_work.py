@@ -16,8 +16,16 @@ from ftc.compiler.time.operator_costs import traffic_rates
 from ftc.compiler.time.run_time import _narrowed
 from ftc.compiler.time.run_work import run_work
 from ftc.compiler.time.speed import scale_only
-from ftc.compiler.time.workload import RowShape, answer_amounts, draft_network, evaluation_amounts
+from ftc.compiler.time.workload import (
+    RowShape,
+    Training,
+    answer_amounts,
+    draft_network,
+    evaluation_amounts,
+    training_amounts,
+)
 from ftc.compiler.weights import device_bytes, num_trainable
+from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.device import Calibration, Measurement
 from ftc.spec.documents.estimates import Work
 from ftc.spec.documents.facts import TeacherFacts
@@ -129,6 +137,17 @@ def test_rows_are_shared_and_cut_as_the_run_does() -> None:
     shared = evaluation_amounts(rows, tagger, 2, world_size=2)
     assert (shared.rows, shared.tokens) == (8, 2 * 40 + 6 * 10)
     assert answer_amounts(rows, RowShape("lm", "decoder"), 2, 3, 3, world_size=2).scored == 8 * 2
+
+
+def test_batches_are_those_of_rows_in_shards() -> None:
+    rows = replace(lengths_of([10 * (number // 8 + 1) for number in range(80)]), shards=tuple(range(0, 80, 8)))
+    training = Training(20, 20, 4, 4, None, packs=False, batching="shuffled", seed=3, world_size=1)
+    order = BatchOrder(rows.tokens, 4, 20, 3, shards=rows.shards)
+    padded = sum(len(some) * int(rows.tokens[some].max()) for some in map(order.rows, range(20)))
+    found = training_amounts(rows, RowShape("classification", "encoder"), training)
+    assert (found.passes, found.rows, found.tokens) == (20, 80, padded)
+    of_one_file = training_amounts(replace(rows, shards=()), RowShape("classification", "encoder"), training)
+    assert of_one_file.tokens != padded, "rows of ten shards are not mixed as those of one file"
 
 
 def test_of_very_many_rows_some_stand_for_all() -> None:

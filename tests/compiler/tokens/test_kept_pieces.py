@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -208,3 +209,75 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(kept_pieces, "MOST_BYTES", 1)
     last.trim()
     assert len(kept()) == 3, "those of the plan that was just made stay"
+
+
+SIDES = """\
+ftc: 1
+name: sides
+task: {kind: embedding}
+data: {source: {path: sides.jsonl}, fields: {query: QUERY, positive: POSITIVE}, max_length: 8, split: {by: hash}}
+model: {base: ./model}
+strategy: {kind: full}
+"""
+
+
+def test_exchanged_columns_are_other_pieces(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "sides.jsonl").write_text(
+        "".join(f'{{"left": "sun {one}", "right": "the rain {one} is long"}}\n' for one in range(40)), encoding="utf-8"
+    )
+
+    def digests(query: str, positive: str) -> dict[str, str]:
+        recipe = SIDES.replace("QUERY", query).replace("POSITIVE", positive)
+        (project / "recipe.yaml").write_text(recipe, encoding="utf-8")
+        return {split: report.stream_digest for split, report in planned().data.items()}
+
+    digests("left", "right")
+    of_kept = digests("right", "left")
+    monkeypatch.setattr(row_tokens, "FEWEST_ROWS", 10_000)
+    assert of_kept == digests("right", "left")
+
+
+def made_of(count: int) -> list[bytes]:
+    """Pieces of 3,000 bytes that no compression makes smaller."""
+    pieces = [Piece(range(number, number + 1), f"{number:032}".ljust(64, "0")) for number in range(count)]
+    made = KeptPieces({"of": "noise"})
+    return [*made.through(pieces, lambda rows: random.Random(rows.start).randbytes(3_000))]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_plan_keeps_no_more_than_all_pieces_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path))
+    monkeypatch.setattr(kept_pieces, "MOST_BYTES", 20_000)
+    with with_jobs(jobs):
+        first = made_of(12)
+        assert 8_000 < sum(file.stat().st_size for file in kept()) <= 20_000
+        assert made_of(12) == first
+        assert sum(file.stat().st_size for file in kept()) <= 20_000
+    assert len(set(first)) == 12
+
+
+def test_nothing_is_kept_where_the_disk_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path))
+    known = shutil.disk_usage(tmp_path)
+    short = 2 * 12 * 3_000  # what twelve pieces take in a stream, twice
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: known._replace(free=short))
+    assert len({*made_of(12)}) == 12
+    assert kept() == []
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: known._replace(free=short + 5_000))
+    made_of(12)
+    assert len(kept()) == 12
+
+
+def test_half_written_pieces_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path))
+    made_of(1)
+    other = tmp_path / "pieces" / "other"
+    other.mkdir()
+    old, young = other / ".entry-old", other / ".entry-young"
+    for file in (old, young):
+        file.write_bytes(b"{")
+    os.utime(old, (1, 1))
+    KeptPieces({"of": "noise"}).trim()
+    assert (old.exists(), young.exists(), len(kept())) == (False, True, 1)

@@ -76,6 +76,8 @@ def test_shards_hold_what_one_file_would(tmp_path: Path, monkeypatch: pytest.Mon
     assert [len(shard.all_ids) for shard in several.shards] == [8, 9, 3, 7]
     before, after = open_lengths(tmp_path / "whole.arrow"), open_lengths(tmp_path / "train.arrow")
     assert before.tokens.tolist() == after.tokens.tolist()
+    assert (before.shards, after.shards) == ((), several.shard_starts)
+    assert (after.cut(2).shards, after.sample(4).shards) == (several.shard_starts, ())
     assert report.model_copy(update={"stream_digest": ""}) == whole.model_copy(update={"stream_digest": ""})
 
 

@@ -16,7 +16,8 @@ from ftc.runtime.memory_trace.whole import log_of, whole_groups
 from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model
 from ftc.spec.documents.memory_trace import BatchShape
-from tests.runtime.memory_trace.test_step import OF_THE_HOST, Folder
+from tests.runtime.memory_trace.test_step import OF_THE_HOST
+from tests.support.shelves import Folder
 from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import LLAMA, PROCESSOR, trace_job
 

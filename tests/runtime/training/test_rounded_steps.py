@@ -27,9 +27,10 @@ from ftc.spec.documents.streams import open_stream
 from ftc.spec.schedules import learning_rate_at
 from tests.runtime.children import together
 from tests.runtime.jobs import Job, make_job
-from tests.runtime.memory_trace.test_step import OF_THE_HOST, Folder
+from tests.runtime.memory_trace.test_step import OF_THE_HOST
 from tests.runtime.test_resume import assert_same, run_killed
 from tests.support.grid import GRID, by_both, grid_facts
+from tests.support.shelves import Folder
 from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import PROCESSOR, trace_job
 

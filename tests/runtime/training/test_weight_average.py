@@ -19,8 +19,9 @@ from ftc.runtime.training.optimizers import evaluating, state_tensors
 from ftc.runtime.training.weight_average import WeightAverage, decay_at
 from ftc.spec.documents.memory_trace import BatchShape
 from tests.runtime.jobs import Job, make_job
-from tests.runtime.memory_trace.test_step import OF_THE_HOST, Folder
+from tests.runtime.memory_trace.test_step import OF_THE_HOST
 from tests.runtime.test_resume import assert_same, run_killed
+from tests.support.shelves import Folder
 from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import PROCESSOR, trace_job
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ftc.spec.companions import Pinned
+from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
@@ -19,6 +20,7 @@ __all__ = [
     "known",
     "result_files",
     "source_address",
+    "source_files",
     "started_at",
 ]
 
@@ -61,11 +63,26 @@ def companion_address(pinned: Pinned) -> str:
 
 
 def source_address(source: SourceLock) -> str:
-    """A data file: `hf://datasets/OWNER/NAME@COMMIT/FILE` of the hub, or its path as the recipe has it."""
+    """A source: `hf://datasets/OWNER/NAME@COMMIT/FILE` of the hub, or its path as the recipe has it. Of several files
+    of the hub it is the data set's address.
+    """
     asked = source.asked
-    if "hub" in asked:
-        return f"hf://datasets/{asked['hub']}@{source.commit}/{source.file_in_repository}"
-    return str(asked.get("path", ""))
+    if "hub" not in asked:
+        return str(asked.get("path", ""))
+    data_set = f"hf://datasets/{asked['hub']}@{source.commit}"
+    return data_set if source.files else f"{data_set}/{source.file_in_repository}"
+
+
+def source_files(use: str, source: SourceLock) -> Iterator[tuple[str, str, FileFacts]]:
+    """Every file of a source: its id among all, its address, and its own size and digest.
+
+    The id is the use, with the file's name where there are several.
+    """
+    address = source_address(source)
+    if not source.files:
+        yield use, address, source.file
+    for name, facts in source.files.items():
+        yield f"{use}/{name}", f"{address}/{name}" if "hub" in source.asked else name, facts
 
 
 def result_files(record: RunRecord) -> Iterator[tuple[str, str]]:

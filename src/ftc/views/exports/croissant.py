@@ -8,10 +8,9 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Any
 
-from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.plan import Plan
 from ftc.views import numbers
-from ftc.views.exports.common import known, source_address
+from ftc.views.exports.common import known, source_files
 
 __all__ = ["CONTEXT", "croissant_dataset"]
 
@@ -57,24 +56,23 @@ _TEXT_PARTS = frozenset(
 
 def croissant_dataset(plan: Plan) -> dict[str, Any]:
     """The data set of a run's plan."""
-    files = []
+    files, sets = [], []
     for use, source in sorted(plan.lock.data.sources.items()):
-        address = source_address(source)
-        files.append(
-            {
-                "@type": "cr:FileObject",
-                "@id": f"file:{use}",
-                "name": PurePosixPath(address.replace("\\", "/")).name,
-                "description": numbers.plural(source.rows, "row"),
-                "contentUrl": address,
-                "contentSize": f"{source.file.size} B",
-                "encodingFormat": _media_type(address),
-                "sha256": source.file.sha256,
-            }
-        )
-    sets = [
-        found for use, source in sorted(plan.lock.data.sources.items()) if (found := _record_set(plan, use, source))
-    ]
+        rows, among = numbers.plural(source.rows, "row"), numbers.plural(len(source.files), "file")
+        for id, address, file in source_files(use, source):
+            files.append(
+                {
+                    "@type": "cr:FileObject",
+                    "@id": f"file:{id}",
+                    "name": id.partition("/")[2] or PurePosixPath(address.replace("\\", "/")).name,
+                    "description": f"one of {among} with {rows} together" if source.files else rows,
+                    "contentUrl": address,
+                    "contentSize": f"{file.size} B",
+                    "encodingFormat": _media_type(address),
+                    "sha256": file.sha256,
+                }
+            )
+            sets += _record_sets(plan, use, id, address)
     parts = ", ".join(f"{name} {numbers.plural(report.rows, 'row')}" for name, report in plan.splits)
     return known(
         **{"@context": CONTEXT, "@type": "sc:Dataset"},
@@ -90,23 +88,23 @@ def _media_type(address: str) -> str:
     return _MEDIA_TYPES.get(PurePosixPath(address).suffix.lower(), "text/plain")
 
 
-def _record_set(plan: Plan, use: str, source: SourceLock) -> dict[str, Any] | None:
-    """The columns of one file that the task reads as text; None where the format can't name any."""
-    if _media_type(source_address(source)) not in _WITH_COLUMNS:
-        return None
+def _record_sets(plan: Plan, use: str, id: str, address: str) -> list[dict[str, Any]]:
+    """The columns of one file that the task reads as text; nothing where the format can't name any."""
+    if _media_type(address) not in _WITH_COLUMNS:
+        return []
     several = plan.recipe.data.source if isinstance(plan.recipe.data.source, tuple) else ()
     own = {f"rows[{number}]": one.fields for number, one in enumerate(several)}.get(use) or {}
     columns = {**plan.settings.text.columns, **own}  # one of several sources may name its columns otherwise
     fields = [
         {
             "@type": "cr:Field",
-            "@id": f"rows:{use}/{column}",
+            "@id": f"rows:{id}/{column}",
             "name": column,
             "description": f"read as `{part}`",
             "dataType": "sc:Text",
-            "source": {"fileObject": {"@id": f"file:{use}"}, "extract": {"column": column}},
+            "source": {"fileObject": {"@id": f"file:{id}"}, "extract": {"column": column}},
         }
         for part, column in columns.items()
         if part in _TEXT_PARTS
     ]
-    return {"@type": "cr:RecordSet", "@id": f"rows:{use}", "name": use, "field": fields} if fields else None
+    return [{"@type": "cr:RecordSet", "@id": f"rows:{id}", "name": id, "field": fields}] if fields else []

@@ -10,7 +10,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.text_forms import form_card
 from ftc.views import numbers
-from ftc.views.exports.common import ended_at, known, result_files, source_address
+from ftc.views.exports.common import ended_at, known, result_files, source_address, source_files
 from ftc.views.words import pipeline
 
 __all__ = ["cyclonedx_bom"]
@@ -148,13 +148,19 @@ def _licenses(license: str | None) -> list[dict[str, Any]] | None:
 
 def _data(plan: Plan) -> Iterator[dict[str, Any]]:
     for use, source in sorted(plan.lock.data.sources.items()):
+        files = [
+            {"type": "file", "bom-ref": _data_ref(id), "name": address, "hashes": _sha256(file.sha256)}
+            for id, address, file in source_files(use, source)
+            if source.files  # a single file is the component itself
+        ]
         yield known(
             **{"bom-ref": _data_ref(use)},
             type="data",
             name=source_address(source),
             version=source.commit,
-            hashes=_sha256(source.file.sha256),
+            hashes=None if files else _sha256(source.file.sha256),
             data=[{"type": "dataset", "name": use, "description": numbers.plural(source.rows, "row")}],
+            components=files,
             properties=_properties({"rows_sha256": source.rows_sha256}),
         )
 

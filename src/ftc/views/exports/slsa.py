@@ -17,7 +17,7 @@ from ftc.views.exports.common import (
     ended_at,
     known,
     result_files,
-    source_address,
+    source_files,
     started_at,
 )
 
@@ -84,7 +84,8 @@ def _dependencies(plan: Plan, record: RunRecord) -> Iterator[dict[str, Any]]:
         for name, file in sorted(parent.files.items()):
             yield _input(f"{parent.adapter}/{name}", file.sha256, role="adapter that is continued")
     for use, source in sorted(plan.lock.data.sources.items()):
-        yield _input(source_address(source), source.file.sha256, role=f"data: {use}", rows_sha256=source.rows_sha256)
+        for _, address, file in source_files(use, source):
+            yield _input(address, file.sha256, role=f"data: {use}", rows_sha256=source.rows_sha256)
     if commit := record.observed.code.project_commit:
         yield {"name": "project", "digest": {"gitCommit": commit}}
     environment = record.observed.environment

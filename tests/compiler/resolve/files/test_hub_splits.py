@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.hub_splits import NoSplit, SplitAsked, files_of_split
 from ftc.compiler.resolve.rows.data_files import DataFile, locate_data
+from ftc.spec.codes import CODES
 from ftc.spec.diagnostics import Refusal, Span
 from ftc.spec.documents.lockfile import DataLock, Lock, SourceLock
 from tests.support.hub_server import HubRepo, HubServer, hub_server
@@ -280,7 +282,14 @@ def test_a_split_that_is_not_there_is_a_finding(
         locate(tmp_path, server.endpoint, **source)
     (finding,) = caught.value.diagnostics
     assert (finding.code, finding.path) == (code, "data.source.hub")
+    assert {"split", "configuration"} <= set(re.findall(r"split|configuration", CODES[code].cause))
     assert "`org/rows` has" in finding.summary
+
+
+def test_the_guide_shows_both_keys() -> None:
+    guide = (Path(__file__).parents[4] / "docs" / "guide.md").read_text(encoding="utf-8")
+    assert "{hub: owner/name, split: train}" in guide
+    assert "`config: en`" in guide
 
 
 def test_a_recipe_without_these_keys_says_what_it_said() -> None:
