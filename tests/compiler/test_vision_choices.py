@@ -11,6 +11,7 @@ import pytest
 
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
 from ftc.compiler.tokens import compile_data, pixel_client
+from ftc.compiler.tokens.stream_manifest import stream_key
 from ftc.spec.documents.facts import ModelFacts, PackageFacts
 from ftc.spec.documents.vision_facts import VisionFacts
 from tests.support.drafts import decided, draft_of, model_facts
@@ -45,7 +46,7 @@ def test_streams_belong_to_the_token_for_images(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(compile_data, "code_digest", lambda *_: "code")
     packages: Any = defaultdict(lambda: PackageFacts(version="1", sha256="0" * 64))
     drafts = [draft_of(task=GENERATION, facts=seeing("llava", number)) for number in (5, 6)]
-    keys = [compile_data.stream_key(compile_data._made_from(draft, {}, packages)) for draft in map(decided, drafts)]
+    keys = [stream_key(compile_data._made_from(draft, {}, packages)) for draft in map(decided, drafts)]
     assert keys[0] != keys[1]
 
 
