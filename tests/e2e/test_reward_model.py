@@ -237,3 +237,20 @@ def test_what_a_finished_run_is_used_for(root: Path, ftc: Ftc) -> None:
     assert ftc("plan", "policy.yaml", "-o", "plan.json").code == 0
     packed = ftc("pack", "plan.json", "-o", "plan.tar")
     assert packed.code == 0, packed.text
+
+
+def test_a_score_that_is_no_number_is_refused_at_its_row(root: Path, ftc: Ftc) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(run_of(root, "judge") / "model", root / "broken")
+    weights = load_file(root / "broken" / "model.safetensors")
+    weights["score.weight"] = torch.full_like(weights["score.weight"], float("nan"))
+    save_file(weights, root / "broken" / "model.safetensors", {"format": "pt"})
+    (root / "policy.yaml").write_text(policy_recipe("./broken"))
+    refused = ftc("apply", "policy.yaml", "--yes")
+    assert refused.code != 0
+    assert "FTC459" in refused.text
+    assert "gives nan for an answer to row" in refused.text
+    assert "of the split `train`" in refused.text
+    assert "train.precision" in refused.text

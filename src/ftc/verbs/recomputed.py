@@ -106,7 +106,7 @@ def _rescorer(run: Run, answers: Sequence[SampledAnswer], rows: TokenStream) -> 
 
 
 def _unconfined(problem: Refusal) -> str:
-    """Why code in answers can't be run here; any other refusal goes on."""
-    if (first := problem.diagnostics[0]).code != "FTC455":
+    """Why answers can't be run or scored here; any other refusal goes on."""
+    if (first := problem.diagnostics[0]).code not in ("FTC455", "FTC459"):
         raise problem
     return first.summary
