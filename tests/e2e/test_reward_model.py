@@ -254,3 +254,30 @@ def test_a_score_that_is_no_number_is_refused_at_its_row(root: Path, ftc: Ftc) -
     assert "gives nan for an answer to row" in refused.text
     assert "of the split `train`" in refused.text
     assert "train.precision" in refused.text
+
+
+def test_an_audit_that_cannot_score_answers_accuses_nobody(
+    root: Path, ftc: Ftc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(root, "policy").name
+    with monkeypatch.context() as patch:
+        patch.setattr("ftc.runtime.rewards.rescored._MOST_FLOPS", 1.0)
+        audited = ftc("audit", run)
+    assert audited.code == 0, audited.text
+    assert "scores of 3 of 3 steps, which would take long; none was computed again" in audited.text
+
+    def without_memory(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("ftc.runtime.rewards.reward_model.RewardModel.scores", without_memory)
+    audited = ftc("audit", run)
+    assert audited.code == 0, audited.text
+    assert "could not be scored here" in audited.text
+
+
+def test_rounding_is_measured_by_how_far_scores_lie_apart() -> None:
+    from ftc.runtime.rewards.rescored import _scale
+
+    assert _scale([-20.0, 20.0] * 8, 1.0) == 20, "0.16 of rounding in 16 bits is no forgery"
+    assert _scale([0.1, 0.2], 1.0) == 1
+    assert _scale([0.1, 0.2], 300.0) == 300, "numbers of that unit were learned"

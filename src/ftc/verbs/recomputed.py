@@ -79,9 +79,8 @@ def _earned(
         score = _rescorer(run, sampled, rows) if sampling.reward_model is not None else None
         if isinstance(score, str):
             return score, ""
-        left = score.left if score is not None else 0
-        words = f"the reward model's scores of {left:,} steps, which would take long; others were computed again"
-        return earned(sampling, sampled, rows, texts, RunFolder(run.folder).judged, score), words if left else ""
+        found = earned(sampling, sampled, rows, texts, RunFolder(run.folder).judged, score)
+        return found, score.left_out if score is not None else ""
     except Refusal as problem:
         return _unconfined(problem), ""
     except ImportError as problem:
@@ -101,7 +100,7 @@ def _rescorer(run: Run, answers: Sequence[SampledAnswer], rows: TokenStream) -> 
         return Rescorer(run.plan.settings, folder, streams, answers, rows)
     except Refusal as problem:
         return problem.diagnostics[0].summary
-    except OSError as problem:
+    except (OSError, ValueError) as problem:
         return f"the text around the answers can't be read: {problem}"
 
 
