@@ -43,9 +43,12 @@ def recomputed(run: Run, witnesses: Witnesses, model: Path | None, streams: Path
 
 
 def sampled_again(
-    run: Run, answers: Sequence[WrittenAnswer], rows: TokenStream, model_folder: Path, *, continued: bool
+    run: Run, answers: Sequence[WrittenAnswer], rows: TokenStream, model_folder: Path, unearned: str, *, continued: bool
 ) -> SampledAgain:
-    """What written answers earn and what their steps were fed, or which package is missing for that."""
+    """What written answers earn, unless something is said against it, and what their steps were fed.
+
+    Either may be in words: why it can't be computed, such as for want of a package.
+    """
     from ftc.spec.documents.sampled import SampledAgain
 
     try:
@@ -55,7 +58,7 @@ def sampled_again(
         fed = again if continued else fed_digests(run.plan.settings, rows, answers)
     except ImportError as problem:
         fed = f"`{problem.name}` is not installed"
-    earned, left_out = _earned(run, answers, rows, model_folder)
+    earned, left_out = (unearned, "") if unearned else _earned(run, answers, rows, model_folder)
     return SampledAgain(earned, fed, left_out)
 
 
