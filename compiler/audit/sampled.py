@@ -35,9 +35,9 @@ from ftc.spec.writing import Writing
 
 __all__ = ["Recompute", "check_sampled"]
 
-Recompute = Callable[[Sequence[WrittenAnswer], TokenStream, Path], SampledAgain]
+Recompute = Callable[[Sequence[WrittenAnswer], TokenStream, Path, str], SampledAgain]
 """What answers earn by a plan and what their steps were fed, computed from their tokens, the training split and the
-tokenizer's folder."""
+tokenizer's folder; with why what they earn can't be computed, empty where it can."""
 
 _CLOSE = 1e-9
 _MOST = 5
@@ -81,7 +81,7 @@ def check_sampled(
             found += _tokens(plan, model, answers)
         if not found:
             try:
-                again = recompute(answers, rows, model)
+                again = recompute(answers, rows, model, _without_scores(tally, plan.settings.train.sampling))
             except (ValueError, LookupError, TypeError, ArithmeticError) as problem:
                 hint = "no run trains on such answers; restore the run's folder from a copy"
                 found.append(finding("FTC537", _FILE, "answers that earn something", problem, hint))
@@ -93,6 +93,14 @@ def check_sampled(
                 found += _fed(tally, events, again.fed)
     tally.not_checked.append(SAMPLES if writing.here else SERVED)
     tally.findings[:0] = found[:_MOST]
+
+
+def _without_scores(tally: Tally, sampling: SamplingSettings | None) -> str:
+    """Why no reward model can speak about answers: another one than the run's accuses an honest run."""
+    own = sampling.reward_model if sampling is not None else None
+    if own is not None and any(one.subject.startswith(f"{own.base}: ") for one in tally.findings):
+        return "the reward model is not the one that was locked"
+    return ""
 
 
 def _by_events(

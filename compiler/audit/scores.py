@@ -67,6 +67,8 @@ def check_scores(
         others = ("attributions", "retention", "swaps", "judge", "classifier")
         if there := [f"`{name}`" for name in others if getattr(measured, name)]:
             tally.not_checked.append(f"figures under {', '.join(there)} in eval.json: only models give them")
+        if measured.reward_model is not None:
+            tally.not_checked.append(f"each answer's score by the reward model in {_ROWS}: only the model gives it")
     else:
         tally.not_checked.append(f"the scores in eval.json: {_ROWS} is missing or changed")
     tally.findings[:0] = found
@@ -114,6 +116,10 @@ def _as_planned(plan: Plan, measured: Evaluation) -> Iterator[Finding]:
     """What was measured is what the plan asks for: these metrics, of these models, on all rows."""
     asked, test = plan.settings.eval, plan.data.get("test")
     yield from difference("eval.json: base", measured.base is not None, asked.baseline, "plan.json")
+    scored = measured.reward_model.name if measured.reward_model else None
+    yield from difference(
+        "eval.json: reward_model", scored, asked.reward_model.base if asked.reward_model else None, "plan.json"
+    )
     for subject, result in _subjects(measured):
         yield from difference(f"eval.json: metrics of {subject}", sorted(result.metrics), sorted(asked.metrics), "plan")
         rows = test.measured(plan.settings.text.form) if test else 0

@@ -112,6 +112,10 @@ class Session:
             self._reward_model = self.load_reward_model("reward_model")
         return self._reward_model
 
+    def drop_reward_model(self) -> None:
+        """Lets go of the model that scores answers that earn rewards; it is loaded again where it is asked for."""
+        self._reward_model = None
+
     def load_reward_model(self, role: Role) -> RewardModel:
         """A reward model of the plan, once its files are known to be those that were verified."""
         found = scoring_models(self.plan.settings)[role]

@@ -6,6 +6,7 @@ and where it goes on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -70,6 +71,7 @@ class RewardModel:
         self._model = _load(settings, self._own, folder).to(device).eval()
         changes = {"pad_id": _PAD_ID, "family": self._own.family, "head": "regression"}
         arithmetic = partial(mixed_precision, settings.train.precision)
+        self._precision = settings.train.precision
         self._scorer = RewardScorer(self._model, settings.model.model_copy(update=changes), arithmetic)
 
     @property
@@ -91,7 +93,7 @@ class RewardModel:
 
         Raises:
             Interrupted: Somebody asked to stop.
-            Refusal: Its tokenizer fails (FTC325).
+            Refusal: Its tokenizer fails (FTC325), or it gives a score that is no finite number (FTC459).
         """
         frames, own = self._frames.splits[split], self._own
         whole = [text.join(frames[number]) for number, text in zip(numbers, texts, strict=True)]
@@ -103,7 +105,15 @@ class RewardModel:
             stop.check()
             for place, value in zip(places, self._read([rows[one][-own.max_length :] for one in places]), strict=True):
                 values[place] = own.mean + own.spread * value
+                if not math.isfinite(values[place]):
+                    raise self._without_score(split, numbers[place], values[place])
         return AnswerScores(values, int((lengths > own.max_length).sum()))
+
+    def _without_score(self, split: str, number: int, value: float) -> Refusal:
+        """What is wrong where a score is no finite number: no mean and no advantage follows from one."""
+        summary = f"`{self.name}` gives {value} for an answer to row {number} of the split `{split}`, counted from 0"
+        help = f"set `train.precision` to another one than `{self._precision}`, or use another reward model"
+        return Refusal([diagnostic("FTC459", summary, help=help)])
 
     @torch.no_grad()
     def _read(self, rows: list[list[int]]) -> list[float]:

@@ -6,10 +6,12 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ftc import api
+from ftc.spec.canonical import file_digest
 from tests.e2e.conftest import Ftc, in_a_copy
 from tests.support.projects import make_project, recipe_of, write_rows
 
@@ -237,3 +239,98 @@ def test_what_a_finished_run_is_used_for(root: Path, ftc: Ftc) -> None:
     assert ftc("plan", "policy.yaml", "-o", "plan.json").code == 0
     packed = ftc("pack", "plan.json", "-o", "plan.tar")
     assert packed.code == 0, packed.text
+
+
+def test_a_score_that_is_no_number_is_refused_at_its_row(root: Path, ftc: Ftc) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(run_of(root, "judge") / "model", root / "broken")
+    weights = load_file(root / "broken" / "model.safetensors")
+    weights["score.weight"] = torch.full_like(weights["score.weight"], float("nan"))
+    save_file(weights, root / "broken" / "model.safetensors", {"format": "pt"})
+    (root / "policy.yaml").write_text(policy_recipe("./broken"))
+    refused = ftc("apply", "policy.yaml", "--yes")
+    assert refused.code != 0
+    assert "FTC459" in refused.text
+    assert "gives nan for an answer to row" in refused.text
+    assert "of the split `train`" in refused.text
+    assert "train.precision" in refused.text
+
+
+def test_an_audit_that_cannot_score_answers_accuses_nobody(
+    root: Path, ftc: Ftc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(root, "policy").name
+    with monkeypatch.context() as patch:
+        patch.setattr("ftc.runtime.rewards.rescored._MOST_FLOPS", 1.0)
+        audited = ftc("audit", run)
+    assert audited.code == 0, audited.text
+    assert "scores of 3 of 3 steps, which would take long; none was computed again" in audited.text
+
+    def without_memory(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("ftc.runtime.rewards.reward_model.RewardModel.scores", without_memory)
+    audited = ftc("audit", run)
+    assert audited.code == 0, audited.text
+    assert "could not be scored here" in audited.text
+
+
+def test_rounding_is_measured_by_how_far_scores_lie_apart() -> None:
+    from ftc.runtime.rewards.rescored import _scale
+
+    assert _scale([-20.0, 20.0] * 8, 1.0) == 20, "0.16 of rounding in 16 bits is no forgery"
+    assert _scale([0.1, 0.2], 1.0) == 1
+    assert _scale([0.1, 0.2], 300.0) == 300, "numbers of that unit were learned"
+
+
+def test_two_reward_models_are_never_on_the_device_at_once(
+    root: Path, ftc: Ftc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gc
+    import weakref
+
+    from ftc.runtime.rewards.reward_model import RewardModel
+
+    loaded: list[weakref.ref[RewardModel]] = []
+    begin = RewardModel.__init__
+
+    def counted(self: RewardModel, *args: Any) -> None:
+        gc.collect()
+        assert not [one for one in loaded if one() is not None], "the plan counts one"
+        begin(self, *args)
+        loaded.append(weakref.ref(self))
+
+    monkeypatch.setattr(RewardModel, "__init__", counted)
+    applied = ftc("apply", "policy.yaml", "--again", "--yes")
+    assert applied.code == 0, applied.text
+    assert len(loaded) == 2
+
+
+def test_a_changed_reward_model_says_nothing_of_answers(root: Path, ftc: Ftc) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = run_of(root, "judge") / "model" / "model.safetensors"
+    found = load_file(weights)
+    found["score.weight"] = -found["score.weight"]
+    save_file(found, weights, {"format": "pt"})
+    audited = ftc("audit", run_of(root, "policy").name)
+    assert audited.code != 0
+    assert "FTC521" in audited.text
+    assert "the reward model is not the one that was locked" in audited.text
+    assert "FTC537" not in audited.text, "no answer was changed"
+
+
+def test_an_evaluation_without_the_planned_scores_is_found(root: Path, ftc: Ftc) -> None:
+    run = run_of(root, "policy")
+    audited = ftc("audit", run.name)
+    assert "each answer's score by the reward model in predictions.ndjson" in audited.text
+    measured = json.loads((run / "eval.json").read_text())
+    del measured["reward_model"]
+    (run / "eval.json").write_text(json.dumps(measured))
+    record = json.loads((run / "record.json").read_text())
+    facts = record["outputs"]["eval.json"]
+    facts["sha256"], facts["size"] = file_digest(run / "eval.json"), (run / "eval.json").stat().st_size
+    (run / "record.json").write_text(json.dumps(record))
+    assert "eval.json: reward_model" in ftc("audit", run.name).text

@@ -43,9 +43,12 @@ def recomputed(run: Run, witnesses: Witnesses, model: Path | None, streams: Path
 
 
 def sampled_again(
-    run: Run, answers: Sequence[WrittenAnswer], rows: TokenStream, model_folder: Path, *, continued: bool
+    run: Run, answers: Sequence[WrittenAnswer], rows: TokenStream, model_folder: Path, unearned: str, *, continued: bool
 ) -> SampledAgain:
-    """What written answers earn and what their steps were fed, or which package is missing for that."""
+    """What written answers earn, unless something is said against it, and what their steps were fed.
+
+    Either may be in words: why it can't be computed, such as for want of a package.
+    """
     from ftc.spec.documents.sampled import SampledAgain
 
     try:
@@ -55,7 +58,7 @@ def sampled_again(
         fed = again if continued else fed_digests(run.plan.settings, rows, answers)
     except ImportError as problem:
         fed = f"`{problem.name}` is not installed"
-    earned, left_out = _earned(run, answers, rows, model_folder)
+    earned, left_out = (unearned, "") if unearned else _earned(run, answers, rows, model_folder)
     return SampledAgain(earned, fed, left_out)
 
 
@@ -79,9 +82,8 @@ def _earned(
         score = _rescorer(run, sampled, rows) if sampling.reward_model is not None else None
         if isinstance(score, str):
             return score, ""
-        left = score.left if score is not None else 0
-        words = f"the reward model's scores of {left:,} steps, which would take long; others were computed again"
-        return earned(sampling, sampled, rows, texts, RunFolder(run.folder).judged, score), words if left else ""
+        found = earned(sampling, sampled, rows, texts, RunFolder(run.folder).judged, score)
+        return found, score.left_out if score is not None else ""
     except Refusal as problem:
         return _unconfined(problem), ""
     except ImportError as problem:
@@ -101,12 +103,12 @@ def _rescorer(run: Run, answers: Sequence[SampledAnswer], rows: TokenStream) -> 
         return Rescorer(run.plan.settings, folder, streams, answers, rows)
     except Refusal as problem:
         return problem.diagnostics[0].summary
-    except OSError as problem:
+    except (OSError, ValueError) as problem:
         return f"the text around the answers can't be read: {problem}"
 
 
 def _unconfined(problem: Refusal) -> str:
-    """Why code in answers can't be run here; any other refusal goes on."""
-    if (first := problem.diagnostics[0]).code != "FTC455":
+    """Why answers can't be run or scored here; any other refusal goes on."""
+    if (first := problem.diagnostics[0]).code not in ("FTC455", "FTC459"):
         raise problem
     return first.summary
