@@ -214,7 +214,7 @@ def measuring(plan: Plan, report: SplitReport, groups_sha256: str | None) -> Pla
 
 def without_probes(plan: Plan) -> Plan:
     """The plan without what belongs to the run's own test rows, or lies beside them."""
-    none = dict.fromkeys(("retention_sha256", "swaps_sha256", "reward_model"))
+    none: dict[str, None] = dict.fromkeys(("retention_sha256", "swaps_sha256", "reward_model"))
     evaluate = plan.settings.eval.model_copy(update=none)
     gates = {name: gate for name, gate in evaluate.gates.items() if name not in _OF_PROBES}
     evaluate = evaluate.model_copy(update={"gates": gates})
