@@ -19,15 +19,8 @@ def reward_model_settings(draft: Draft, role: Role) -> RewardModelSettings | Non
     known, frames = draft.reward_models.get(role), draft.frames.get(role)
     if known is None or frames is None:
         return None
-    model = known.model
-    return RewardModelSettings(
-        base=model.name,
-        commit=model.commit,
-        files=model.files,
-        architecture=model.architecture,
-        family=model.family,
-        num_parameters=model.num_parameters,
-        license=model.license,
+    return RewardModelSettings.of(
+        known.model,
         run=known.run,
         mean=known.mean,
         spread=known.spread,

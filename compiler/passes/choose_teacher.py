@@ -64,18 +64,9 @@ def _own_probabilities(asked: Distillation, why: Reasons, name: str) -> float:
 
 
 def _settings(teacher: TeacherFacts, labels: tuple[str, ...]) -> TeacherSettings:
-    model = teacher.model
     place = {label: number for number, label in enumerate(teacher.labels)}
-    return TeacherSettings(
-        base=model.name,
-        commit=model.commit,
-        files=model.files,
-        architecture=model.architecture,
-        family=model.family,
-        num_parameters=model.num_parameters,
-        license=model.license,
-        outputs=tuple(place.get(label, number) for number, label in enumerate(labels)),
-    )
+    outputs = tuple(place.get(label, number) for number, label in enumerate(labels))
+    return TeacherSettings.of(teacher.model, outputs=outputs)
 
 
 def _check_license(draft: Draft, teacher: TeacherFacts) -> Draft:

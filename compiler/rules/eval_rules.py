@@ -113,43 +113,44 @@ def judge_can_grade(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     judge = recipe.eval.judge
     if judge is None:
         return
-    summary, help, path = "", "", "eval.judge"
-    if not recipe.task.CARD.can_grade:
-        summary, help = f"a {recipe.task.kind.replace('_', ' ')} task generates no answers to grade", "remove `judge`"
-    elif recipe.data.split.test == 0:
-        summary, help = "a judge grades answers to test rows, and there is no test split", _ADD_TEST
-    elif judge.shows_key:
-        summary, help, path = "the key would be sent unencrypted", "use `https://`", "eval.judge.url"
-    if summary:
-        yield diagnostic("FTC243", summary, source.span(path), help=help, path=path)
+    path, fault = "eval.judge", _no_answers(recipe, "judge", "a judge", "grades")
+    if fault is None and judge.shows_key:
+        path, fault = "eval.judge.url", ("the key would be sent unencrypted", "use `https://`")
+    if fault is not None:
+        yield diagnostic("FTC243", fault[0], source.span(path), help=fault[1], path=path)
 
 
 def classifier_has_answers(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """There are answers to look at."""
-    if recipe.eval.classifier is None:
-        return
-    summary, help, path = "", "", "eval.classifier"
-    if not recipe.task.CARD.can_grade:
-        kind = recipe.task.kind.replace("_", " ")
-        summary, help = f"a {kind} task generates no answers for a classifier", "remove `classifier`"
-    elif recipe.data.split.test == 0:
-        summary, help = "a classifier rates answers to test rows, and there is no test split", _ADD_TEST
-    if summary:
-        yield diagnostic("FTC244", summary, source.key_span(path), help=help, path=path)
+    """There are answers to rate."""
+    fault = _no_answers(recipe, "classifier", "a classifier", "rates")
+    if recipe.eval.classifier is not None and fault is not None:
+        path = "eval.classifier"
+        yield diagnostic("FTC244", fault[0], source.key_span(path), help=fault[1], path=path)
 
 
 def reward_model_has_answers(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
     """There are answers to score."""
-    if recipe.eval.reward_model is None:
-        return
-    summary, help, path = "", "", "eval.reward_model"
+    fault = _no_answers(recipe, "reward_model", "a reward model", "scores")
+    if recipe.eval.reward_model is not None and fault is not None:
+        path = "eval.reward_model"
+        yield diagnostic("FTC459", fault[0], source.key_span(path), help=fault[1], path=path)
+
+
+def _no_answers(recipe: Recipe, key: str, reader: str, does: str) -> tuple[str, str] | None:
+    """Why there are no written answers to test rows for somebody who reads them, and what to do; None where there are.
+
+    Args:
+        recipe: The recipe.
+        key: Of `eval`, which asks for the reader.
+        reader: What reads them, with its article.
+        does: What it does with them.
+    """
     if not recipe.task.CARD.can_grade:
         kind = recipe.task.kind.replace("_", " ")
-        summary, help = f"a {kind} task generates no answers for a reward model", "remove `reward_model`"
-    elif recipe.data.split.test == 0:
-        summary, help = "a reward model scores answers to test rows, and there is no test split", _ADD_TEST
-    if summary:
-        yield diagnostic("FTC459", summary, source.key_span(path), help=help, path=path)
+        return f"a {kind} task generates no answers for {reader}", f"remove `{key}`"
+    if recipe.data.split.test == 0:
+        return f"{reader} {does} answers to test rows, and there is no test split", _ADD_TEST
+    return None
 
 
 def slices_can_be_formed(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:

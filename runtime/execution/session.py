@@ -113,7 +113,7 @@ class Session:
         return self._reward_model
 
     def drop_reward_model(self) -> None:
-        """Lets go of the model that scores answers that earn rewards; it is loaded again where it is asked for."""
+        """Frees the reward model of training; it is loaded again where it is asked for."""
         self._reward_model = None
 
     def load_reward_model(self, role: Role) -> RewardModel:

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
-from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.facts import FileFacts, ModelFacts
 from ftc.spec.names import InsidePath
 
-__all__ = ["ClassifierSettings", "RewardModelSettings", "WordnetSettings"]
+__all__ = ["ClassifierSettings", "CompanionModel", "RewardModelSettings", "WordnetSettings"]
+
+
+class CompanionModel(Document):
+    """A language model that is loaded beside the trained one."""
+
+    base: str
+    """Folder in the project, or id on the hub."""
+    commit: str | None
+    """Commit of a hub snapshot; None for a folder."""
+    files: dict[InsidePath, FileFacts]
+    """Every file that loading reads, by its path inside the folder."""
+    architecture: str
+    family: Family
+    num_parameters: int
+    license: str | None
+
+    @classmethod
+    def of(cls, model: ModelFacts, **own: Any) -> Self:
+        """The settings of a model, with what its role adds to them."""
+        return cls(
+            base=model.name,
+            commit=model.commit,
+            files=model.files,
+            architecture=model.architecture,
+            family=model.family,
+            num_parameters=model.num_parameters,
+            license=model.license,
+            **own,
+        )
 
 
 class ClassifierSettings(Document):
@@ -35,19 +64,9 @@ class ClassifierSettings(Document):
     """None where it can't read answers of several lengths at once."""
 
 
-class RewardModelSettings(Document):
+class RewardModelSettings(CompanionModel):
     """The reward model as it is loaded."""
 
-    base: str
-    """Folder in the project, or id on the hub."""
-    commit: str | None
-    """Commit of a hub snapshot; None for a folder."""
-    files: dict[InsidePath, FileFacts]
-    """Every file that loading reads, by its path inside the folder."""
-    architecture: str
-    family: Family
-    num_parameters: int
-    license: str | None
     run: str | None = None
     """Id of the run that trained it; absent where it is named by its folder or id."""
     mean: Real = 0.0

@@ -6,13 +6,10 @@ from typing import Any
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.divergences import Divergence, divergence_card
-from ftc.spec.documents.companion_settings import RewardModelSettings
-from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.companion_settings import CompanionModel, RewardModelSettings
 from ftc.spec.embedding_losses import EmbeddingLoss, EmbeddingLossCard, Pooling, embedding_loss
-from ftc.spec.names import InsidePath
 from ftc.spec.number_losses import AnyNumberLoss
 from ftc.spec.precisions import TypeName
 from ftc.spec.preference_losses import PreferenceLoss, preference_loss
@@ -39,19 +36,9 @@ __all__ = [
 ]
 
 
-class TeacherSettings(Document):
+class TeacherSettings(CompanionModel):
     """The teacher as it is loaded."""
 
-    base: str
-    """Folder in the project, or id on the hub."""
-    commit: str | None
-    """Commit of a hub snapshot; None for a folder."""
-    files: dict[InsidePath, FileFacts]
-    """Every file that loading reads, by its path inside the folder."""
-    architecture: str
-    family: Family
-    num_parameters: int
-    license: str | None
     outputs: tuple[int, ...]
     """Which of its outputs stands for each of the run's labels, in their order; empty without a head for labels."""
 

@@ -39,7 +39,7 @@ USUAL = [
     ("deepseek_v2", "full", True, "float32", (False, None)),
     ("qwen3_moe", "full", "selective", "bfloat16", (True, 0.01)),
 ]
-"""What is looked at each time; `nox -s traces` looks at all."""
+"""Cases of the usual suite; `nox -s traces` runs all."""
 
 
 @pytest.fixture(scope="module")

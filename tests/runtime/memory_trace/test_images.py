@@ -39,7 +39,7 @@ USUAL = [
     *[(kind, True, "bfloat16") for kind in KINDS],
     ("qwen2_5_vl", "selective", "bfloat16"),
 ]
-"""What is looked at each time; `nox -s traces` looks at all."""
+"""Cases of the usual suite; `nox -s traces` runs all."""
 
 
 @pytest.fixture(scope="module")

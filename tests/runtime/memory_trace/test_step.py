@@ -69,7 +69,7 @@ USUAL = [
     ("t5", "qlora", "selective", "bfloat16"),
     ("gpt2", "lora", "selective", "float32"),
 ]
-"""What is looked at each time; `nox -s traces` looks at all."""
+"""Cases of the usual suite; `nox -s traces` runs all."""
 
 
 @pytest.mark.sample(1)
