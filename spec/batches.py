@@ -104,33 +104,37 @@ class BatchOrder:
         if epoch not in self._orders:
             self._orders.clear()
             generator = np.random.Generator(np.random.PCG64([self.seed, epoch]))
-            order = self._permuted(generator)
-            self._orders[epoch] = order if self.batching == "shuffled" else self._grouped(order, generator)
+            windows = self._windows(generator)
+            is_shuffled = self.batching == "shuffled"
+            self._orders[epoch] = np.concatenate(windows) if is_shuffled else self._grouped(windows, generator)
         return self._orders[epoch]
 
-    def _permuted(self, generator: np.random.Generator) -> NDArray[np.int64]:
-        """All rows in an order by chance: of several shards those of a few that are drawn together, then of others, so
-        that the tokens of a part of the rows alone have to be in memory.
+    def _windows(self, generator: np.random.Generator) -> list[NDArray[np.int64]]:
+        """All rows in a random order: of several shards those of a few that are drawn together, then of others, so that
+        the tokens of a part of the rows alone have to be in memory.
         """
         bounds = [*self.shards, len(self.lengths)]
         if len(bounds) <= _WINDOW_SHARDS + 1:
-            return generator.permutation(len(self.lengths))
+            return [generator.permutation(len(self.lengths))]
         drawn = generator.permutation(len(self.shards)).tolist()
         windows = [drawn[start : start + _WINDOW_SHARDS] for start in range(0, len(drawn), _WINDOW_SHARDS)]
         rows = [np.concatenate([np.arange(bounds[one], bounds[one + 1]) for one in window]) for window in windows]
-        return np.concatenate([generator.permutation(some) for some in rows])
+        return [generator.permutation(some) for some in rows]
 
-    def _grouped(self, order: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
-        """The order with rows of like length in one batch, and batches in an order of their own.
+    def _grouped(self, windows: list[NDArray[np.int64]], generator: np.random.Generator) -> NDArray[np.int64]:
+        """The rows with those of like length in one batch, and the batches of each window in an order of their own.
 
         The batch that isn't whole stays the last, so that every step has its size.
         """
         pool = _POOL_BATCHES * self.batch_size
-        pools = [order[start : start + pool] for start in range(0, len(order), pool)]
+        pools = [one[start : start + pool] for one in windows for start in range(0, len(one), pool)]
         sorted_ = np.concatenate([rows[np.argsort(-self.lengths[rows], kind="stable")] for rows in pools])
-        whole = len(order) // self.batch_size
+        whole = len(sorted_) // self.batch_size
         batches = sorted_[: whole * self.batch_size].reshape(whole, self.batch_size)
-        return np.concatenate([batches[generator.permutation(whole)].reshape(-1), sorted_[whole * self.batch_size :]])
+        ends = [*(np.cumsum([len(one) for one in windows[:-1]]) // self.batch_size), whole]
+        parts = zip([0, *ends[:-1]], ends, strict=True)
+        drawn = np.concatenate([begin + generator.permutation(end - begin) for begin, end in parts])
+        return np.concatenate([batches[drawn].reshape(-1), sorted_[whole * self.batch_size :]])
 
 
 def by_length(rows: list[int], lengths: NDArray[np.int64]) -> list[int]:

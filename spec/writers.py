@@ -7,7 +7,7 @@ the cards; no other file names a member.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 __all__ = ["WRITERS", "OwnServer", "WriterCard", "WriterKind", "writer_card"]
@@ -57,7 +57,7 @@ class WriterCard:
     start_whole: str
     foreign: tuple[str, ...]
     own: OwnServer | None = None
-    ranks: tuple[int, ...] = field(default=())
+    ranks: tuple[int, ...] = ()
 
     def rank_for(self, rank: int) -> int:
         """The rank that the server is started for, so that it takes adapters of `rank`."""

@@ -9,7 +9,7 @@ __all__ = ["with_shared_rows"]
 
 
 def with_shared_rows(
-    phases: tuple[PhasePeak, ...], job: MemoryInputs, context: int, *, masks: bool
+    phases: tuple[PhasePeak, ...], job: MemoryInputs, context: int, *, masks: bool, groups: bool
 ) -> tuple[PhasePeak, ...]:
     """The phases of training where several devices share each row.
 
@@ -18,13 +18,13 @@ def with_shared_rows(
         job: What was estimated, of these tokens.
         context: How many devices share a row.
         masks: Whether attention gets a mask: on a processor, and where rows share a sequence.
+        groups: Whether its kernel takes fewer heads of keys than of queries.
     """
     if context == 1:
         return phases
     model, operand = job.model, job.activation_bytes
     own, keys = job.tokens * operand, 2 * model.num_kv_heads * model.head_dim
-    # Kernels for cards that take a mask want a head of keys for each of queries.
-    seen = 2 * model.num_heads * model.head_dim if masks and job.on_card else keys
+    seen = keys if groups else 2 * model.num_heads * model.head_dim
     each = own * (context * seen - keys)
     layers = model.num_layers if job.layers_kept is None else min(model.num_layers, job.layers_kept)
     kept = each * (0 if job.recomputes else layers)

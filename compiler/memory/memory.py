@@ -34,7 +34,7 @@ from ftc.compiler.weights import (
     packed_bytes,
     step_bytes,
 )
-from ftc.spec.devices import UNKNOWN_CAPABILITY
+from ftc.spec.devices import UNKNOWN_CAPABILITY, kernels
 from ftc.spec.documents.estimates import ByteRange, MemoryEstimate, PhasePeak, Verdict
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.memory_trace import BatchShape, TraceAnswer, TraceDevice, TraceJob, TraceResult
@@ -86,7 +86,11 @@ def expands_segments(draft: Draft) -> bool:
 def by_closed_form(draft: ClosedDraft) -> MemoryEstimate:
     """The estimate from shapes alone."""
     job, one = _formula_inputs(draft), draft.candidate
-    alone = with_shared_rows(estimate(job), job, one.context_parallel, masks=one.packing or not job.on_card)
+    masks, capability = one.packing or not job.on_card, draft.device.capability or UNKNOWN_CAPABILITY
+    # On a GPU flash attention alone does: without a mask, in 16 bits.
+    has_flash = not masks and job.activation_bytes == 2 and kernels(capability)["flash attention"]
+    groups = not job.on_card or has_flash
+    alone = with_shared_rows(estimate(job), job, one.context_parallel, masks=masks, groups=groups)
     shared = on_one_of(alone, job, sharding_card(one.sharding), draft.parts, one.offload)
     phases = _with_grading(draft, _with_copy(draft, shared))
     allocated = max(phase.peak_bytes for phase in phases)

@@ -13,10 +13,6 @@ from ftc.spec.precisions import precision_card
 __all__ = ["scored_phases"]
 
 _FP32 = 4
-_WITHOUT = ("load", "resume")
-"""Phases before a reward model is loaded."""
-_PASSING = ("temporaries", "saved activations", "logits", "batch", "workspace")
-"""Components that a pass holds and that are free between two."""
 _NAME = "reward model"
 
 
@@ -32,13 +28,14 @@ def scored_phases(draft: ClosedDraft, phases: tuple[PhasePeak, ...]) -> tuple[Ph
     """
     if "reward_model" in draft.reward_models and (sampling := draft.recipe.task.sampling) is not None:
         weights = _weights(draft, "reward_model")
-        phases = tuple(one if one.phase in _WITHOUT else _with(one, {_NAME: weights}) for one in phases)
-        held = [one for one in phases if one.phase not in _WITHOUT]
-        least = min(held, key=lambda one: one.peak_bytes).components
+        phases = tuple(_with(one, {_NAME: weights}) for one in phases)
+        beside = next(one.components for one in phases if one.phase == "save")  # what is held between two steps
         most = max((draft.candidate.micro_batch, draft.candidate.eval_batch))
-        beside = {name: size for name, size in least.items() if name not in _PASSING}
         reading = _reading(draft, "reward_model", most, sampling.max_new_tokens)
-        phases = (*phases, _phase("sampling: rewards", {**beside, "temporaries": reading}))
+        phases = (
+            *phases,
+            _phase("sampling: rewards", {**beside, "temporaries": beside.get("temporaries", 0) + reading}),
+        )
     if "eval_reward_model" in draft.reward_models:
         read = _reading(draft, "eval_reward_model", draft.candidate.eval_batch, draft.eval.max_new_tokens or 0)
         alone = {_NAME: _weights(draft, "eval_reward_model"), "temporaries": read}

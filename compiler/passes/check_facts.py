@@ -251,6 +251,13 @@ def classifier_has_answers(draft: ClosedDraft) -> Iterator[Diagnostic]:
         yield from _without_answers(draft, "FTC244", summary, "eval.classifier")
 
 
+def reward_model_has_answers(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """As for a judge."""
+    if draft.recipe.eval.reward_model is not None:
+        summary = "no metric needs generated answers, which a reward model scores"
+        yield from _without_answers(draft, "FTC459", summary, "eval.reward_model")
+
+
 def _without_answers(draft: ClosedDraft, code: str, summary: str, at: str) -> Iterator[Diagnostic]:
     if draft.eval.max_new_tokens is None:
         help = "add a metric that needs generated answers to `eval.metrics`, such as `exact_match`"
@@ -347,6 +354,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     swaps_need_answers,
     judge_has_answers,
     classifier_has_answers,
+    reward_model_has_answers,
     gates_are_coarser_than_a_row,
     budget_is_on_the_device,
     *SAMPLING_RULES,

@@ -63,14 +63,16 @@ def _check_packing(draft: Draft) -> Draft:
 
 
 def _check_context(draft: Draft) -> Draft:
-    asked, obstacle = draft.recipe.train.context_parallel, context_obstacle(draft)
+    asked = draft.recipe.train.context_parallel
     if asked in ("auto", 1):
         return draft
     path, help = "train.context_parallel", "remove `context_parallel`"
-    if obstacle is not None:
+    if (obstacle := context_obstacle(draft)) is not None:
         return draft.find("FTC717", f"devices can't share a row: {obstacle}", path, help=help)
-    if device_counts(draft)[-1] // draft.recipe.budget.nodes % int(asked):  # another number is refused before
-        summary = f"groups of {asked} devices share a row, and there is only one {draft.device.label}"
+    count = device_counts(draft)[-1] // draft.recipe.budget.nodes
+    if count % int(asked):  # a number that the recipe names is refused before
+        summary = f"groups of {asked} devices share a row, and this plan can use {count} of a machine"
+        help = f"write `budget: {{devices: {asked}}}` for a machine that has them, or {help}"
         return draft.find("FTC717", summary, path, help=help)
     return draft
 

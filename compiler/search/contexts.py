@@ -14,14 +14,13 @@ from ftc.compiler.draft import Draft
 from ftc.compiler.search.candidates import device_counts, model_obstacle
 from ftc.compiler.time.amounts import window_of
 from ftc.spec.heads import head_card
+from ftc.spec.rotations import BY_LENGTH, rotation_kinds
 from ftc.spec.text_forms import form_card
 
 __all__ = ["context_obstacle", "contexts"]
 
 _PLACES = ("rotary", "learned")
 """How a decoder knows where a token stands, if it takes the places that it is given."""
-_FOLLOWING = ("dynamic", "longrope")
-"""Rotations that follow the last place of what goes through the model, which differs from device to device."""
 
 
 def context_obstacle(draft: Draft) -> str | None:
@@ -79,6 +78,6 @@ def _of_the_model(draft: Draft) -> Iterator[str]:
     if window is not None and near and window < draft.splits["train"].length_max:
         yield f"layers of this `{kind}` model attend to {window:,} tokens before each alone"
     scaling: dict[str, Any] = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    rotation = model.rope.kind if model.rope else scaling.get("rope_type", scaling.get("type"))
-    if rotation in _FOLLOWING:
+    rotations = frozenset({model.rope.kind}) if model.rope else rotation_kinds(scaling)
+    for rotation in sorted(rotations & BY_LENGTH):
         yield f"its rotation is `{rotation}`: it follows the last token that a device has"

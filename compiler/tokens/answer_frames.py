@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ftc.compiler.resolve.rows.data import ResolvedData
+from ftc.compiler.resolve.rows.row_store import some_of
 from ftc.compiler.resolve.rows.table import PartRows, Row
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import PromptForm, TextForm
@@ -89,7 +90,7 @@ def _framed_rows(
             raise Refusal([_unusable(known, first.summary, *first.help)]) from None
         for name in names:
             part, rows = data.parts[name], splits[name]
-            whole = [part.table.rows[number] for number in rows.row.tolist()]
+            whole = some_of(part.table.rows, rows.row.tolist())
             _prove(known, form, source, whole[:1])
             found[name] = tuple(_framed(known, form, source, whole, part, rows.row.tolist()))
             lengths = [len(source.before) + len(source.after) + one for one in _lengths(tokenizer, found[name])]

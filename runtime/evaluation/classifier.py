@@ -97,8 +97,7 @@ def classifier_result(session: Session, base: Measurement | None, tuned: Measure
     settings = session.plan.settings.eval.classifier
     if settings is None or not tuned.texts:
         return None
-    session.trained = session.base = None
-    session.accelerator.free_memory()  # two models at once could be more than the plan's memory
+    session.drop_models()  # two at once could be more than the plan's memory
     found = agreed(session.accelerator, lambda: _classified(session, settings, base, tuned))
     session.note_memory("evaluate")
     return found

@@ -34,6 +34,7 @@ from ftc.spec.batches import LEAST_SHARED, cut
 from ftc.spec.documents.sampling import GREEDY, Sampling
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
+from ftc.spec.rotations import BY_LENGTH, rotation_kinds
 
 __all__ = [
     "SharedPrompt",
@@ -49,8 +50,6 @@ __all__ = [
 
 _ATTENTION = ("eager", "sdpa")
 """Kinds of attention that take padding anywhere."""
-_BY_LENGTH = ("dynamic", "longrope")
-"""Kinds of positions that change for all tokens once a row is longer than the model was made for."""
 _LEAST_STEPS = 2000
 """Tokens written one after the other that win compiling back: each spares ten milliseconds or more of launches."""
 
@@ -277,12 +276,11 @@ def shared_length(rows: TokenStream, numbers: Sequence[int]) -> int:
 def _counts_padding(config: Any, longest: int) -> bool:
     """Whether what is shared says something else behind other tokens, or before padding, of so long prompts."""
     places = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    kinds = {one.get("rope_type", one.get("type")) for one in (places, *places.values()) if isinstance(one, dict)}
     known = getattr(config, "max_position_embeddings", None), places.get("original_max_position_embeddings")
     of_config = getattr(config, "original_max_position_embeddings", None)
     made_for = min((int(one) for one in (*known, of_config) if one), default=0)
     by_place = architecture(config.model_type).counts_padding is not False
-    return by_place or (longest > made_for and not kinds.isdisjoint(_BY_LENGTH))
+    return by_place or (longest > made_for and not rotation_kinds(places).isdisjoint(BY_LENGTH))
 
 
 def cache_name(model: Any) -> str:

@@ -23,9 +23,7 @@ def reward_model_result(session: Session, base: Measurement | None, tuned: Measu
     settings = session.plan.settings.eval.reward_model
     if settings is None or not tuned.texts:
         return None
-    session.trained = session.base = None
-    session.drop_reward_model()
-    session.accelerator.free_memory()  # two models at once could be more than the plan's memory
+    session.drop_models()  # two at once could be more than the plan's memory
     subjects = [tuned, *([base] if base else [])]
     columns, cut = agreed(session.accelerator, lambda: _scored(session, subjects))
     for subject, column in zip(subjects, columns, strict=True):

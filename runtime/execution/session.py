@@ -112,9 +112,10 @@ class Session:
             self._reward_model = self.load_reward_model("reward_model")
         return self._reward_model
 
-    def drop_reward_model(self) -> None:
-        """Frees the reward model of training; it is loaded again where it is asked for."""
-        self._reward_model = None
+    def drop_models(self) -> None:
+        """Frees all models, so that another one has the device; each is made again where it is asked for."""
+        self.trained = self.base = self._reward_model = None
+        self.accelerator.free_memory()
 
     def load_reward_model(self, role: Role) -> RewardModel:
         """A reward model of the plan, once its files are known to be those that were verified."""

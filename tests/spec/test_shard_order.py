@@ -57,6 +57,17 @@ def test_rows_of_a_few_files_come_together() -> None:
     assert len(set(shards[: sum(SIZES[one] for one in windows[0]) // 2])) > 1, "they are mixed"
 
 
+def test_batches_of_like_length_keep_files_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "_POOL_BATCHES", 3)
+    shards = SHARD[epoch(order(STARTS, batching="length_grouped"), 0)].tolist()
+    steps = [shards[start : start + 4] for start in range(0, COUNT, 4)]
+    drawn = SHARD[epoch(order(STARTS), 0)].tolist()
+    first = set([*dict.fromkeys(drawn)][: batches._WINDOW_SHARDS])
+    inside = sum(SIZES[one] for one in first) // 4
+    assert {one for step in steps[:inside] for one in step} == first
+    assert sum(bool(first & {*step}) for step in steps[inside:]) == 1, "the batch at the border has rows of both"
+
+
 @pytest.mark.parametrize("shards", [(), (0,), STARTS[: batches._WINDOW_SHARDS]])
 def test_few_files_have_the_order_of_one(shards: tuple[int, ...]) -> None:
     generator = np.random.Generator(np.random.PCG64([3, 1]))

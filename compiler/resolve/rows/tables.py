@@ -356,6 +356,6 @@ def only_training_file(names: Iterable[str], repo: str, span: Span | None, path:
     rest = f" and {len(files) - _MOST_NAMED} more" if len(files) > _MOST_NAMED else ""
     items = [f"{{hub: {repo}, file: {name}}}" for name in files[:_MOST_NAMED]]
     more = ", ..." if len(files) > _MOST_NAMED else ""
-    split = f"`split: train`, or `source: [{', '.join(items)}{more}]`"
-    help = f"name one with `file:`, or take all: {split}"
+    help = f"name one with `file:`, take several as `source: [{', '.join(items)}{more}]`, or, where the data set has "
+    help += "splits, write `split: train`"
     raise Refusal([diagnostic("FTC324", summary, span, notes=listed + rest, help=help, path=path)])

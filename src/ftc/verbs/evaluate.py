@@ -88,7 +88,7 @@ def evaluate(
         from ftc.runtime.execution.execute import Inputs
         from ftc.spec.storage.paths import RunFolder
 
-        inputs = Inputs(model, streams, found.record.observed.environment, companions=_companions(found))
+        inputs = Inputs(model, streams, found.record.observed.environment, companions=_companions(found, plan))
         name = None if data is None else str(data)
         listen = noting(found, plan, name, on_event or (lambda event: None))
         evaluation = evaluate_again(plan, inputs, RunFolder(found.folder), found.record, listen)
@@ -133,7 +133,9 @@ def evaluate_on_harness(
     from ftc.spec.storage.paths import RunFolder, streams_folder
 
     environment = found.record.observed.environment
-    inputs = Inputs(model, streams_folder(found.plan.stream_key), environment, companions=_companions(found))
+    inputs = Inputs(
+        model, streams_folder(found.plan.stream_key), environment, companions=_companions(found, found.plan)
+    )
     return on_harness(
         found.plan,
         inputs,
@@ -216,17 +218,17 @@ def _model(run: Run) -> Path:
     return found
 
 
-def _companions(run: Run) -> dict[Role, Path]:
-    """Folders of the models that measuring needs; those that shaped the weights have done their part."""
+def _companions(run: Run, plan: Plan) -> dict[Role, Path]:
+    """Folders of the models that measuring by a plan needs; those that shaped the weights have done their part."""
     from ftc.compiler.audit.locate import companion_folders
     from ftc.spec.companions import COMPANIONS
 
     found = companion_folders(run.plan, run.root)
     for card in COMPANIONS:
-        pinned = card.pinned(run.plan.settings)
-        if not card.measures:
+        pinned = card.pinned(plan.settings)
+        if not card.measures or pinned is None:
             found.pop(card.role, None)
-        elif pinned is not None and card.role not in found:
+        elif card.role not in found:
             summary = f"its {card.title} `{pinned.base}` is not here"
             raise refused(run, summary, "restore it at the path in the recipe")
     return found

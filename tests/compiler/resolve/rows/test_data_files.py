@@ -103,7 +103,8 @@ def test_a_data_set_where_several_files_may_be_meant(tmp_path: Path) -> None:
     assert (finding.code, finding.span and finding.path) == ("FTC324", "data.source.hub")
     assert finding.notes == ("`data/train-0-of-2.csv`, `data/train-1-of-2.csv`",)
     both = "{hub: org/rows, file: data/train-0-of-2.csv}, {hub: org/rows, file: data/train-1-of-2.csv}"
-    assert finding.help == (f"name one with `file:`, or take all: `split: train`, or `source: [{both}]`",)
+    split = "or, where the data set has splits, write `split: train`"
+    assert finding.help == (f"name one with `file:`, take several as `source: [{both}]`, {split}",)
 
 
 def test_a_data_set_without_rows(tmp_path: Path) -> None:
