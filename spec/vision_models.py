@@ -16,14 +16,13 @@ from ftc.spec.architecture_card import BehindHead
 
 __all__ = ["PROCESSOR_FILES", "VISION_MODELS", "ImageWords", "PixelForm", "VisionModel", "vision_model"]
 
-PixelForm = Literal["squares", "tiles", "patches", "grids", "sizes", "row squares", "row mask"]
-"""What an input for images is, of I images or of B rows:
+PixelForm = Literal["squares", "tiles", "patches", "grids", "sizes"]
+"""What an input for images is, of I images:
 
 - `squares`: (I, C, S, S) pixels of images as large as the tower reads.
 - `tiles`: (I, N, C, S, S) of up to N squares of each image.
 - `patches`: (P, D) numbers of the patches of all images, and `grids`: (I, 3) frames, rows and columns of each.
 - `sizes`: (I, 2) height and width of each image itself.
-- `row squares`: (B, N, C, S, S) of up to N squares of each row, and `row mask`: (B, N, S, S) ones where pixels are.
 """
 
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")

@@ -23,7 +23,7 @@ __all__ = ["with_stand_in_images"]
 
 _Rows = Sequence[Sequence[ImageShape]]
 _Array = NDArray[Any]
-_ZERO, _ONE = np.zeros(1, dtype=np.float32), np.ones(1, dtype=np.int64)
+_ZERO = np.zeros(1, dtype=np.float32)
 
 
 def with_stand_in_images(
@@ -127,25 +127,10 @@ def _numbers(lines: Any) -> _Array:
     return np.array(list(lines), dtype=np.int64)
 
 
-def _row_squares(tower: Any, rows: _Rows) -> _Array:
-    return _zeros(len(rows), _most_squares(rows), *_square(tower))
-
-
-def _row_mask(tower: Any, rows: _Rows) -> _Array:
-    side = tower.image_size
-    return as_strided(_ONE, (len(rows), _most_squares(rows), side, side), [0] * 4)
-
-
-def _most_squares(rows: _Rows) -> int:
-    return max(sum(image.squares for image in images) for images in rows)
-
-
 _FORMS: Mapping[PixelForm, Callable[[Any, _Rows], _Array]] = {
     "squares": _squares,
     "tiles": _tiles,
     "patches": _patches,
     "grids": _grids,
     "sizes": _sizes,
-    "row squares": _row_squares,
-    "row mask": _row_mask,
 }

@@ -47,7 +47,7 @@ IMAGES = (
     Family("Idefics 3", "idefics3", None),
     Family("PaliGemma", "paligemma", None),
 )
-"""Models that read images. No benchmark plans one: the memory trace doesn't follow them yet."""
+"""Models that read images. No benchmark plans one; `test_families.py` says which the memory trace follows."""
 MISSING = (
     Family("Llama 3.2 Vision", "mllama", None),
     Family("Pixtral", "pixtral", None),
