@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from ftc.spec.documents.estimates import ByteRange
 from ftc.spec.extension_points import extension_point, package_entry
 
 __all__ = [
@@ -61,8 +60,10 @@ class Need:
     """The module that the extra brings."""
     data: str
     """Name of the data that no package carries, for people."""
-    memory: ByteRange
-    """What the data take in memory while answers are measured."""
+    bytes_low: int
+    """The least that the data take in memory while answers are measured."""
+    bytes_expected: int
+    bytes_high: int
 
 
 _MIB = 2**20
@@ -71,7 +72,9 @@ WORDNET = Need(
     package="nltk",
     data="WordNet",
     # WordNet 3.0 in nltk's reader: when it is opened, once 5,000 words were looked up, and once every word was
-    memory=ByteRange(low=95 * _MIB, expected=110 * _MIB, high=210 * _MIB),
+    bytes_low=95 * _MIB,
+    bytes_expected=110 * _MIB,
+    bytes_high=210 * _MIB,
 )
 
 

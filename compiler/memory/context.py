@@ -47,7 +47,8 @@ def context_of(
         is_for_cards = any(name.startswith(_OF_CUDA) for name in packages)
         libraries = _LIBRARIES_FOR_CARDS if is_for_cards else _LIBRARIES
         for need in needs:
-            libraries = process_range(libraries, Context(need.data, need.memory))
+            size = ByteRange(low=need.bytes_low, expected=need.bytes_expected, high=need.bytes_high)
+            libraries = process_range(libraries, Context(need.data, size))
         return Context("libraries", libraries)
     usual, high = context_bytes(device.capability or UNKNOWN_CAPABILITY)
     measured = calibration.measured.context_bytes if calibration else None

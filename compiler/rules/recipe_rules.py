@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from ftc.compiler.resolve.rows.columns import prompt_columns
+from ftc.compiler.resolve.rows.prompt_columns import prompt_columns
 from ftc.compiler.rules.compile_rules import layers_can_be_compiled
 from ftc.compiler.rules.eval_rules import (
     classifier_has_answers,

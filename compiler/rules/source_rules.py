@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ftc.compiler.resolve.rows.data_files import source_paths
+from ftc.compiler.resolve.rows.source_paths import source_paths
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.source import Source
 from ftc.spec.sections.data import PathSource

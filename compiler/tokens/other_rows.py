@@ -13,10 +13,11 @@ from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows, respell
-from ftc.compiler.resolve.rows.columns import Columns, missing_columns, prompt_columns
+from ftc.compiler.resolve.rows.columns import Columns, missing_columns
 from ftc.compiler.resolve.rows.images import ImageStore, image_columns, read_images
 from ftc.compiler.resolve.rows.joint_checks import check_together
 from ftc.compiler.resolve.rows.labels import labels_of
+from ftc.compiler.resolve.rows.prompt_columns import prompt_columns
 from ftc.compiler.resolve.rows.reading import Reading
 from ftc.compiler.resolve.rows.row_checks import check_values, value_faults
 from ftc.compiler.resolve.rows.table import Home, PartRows, Table

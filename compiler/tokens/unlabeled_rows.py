@@ -18,8 +18,9 @@ from ftc.compiler.resolve.models.image_processor import sized
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
-from ftc.compiler.resolve.rows.columns import Columns, prompt_columns, value_of
+from ftc.compiler.resolve.rows.columns import Columns, value_of
 from ftc.compiler.resolve.rows.images import ImageStore, image_faults
+from ftc.compiler.resolve.rows.prompt_columns import prompt_columns
 from ftc.compiler.resolve.rows.row_checks import CHECKS
 from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.compiler.tokens.encoder import TextTokenizer

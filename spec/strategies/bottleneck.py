@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import Role, role_of
 from ftc.spec.strategies.card import (
     Base,
@@ -24,6 +23,9 @@ from ftc.spec.strategies.card import (
     UsualRate,
 )
 from ftc.spec.strategies.common import AdaptedSettings, Simple, beside_trained, plural
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.facts import ModelFacts
 
 __all__ = ["BOTTLENECK", "Bottleneck", "BottleneckSettings", "roles_of"]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from ftc.spec.base import Document, Effect
 from ftc.spec.documents import imported
-from ftc.spec.documents.facts import ModelFacts, TensorFacts
 from ftc.spec.strategies.rates import UsualRate
 
 if TYPE_CHECKING:
+    from ftc.spec.documents.facts import ModelFacts, TensorFacts
     from ftc.spec.heads import Head
 
 __all__ = [

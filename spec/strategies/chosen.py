@@ -6,16 +6,18 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
-from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.experts import expert_group
 from ftc.spec.module_names import depths_of, part_of
 from ftc.spec.parameter_patterns import close_names, fits, fits_any
 from ftc.spec.strategies.card import Base, Choices, Problem, Trained, Traits
 from ftc.spec.strategies.common import WholeSettings, plural
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.facts import ModelFacts
 
 __all__ = ["ChosenSettings", "count_chosen", "is_tied_output", "misnamed_parameters"]
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.strategies.card import (
     Base,
@@ -19,6 +18,9 @@ from ftc.spec.strategies.card import (
     Trained,
     Traits,
 )
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.facts import ModelFacts
 
 __all__ = [
     "AdaptedSettings",

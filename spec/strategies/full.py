@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.parameter_patterns import MOST_PATTERNS, ParameterPattern
 from ftc.spec.strategies.card import (
     Base,
@@ -22,6 +21,9 @@ from ftc.spec.strategies.card import (
 )
 from ftc.spec.strategies.chosen import ChosenSettings, count_chosen
 from ftc.spec.strategies.common import Simple
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.facts import ModelFacts
 
 __all__ = ["FULL", "Full", "FullSettings"]
 

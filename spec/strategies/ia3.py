@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import Role, role_of
 from ftc.spec.strategies.card import (
     Base,
@@ -20,6 +19,9 @@ from ftc.spec.strategies.card import (
     UsualRate,
 )
 from ftc.spec.strategies.common import AdaptedSettings, Simple, beside_trained, plural
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.facts import ModelFacts
 
 __all__ = ["IA3", "ROLES", "Ia3", "Ia3Settings"]
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
 from ftc.spec.base import Real
-from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.heads import head_card
 from ftc.spec.module_names import part_of
 from ftc.spec.strategies.adapter_settings import AdapterSettings, LoraInit, lies_in, token_tables
@@ -31,6 +30,9 @@ from ftc.spec.strategies.card import (
 )
 from ftc.spec.strategies.common import Simple, choose_targets, low_rank, targeted
 from ftc.spec.strategies.patterns import LowRankPattern, ModuleName, by_kind_or_pattern, misnamed
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.facts import ModelFacts
 
 __all__ = [
     "LORA",

@@ -9,13 +9,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, Self, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self, get_args
 
 from pydantic import Field
 
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Effect
-from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.embedding_losses import EmbeddingLossCard
 from ftc.spec.extension_points import PointKind
 from ftc.spec.heads import Head, Labels, head_card
@@ -27,6 +26,9 @@ from ftc.spec.tasks.parts import Part
 from ftc.spec.tasks.rows import RowKind
 from ftc.spec.tasks.turns import TrainOn
 from ftc.spec.text_forms import FormName, form_card
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.loss_settings import SamplingSettings
 
 __all__ = [
     "EVERY_FAMILY",

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from ftc.spec.base import Bytes, Effect, Real
-from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.reinforcement_losses import REINFORCEMENT_LOSSES, ReinforcementLoss
 from ftc.spec.rewards import RewardTerm, needs_reference, reads_tests
 from ftc.spec.tasks.card import Mode, Prompted, PromptFacts, Sign, TaskCard
 from ftc.spec.tasks.parts import HISTORY, PROMPT, REFERENCE, SYSTEM
 from ftc.spec.tasks.rows import PromptRows
 from ftc.spec.writers import WriterKind, writer_card
+
+if TYPE_CHECKING:
+    from ftc.spec.documents.loss_settings import SamplingSettings
 
 __all__ = ["Reinforcement"]
 
@@ -112,6 +114,8 @@ class Reinforcement(Prompted):
     @property
     def sampling(self) -> SamplingSettings:
         """What the recipe says of the answers that are trained on."""
+        from ftc.spec.documents.loss_settings import SamplingSettings  # checking a recipe's text needs none
+
         settled = {"importance_cap", "reward_model"}  # the second once its files are known
         said = {name: getattr(self, name) for name in SamplingSettings.model_fields.keys() - settled}
         usual = USUAL_CAP if writer_card(self.writer).is_server else None

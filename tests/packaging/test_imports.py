@@ -34,6 +34,16 @@ NOT_FOR_A_WARM_PLAN = (
 )
 """Modules that read rows, edit recipes, read runs, or belong to another verb: imports are most of a warm plan's
 time."""
+NOT_FOR_A_RECIPES_TEXT = (
+    "ftc.compiler.resolve.files.hub",
+    "ftc.compiler.resolve.rows.table",
+    "ftc.spec.documents.facts",
+    "ftc.spec.documents.lockfile",
+    "ftc.spec.documents.loss_settings",
+    "numpy",
+    "psutil",
+)
+"""What reads files, rows and machines: `ftc validate` runs at each commit, and its time is imports."""
 CONSOLE = "from ftc.cli.main import console\nconsole()"
 
 RECIPE = """\
@@ -143,6 +153,10 @@ def test_telling_about_itself_is_light(arguments: list[str], tmp_path: Path) -> 
 def test_a_recipe_is_judged_without_the_training_stack(verb: str, job: Path) -> None:
     assert heavy_modules(CONSOLE, verb, "tiny.yaml", folder=job) == []
     assert heavy_modules(CONSOLE, verb, "tiny.yaml", "--json", folder=job) == []
+
+
+def test_a_recipes_text_is_judged_without_what_reads_rows(job: Path) -> None:
+    assert heavy_modules(CONSOLE, "validate", "tiny.yaml", folder=job, among=NOT_FOR_A_RECIPES_TEXT) == []
 
 
 def test_a_plan_whose_rows_are_in_the_cache_loads_no_more_than_it_needs(job: Path) -> None:

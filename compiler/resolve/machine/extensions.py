@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ftc.compiler.resolve.rows.data_files import source_paths
+from ftc.compiler.resolve.rows.source_paths import source_paths
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.quality import CheckName

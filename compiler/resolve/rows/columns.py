@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ftc.compiler.resolve.rows.prompt_columns import prompt_columns
 from ftc.compiler.resolve.rows.reading import SpanOf
 from ftc.compiler.resolve.rows.separated_rows import DELIMITERS
 from ftc.compiler.resolve.rows.table import Table, shown, without_form
@@ -24,7 +25,6 @@ __all__ = [
     "likely_column",
     "missing_annotations",
     "missing_columns",
-    "prompt_columns",
     "task_columns",
     "value_of",
 ]
@@ -52,9 +52,6 @@ def likely_column(part: str, columns: Iterable[str]) -> str | None:
 
 _MOST_LISTED = 20
 _PLAIN = re.compile(r"[^\W\d](?:[\w .-]*\w)?")
-_JINJA_NAMES = frozenset(
-    "range dict cycler joiner namespace raise_exception strftime_now loop self caller varargs kwargs".split()
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,25 +125,6 @@ def _unused(part: str, form: Sequence[str], fields: Mapping[str, str], columns: 
     """The column of a part, among those that no other part is named after or mapped to."""
     taken = {*fields.values(), *(other for other in form if other != part)}
     return column_for(part, [column for column in columns if column not in taken])
-
-
-def prompt_columns(template: str, columns: Sequence[str]) -> tuple[str, ...]:
-    """Columns that a prompt template can't do without, sorted. It is parsed and never run.
-
-    Left out are names that the template sets itself or tests with `is defined`, and jinja's own names unless a column
-    is called so. A template that can't be parsed names none; rendering tells what is wrong with it.
-    """
-    from jinja2 import nodes
-
-    from ftc.compiler.tokens.opacity import parse_template
-
-    if (tree := parse_template(template)) is None:
-        return ()
-    names = list(tree.find_all(nodes.Name))
-    tests = [test for test in tree.find_all(nodes.Test) if test.name in ("defined", "undefined")]
-    tested = {test.node.name for test in tests if isinstance(test.node, nodes.Name)}
-    own = {name.name for name in names if name.ctx != "load"} | tested | (_JINJA_NAMES - set(columns))
-    return tuple(sorted({name.name for name in names if name.ctx == "load"} - own))
 
 
 def missing_columns(columns: Columns, data: Data, table: Table, span_of: SpanOf) -> Iterator[Diagnostic]:

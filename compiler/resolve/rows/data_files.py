@@ -17,6 +17,7 @@ from ftc.compiler.resolve.files.safe_files import UnsafePath, other_form, refuse
 from ftc.compiler.resolve.rows.file_sets import files_of, is_pattern, joint_facts
 from ftc.compiler.resolve.rows.large_files import refuse_too_large
 from ftc.compiler.resolve.rows.reading import USUAL_READING, Reading, SpanOf, absent_file
+from ftc.compiler.resolve.rows.source_paths import source_paths
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.lockfile import Lock, SourceLock
@@ -26,7 +27,7 @@ from ftc.spec.storage.paths import cache_folder
 if TYPE_CHECKING:
     from ftc.compiler.resolve.rows.table import Table
 
-__all__ = ["DataFile", "DataFiles", "locate_data", "source_paths"]
+__all__ = ["DataFile", "DataFiles", "locate_data"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +98,6 @@ class DataFile:
 DataFiles = Mapping[str, DataFile]
 """Files by use: `rows` for the main source, `rows[0]` and so on for several, `validation` and `test` for files of their
 own."""
-
-
-def source_paths(data: Data) -> dict[str, tuple[str, PathSource | HubSource | Paraphrases]]:
-    """Each source of a recipe by its use, with its dotted path."""
-    found: dict[str, tuple[str, PathSource | HubSource | Paraphrases]] = {}
-    if isinstance(data.source, tuple):
-        found = {f"rows[{i}]": (f"data.source[{i}]", source) for i, source in enumerate(data.source)}
-    else:
-        found["rows"] = ("data.source", data.source)
-    for part, share in (("validation", data.split.validation), ("test", data.split.test)):
-        if isinstance(share, PathSource | HubSource):
-            found[part] = (f"data.split.{part}", share)
-    if data.augment is not None and data.augment.paraphrases is not None:
-        found["paraphrases"] = ("data.augment.paraphrases", data.augment.paraphrases)
-    return found
 
 
 def locate_data(

@@ -16,8 +16,9 @@ from typing import Any
 
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows
-from ftc.compiler.resolve.rows.columns import missing_columns, prompt_columns, task_columns
+from ftc.compiler.resolve.rows.columns import missing_columns, task_columns
 from ftc.compiler.resolve.rows.division import Division
+from ftc.compiler.resolve.rows.prompt_columns import prompt_columns
 from ftc.compiler.resolve.rows.reading import SpanOf
 from ftc.compiler.resolve.rows.row_checks import check_values
 from ftc.compiler.resolve.rows.row_digests import example_digests

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from ftc.compiler.resolve.rows.data import ResolvedData, resolve_data
-from ftc.compiler.resolve.rows.data_files import DataFile, source_paths
+from ftc.compiler.resolve.rows.data_files import DataFile
+from ftc.compiler.resolve.rows.source_paths import source_paths
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.sections.data import Data, MixedPath, PathSource, Split

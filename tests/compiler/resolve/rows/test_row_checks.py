@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftc.compiler.resolve.rows.columns import Columns, missing_columns, prompt_columns, task_columns
+from ftc.compiler.resolve.rows.columns import Columns, missing_columns, task_columns
+from ftc.compiler.resolve.rows.prompt_columns import prompt_columns
 from ftc.compiler.resolve.rows.row_checks import (
     check_values,
     conversation_fault,
