@@ -1,5 +1,7 @@
 """Measures a test split as ftc does, in batches by length, beside a loop that takes one row at a time.
 
+Written answers also stand beside plain `model.generate` in batches of the same size, in the rows' order.
+
 The demo's two recipes: classes by an encoder, whose rows are scored, and answers by a language model, which are
 written. Same process, same model, same tokens, in turns; and whether both give the same classes or answers.
 
@@ -9,6 +11,7 @@ written. Same process, same model, same tokens, in turns; and whether both give 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import tempfile
 import time
@@ -79,6 +82,23 @@ class Measured:
             found.append(int(scorer.predictions(scorer.logits(model, batch), batch)[0][0]))
         return found
 
+    def plainly(self) -> list[Any]:
+        """By `generate` of transformers in batches of the rows as they come, padded on the left."""
+        model: Any = self.work.model
+        settings, found = self.settings, list[str]()
+        pad, stops = settings.model.pad_id, settings.model.stop_ids
+        for first in range(0, self.count, settings.eval.batch_size):
+            numbers = range(first, min(first + settings.eval.batch_size, self.count))
+            prompts = [self.rows.ids(number)[: self.rows.prompt_length(number)].tolist() for number in numbers]
+            width = max(map(len, prompts))
+            ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts])
+            mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+            most = settings.eval.max_new_tokens
+            kept = {"do_sample": False, "eos_token_id": list(stops), "pad_token_id": pad, "max_new_tokens": most}
+            output = model.generate(input_ids=ids, attention_mask=mask, **kept)[:, width:].tolist()
+            found += [self.decode([*itertools.takewhile(lambda token: token not in stops, line)]) for line in output]
+        return found
+
     def _written(self, model: Any, order: list[list[int]]) -> list[str]:
         texts: dict[int, str] = {}
         device = self.accelerator.device
@@ -105,22 +125,26 @@ def main() -> None:
 def _compare(name: str, most_rows: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         measured = Measured(copy_project(Path(scratch) / "demo", RECIPES / f"{name}.yaml"), most_rows)
-        seconds: dict[str, list[float]] = {"row by row": [], "in batches": []}
+        ways = {"row by row": measured.row_by_row, "in batches": measured.in_batches}
+        if measured.writes:
+            ways["by plain generate"] = measured.plainly
+        seconds: dict[str, list[float]] = {way: [] for way in ways}
         found: dict[str, list[Any]] = {}
         with eval_mode(measured.work.model), eval_mode(measured.folded.model):
             for _ in range(rounds):
-                for way, measure in (("row by row", measured.row_by_row), ("in batches", measured.in_batches)):
+                for way, measure in ways.items():
                     started = time.process_time()
                     with faster_linears(measured.folded.model) if way == "in batches" else nullcontext():
                         found[way] = measure()
                     seconds[way].append(time.process_time() - started)
     rows = len(found["in batches"])
     medians = {way: statistics.median(some) for way, some in seconds.items()}
-    same = sum(one == other for one, other in zip(found["row by row"], found["in batches"], strict=True))
     for way, median in medians.items():
         print(f"{name}, {way}: {rows / median:.2f} rows a CPU second ({rows} rows, median of {rounds})")
-    ratio = medians["row by row"] / medians["in batches"]
-    print(f"{name}: {ratio:.2f} times the rows a CPU second; {same} of {rows} the same")
+    for way in ways.keys() - {"in batches"}:
+        ratio = medians[way] / medians["in batches"]
+        same = sum(one == other for one, other in zip(found[way], found["in batches"], strict=True))
+        print(f"{name}: {ratio:.2f} times the rows a CPU second of {way}; {same} of {rows} the same")
 
 
 if __name__ == "__main__":

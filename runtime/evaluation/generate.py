@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ftc.runtime.evaluation.shrinking import Draws, written_by_shrinking
 from ftc.runtime.models.number_types import mixed_precision
 from ftc.runtime.models.pixels import image_inputs
 from ftc.runtime.models.sharding import is_sharded
@@ -44,6 +45,7 @@ __all__ = [
     "configured",
     "generated",
     "one_answer",
+    "rows_may_leave",
     "shared_length",
     "static_cache_pays",
 ]
@@ -73,11 +75,12 @@ def answers(
     longest = max(prompts, default=0) if is_static else None
     with configured(model, _way_of_writing(settings, GREEDY, longest)):
         shared = None if is_static else _shared(model, rows, order, settings, device)
+        may_leave = not is_static and rows_may_leave(model, settings, device)
         for numbers in _of_one_length(order, rows) if _takes_one_length(model, settings) else order:
             stop.check()
             # What is compiled is for so many rows, so the last batch is filled up with one of its own.
             filled = [*numbers, *[numbers[-1]] * (len(order[0]) - len(numbers))] if is_static else numbers
-            written = _written(model, rows, filled, settings, device, shared)
+            written = _written(model, rows, filled, settings, device, shared, may_leave=may_leave)
             yield {number: decode(line) for number, line in zip(numbers, written, strict=False)}
 
 
@@ -108,15 +111,26 @@ def _shared(
     model: Any, rows: TokenStream, order: list[list[int]], settings: Settings, device: torch.device
 ) -> SharedPrompt | None:
     """What all prompts begin with, where it can be computed by itself: an encoder reads a prompt as a whole."""
-    if (
-        settings.model.family != "decoder"
-        or settings.strategy.traits.num_virtual
-        or is_sharded(model)
-        or settings.model.vision is not None
-    ):
+    if not _writes_by_row(model, settings):
         return None
     with mixed_precision(settings.train.precision, device):
         return SharedPrompt.of(model, rows, [number for numbers in order for number in numbers], device)
+
+
+def _writes_by_row(model: Any, settings: Settings) -> bool:
+    """Whether keys and values are a row's own; those of an encoder, virtual tokens, parts or images are not."""
+    is_alone = not settings.strategy.traits.num_virtual and not is_sharded(model)
+    return settings.model.family == "decoder" and is_alone and settings.model.vision is None
+
+
+def rows_may_leave(model: Any, settings: Settings, device: torch.device) -> bool:
+    """Whether answers end, and a batch can go on without some of its rows: the model keeps all keys and values."""
+    stops = settings.model.stop_ids
+    if not stops or not _writes_by_row(model, settings) or not _takes_known(model):
+        return False
+    with mixed_precision(settings.train.precision, device), torch.no_grad():
+        one = torch.full((1, 1), stops[0], device=device)
+        return SharedPrompt(model, one).can_be_repeated
 
 
 def _takes_one_length(model: Any, settings: Settings) -> bool:
@@ -151,10 +165,13 @@ def _written(
     settings: Settings,
     device: torch.device,
     shared: SharedPrompt | None,
+    *,
+    may_leave: bool,
 ) -> list[list[int]]:
     """The tokens of each row's answer."""
     known = shared.for_rows(len(numbers)) if shared else {}
-    lines = generated(model, rows, numbers, settings, device, shared=shared.length if shared else 0, **known)
+    length = shared.length if shared else 0
+    lines = generated(model, rows, numbers, settings, device, shared=length, may_leave=may_leave, **known)
     stops = settings.model.stop_ids
     return [list(itertools.takewhile(lambda token: token not in stops, line)) for line in lines]
 
@@ -167,6 +184,8 @@ def generated(
     device: torch.device,
     *,
     shared: int = 0,
+    may_leave: bool = False,
+    draw: Draws | None = None,
     **known: Any,
 ) -> list[list[int]]:
     """What `generate` writes behind each row's prompt, in the plan's precision, within a block of `configured`.
@@ -178,6 +197,8 @@ def generated(
         settings: The plan's.
         device: Where the model is.
         shared: Tokens that all prompts begin with and whose KV cache is in `known`.
+        may_leave: Whether a row leaves the batch once its answer has ended.
+        draw: Picks the tokens; None for the likeliest.
         known: What `generate` takes beside ids and attention.
     """
     left = settings.model.family == "decoder"
@@ -186,9 +207,13 @@ def generated(
     known |= {name: one.to(device) for name, one in seen.items()}
     with mixed_precision(settings.train.precision, device), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Position ids are not supported")
-        output = model.generate(
-            input_ids=ids.to(device), attention_mask=attention.to(device), synced_gpus=is_sharded(model), **known
-        )
+        ids, attention = ids.to(device), attention.to(device)
+        if may_leave and len(numbers) > 1:
+            name, stops = cache_name(model), settings.model.stop_ids
+            return written_by_shrinking(model, ids, attention, stops=stops, cache=(name, known.get(name)), draw=draw)
+        if draw is not None:
+            known["logits_processor"] = [draw]
+        output = model.generate(input_ids=ids, attention_mask=attention, synced_gpus=is_sharded(model), **known)
     # Before an answer stands its prompt, or, where an encoder has read that, the decoder's start token.
     written: list[list[int]] = output[:, ids.shape[1] if left else 1 :].tolist()
     return written
@@ -249,9 +274,8 @@ class SharedPrompt:
     def of(cls, model: Any, rows: TokenStream, numbers: Sequence[int], device: torch.device) -> SharedPrompt | None:
         """That of some rows; None where they share too little, or the model can't be asked for it."""
         base = model.get_base_model() if hasattr(model, "get_base_model") else model
-        takes_it = "logits_to_keep" in inspect.signature(base.forward).parameters
         length = shared_length(rows, numbers)
-        if not length or not takes_it or getattr(base.config, "_attn_implementation", None) not in _ATTENTION:
+        if not length or not _takes_known(model):
             return None
         if _counts_padding(base.config, max(rows.prompt_length(number) for number in numbers)):
             return None
@@ -281,6 +305,13 @@ def _counts_padding(config: Any, longest: int) -> bool:
     made_for = min((int(one) for one in (*known, of_config) if one), default=0)
     by_place = architecture(config.model_type).counts_padding is not False
     return by_place or (longest > made_for and not rotation_kinds(places).isdisjoint(BY_LENGTH))
+
+
+def _takes_known(model: Any) -> bool:
+    """Whether the model can be asked for keys and values, and goes on behind those of rows with padding."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    takes_it = "logits_to_keep" in inspect.signature(base.forward).parameters
+    return takes_it and getattr(base.config, "_attn_implementation", None) in _ATTENTION
 
 
 def cache_name(model: Any) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 
-from ftc.runtime.evaluation.generate import batches_to_write, configured, generated
+from ftc.runtime.evaluation.generate import batches_to_write, configured, generated, rows_may_leave
 from ftc.runtime.evaluation.scoring import shared_batches
 from ftc.runtime.execution.accelerator import StopTogether
 from ftc.runtime.models.sharding import reshard
@@ -79,6 +79,10 @@ class Sampler:
         for row, generator in zip(noise, self._generators, strict=True):
             row.exponential_(generator=generator)
         return scores - noise.clamp_min_(torch.finfo(torch.float32).tiny).log_()
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Goes on with some of its rows, each with its own noise."""
+        self._generators = [self._generators[row] for row in rows]
 
 
 @contextmanager
@@ -152,6 +156,7 @@ class AnswerWriter:
 
         self._stop.check()
         with configured(self._model, config):
+            may_leave = rows_may_leave(self._model, self._settings, self._device)
             for places, counts in shared_batches(self._model, longest_first, batches, self._accelerator):
                 if not self._is_shared:
                     self._stop.check()
@@ -159,10 +164,10 @@ class AnswerWriter:
                 numbers = [one.prompt for one in some]
                 seeds = [stream_seed(self._seed, step, int(prompts.rows[one.prompt]), one.answer) for one in some]
                 heat, top = self._writing.temperature, self._writing.top_k
-                draw: dict[str, Any] = {}
-                if heat:
-                    draw = {"logits_processor": [Sampler(seeds, heat, top, self._device)]}
-                found = generated(self._model, prompts, numbers, self._settings, self._device, **draw)
+                draw = Sampler(seeds, heat, top, self._device) if heat else None
+                found = generated(
+                    self._model, prompts, numbers, self._settings, self._device, may_leave=may_leave, draw=draw
+                )
                 for place, line in zip(places, found if counts else [], strict=counts):
                     end = next((number for number, token in enumerate(line, start=1) if token in stops), len(line))
                     lines[place] = Line(line[:end])

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from ftc.runtime.evaluation import generate
-from ftc.runtime.evaluation.generate import SharedPrompt, answers, shared_length, static_cache_pays
+from ftc.runtime.evaluation.generate import (
+    SharedPrompt,
+    answers,
+    configured,
+    generated,
+    rows_may_leave,
+    shared_length,
+    static_cache_pays,
+)
 from ftc.runtime.evaluation.scoring import eval_mode
+from ftc.runtime.training.answer_writer import Sampler
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.documents.decoded import TextDecoder
 from ftc.spec.documents.settings import Settings
@@ -69,6 +80,32 @@ def test_answers_behind_a_shared_beginning_are_those_of_whole_prompts(
     whole = written(writer, rows, asked, decode)
     assert together == whole == alone
     assert len(set(alone.values())) > 1
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma2"])
+@pytest.mark.parametrize("heat", [None, 0.8])
+def test_a_row_leaves_its_batch_when_its_answer_has_ended(tmp_path: Path, kind: str, heat: float | None) -> None:
+    """Gemma's layers look back only so far: their rows stay."""
+    rows, writer, numbers = prompts(tmp_path), model(tmp_path, kind), [0, 1, 2, 3, 4]
+    asked = settings(tmp_path)
+    asked = asked.model_copy(update={"model": asked.model.model_copy(update={"stop_ids": tuple(range(40))})})
+    sizes: list[int] = []
+    writer.register_forward_hook(lambda _, __, output: sizes.append(len(output.logits)))
+    config = GenerationConfig(max_new_tokens=40, eos_token_id=list(asked.model.stop_ids), pad_token_id=0)
+
+    def lines(some: list[int]) -> list[list[int]]:
+        draw = Sampler(some, heat, 0, CPU) if heat else None
+        may_leave = rows_may_leave(writer, asked, CPU)
+        with eval_mode(writer), configured(writer, config):
+            found = generated(writer, rows, some, asked, CPU, may_leave=may_leave, draw=draw)
+        return [list(itertools.takewhile(lambda token: token not in asked.model.stop_ids, line)) for line in found]
+
+    alone = [lines([number])[0] for number in numbers]
+    assert len({len(line) for line in alone}) > (2 if heat else 1), "they end at different places"
+    sizes.clear()
+    assert lines(numbers) == alone
+    together = [size for size in sizes if size > 1]
+    assert (min(together) < 5) == (kind != "gemma2")
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
