@@ -55,11 +55,13 @@ def findings(text: str) -> Iterator[str]:
             yield f"line {getattr(node, 'lineno', 0)}: {problem}"
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_file_runs_what_it_reads(path: Path) -> None:
-    allowed = RUNS.get(path.relative_to(ROOT).as_posix(), set())
-    found = findings(path.read_text(encoding="utf-8"))
-    assert [one for one in found if one.rpartition(" ")[2] not in allowed] == []
+def test_no_file_runs_what_it_reads() -> None:
+    found = []
+    for path in sources():
+        name = path.relative_to(ROOT).as_posix()
+        some = findings(path.read_text(encoding="utf-8"))
+        found += [f"{name}, {one}" for one in some if one.rpartition(" ")[2] not in RUNS.get(name, set())]
+    assert found == []
 
 
 @pytest.mark.parametrize(
