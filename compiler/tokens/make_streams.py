@@ -105,7 +105,7 @@ def make_streams(
         texts = tokenizer_folder(models[0], model.tokenizer.own)
         probes = make_probes(draft, files, data, form, splits, TextTokenizer(texts / FILE))
         taught, alone = _taught(draft, data, form, splits["train"], (texts, models[1].get("teacher")))
-        framed = framed_rows(draft.reward_models, data, form, splits, models[1])
+        framed = framed_rows(draft.reward_models, data.parts, form, splits, models[1])
         found += [*probes.warnings, *alone]
     except Refusal as refusal:
         told = map(model.tokenizer.at_template, refusal.diagnostics)
