@@ -23,15 +23,34 @@ from ftc.compiler.tokens.sources import ChatSource, PromptSource, text_source
 from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec.companions import Role, companion
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.documents.reward_models import AnswerFrames, FrameFacts, Reasoning, RewardModelFacts
+from ftc.spec.documents.facts import TokenizerFacts
+from ftc.spec.documents.reward_models import AnswerFrames, FrameFacts, Reasoning, StepReading
 from ftc.spec.documents.streams import SPLITS, Split
 from ftc.spec.storage.tokenizer_file import FILE
 
-__all__ = ["FramedRows", "framed_rows"]
+__all__ = ["FramedRows", "Reader", "framed_rows"]
 
 _ANSWERS = ("Yes.", "One line,\n\nand another one: {x} <b>&amp;</b>", "<think>\nwithout an end")
 """Answers that a template has to write as they are."""
 _AT_ONCE = 256
+
+
+class Reader(NamedTuple):
+    """What reading rows needs of a reward model.
+
+    Attributes:
+        name: What people call it.
+        tokenizer: Its tokenizer, with its chat template.
+        steps: How it scores an answer by its steps; None for one that scores whole answers.
+        path: Place in the recipe of what names it.
+        folder: Where it lies.
+    """
+
+    name: str
+    tokenizer: TokenizerFacts
+    steps: StepReading | None
+    path: str
+    folder: Path
 
 
 class FramedRows(NamedTuple):
@@ -42,11 +61,7 @@ class FramedRows(NamedTuple):
 
 
 def framed_rows(
-    models: Mapping[Role, RewardModelFacts],
-    parts: Mapping[Split, PartRows],
-    form: TextForm,
-    splits: Mapping[str, TokenRows],
-    folders: Mapping[Role, Path],
+    models: Mapping[Role, Reader], parts: Mapping[Split, PartRows], form: TextForm, splits: Mapping[str, TokenRows]
 ) -> dict[Role, FramedRows]:
     """The text around each answer for the reward models that score it: in all splits for rewards, else in the test's.
 
@@ -55,7 +70,6 @@ def framed_rows(
         parts: The rows.
         form: What a row's text is.
         splits: The rows in the trained model's tokens.
-        folders: Where the models lie, by role.
 
     Raises:
         Refusal: A template or tokenizer can't be used for the rows (FTC459).
@@ -65,7 +79,7 @@ def framed_rows(
         scored: list[Split] = [
             one for one in SPLITS if one in splits and (companion(role).shapes_weights or one == "test")
         ]
-        found[role] = _framed_rows(parts, form, splits, (known, folders[role], scored))
+        found[role] = _framed_rows(parts, form, splits, known, scored)
     return found
 
 
@@ -73,15 +87,15 @@ def _framed_rows(
     parts: Mapping[Split, PartRows],
     form: TextForm,
     splits: Mapping[str, TokenRows],
-    asked: tuple[RewardModelFacts, Path, Sequence[Split]],
+    known: Reader,
+    names: Sequence[Split],
 ) -> FramedRows:
-    """The text around the answers for one reward model, which lies in a folder and scores answers of some splits."""
-    known, folder, names = asked
+    """The text around the answers for one reward model, which scores answers of some splits."""
     if not isinstance(form, PromptForm) or form.images is not None:
         what = "rows with images" if isinstance(form, PromptForm) else f"answers to rows of the form `{form.kind}`"
         raise Refusal([_unusable(known, f"a reward model can't read {what}", "remove it")])
     form = form.model_copy(update={"is_split": False, "references": None})
-    tokenizer, facts = TextTokenizer(folder / FILE), known.model.tokenizer
+    tokenizer, facts = TextTokenizer(known.folder / FILE), known.tokenizer
     if known.steps is not None:
         facts = facts.model_copy(update={"chat_template": None})
     found: dict[str, tuple[tuple[str, str], ...]] = {}
@@ -111,7 +125,7 @@ def _ids(tokenizer: TextTokenizer, text: str) -> tuple[int, ...]:
 
 
 def _proved(
-    known: RewardModelFacts, form: PromptForm, source: PromptSource | ChatSource, rows: Sequence[Row]
+    known: Reader, form: PromptForm, source: PromptSource | ChatSource, rows: Sequence[Row]
 ) -> Reasoning | None:
     """How a template writes reasoning, for one that writes all other answers as they are; None where it does always.
 
@@ -130,11 +144,11 @@ def _proved(
 
         changed = _first_changed(_ANSWERS, before, behind, written)
         if changed is None and (changed := _first_changed(REASONED, before, behind, written)) is not None:
-            marks = marks_for(known.model.tokenizer.chat_template or "", 2)
+            marks = marks_for(known.tokenizer.chat_template or "", 2)
             if (found := reasoning_of(marks, around, written)) is not None:
                 return found
         if changed is not None:
-            summary = f"the chat template of `{known.model.name}` writes some answers otherwise than as they are"
+            summary = f"the chat template of `{known.name}` writes some answers otherwise than as they are"
             help = "give it a template that copies the answer's text, in chat_template.jinja"
             raise Refusal([_unusable(known, summary, help, notes=f"such as {changed!r}")])
     return None
@@ -147,10 +161,10 @@ def _first_changed(answers: Sequence[str], before: str, behind: str, written: Wr
 
 
 def _around(
-    known: RewardModelFacts, form: PromptForm, source: PromptSource | ChatSource, rows: Sequence[Row]
+    known: Reader, form: PromptForm, source: PromptSource | ChatSource, rows: Sequence[Row]
 ) -> list[tuple[str, str] | str]:
     """The text before and behind the answer of each row, or why there is none."""
-    (mark,) = marks_for(known.model.tokenizer.chat_template or "", 1)
+    (mark,) = marks_for(known.tokenizer.chat_template or "", 1)
     found: list[tuple[str, str] | str] = []
     for text in source.render([{**row, form.completion: mark} for row in rows]):
         if isinstance(text, TemplateProblem):
@@ -164,7 +178,7 @@ def _around(
 
 
 def _framed(
-    known: RewardModelFacts,
+    known: Reader,
     form: PromptForm,
     source: PromptSource | ChatSource,
     rows: Sequence[Row],
@@ -189,9 +203,9 @@ def _framed(
     return tuple(frames)
 
 
-def _unreadable(known: RewardModelFacts, place: str, why: str) -> Refusal:
+def _unreadable(known: Reader, place: str, why: str) -> Refusal:
     help = "use a reward model that was trained on such rows, or remove the row"
-    return Refusal([_unusable(known, f"`{known.model.name}` can't read {place}: {why}", help, rows=(place,))])
+    return Refusal([_unusable(known, f"`{known.name}` can't read {place}: {why}", help, rows=(place,))])
 
 
 def _lengths(tokenizer: TextTokenizer, frames: Sequence[tuple[str, str]]) -> Iterator[int]:
@@ -199,7 +213,5 @@ def _lengths(tokenizer: TextTokenizer, frames: Sequence[tuple[str, str]]) -> Ite
         yield from tokenizer.num_tokens([before + behind for before, behind in frames[start : start + _AT_ONCE]])
 
 
-def _unusable(
-    known: RewardModelFacts, summary: str, *help: str, notes: str = "", rows: tuple[str, ...] = ()
-) -> Diagnostic:
+def _unusable(known: Reader, summary: str, *help: str, notes: str = "", rows: tuple[str, ...] = ()) -> Diagnostic:
     return diagnostic("FTC459", summary, help=help, notes=notes or (), path=known.path, rows=rows)
