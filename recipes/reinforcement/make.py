@@ -14,7 +14,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 LARGEST, SHOWN, STEPS, BATCH = 49, 500, 200, 128
-COMPARED, ASKED, WRONG = 1000, 16, 4
+COMPARED, ASKED, WRONG = 1400, 16, 6
 """Sums of which answers are compared, how often the model answers each, and wrong answers to each."""
 _SPECIAL = ("<pad>", "<s>", "</s>")
 _CHARACTERS = "0123456789+="
@@ -32,7 +32,7 @@ def sums() -> list[dict[str, str]]:
 
 
 def pairs(rows: list[dict[str, str]], model: Any, tokenizer: Any) -> list[dict[str, str]]:
-    """The right answer of each row beside wrong ones: those that the model itself samples, then one digit changed."""
+    """The right answer of each row beside wrong ones: those that the model samples, one digit changed, and any sum."""
     import torch
 
     torch.manual_seed(8)
@@ -45,15 +45,16 @@ def pairs(rows: list[dict[str, str]], model: Any, tokenizer: Any) -> list[dict[s
         ids = torch.tensor([tokenizer.encode(row["prompt"]).ids for row in group])
         options = {"do_sample": True, "top_k": 0, "max_new_tokens": 4, "num_return_sequences": ASKED}
         found = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **options)[:, ids.shape[1] :]
-        said = iter(tokenizer.decode_batch(found.tolist()))
-        for row in group:
-            right = row["answer"]
-            wrong = dict.fromkeys(one for _, one in zip(range(ASKED), said, strict=False) if one not in ("", right))
+        said = tokenizer.decode_batch(found.tolist())
+        for number, row in enumerate(group):
+            right, own = row["answer"], said[number * ASKED : (number + 1) * ASKED]
+            wrong = [*dict.fromkeys(one for one in own if one not in ("", right))][: WRONG // 3]
             while len(wrong) < WRONG:
                 place = draw.randrange(len(right))
-                wrong[right[:place] + draw.choice("0123456789") + right[place + 1 :]] = None
-                wrong.pop(right, None)
-            made += [{"prompt": row["prompt"], "chosen": right, "rejected": one} for one in [*wrong][:WRONG]]
+                near = right[:place] + draw.choice("0123456789") + right[place + 1 :]
+                other = near if len(wrong) % 2 else str(draw.randint(0, 2 * LARGEST))
+                wrong += [other] if other not in (right, *wrong) else []
+            made += [{"prompt": row["prompt"], "chosen": right, "rejected": one} for one in wrong]
     return made
 
 
@@ -145,7 +146,8 @@ def main() -> int:
     adder = train(characters, rows[:SHOWN])
     write("adder", adder, "sums.jsonl", rows[SHOWN:])
     write_rows("pairs.jsonl", pairs(rows[SHOWN : SHOWN + COMPARED], adder, characters))
-    write_rows("asked.jsonl", rows[SHOWN + COMPARED :])
+    write_rows("asked.jsonl", rows[SHOWN : SHOWN + COMPARED])
+    write_rows("unseen.jsonl", rows[SHOWN + COMPARED :])
     coded = functions()
     tokenizer = write_tokenizer(HERE / "models" / "coder", _CODE, 64)
     coder = train(tokenizer, coded[: len(coded) // 4], CODE_STEPS, 64)
