@@ -24,11 +24,11 @@ from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec.companions import Role, companion
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
-from ftc.spec.documents.reward_models import AnswerFrames, FrameFacts, Reasoning, StepReading
+from ftc.spec.documents.reward_models import AnswerFrames, FrameFacts, Reasoning, RewardModelFacts, StepReading
 from ftc.spec.documents.streams import SPLITS, Split
 from ftc.spec.storage.tokenizer_file import FILE
 
-__all__ = ["FramedRows", "Reader", "framed_rows"]
+__all__ = ["FramedRows", "Reader", "framed_rows", "readers"]
 
 _ANSWERS = ("Yes.", "One line,\n\nand another one: {x} <b>&amp;</b>", "<think>\nwithout an end")
 """Answers that a template has to write as they are."""
@@ -51,6 +51,14 @@ class Reader(NamedTuple):
     steps: StepReading | None
     path: str
     folder: Path
+
+
+def readers(models: Mapping[Role, RewardModelFacts], folders: Mapping[Role, Path]) -> dict[Role, Reader]:
+    """What reading rows needs of a plan's reward models, which lie in these folders."""
+    return {
+        role: Reader(one.model.name, one.model.tokenizer, one.steps, one.path, folders[role])
+        for role, one in models.items()
+    }
 
 
 class FramedRows(NamedTuple):

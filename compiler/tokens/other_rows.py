@@ -18,7 +18,7 @@ from ftc.compiler.resolve.rows.cleaning import EmptyRows, respell
 from ftc.compiler.resolve.rows.columns import Columns, missing_columns, prompt_columns
 from ftc.compiler.resolve.rows.images import ImageStore, image_columns, read_images
 from ftc.compiler.resolve.rows.joint_checks import check_together
-from ftc.compiler.resolve.rows.labels import labels_of
+from ftc.compiler.resolve.rows.labels import Labeled, labels_of
 from ftc.compiler.resolve.rows.reading import Reading
 from ftc.compiler.resolve.rows.row_checks import check_values, value_faults
 from ftc.compiler.resolve.rows.table import Home, PartRows, Table
@@ -173,15 +173,7 @@ def compile_table(
     part = PartRows.whole(table)
     labeled = labels_of(task, columns)
     if labeled:
-        labeled.write_as_text([table])
-        spelled = spellings(labeled.count(part.rows), plan.recipe.data.labels.normalize, text.labels)
-        respell(labeled, [table], spelled if isinstance(task.rows(), LabelRows) else {})
-        known = {*text.labels, *(tag[2:] for tag in text.labels if tag[:2] in ("B-", "I-"))}
-        if unknown := [name for name in labeled.count(part.rows) if name not in known]:
-            listed = ", ".join(f"`{name[:64]}`" for name in sorted(unknown)[:5])
-            help = f"the run's labels: {', '.join(text.labels[:12])}"
-            summary = f"{table.file} has labels that the run does not have: {listed}"
-            raise Refusal([diagnostic("FTC372", summary, help=help)])
+        _spell(plan, task, labeled, table, part)
     if isinstance(task.rows(), PairRows):
         part = every_pair({"test": part}, text.columns)[0]["test"]
     if isinstance(task.rows(), RatedRows):
@@ -202,6 +194,24 @@ def compile_table(
     measured = without_probes(measuring(plan, report, groups.digest() if groups.columns else None), frames)
     counts = dict(labeled.count(part.rows)) if labeled else {}
     return measured.model_copy(update={"quality": _shared(plan, rows, counts)})
+
+
+def _spell(plan: Plan, task: Task, labeled: Labeled, table: Table, part: PartRows) -> None:
+    """Writes labels as the run spells them.
+
+    Raises:
+        Refusal: The run doesn't have one of them (FTC372).
+    """
+    text = plan.settings.text
+    labeled.write_as_text([table])
+    spelled = spellings(labeled.count(part.rows), plan.recipe.data.labels.normalize, text.labels)
+    respell(labeled, [table], spelled if isinstance(task.rows(), LabelRows) else {})
+    known = {*text.labels, *(tag[2:] for tag in text.labels if tag[:2] in ("B-", "I-"))}
+    if unknown := [name for name in labeled.count(part.rows) if name not in known]:
+        listed = ", ".join(f"`{name[:64]}`" for name in sorted(unknown)[:5])
+        help = f"the run's labels: {', '.join(text.labels[:12])}"
+        summary = f"{table.file} has labels that the run does not have: {listed}"
+        raise Refusal([diagnostic("FTC372", summary, help=help)])
 
 
 def _shared(plan: Plan, rows: TokenRows, counts: dict[str, int]) -> QualityReport:
