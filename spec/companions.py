@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
+from ftc.spec.documents.companion_settings import CompanionModel
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.lineage import RUN_PREFIX
 from ftc.spec.documents.lockfile import Lock
@@ -136,6 +137,21 @@ def _said_of_reward(lock: Lock) -> Mapping[str, Any]:
     return next((one for one in rewards if one.get("base") is not None), {})
 
 
+_OF_ADAPTERS = {"FTC312": "`ftc run merge RUN -o FOLDER` makes a complete model of a run's adapter; use that folder"}
+
+
+def _rewarded_by(settings: Settings) -> CompanionModel | None:
+    return sampling.reward_model if (sampling := settings.train.sampling) is not None else None
+
+
+def _taught_by(settings: Settings) -> CompanionModel | None:
+    return lesson.teacher if (lesson := settings.train.distillation) is not None else None
+
+
+def _license(model: CompanionModel | None) -> str | None:
+    return model.license if model is not None else None
+
+
 COMPANIONS: tuple[Companion, ...] = (
     Companion(
         role="classifier",
@@ -162,10 +178,10 @@ COMPANIONS: tuple[Companion, ...] = (
         takes_runs=False,
         shapes_weights=True,
         measures=False,
-        helps={"FTC312": "`ftc run merge RUN -o FOLDER` makes a complete model of a run's adapter; use that folder"},
+        helps=_OF_ADAPTERS,
         asked=lambda recipe: Asked(one.teacher, one.revision) if (one := recipe.train.distillation) else None,
-        pinned=lambda settings: one.teacher if (one := settings.train.distillation) else None,
-        license=lambda settings: one.teacher.license if (one := settings.train.distillation) else None,
+        pinned=_taught_by,
+        license=lambda settings: _license(_taught_by(settings)),
     ),
     Companion(
         role="reward_model",
@@ -177,12 +193,10 @@ COMPANIONS: tuple[Companion, ...] = (
         takes_runs=True,
         shapes_weights=True,
         measures=True,
-        helps={"FTC312": "`ftc run merge RUN -o FOLDER` makes a complete model of a run's adapter; use that folder"},
+        helps=_OF_ADAPTERS,
         asked=_rewarding,
-        pinned=lambda settings: one.reward_model if (one := settings.train.sampling) else None,
-        license=lambda settings: (
-            one.reward_model.license if (one := settings.train.sampling) and one.reward_model else None
-        ),
+        pinned=_rewarded_by,
+        license=lambda settings: _license(_rewarded_by(settings)),
     ),
     Companion(
         role="eval_reward_model",
@@ -194,7 +208,7 @@ COMPANIONS: tuple[Companion, ...] = (
         takes_runs=True,
         shapes_weights=False,
         measures=True,
-        helps={"FTC312": "`ftc run merge RUN -o FOLDER` makes a complete model of a run's adapter; use that folder"},
+        helps=_OF_ADAPTERS,
         asked=lambda recipe: (
             Asked(one.base, one.revision, one.aggregate) if (one := recipe.eval.reward_model) else None
         ),

@@ -98,7 +98,7 @@ def check_sampled(
 def _without_scores(tally: Tally, sampling: SamplingSettings | None) -> str:
     """Why no reward model can speak about answers: another one than the run's accuses an honest run."""
     own = sampling.reward_model if sampling is not None else None
-    if own is not None and any(one.subject.startswith(f"{own.base}: ") for one in tally.findings):
+    if own is not None and "reward_model" in tally.changed:
         return "the reward model is not the one that was locked"
     return ""
 

@@ -247,9 +247,11 @@ def _check_companion(tally: Tally, plan: Plan, card: Companion, folder: Path | N
     if asked is None or pinned is None:
         return
     if folder is not None:
-        tally.findings += _compare(tally, folder, pinned.files, pinned.base)
+        found = list(_compare(tally, folder, pinned.files, pinned.base))
         if card.shapes_weights:
-            tally.findings += [_planted(f"{pinned.base}: {name}") for name in stray_files(folder, pinned.files)]
+            found += [_planted(f"{pinned.base}: {name}") for name in stray_files(folder, pinned.files)]
+        tally.findings += found
+        tally.changed |= {card.role} if found else set()
         tally.checked.append(plural(len(pinned.files), "file") + f" of the {card.title}")
     elif card.shapes_weights:
         hint = f"restore `{asked.base}`"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ftc.spec.companions import Role
 from ftc.spec.documents.audit import Finding
 
 __all__ = ["ROWS", "SAMPLES", "SEEN_BY", "SERVED", "WEIGHTS", "Tally", "difference", "finding", "plural"]
@@ -35,6 +36,7 @@ class Tally:
         files: Files that were read and hashed.
         bytes: Their size.
         not_checked: What can't be said, in words.
+        changed: Models beside the base whose files aren't those that were locked, by role.
     """
 
     strict: bool = False
@@ -44,6 +46,7 @@ class Tally:
     files: int = 0
     bytes: int = 0
     not_checked: list[str] = field(default_factory=list)
+    changed: set[Role] = field(default_factory=set)
 
     def remark(self, words: str, of: Finding) -> None:
         """Notes what no honest run has to explain; a strict audit takes it for a finding."""

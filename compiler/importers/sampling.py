@@ -44,7 +44,13 @@ def as_sampled(t: Translation, key: str, under: str = "", rewards: str = "") -> 
         _loss(t, under + "loss_type")
         rewards, scorer = rewards or under + "reward_funcs", under + "reward_model_name_or_path"
         known = [one for name in t.names(rewards) if (one := reward_named(name.rpartition(".")[2]))]
-        scored = [{"kind": _SCORED, "base": model}] if (model := t.text(scorer)) else []
+        model = t.text(scorer)
+        found = t.around.locate(model) if model else None
+        if model and found is None and model.startswith(("/", "~", "$")):
+            help = "name a run, a folder in the project or an id on the hub as `base` of a reward of `reward_model`"
+            t.drop(scorer, f"the reward model `{model[:80]}` is outside the project", help)
+            model = None
+        scored = [{"kind": _SCORED, "base": found or model}] if model else []
         are_known = len(known) == len(t.names(rewards))
         if scored or (known and are_known):
             t.carry([scorer, *([rewards] if are_known else [])], "task.rewards", [*scored, *known])

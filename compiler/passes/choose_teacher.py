@@ -47,7 +47,7 @@ def choose_distillation(draft: Draft) -> Draft:
         quantization=why.take("quantization", asked.quantization),
         **more,
     )
-    return _check_license(draft.settle("distillation", section, why), teacher)
+    return draft.settle("distillation", section, why)
 
 
 def _own_probabilities(asked: Distillation, why: Reasons, name: str) -> float:
@@ -67,12 +67,3 @@ def _settings(teacher: TeacherFacts, labels: tuple[str, ...]) -> TeacherSettings
     place = {label: number for number, label in enumerate(teacher.labels)}
     outputs = tuple(place.get(label, number) for number, label in enumerate(labels))
     return TeacherSettings.of(teacher.model, outputs=outputs)
-
-
-def _check_license(draft: Draft, teacher: TeacherFacts) -> Draft:
-    allowed, found = draft.recipe.model.license, teacher.model.license
-    if allowed is None or found in allowed.allow:
-        return draft
-    summary = f"the teacher's license is {found or 'not stated'}, the recipe allows {', '.join(allowed.allow)}"
-    help = "choose another teacher" if found is None else f"choose another teacher, or add `{found}` to the list"
-    return draft.find("FTC401", summary, f"{_PATH}.teacher", help=help)

@@ -36,15 +36,21 @@ def rows_fit(draft: ClosedDraft) -> Iterator[Diagnostic]:
 
 
 def licenses_are_allowed(draft: ClosedDraft) -> Iterator[Diagnostic]:
-    """What a model's rewards are learned from has a license that the recipe allows."""
-    allowed, known = draft.recipe.model.license, draft.reward_models.get("reward_model")
-    if allowed is None or known is None or known.model.license in allowed.allow:
-        return
-    found = known.model.license
-    summary = f"the reward model's license is {found or 'not stated'}, the recipe allows {', '.join(allowed.allow)}"
-    another = "choose another reward model"
-    help = another if found is None else f"{another}, or add `{found}` to the list"
-    yield diagnostic("FTC401", summary, draft.source.span(known.path), help=help, path=known.path)
+    """What weights are learned from has a license that the recipe allows."""
+    allowed = draft.recipe.model.license
+    beside = {role: known.model for role, known in draft.reward_models.items()}
+    if draft.teacher is not None:
+        beside["teacher"] = draft.teacher.model
+    for card in COMPANIONS if allowed is not None else ():
+        model = beside.get(card.role)
+        if allowed is None or model is None or not card.shapes_weights or model.license in allowed.allow:
+            continue
+        found, path = model.license, card.base(draft.recipe)
+        permitted = ", ".join(allowed.allow)
+        summary = f"the {card.title}'s license is {found or 'not stated'}, the recipe allows {permitted}"
+        another = f"choose another {card.title}"
+        help = another if found is None else f"{another}, or add `{found}` to the list"
+        yield diagnostic("FTC401", summary, draft.source.span(path), help=help, path=path)
 
 
 REWARD_MODEL_RULES: tuple[Callable[[ClosedDraft], Iterator[Diagnostic]], ...] = (

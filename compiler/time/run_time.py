@@ -175,6 +175,9 @@ def _arithmetic(
         exact = phase == "grade" and draft.grader is not None  # a classifier computes in float32
         precision: Precision = "float32" if exact else usual
         base = _base(draft, _KINDS[phase], precision) or scale_only()
+        beside = work.scores if exact and not _ratios(base, alike, phase) else None
+        if beside is not None:  # a reward model doesn't
+            amounts = _less(amounts, beside)
         speed = _narrowed(base, training, alike, others, phase)
         if any(_is_same(run.work.get(phase), amounts[1]) for run in alike if run.seconds.get(phase)):
             amounts = (amounts[1],) * 3  # such a run tells how long answers were, too
@@ -185,7 +188,17 @@ def _arithmetic(
         if apart:  # prompts are read at once, as rows that are scored
             read = _base(draft, "read", usual) or scale_only()
             seconds = seconds.plus(seconds_for(apart, _narrowed(read, training, alike, others, "evaluate")))
+        if beside is not None:
+            speed = _narrowed(_base(draft, _KINDS[phase], usual) or scale_only(), training, alike, others, phase)
+            low, expected, high = (seconds_for(amount, speed) for amount in beside)
+            seconds = seconds.plus(SecondsRange(low=low.low, expected=expected.expected, high=high.high))
         yield PhaseTime(phase=phase, seconds=seconds, method=speed.method)
+
+
+def _less(amounts: tuple[Work, Work, Work], part: tuple[Work, Work, Work]) -> tuple[Work, Work, Work]:
+    """What is left at the least, as expected and at the most beside a part."""
+    low, expected, high = (one.less(own) for one, own in zip(amounts, part, strict=True))
+    return low, expected, high
 
 
 def _is_same(before: Work | None, now: Work) -> bool:

@@ -72,11 +72,13 @@ class RunWork:
         phases: At the least, as expected, and at the most, where that depends on what a model writes.
         train_tokens: Tokens of rows that training feeds, padding included and virtual ones not.
         prompts: The part of `generate` that reads prompts; None where no answers are written.
+        scores: The part of `grade` that is a reward model's, in the numbers of training; None where it has none.
     """
 
     phases: Mapping[Phase, tuple[Work, Work, Work]]
     train_tokens: int
     prompts: Work | None = None
+    scores: tuple[Work, Work, Work] | None = None
 
 
 def run_work(draft: ClosedDraft) -> RunWork:
@@ -101,7 +103,8 @@ def run_work(draft: ClosedDraft) -> RunWork:
     # Tokens with their padding: no virtual ones, and those that a classifier's decoder reads again once.
     again = amounts.target_tokens if head_card(form.head).writes else 0
     tokens = amounts.tokens - form.virtual * amounts.rows + again
-    return RunWork(phases, round(tokens), prompts(draft) if "generate" in phases else None)
+    asked = prompts(draft) if "generate" in phases else None
+    return RunWork(phases, round(tokens), asked, scored(draft) if "grade" in phases else None)
 
 
 def _with_rewards(work: _Ranges, rewards: _Ranges | None) -> _Ranges:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -43,7 +43,6 @@ from ftc.spec.documents.events import TestProgress
 from ftc.spec.documents.prompted import PromptBaseline, until_separator
 from ftc.spec.documents.record import SubjectResult
 from ftc.spec.documents.streams import TokenStream, open_stream
-from ftc.spec.rewards import recorded_rewards
 
 __all__ = [
     "Measurement",
@@ -242,18 +241,14 @@ def _graded(
     session: Session, measures: Measures, texts: Mapping[int, str], split: Literal["validation", "test"]
 ) -> list[RowScore]:
     """Rows of which written answers are all that there is, with what a judge and a reward model give these."""
-    numbers, book, model = sorted(texts), session.book, session.reward_model
-    settings, grades, scores = session.plan.settings, None, None
-    if book is not None:
-        asked = [Question(measures.given(number), measures.expected(number), texts[number]) for number in numbers]
-        grades = [grade for (grade,) in book.rewards(asked)]
-    if model is not None:
-        said = [texts[number] for number in numbers]
-        stop = StopRequest() if split == "validation" else session.stop
-        scores = model.scores(split, numbers, said, settings.eval.batch_size, stop).values
-    sampling = settings.train.sampling
-    found = recorded_rewards(sampling.rewards, grades, scores) if sampling is not None else []
-    given: Sequence[tuple[float, ...]] = found or [()] * len(numbers)
+    numbers, stop = sorted(texts), StopRequest() if split == "validation" else session.stop
+
+    def question(place: int) -> Question:
+        number = numbers[place]
+        return Question(measures.given(number), measures.expected(number), texts[number])
+
+    said, rows = [texts[number] for number in numbers], session.plan.settings.eval.batch_size
+    given = session.graders.recorded(split, numbers, said, question, rows, stop)
     return [RowScore(number, 0.0, 0, predicted) for number, predicted in zip(numbers, given, strict=True)]
 
 

@@ -21,6 +21,7 @@ from ftc.runtime.execution.state import RunState, find_run
 from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model, build_once, continue_adapter
 from ftc.runtime.models.pixels import with_pixels
+from ftc.runtime.rewards.asked import Graders
 from ftc.runtime.rewards.grades import GradeBook
 from ftc.runtime.rewards.reward_model import RewardModel
 from ftc.runtime.tasks import make_scorer
@@ -111,6 +112,12 @@ class Session:
         if self._reward_model is None and sampling is not None and sampling.reward_model is not None:
             self._reward_model = self.load_reward_model("reward_model")
         return self._reward_model
+
+    @property
+    def graders(self) -> Graders:
+        """Who gives answers those rewards that are asked for once; nobody in a plan without."""
+        sampling = self.plan.settings.train.sampling
+        return Graders(sampling.rewards if sampling is not None else (), self.book, self.reward_model)
 
     def drop_models(self) -> None:
         """Frees all models, so that another one has the device; each is made again where it is asked for."""

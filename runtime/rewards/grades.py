@@ -59,7 +59,7 @@ class GradeBook:
     def __len__(self) -> int:
         return len(self._known)
 
-    def rewards(self, questions: Sequence[Question]) -> list[tuple[float]]:
+    def rewards(self, questions: Sequence[Question]) -> list[float]:
         """The reward of each answer, in their order.
 
         Raises:
@@ -71,7 +71,7 @@ class GradeBook:
         waiting = [(digest, one) for digest, one in new.items() if digest not in self._known]
         if waiting:
             self._ask(waiting)
-        return [(graded(self._known[digest].grade),) for digest in digests]
+        return [graded(self._known[digest].grade) for digest in digests]
 
     def _ask(self, waiting: Sequence[tuple[str, Question]]) -> None:
         if not self._asks:

@@ -13,9 +13,8 @@ import torch
 
 from ftc.runtime.evaluation.judge_requests import Question
 from ftc.runtime.evaluation.scoring import as_base
-from ftc.runtime.rewards.grades import GradeBook
+from ftc.runtime.rewards.asked import Graders
 from ftc.runtime.rewards.recompute import earned_by_group
-from ftc.runtime.rewards.reward_model import RewardModel
 from ftc.runtime.tasks.reinforcement import ReinforcementScorer
 from ftc.runtime.tasks.scorer import target_losses
 from ftc.runtime.training.answer_rows import answer_order, answer_rows
@@ -28,7 +27,7 @@ from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.sampled import Earned, Line, SampledAnswer, server_means
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
-from ftc.spec.rewards import is_correct, recorded_rewards
+from ftc.spec.rewards import is_correct
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -48,8 +47,7 @@ class SampledRows:
         stop: Asked between batches.
         accelerator: Knows the device.
         writer: What writes the answers; the model itself where left out.
-        book: Grades of answers; None where no judge gives any.
-        reward_model: Scores answers; None where no reward model does.
+        graders: Who gives rewards that are asked for; nobody where left out.
     """
 
     def __init__(
@@ -62,15 +60,14 @@ class SampledRows:
         stop: StopRequest,
         accelerator: Accelerator,
         writer: Writes | None = None,
-        book: GradeBook | None = None,
-        reward_model: RewardModel | None = None,
+        graders: Graders | None = None,
     ) -> None:
         assert settings.train.sampling is not None, "the plan says how answers are sampled"
         self._model, self._scorer, self._prompts, self._settings = model, scorer, prompts, settings
-        self._decode, self._device, self._book = decode, accelerator.device, book
-        self._reward_model, self._stop = reward_model, stop
+        self._decode, self._device, self._stop = decode, accelerator.device, stop
         self._writer = writer or AnswerWriter(model, prompts, settings, stop, accelerator)
         self._sampling: SamplingSettings = settings.train.sampling
+        self._graders = graders or Graders(self._sampling.rewards, None, None)
         self._order = BatchOrder.of(prompts, settings, self._sampling.group_size)
         self.answers: tuple[SampledAnswer, ...] = ()
         self.follows_weights = True
@@ -128,19 +125,15 @@ class SampledRows:
     def _recorded(
         self, asked: Sequence[Asked], texts: Sequence[str], references: Sequence[str]
     ) -> list[tuple[float, ...]]:
-        """The rewards of each answer that a judge or a reward model gives; empty where neither does."""
-        grades: list[float] | None = None
-        scores: list[float] | None = None
-        if self._book is not None:
-            heads = [self._prompts.ids(one.prompt)[: self._prompts.prompt_length(one.prompt)] for one in asked]
-            prompts = [self._decode(head.tolist()) for head in heads]
-            questions = [Question(*one) for one in zip(prompts, references, texts, strict=True)]
-            grades = [grade for (grade,) in self._book.rewards(questions)]
-        if self._reward_model is not None:
-            numbers = [one.prompt for one in asked]
-            rows = self._settings.train.micro_batch
-            scores = self._reward_model.scores("train", numbers, texts, rows, self._stop).values
-        return recorded_rewards(self._sampling.rewards, grades, scores)
+        """The rewards of each answer that a judge or a reward model gives."""
+
+        def question(place: int) -> Question:
+            number = asked[place].prompt
+            head = self._prompts.ids(number)[: self._prompts.prompt_length(number)]
+            return Question(self._decode(head.tolist()), references[place], texts[place])
+
+        numbers, rows = [one.prompt for one in asked], self._settings.train.micro_batch
+        return self._graders.recorded("train", numbers, texts, question, rows, self._stop)
 
     def _log_probs(self, rows: TokenStream) -> list[torch.Tensor]:
         """(tokens,) log-probabilities of each answer by the model as it is now, or by its base within such a block."""

@@ -231,8 +231,7 @@ def _source(session: Session, work: ModelWithScorer, rows: TokenStream, teacher:
             session.stop,
             session.accelerator,
             _writer(session, work, rows),
-            session.book,
-            session.reward_model,
+            session.graders,
         )
     order = BatchOrder.of(rows, settings)
     if train.masking is not None and settings.seeds.masking is not None:

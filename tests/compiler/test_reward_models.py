@@ -10,10 +10,13 @@ import pytest
 
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.resolve.machine.device import resolve_device
+from ftc.compiler.rules.reward_model_rules import licenses_are_allowed
 from ftc.compiler.time.run_work import run_work
 from ftc.spec.companions import Role
 from ftc.spec.documents.reward_models import FrameFacts, RewardModelFacts
 from ftc.spec.documents.streams import RowLengths
+from ftc.spec.sections.model import Model
+from tests.compiler.memory.test_evaluation_formula import CLASSIFIER, GRADER
 from tests.support.drafts import decided, draft_of, model_facts
 
 CARD = resolve_device("rtx-4090", cards=list)
@@ -75,6 +78,27 @@ def test_its_passes_count_in_time(role: Role, phases: tuple[str, ...]) -> None:
         for one, other in zip(small.phases[phase], large.phases[phase], strict=True):  # type: ignore[index]
             assert 0 < one.flops < other.flops
     assert small.phases["train"] == large.phases["train"]
+
+
+def test_its_part_of_the_grades_beside_a_classifier_is_known() -> None:
+    alone = planned("eval_reward_model")
+    both = replace(alone, grader=GRADER, classifier=CLASSIFIER)
+    found, scores = run_work(both), run_work(alone).phases["grade"]
+    assert run_work(alone).scores == scores
+    assert found.scores == scores, "a reward model's numbers are those of training, and a classifier's aren't"
+    for whole, part in zip(found.phases["grade"], scores, strict=True):
+        assert whole.flops > part.flops > 0
+
+
+@pytest.mark.parametrize(("role", "told"), [("reward_model", ["FTC401"]), ("eval_reward_model", [])])
+def test_what_weights_are_learned_from_has_a_license_that_is_allowed(role: Role, told: list[str]) -> None:
+    draft = planned(role)
+    facts = draft.reward_models[role]
+    closed = facts.model_copy(update={"model": facts.model.model_copy(update={"license": "cc-by-nc-4.0"})})
+    permitted = {"base": "./model", "license": {"allow": ("apache-2.0",)}}
+    recipe = draft.recipe.model_copy(update={"model": Model.model_validate(permitted)})
+    asked = replace(draft, recipe=recipe, reward_models={role: closed})
+    assert [one.code for one in licenses_are_allowed(asked)] == told
 
 
 def test_rows_that_it_cannot_read_are_refused() -> None:

@@ -36,10 +36,10 @@ def test_each_answer_is_asked_about_once_and_kept(service: Service, tmp_path: Pa
     usage = {"prompt_tokens": 70, "completion_tokens": 1}
     service.reply = lambda number, given: chat(str(len(given["answer"])), usage=usage)
     book = _book(service, tmp_path)
-    assert book.rewards(_questions("a", "abcdefghij", "a")) == [(0,), (1,), (0,)]
+    assert book.rewards(_questions("a", "abcdefghij", "a")) == [0, 1, 0]
     assert len(service.asked) == 2
     again = _book(service, tmp_path, asks=False)
-    assert again.rewards(_questions("abcdefghij")) == [(1,)]
+    assert again.rewards(_questions("abcdefghij")) == [1]
     assert len(service.asked) == 2, "nobody was asked again"
     lines = read_judged(tmp_path / "judged.ndjson").values()
     assert sorted((line.grade, line.reply, line.requests, line.sent_tokens) for line in lines) == [
@@ -51,7 +51,7 @@ def test_each_answer_is_asked_about_once_and_kept(service: Service, tmp_path: Pa
 def test_a_failure_is_tried_again_and_counted(service: Service, tmp_path: Path) -> None:
     service.reply = lambda number, given: (503, b"") if number < 2 else chat("7")
     book = _book(service, tmp_path)
-    ((reward,),) = book.rewards(_questions("a"))
+    (reward,) = book.rewards(_questions("a"))
     assert reward == pytest.approx(6 / 9)
     (line,) = read_judged(tmp_path / "judged.ndjson").values()
     assert line.requests == 3
@@ -74,7 +74,7 @@ def test_a_judge_that_stays_silent_ends_the_run_and_what_it_said_is_kept(service
 def test_a_reply_without_a_grade_earns_the_least_and_is_counted(service: Service, tmp_path: Path) -> None:
     service.reply = lambda number, given: chat("I can't say")
     book = _book(service, tmp_path)
-    assert book.rewards(_questions("a")) == [(0.0,)]
+    assert book.rewards(_questions("a")) == [0.0]
     assert (book.ungraded, len(book)) == (1, 1), "FTC458 tells how many"
 
 

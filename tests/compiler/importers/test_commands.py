@@ -131,6 +131,19 @@ def test_a_reward_model_gives_rewards_beside_functions() -> None:
     assert {key.key: key.fate.value for key in other.keys}["reward_funcs"] == "not carried"
 
 
+def test_the_folder_of_a_reward_model_is_written_as_the_recipe_sees_it() -> None:
+    around = Surroundings(locate=lambda path: f"../{path}" if path == "out/scorer" else None)
+
+    def rewarded(model: str) -> Imported:
+        text = f"trl grpo {MODEL} --reward_model_name_or_path {model}\n"
+        return import_configuration(text.encode(), "train.sh", options=Options(), around=around)
+
+    assert recipe_values(rewarded("out/scorer"))["task.rewards"] == ({"kind": "reward_model", "base": "../out/scorer"},)
+    outside = rewarded("/data/scorer")
+    assert recipe_values(outside)["task.rewards"] == ({"kind": "exact_match"},)
+    assert {key.key: key.fate.value for key in outside.keys}["reward_model_name_or_path"] == "not carried"
+
+
 @pytest.mark.parametrize("program", ["ppo.py", "grpo_vlm.py", "our_training.py"])
 def test_a_program_of_its_own_is_named(program: str) -> None:
     reasons = imported(f"python {program} {MODEL}\n").reasons

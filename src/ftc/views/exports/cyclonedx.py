@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+from ftc.spec.companions import COMPANIONS
+from ftc.spec.documents.companion_settings import CompanionModel
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
 from ftc.spec.text_forms import form_card
@@ -119,11 +121,10 @@ def _base(plan: Plan) -> dict[str, Any]:
 
 def _beside(plan: Plan) -> Iterator[dict[str, Any]]:
     """The models that the weights were learned from beside the rows."""
-    lesson, sampling = plan.settings.train.distillation, plan.settings.train.sampling
-    found = {"teacher": lesson.teacher if lesson else None, "reward model": sampling.reward_model if sampling else None}
-    for role, one in found.items():
-        if one is not None:
-            ref = role.replace(" ", "-")
+    for card in COMPANIONS:
+        one = card.pinned(plan.settings) if card.shapes_weights else None
+        if isinstance(one, CompanionModel):
+            ref = card.title.replace(" ", "-")
             yield known(
                 **{"bom-ref": ref},
                 type="machine-learning-model",
@@ -136,7 +137,7 @@ def _beside(plan: Plan) -> Iterator[dict[str, Any]]:
                     {"type": "file", "bom-ref": f"{ref}:{name}", "name": name, "hashes": _sha256(file.sha256)}
                     for name, file in sorted(one.files.items())
                 ],
-                properties=_properties({"role": role, "parameters": str(one.num_parameters)}),
+                properties=_properties({"role": card.title, "parameters": str(one.num_parameters)}),
             )
 
 
