@@ -8,13 +8,27 @@ squares. Around the features some have words of their own, which transformers' p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ftc.spec.architecture_card import BehindHead
 
-__all__ = ["PROCESSOR_FILES", "VISION_MODELS", "ImageWords", "PixelForm", "VisionModel", "vision_model"]
+__all__ = [
+    "PROCESSOR_FILES",
+    "USUALLY_TRAINED",
+    "VISION_MODELS",
+    "ImageWords",
+    "ModelPart",
+    "PixelForm",
+    "VisionModel",
+    "vision_model",
+]
+
+ModelPart = Literal["vision_tower", "projector", "language_model"]
+"""Parts of a model that reads images."""
+USUALLY_TRAINED: tuple[ModelPart, ...] = ("projector", "language_model")
+"""What full training changes where a recipe doesn't say: what LLaVA and Qwen2.5-VL were tuned by."""
 
 PixelForm = Literal["squares", "tiles", "patches", "grids", "sizes"]
 """What an input for images is, of I images:
@@ -80,6 +94,7 @@ class VisionModel:
             say; None where the inner one says it.
         tower: Name of the module that reads pixels.
         projector: Name of the module between tower and language model; it may lie in the tower.
+        beside_projector: Further weights that belong to the projector, by their last name.
         width_key, layers_key: Keys of `vision_config` with the tower's width and the number of its layers.
         inner_key: That with the width of its feed-forward part.
         inner_ratio_key: That with this width by the tower's, where there is no such key.
@@ -118,6 +133,7 @@ class VisionModel:
     ties: bool | None
     tower: str
     projector: str
+    beside_projector: tuple[str, ...]
     width_key: str
     layers_key: str
     inner_key: str
@@ -143,6 +159,37 @@ class VisionModel:
         """Modules beside the language model, which adapters never change."""
         return self.tower, self.projector
 
+    @property
+    def unquantized(self) -> tuple[str, ...]:
+        """Modules that stay as they are where linear layers are quantized, as transformers names them."""
+        return (*(f"model.{part}" for part in self.parts), "lm_head")
+
+    def part_of(self, name: str) -> ModelPart:
+        """The part that a weight or module lies in, by its name in a file or in memory."""
+        parts = name.split(".")
+        if not {self.projector, *self.beside_projector}.isdisjoint(parts):
+            return "projector"
+        return "vision_tower" if self.tower in parts else "language_model"
+
+    def module_of(self, part: ModelPart) -> str:
+        """The name of the module that a part beside the language model is."""
+        return self.tower if part == "vision_tower" else self.projector
+
+    def patterns(self, part: ModelPart, names: Iterable[str]) -> tuple[str, ...]:
+        """Patterns that the names of a part's weights fit, and those of no other part.
+
+        Args:
+            part: Tower or projector.
+            names: Of the weights that are stored.
+        """
+        if part == "projector":
+            return self.projector, *self.beside_projector
+        inside = [name.split(".") for name in names if self.tower in name.split(".")]
+        if not any(self.projector in parts for parts in inside):
+            return (self.tower,)
+        children = {parts[parts.index(self.tower) + 1] for parts in inside} - {self.projector}
+        return tuple(f"{self.tower}.{child}" for child in sorted(children))
+
 
 _QWEN = VisionModel(
     model_type="qwen2_vl",
@@ -153,6 +200,7 @@ _QWEN = VisionModel(
     ties=None,
     tower="visual",
     projector="merger",
+    beside_projector=(),
     width_key="embed_dim",
     layers_key="depth",
     inner_key="intermediate_size",
@@ -188,6 +236,7 @@ _LLAVA = VisionModel(
     ties=None,
     tower="vision_tower",
     projector="multi_modal_projector",
+    beside_projector=(),
     width_key="hidden_size",
     layers_key="num_hidden_layers",
     inner_key="intermediate_size",
@@ -287,6 +336,7 @@ VISION_MODELS = (
     replace(
         _LLAVA,
         model_type="llava_next",
+        beside_projector=("image_newline",),
         shapes="tiles",
         inputs={"pixel_values": "tiles", "image_sizes": "sizes"},
         own_keys=(*_LLAVA.own_keys, "image_grid_pinpoints"),

@@ -13,10 +13,12 @@ from typing import Any
 from ftc import api
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.step_log import read_step_log
 from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.strategies.qlora import QLoraSettings
+from ftc.spec.unquantized import unquantized
 from ftc.views.words import auto_class
 from tests.support.cards import CardRunner
 from tests.support.families import EXPERTS, IMAGES
@@ -119,7 +121,8 @@ def cells() -> Iterator[Cell]:
             yield from (Cell(task, family, strategy) for strategy in told)
     for own in EXPERTS:
         yield from (Cell("generation", own.model_type, strategy) for strategy in OF_EXPERTS)
-    yield from (Cell("generation", own.model_type, "lora") for own in IMAGES)
+    for own in IMAGES:
+        yield from (Cell("generation", own.model_type, strategy) for strategy in USUAL)
 
 
 def outcome_of(cell: Cell, root: Path, models: Path, cards: CardRunner) -> str:
@@ -220,7 +223,7 @@ def _as_others_load(plan: Plan, run: Path) -> Any:
         return loader.from_pretrained(run / "model").eval()
     options: dict[str, Any] = {"num_labels": len(settings.text.labels)} if settings.text.labels else {}
     if isinstance(strategy, QLoraSettings):
-        options["quantization_config"] = _quantization(strategy)
+        options["quantization_config"] = _quantization(settings, strategy)
     base = loader.from_pretrained(settings.model.base, **options)
     if loader is transformers.AutoModel and hasattr(base, "pooler"):
         base.pooler = None  # as the card says
@@ -233,10 +236,10 @@ def _as_others_load(plan: Plan, run: Path) -> Any:
     return model
 
 
-def _quantization(strategy: QLoraSettings) -> Any:
+def _quantization(settings: Settings, strategy: QLoraSettings) -> Any:
     import transformers
 
-    kept = list(strategy.adapter.trained_modules) or None
+    kept = list(unquantized(settings)) or None
     if strategy.quantization == "int8":
         return transformers.BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=kept)
     return transformers.BitsAndBytesConfig(

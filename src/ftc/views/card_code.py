@@ -16,6 +16,7 @@ from ftc.spec.precisions import precision_card
 from ftc.spec.storage.paths import base_from_run
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
+from ftc.spec.unquantized import unquantized
 from ftc.spec.vision_models import VisionModel, vision_model
 from ftc.views.words import auto_class
 
@@ -105,7 +106,7 @@ def _adapted(plan: Plan, loader: str, target: Target | None) -> list[str]:
     adapter = _literal(target.repo if target else "adapter")
     if target is not None and is_ours:
         adapter = f"snapshot_download({adapter})"
-    kept, quantization = list(traits.new_modules), []
+    kept, quantization = list(unquantized(settings)), []
     if traits.quantized is not None and traits.quantized.type == "int8":
         skipped = f", llm_int8_skip_modules={_literal(kept)}" if kept else ""
         quantization = [f"quantization = BitsAndBytesConfig(load_in_8bit=True{skipped})"]
