@@ -1,14 +1,18 @@
-"""What a frozen vision tower holds while it reads the images of a batch, from shapes alone.
+"""What a vision tower holds while it reads the images of a batch, from shapes alone.
 
-Nothing of it is kept for a way back. At its largest moment there are the pixels, the states behind each layer, of which
-a model may use any, and what one layer makes on its way; behind it, the images in the language model's width.
+Nothing of a frozen one is kept for a way back. At its largest moment there are the pixels, the states behind each
+layer, of which a model may use any, and what one layer makes on its way; behind it, the images in the language model's
+width.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.vision_facts import VisionFacts
 
-__all__ = ["image_bytes"]
+__all__ = ["image_bytes", "kept_image_bytes", "vision_weights"]
 
 _CHANNELS, _FP32, _INT64 = 3, 4, 8
 
@@ -23,6 +27,59 @@ def image_bytes(vision: VisionFacts, tokens: int, length: int, hidden_size: int,
         hidden_size: Width of the language model.
         operand: Bytes of a number.
     """
+    patches, numbers, held = _read(vision, tokens, length)
+    states = (vision.num_layers + 1) * vision.hidden_size
+    attention, feed_forward = 5 * vision.hidden_size, vision.hidden_size + 2 * vision.intermediate_size
+    inside = states + max(attention, feed_forward)
+    behind = states + 3 * hidden_size  # two layers of the projector with what stands between them
+    return held + numbers * (_FP32 + operand) + patches * operand * max(inside, behind)
+
+
+def kept_image_bytes(
+    vision: VisionFacts,
+    frozen: Collection[str],
+    tokens: int,
+    length: int,
+    hidden_size: int,
+    operand: int,
+    residual: int,
+    *,
+    recomputes: bool,
+) -> int:
+    """Bytes that the backward pass needs of parts that are trained; 0 where all of them are frozen.
+
+    Args:
+        vision: The tower.
+        frozen: Names of modules that aren't trained.
+        tokens: Of all rows that are read at once.
+        length: Of each.
+        hidden_size: Width of the language model.
+        operand: Bytes of a number of products.
+        residual: Bytes of a number between layers.
+        recomputes: Whether layers are computed anew in the backward pass.
+    """
+    patches, _, _ = _read(vision, tokens, length)
+    width, inner, card = vision.hidden_size, vision.intermediate_size, vision.card
+    kept = 0
+    if card.tower not in frozen:
+        # Of each layer its two inputs, what norms make of them, and what its four and two products read and give.
+        inside = 0 if recomputes else residual * 3 * width + operand * (6 * width + 2 * inner)
+        kept += patches * (vision.num_layers + 1) * (residual * width + inside)
+    if not {card.tower, card.projector} <= set(frozen):
+        kept += patches * operand * (width + 2 * hidden_size)
+    return kept
+
+
+def vision_weights(model: ModelFacts) -> int:
+    """Weights in front of the language model; 0 for a model that reads text alone."""
+    if model.vision is None:
+        return 0
+    card = model.vision.card
+    return sum(one.num_elements for name, one in model.tensors.items() if card.part_of(name) != "language_model")
+
+
+def _read(vision: VisionFacts, tokens: int, length: int) -> tuple[int, int, int]:
+    """Patches and numbers of as many images as have room in rows, and bytes of their masks."""
     side = vision.patch_size
     if vision.grid is None:
         features = (vision.image_size // side) ** 2
@@ -38,8 +95,4 @@ def image_bytes(vision: VisionFacts, tokens: int, length: int, hidden_size: int,
     else:
         patches = tokens * vision.grid.merge**2
         numbers, held = patches * vision.grid.frames * _CHANNELS * side**2, 0
-    states = (vision.num_layers + 1) * vision.hidden_size
-    attention, feed_forward = 5 * vision.hidden_size, vision.hidden_size + 2 * vision.intermediate_size
-    inside = states + max(attention, feed_forward)
-    behind = states + 3 * hidden_size  # two layers of the projector with what stands between them
-    return held + numbers * (_FP32 + operand) + patches * operand * max(inside, behind)
+    return patches, numbers, held

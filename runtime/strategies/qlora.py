@@ -25,7 +25,7 @@ class OfQLora(OfPeft[QLoraSettings]):
     """Beside packed weights."""
 
     def frozen(self, settings: Settings, strategy: QLoraSettings, base: Base) -> Any:
-        """The base with its linear layers packed; what reads images in the type of frozen weights, all else in float32."""
+        """The base with its linear layers packed, and all else in float32; what reads images is as beside LoRA."""
         from transformers import BitsAndBytesConfig
 
         peft = peft_with_bitsandbytes()
