@@ -94,7 +94,7 @@ class VisionModel:
             say; None where the inner one says it.
         tower: Name of the module that reads pixels.
         projector: Name of the module between tower and language model; it may lie in the tower.
-        beside_projector: Further weights that belong to the projector, by their last name.
+        beside_projector: Further modules or weights that belong to the projector, by their own names.
         width_key, layers_key: Keys of `vision_config` with the tower's width and the number of its layers.
         inner_key: That with the width of its feed-forward part.
         inner_ratio_key: That with this width by the tower's, where there is no such key.
@@ -187,7 +187,7 @@ class VisionModel:
         inside = [name.split(".") for name in names if self.tower in name.split(".")]
         if not any(self.projector in parts for parts in inside):
             return (self.tower,)
-        children = {parts[parts.index(self.tower) + 1] for parts in inside} - {self.projector}
+        children = {parts[parts.index(self.tower) + 1] for parts in inside} - {self.projector, *self.beside_projector}
         return tuple(f"{self.tower}.{child}" for child in sorted(children))
 
 
@@ -350,6 +350,16 @@ VISION_MODELS = (
         width_key="hidden_size",
         inner_ratio_key=None,
         numbered_layers=("fullatt_block_indexes",),
+    ),
+    replace(
+        _QWEN,
+        model_type="qwen3_vl",
+        text_types=("qwen3_vl_text",),
+        text_as={"qwen3_vl_text": "qwen3"},
+        text_defaults={"head_dim": 128},
+        width_key="hidden_size",
+        inner_ratio_key=None,
+        numbered_layers=("deepstack_visual_indexes",),
     ),
     _GEMMA,
     replace(_IDEFICS, model_type="smolvlm"),

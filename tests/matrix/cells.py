@@ -94,6 +94,7 @@ TRIED = ("classification", "chat", "translation")
 USUAL: tuple[str, ...] = ("full", "lora", "qlora")
 """Strategies that methods and further ways to rate answers are tried with, each with its task's usual family."""
 FEWER = ("rated_reward", "steps", *METHODS)
+_STEPS = "{max_steps: 3, batch_size: 8, learning_rate: 0.01}"
 OF_EXPERTS = ("full", "lora")
 """Strategies that each mixture of experts is tried with, by a model of its own class."""
 
@@ -148,7 +149,8 @@ def project_of(root: Path, models: Path, task: str, strategy: str, model: str) -
     """A project of three steps for a task of the matrix."""
     if model in {own.model_type for own in IMAGES}:
         (root / ".ftc").mkdir(parents=True)
-        make_vision_project(root, task, model_type=model, train="{max_steps: 3, batch_size: 8, learning_rate: 0.01}")
+        lines = {"strategy": f"{{kind: {STRATEGIES[strategy]}}}", "train": _STEPS}
+        make_vision_project(root, task, model_type=model, **lines)
         return
     if not (models / model).is_dir():
         make_model(models / model, model)

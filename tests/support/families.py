@@ -42,6 +42,7 @@ IMAGES = (
     Family("LLaVA-Next", "llava_next", None),
     Family("Qwen2-VL", "qwen2_vl", None),
     Family("Qwen2.5-VL", "qwen2_5_vl", None),
+    Family("Qwen3-VL", "qwen3_vl", None),
     Family("Gemma 3", "gemma3", None),
     Family("SmolVLM", "smolvlm", None),
     Family("Idefics 3", "idefics3", None),
@@ -52,6 +53,5 @@ MISSING = (
     Family("Llama 3.2 Vision", "mllama", None),
     Family("Pixtral", "pixtral", None),
     Family("InternVL", "internvl", None),
-    Family("Qwen3-VL", "qwen3_vl", None),
 )
 """Models that ftc refuses by name (FTC308) until it has a row for them."""

@@ -19,6 +19,7 @@ __all__ = [
     "write_llava_next",
     "write_paligemma",
     "write_qwen",
+    "write_qwen_3",
     "write_qwen_of_2025",
     "write_smolvlm",
 ]
@@ -104,14 +105,23 @@ def write_qwen_of_2025(folder: Path, seed: int = 5) -> None:
     _write_qwen(folder, t.Qwen2_5_VLConfig, t.Qwen2_5_VLForConditionalGeneration, tower, seed)
 
 
-def _write_qwen(folder: Path, config: Any, model: Any, tower: dict[str, Any], seed: int) -> None:
+def write_qwen_3(folder: Path, seed: int = 5) -> None:
+    """A Qwen3-VL: states of its tower's first layer are added to those behind the language model's first layer."""
+    import transformers as t
+
+    tower: dict[str, Any] = {"depth": 2, "hidden_size": 16, "num_heads": 2, "out_hidden_size": 32}
+    tower |= {"intermediate_size": 32, "num_position_embeddings": 16, "deepstack_visual_indexes": [0]}
+    _write_qwen(folder, t.Qwen3VLConfig, t.Qwen3VLForConditionalGeneration, tower, seed, head_dim=8)
+
+
+def _write_qwen(folder: Path, config: Any, model: Any, tower: dict[str, Any], seed: int, **text: Any) -> None:
     import torch
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     patches: dict[str, Any] = {"patch_size": 4, "temporal_patch_size": 2}
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
     made = config(
-        text_config={**_TEXT, "rope_parameters": rope},
+        text_config={**_TEXT, **text, "rope_parameters": rope},
         vision_config={**tower, **patches, "spatial_merge_size": 2},
         image_token_id=_IMAGE_ID,
         **{"video_token_id": 3, "vision_start_token_id": 3, "vision_end_token_id": 3},  # nothing reads these
@@ -224,6 +234,7 @@ MODELS: dict[str, Callable[[Path], None]] = {
     "llava_next": write_llava_next,
     "qwen2_vl": write_qwen,
     "qwen2_5_vl": write_qwen_of_2025,
+    "qwen3_vl": write_qwen_3,
     "gemma3": write_gemma,
     "smolvlm": write_smolvlm,
     "idefics3": write_idefics,

@@ -26,7 +26,7 @@ __all__ = [
 _TOWER_KEYS = (
     *("image_size", "num_channels", "patch_size", "projection_dim"),
     *("depth", "embed_dim", "in_channels", "mlp_ratio", "out_hidden_size"),
-    *("spatial_merge_size", "temporal_patch_size", "tokens_per_second", "window_size"),
+    *("num_position_embeddings", "spatial_merge_size", "temporal_patch_size", "tokens_per_second", "window_size"),
 )
 """Keys of `vision_config` that decide what is built, beside those of every configuration."""
 MOST_PATCHES = 100_000

@@ -25,8 +25,8 @@ from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.documents.vision_facts import SquareCuts, VisionFacts
-from ftc.spec.documents.vision_settings import VisionSettings
 from tests.support.image_processors import PROCESSORS, TheirProcessor, paligemma
+from tests.support.vision_settings import as_settled
 
 torch = pytest.importorskip("torch")
 image_module = pytest.importorskip("PIL.Image")
@@ -54,17 +54,6 @@ def vision_of(their: TheirProcessor, folder: Path) -> VisionFacts:
     assert vision is not None
     assert list(processor_findings(folder, vision, None)) == []
     return vision
-
-
-def settings_of(vision: VisionFacts) -> VisionSettings:
-    """The same as a plan has it."""
-    return VisionSettings(
-        model_type=vision.model_type,
-        image_token_id=vision.image_token_id,
-        tokens_per_image=vision.tokens_per_image,
-        frozen=vision.parts,
-        pixels_sha256=None,
-    )
 
 
 def our_rows(form: ChatForm | PromptForm, rows: list[dict[str, Any]], vision: VisionFacts, folder: Path) -> TokenRows:
@@ -122,7 +111,7 @@ def test_rows_are_those_of_transformers_own_processor(
         assert ids_of(ours, number) == wanted["input_ids"][0].tolist()
         assert (ours.images or [])[number] == [shas[one] for one in chosen]
         pixels = pixels_of.of([shas[one] for one in chosen]) if chosen else None
-        found = image_inputs(settings_of(vision), wanted["input_ids"], pixels, None)
+        found = image_inputs(as_settled(vision), wanted["input_ids"], pixels, None)
         beside = {"input_ids", "attention_mask"} | ({"token_type_ids"} if not chosen and kind != "gemma3" else set())
         assert found.keys() == wanted.keys() - beside
         for name, one in found.items():
