@@ -1,4 +1,4 @@
-"""What reads images in a plan's settings: of facts, of a tiny model by its type, and of a run that trains an adapter."""
+"""What reads images in settings: of facts, of a tiny model by its type, and of a run that trains an adapter."""
 
 from __future__ import annotations
 
