@@ -157,9 +157,35 @@ def paligemma(folder: Path) -> TheirProcessor:
     return TheirProcessor(processor(images, tokenizer), config, "<image>")
 
 
+def _qwen_3(folder: Path, patch: pytest.MonkeyPatch) -> TheirProcessor:
+    """Its processor of videos, which none of these rows has, needs further packages: nothing stands in its place."""
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+    from transformers.models.qwen3_vl import processing_qwen3_vl
+
+    kind: Any = processing_qwen3_vl.Qwen3VLProcessor
+    patch.setattr(kind, "check_argument_for_proper_class", lambda *_: object)
+    raw = _of_bytes()
+    raw.add_special_tokens([*_SPECIAL, "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"])
+    written = "<|vision_start|><|image_pad|><|vision_end|>"
+    tokenizer, _ = _loaded(folder, raw, written)
+    patches: dict[str, Any] = {"patch_size": 4, "temporal_patch_size": 2, "merge_size": 2}
+    images = Qwen2VLImageProcessorPil(**patches, size={"shortest_edge": 256, "longest_edge": 4096})
+    images.save_pretrained(folder)
+    tower = {"depth": 2, "hidden_size": 16, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": 32}
+    tower |= {"num_position_embeddings": 16, "deepstack_visual_indexes": [0], "spatial_merge_size": 2}
+    config = {
+        **{"model_type": "qwen3_vl", "architectures": ["Qwen3VLForConditionalGeneration"]},
+        "text_config": {**_SIZES, "num_key_value_heads": 2, "vocab_size": len(raw.get_vocab()), "head_dim": 8},
+        "vision_config": {**tower, "patch_size": 4, "temporal_patch_size": 2},
+        "image_token_id": raw.token_to_id("<|image_pad|>"),
+    }
+    return TheirProcessor(kind(images, tokenizer, None), config, "<|image_pad|>")
+
+
 PROCESSORS: dict[str, Callable[[Path, pytest.MonkeyPatch], TheirProcessor]] = {
     "gemma3": _gemma,
     "smolvlm": _smolvlm,
     "idefics3": _idefics,
+    "qwen3_vl": _qwen_3,
 }
-"""Those of model types around whose images words stand."""
+"""Those of model types around whose images words stand, and of one whose images keep their shape."""

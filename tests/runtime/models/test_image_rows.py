@@ -112,7 +112,8 @@ def test_rows_are_those_of_transformers_own_processor(
         assert (ours.images or [])[number] == [shas[one] for one in chosen]
         pixels = pixels_of.of([shas[one] for one in chosen]) if chosen else None
         found = image_inputs(as_settled(vision), wanted["input_ids"], pixels, None)
-        beside = {"input_ids", "attention_mask"} | ({"token_type_ids"} if not chosen and kind != "gemma3" else set())
+        marks = {"token_type_ids", "mm_token_type_ids"} if not chosen and kind != "gemma3" else set()
+        beside = {"input_ids", "attention_mask"} | marks
         assert found.keys() == wanted.keys() - beside
         for name, one in found.items():
             torch.testing.assert_close(one.to(wanted[name].dtype), wanted[name], rtol=0, atol=0)
