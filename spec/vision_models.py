@@ -48,6 +48,7 @@ class ImageWords:
     """What stands around an image's features in a text. `{begin}` and `{end}` are tokens of `VisionModel.edge_keys`.
 
     Attributes:
+        begin: In front of all of an image.
         before: In front of the features of the whole image.
         after: Behind them.
         square: In front of the features of a square, which `{row}` and `{column}` count from 1.
@@ -55,6 +56,7 @@ class ImageWords:
         squares_end: Behind the last row, in front of the whole image.
     """
 
+    begin: str = ""
     before: str = ""
     after: str = ""
     square: str = ""
@@ -77,7 +79,7 @@ class ImageWords:
             for row in range(rows)
         )
         end = self.squares_end if rows else ""
-        return squares + end + self.before.format(**named) + image + self.after.format(**named)
+        return self.begin + squares + end + self.before.format(**named) + image + self.after.format(**named)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +101,9 @@ class VisionModel:
         inner_key: That with the width of its feed-forward part.
         inner_ratio_key: That with this width by the tower's, where there is no such key.
         shapes: What becomes of an image: it is made as large as the tower reads (`one`), keeps its shape and has a
-            feature for each square of patches (`patches`), becomes tiles of the shape that suits it (`tiles`), or is
-            enlarged and cut into squares (`squares`).
+            feature for each square of patches (`patches`), becomes tiles of the shape that suits it (`tiles`), is
+            enlarged and cut into squares (`squares`), or is made of the shape of squares nearest to its own (`crops`).
+        options: What its processor is asked for beside what its files say, as transformers' own does.
         inputs: What the model takes for images, by name: the memory trace makes stand-ins by it. None where it doesn't
             follow the model.
         numbered_layers: Keys of config.json or of `vision_config` that name layers of the tower by number, so that
@@ -138,7 +141,8 @@ class VisionModel:
     layers_key: str
     inner_key: str
     inner_ratio_key: str | None
-    shapes: Literal["one", "patches", "tiles", "squares"]
+    shapes: Literal["one", "patches", "tiles", "squares", "crops"]
+    options: Mapping[str, bool]
     inputs: Mapping[str, PixelForm] | None
     numbered_layers: tuple[str, ...]
     crops: bool
@@ -206,6 +210,7 @@ _QWEN = VisionModel(
     inner_key="intermediate_size",
     inner_ratio_key="mlp_ratio",
     shapes="patches",
+    options={},
     inputs={"pixel_values": "patches", "image_grid_thw": "grids"},
     numbered_layers=(),
     crops=False,
@@ -242,6 +247,7 @@ _LLAVA = VisionModel(
     inner_key="intermediate_size",
     inner_ratio_key=None,
     shapes="one",
+    options={},
     inputs={"pixel_values": "squares"},
     numbered_layers=("vision_feature_layer",),
     crops=True,
@@ -331,6 +337,30 @@ _IDEFICS = replace(
     own_keys=("scale_factor",),
 )
 
+_INTERNVL = replace(
+    _LLAVA,
+    model_type="internvl",
+    text_types=("qwen2", "llama", "qwen3"),
+    text_defaults={},
+    tower_defaults={
+        **{"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16},
+        **{"image_size": 448, "patch_size": 14},
+    },
+    ties=True,
+    shapes="crops",
+    options={"crop_to_patches": True},
+    inputs=None,
+    crops=False,
+    tokens_key=("image_seq_length", 256),
+    count_keys=("image_seq_length",),
+    words=ImageWords(begin="<img>", after="</img>"),
+    token_keys=("image_token_id",),
+    own_keys=(
+        *("image_seq_length", "downsample_ratio", "projector_hidden_act"),
+        *("vision_feature_layer", "vision_feature_select_strategy"),
+    ),
+)
+
 VISION_MODELS = (
     _LLAVA,
     replace(
@@ -365,6 +395,7 @@ VISION_MODELS = (
     replace(_IDEFICS, model_type="smolvlm"),
     _IDEFICS,
     _PALIGEMMA,
+    _INTERNVL,
 )
 """Every model that reads images."""
 

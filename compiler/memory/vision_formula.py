@@ -88,6 +88,8 @@ def _read(vision: VisionFacts, tokens: int, length: int) -> tuple[int, int, int]
             least, tiles = features, vision.tiles.most
         if vision.squares is not None:  # of which the least image is one; each has a mask of its pixels, made twice
             least, masks = vision.squares.each(side), 2 * _INT64
+        if vision.crops is not None:
+            least = vision.crops.each
         images = tokens // max(1, length) * (length // least) * tiles
         patches = images * (features + 1)
         numbers = images * _CHANNELS * vision.image_size**2

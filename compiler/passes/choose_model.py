@@ -150,8 +150,8 @@ def _vision(draft: Draft, why: Reasons) -> VisionSettings | None:
     fixed = "every image is made as large as the model reads"
     if vision.tiles is not None:
         fixed = f"at the most; an image has up to {vision.tiles.most - 1} tiles beside the whole of it"
-    if vision.squares is not None:
-        fixed = f"at the most; an image is cut into up to {vision.squares.most - 1} squares beside the whole of it"
+    if (cut := vision.squares or vision.crops) is not None:
+        fixed = f"at the most; an image is cut into up to {cut.most - 1} squares beside the whole of it"
     if vision.grid is not None:
         fixed = f"at the most; an image keeps its shape, and has up to {vision.grid.most_pixels:,} pixels"
     return VisionSettings(

@@ -47,11 +47,11 @@ IMAGES = (
     Family("SmolVLM", "smolvlm", None),
     Family("Idefics 3", "idefics3", None),
     Family("PaliGemma", "paligemma", None),
+    Family("InternVL", "internvl", None),
 )
 """Models that read images. No benchmark plans one; `test_families.py` says which the memory trace follows."""
 MISSING = (
     Family("Llama 3.2 Vision", "mllama", None),
     Family("Pixtral", "pixtral", None),
-    Family("InternVL", "internvl", None),
 )
 """Models that ftc refuses by name (FTC308) until it has a row for them."""

@@ -182,10 +182,34 @@ def _qwen_3(folder: Path, patch: pytest.MonkeyPatch) -> TheirProcessor:
     return TheirProcessor(kind(images, tokenizer, None), config, "<|image_pad|>")
 
 
+def _internvl(folder: Path, patch: pytest.MonkeyPatch) -> TheirProcessor:
+    """Its processor of videos, which none of these rows has, needs further packages: nothing stands in its place."""
+    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+    from transformers.models.internvl import processing_internvl
+
+    kind: Any = processing_internvl.InternVLProcessor
+    patch.setattr(kind, "check_argument_for_proper_class", lambda *_: object)
+    named = {"start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>"}
+    named["video_token"] = "<video>"
+    raw = _of_bytes()
+    raw.add_special_tokens([*_SPECIAL, *named.values()])
+    tokenizer, ids = _loaded(folder, raw, "<IMG_CONTEXT>\n", **named)
+    images = GotOcr2ImageProcessorPil(size={"height": 28, "width": 28}, max_patches=6)
+    images.save_pretrained(folder)
+    config = {
+        **{"model_type": "internvl", "architectures": ["InternVLForConditionalGeneration"], "image_seq_length": 4},
+        "text_config": {**_SIZES, "model_type": "qwen2", "num_key_value_heads": 2, "vocab_size": len(raw.get_vocab())},
+        "vision_config": {**_SIZES, "image_size": [28, 28], "patch_size": [7, 7]},
+        "image_token_id": ids["<IMG_CONTEXT>"],
+    }
+    return TheirProcessor(kind(images, tokenizer, None, image_seq_length=4), config, "<IMG_CONTEXT>")
+
+
 PROCESSORS: dict[str, Callable[[Path, pytest.MonkeyPatch], TheirProcessor]] = {
     "gemma3": _gemma,
     "smolvlm": _smolvlm,
     "idefics3": _idefics,
     "qwen3_vl": _qwen_3,
+    "internvl": _internvl,
 }
 """Those of model types around whose images words stand, and of one whose images keep their shape."""

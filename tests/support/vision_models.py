@@ -15,6 +15,7 @@ __all__ = [
     "write_gemma",
     "write_idefics",
     "write_images",
+    "write_internvl",
     "write_llava",
     "write_llava_next",
     "write_paligemma",
@@ -141,6 +142,9 @@ _SQUARES = (
 )
 
 
+_WRAPS = ("<img>", "</img>")
+
+
 def write_gemma(folder: Path, seed: int = 5) -> None:
     """A Gemma 3 whose 16 patches are pooled to 4 features, and of whose layers one has a window."""
     import torch
@@ -207,6 +211,24 @@ def _write_squares(folder: Path, config: Any, model: Any, processor: Any, seed: 
     _write_tokenizer(folder, _SQUARES)
 
 
+def write_internvl(folder: Path, seed: int = 5) -> None:
+    """An InternVL, which reads an image whole and in up to three squares of 4 features each."""
+    import torch
+    import transformers as t
+    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+
+    text = t.Qwen2Config(**{**_TEXT, "vocab_size": len(_VOCABULARY) + len(_WRAPS)})
+    tower = t.InternVLVisionConfig(image_size=[_SIZE, _SIZE], patch_size=[_PATCH, _PATCH], **_SIZES)
+    torch.manual_seed(seed)
+    config = t.InternVLConfig(
+        vision_config=tower, text_config=text, image_token_id=_IMAGE_ID, image_seq_length=4, tie_word_embeddings=False
+    )
+    t.InternVLForConditionalGeneration(config).save_pretrained(folder)
+    size = {"height": _SIZE, "width": _SIZE}
+    GotOcr2ImageProcessorPil(size=size, min_patches=1, max_patches=3).save_pretrained(folder)
+    _write_tokenizer(folder, _WRAPS)
+
+
 def _write_tokenizer(folder: Path, further: tuple[str, ...] = (), written: str | None = IMAGE_TOKEN) -> None:
     """A tokenizer of words.
 
@@ -239,6 +261,7 @@ MODELS: dict[str, Callable[[Path], None]] = {
     "smolvlm": write_smolvlm,
     "idefics3": write_idefics,
     "paligemma": write_paligemma,
+    "internvl": write_internvl,
 }
 """A tiny model of each type that reads images."""
 

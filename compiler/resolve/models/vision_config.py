@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 from ftc.compiler.resolve.models.model_form import form_of
 from ftc.spec.documents.facts import TensorFacts
-from ftc.spec.documents.vision_facts import PatchGrid, SquareCuts, TileSizes, VisionFacts
+from ftc.spec.documents.vision_facts import CropCuts, PatchGrid, SquareCuts, TileSizes, VisionFacts
 from ftc.spec.vision_models import VisionModel, vision_model
 
 __all__ = [
     "LEAST_PIXELS",
     "MOST_PATCHES",
     "MOST_PIXELS",
+    "USUAL_CROPS",
     "USUAL_LONGEST",
     "USUAL_TILES",
     "language_part",
@@ -34,6 +35,8 @@ LEAST_PIXELS, MOST_PIXELS = 56 * 56, 28 * 28 * 1280
 """What a processor's file means that says neither, as transformers has it."""
 USUAL_LONGEST = 4 * 364
 """The longer side of an image that is cut into squares, where a processor's file doesn't say."""
+USUAL_CROPS = 12
+"""Squares that an image is cut into at the most, where a processor's file doesn't say."""
 USUAL_TILES = ((336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008))
 _LARGEST_SIZE = 10**6
 _MOST_NUMBERED = 1000
@@ -69,7 +72,7 @@ def vision_facts(config: Mapping[str, Any]) -> tuple[VisionFacts | None, list[st
     said = config.get("vision_config")
     if not isinstance(said, Mapping):
         return None, ["`vision_config` is missing"]
-    tower, faults = {**known.tower_defaults, **said}, list[str]()
+    tower, faults = {**known.tower_defaults, **said, **_one_side(said)}, list[str]()
 
     def size(holder: Mapping[str, Any], keys: tuple[str, ...], least: int, where: str) -> int:
         value = next((holder[key] for key in keys if key in holder), None)
@@ -89,8 +92,9 @@ def vision_facts(config: Mapping[str, Any]) -> tuple[VisionFacts | None, list[st
     elif not faults:
         shape = _of_squares(known, config, tower, size, faults)
     strategy = config.get("vision_feature_select_strategy", "default")
-    if strategy not in (("default",) if shape.tiles else ("default", "full")):
-        other = "" if shape.tiles else " or `full`"
+    is_cut = shape.tiles is not None or shape.crops is not None
+    if strategy not in (("default",) if is_cut else ("default", "full")):
+        other = "" if is_cut else " or `full`"
         faults.append(f"`vision_feature_select_strategy` is {str(strategy)[:40]!r}, not `default`{other}")
     language = language_part(config)
     sizes = {key: tower[key] for key in _TOWER_KEYS if type(tower.get(key)) is int}
@@ -107,6 +111,7 @@ def vision_facts(config: Mapping[str, Any]) -> tuple[VisionFacts | None, list[st
         grid=shape.grid,
         tiles=shape.tiles,
         squares=shape.squares,
+        crops=shape.crops,
         edges=(edges[0], edges[1]) if edges else None,
         hidden_size=size(tower, (known.width_key,), 1, _INSIDE),
         intermediate_size=_inner_size(known, tower, size),
@@ -120,6 +125,13 @@ def _are_numbers(value: Any) -> bool:
     return isinstance(value, list) and len(value) <= _MOST_NUMBERED and all(type(one) is int for one in value)
 
 
+def _one_side(tower: Mapping[str, Any]) -> dict[str, int]:
+    """Sizes that stand there as two equal sides, as one."""
+    found = {key: tower.get(key) for key in ("image_size", "patch_size")}
+    pairs = {key: one for key, one in found.items() if isinstance(one, list) and len(one) == len({*one}) + 1 == 2}
+    return {key: one[0] for key, one in pairs.items()}
+
+
 class _Shape(NamedTuple):
     """What becomes of images; fields as in `VisionFacts`."""
 
@@ -128,6 +140,7 @@ class _Shape(NamedTuple):
     grid: PatchGrid | None = None
     tiles: TileSizes | None = None
     squares: SquareCuts | None = None
+    crops: CropCuts | None = None
 
 
 def _of_squares(
@@ -160,6 +173,12 @@ def _of_squares(
         tokens = size({key: usual, **config}, (key,), 1, "")
         if math.isqrt(tokens) ** 2 != tokens or across % math.isqrt(tokens):
             faults.append(f"`{key}` is {tokens}, which can't be pooled from {across} x {across} patches")
+    if known.shapes == "crops":
+        ratio = config.get("downsample_ratio", 0.5)
+        if not isinstance(ratio, float) or int(across * ratio) ** 2 != tokens:
+            faults.append(f"`downsample_ratio` is {str(ratio)[:40]}, which leaves no {tokens} features of a square")
+        crops = CropCuts(side=image_size, least=1, cuts=USUAL_CROPS, each=tokens)
+        return _Shape(tokens=crops.most * tokens, image_size=image_size, crops=crops)
     return _Shape(tokens=tokens, image_size=image_size)
 
 

@@ -243,13 +243,17 @@ def _image_text(known: VisionModel, most: int) -> list[str]:
     words, in_squares = known.words, known.shapes == "squares"
     number = "len(model.get_image_features(**pixels, return_dict=True).pooler_output[0])"
     info = "return_row_col_info=True, " if in_squares else ""
+    info += "".join(f"{name}={value}, " for name, value in known.options.items())
     lines = [f'pixels = images(images=[image], {info}return_tensors="pt")']
     if in_squares:
         lines += ['rows, columns = pixels["rows"][0][0], pixels["cols"][0][0]']
         number += " // (rows * columns + 1)"
     lines += ['pixels = {name: one for name, one in pixels.items() if name.startswith(("pixel", "image"))}']
     lines += [f"features = token * {most}" if known.shapes == "one" else f"features = token * ({number})"]
-    shown = f'f"{_quoted(words.before)}{{features}}{_quoted(words.after)}"'
+    if known.shapes == "crops":  # each square has as many as the whole, and no words of its own
+        number = "model.get_image_features(**pixels, return_dict=True).pooler_output[..., 0].numel()"
+        lines[-1] = f"features = token * {number}"
+    shown = f'f"{_quoted(words.begin + words.before)}{{features}}{_quoted(words.after)}"'
     if not in_squares:
         return [*lines, f"shown = {shown}"]
     return [

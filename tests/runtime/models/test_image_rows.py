@@ -24,7 +24,7 @@ from ftc.compiler.tokens.stream_writer import write_images, write_stream
 from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.stream_images import IMAGES_FILE
-from ftc.spec.documents.vision_facts import SquareCuts, VisionFacts
+from ftc.spec.documents.vision_facts import CropCuts, SquareCuts, VisionFacts
 from tests.support.image_processors import PROCESSORS, TheirProcessor, paligemma
 from tests.support.vision_settings import as_settled
 
@@ -50,6 +50,7 @@ def pictures(folder: Path) -> list[Path]:
 
 def vision_of(their: TheirProcessor, folder: Path) -> VisionFacts:
     """What ftc reads of a model's files."""
+    (folder / "config.json").write_text(json.dumps(dict(their.config)), encoding="utf-8")
     vision = sized(read_config(their.config).vision, folder)
     assert vision is not None
     assert list(processor_findings(folder, vision, None)) == []
@@ -223,6 +224,19 @@ def test_an_image_in_squares_has_the_rows_and_columns_that_transformers_cuts_it_
             wanted = theirs(images=[image_module.new("RGB", (width, height))])
             assert cuts.shape(width, height) == (wanted["rows"][0][0], wanted["cols"][0][0])
             assert len(wanted["pixel_values"][0]) <= cuts.most
+
+
+def test_an_image_in_crops_has_as_many_squares_as_transformers_cuts_it_into() -> None:
+    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+
+    for least, most, side in ((1, 12, 28), (1, 1, 28), (2, 6, 14), (1, 3, 35)):
+        sizes: Any = {"size": {"height": side, "width": side}, "min_patches": least, "max_patches": most}
+        theirs: Any = GotOcr2ImageProcessorPil(**sizes, crop_to_patches=True)
+        cuts = CropCuts(side=side, least=least, cuts=most, each=4)
+        for width, height in ((40, 32), (28, 28), (1, 60), (300, 17), (29, 500), (64, 103), (500, 1), (7, 8), (56, 28)):
+            rows, columns = cuts.shape(width, height)
+            wanted = theirs(images=[image_module.new("RGB", (width, height))])
+            assert rows * columns + 1 == wanted["num_patches"][0] <= cuts.most
 
 
 def test_squares_of_the_published_models() -> None:
