@@ -40,7 +40,7 @@ class Full(Simple):
     freeze: tuple[ParameterPattern, ...] = Field(default=(), max_length=MOST_PATTERNS)
     """Parameters that are not trained, by patterns of their names: whole parts of a name, in which `*`, `?` and `[0-9]`
     match characters of one part, such as `[embed_tokens, "layers.[0-7]"]`. Gradients and optimizer state are kept
-    only for the others. Default: none, so that every weight is trained."""
+    only for the others. Default: none, so that every weight is trained of the parts that `train_parts` names."""
     train_parts: Literal["auto"] | Annotated[tuple[ModelPart, ...], Field(min_length=1, max_length=3)] = "auto"
     """Parts of a model that reads images which are trained: `vision_tower`, `projector`, `language_model`. Default
     `auto`: projector and language model, as LLaVA and Qwen2.5-VL were tuned; the tower saw far more images in its
