@@ -171,7 +171,13 @@ def _qwen_3(folder: Path, patch: pytest.MonkeyPatch) -> TheirProcessor:
     patches: dict[str, Any] = {"patch_size": 4, "temporal_patch_size": 2, "merge_size": 2}
     images = Qwen2VLImageProcessorPil(**patches, size={"shortest_edge": 256, "longest_edge": 4096})
     images.save_pretrained(folder)
-    tower = {"depth": 2, "hidden_size": 16, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": 32}
+    tower: dict[str, Any] = {
+        "depth": 2,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_heads": 2,
+        "out_hidden_size": 32,
+    }
     tower |= {"num_position_embeddings": 16, "deepstack_visual_indexes": [0], "spatial_merge_size": 2}
     config = {
         **{"model_type": "qwen3_vl", "architectures": ["Qwen3VLForConditionalGeneration"]},
