@@ -289,11 +289,14 @@ def _reading_images(job: MemoryInputs, earlier: int) -> dict[str, Moment]:
 
 
 def _kept_of_images(job: MemoryInputs) -> int:
-    """What the backward pass needs of trained parts that read images."""
+    """What the backward pass needs of trained parts that read images, with the casts of their weights."""
     if (vision := job.model.vision) is None or job.is_adapter:
         return 0
+    cast = (
+        job.activation_bytes * vision_weights(job.model, job.frozen) if job.casts_weights and job.numbers.casts else 0
+    )
     widths = job.model.hidden_size, job.activation_bytes, job.numbers.residual
-    return kept_image_bytes(vision, job.frozen, job.tokens, job.length, *widths, recomputes=job.recomputes)
+    return cast + kept_image_bytes(vision, job.frozen, job.tokens, job.length, *widths, recomputes=job.recomputes)
 
 
 def _chunked(job: MemoryInputs, within: Moment, logits: int) -> dict[str, Moment]:

@@ -70,12 +70,13 @@ def kept_image_bytes(
     return kept
 
 
-def vision_weights(model: ModelFacts) -> int:
-    """Weights in front of the language model; 0 for a model that reads text alone."""
+def vision_weights(model: ModelFacts, frozen: Collection[str] = ()) -> int:
+    """Weights in front of the language model, but for those of modules of these names; 0 where it reads text alone."""
     if model.vision is None:
         return 0
-    card = model.vision.card
-    return sum(one.num_elements for name, one in model.tensors.items() if card.part_of(name) != "language_model")
+    parts = [(model.vision.card.part_of(name), one.num_elements) for name, one in model.tensors.items()]
+    beside = ((model.vision.card.module_of(part), size) for part, size in parts if part != "language_model")
+    return sum(size for module, size in beside if module not in frozen)
 
 
 def _read(vision: VisionFacts, tokens: int, length: int) -> tuple[int, int, int]:
