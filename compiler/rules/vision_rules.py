@@ -56,8 +56,8 @@ def parts_stay_frozen(draft: ClosedDraft) -> Iterator[Diagnostic]:
     for end in getattr(recipe.strategy, "modules_to_save", ()):
         if any(by_name((end,), module) for module in modules):
             summary = f"`{end}` is part of what reads images, which stays frozen beside an adapter"
-            help = ("name modules of the language model alone", "or write `kind: full`, with `train_parts`")
-            yield _found(draft, summary, "strategy.modules_to_save", help=help)
+            ways = ("name modules of the language model alone", "or write `kind: full`, with `train_parts`")
+            yield _found(draft, summary, "strategy.modules_to_save", help=ways)
 
 
 def parts_have_gradients_everywhere(draft: ClosedDraft) -> Iterator[Diagnostic]:
