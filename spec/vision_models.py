@@ -16,11 +16,12 @@ from ftc.spec.architecture_card import BehindHead
 
 __all__ = ["PROCESSOR_FILES", "VISION_MODELS", "ImageWords", "PixelForm", "VisionModel", "vision_model"]
 
-PixelForm = Literal["squares", "tiles", "patches", "grids", "sizes"]
+PixelForm = Literal["squares", "tiles", "cuts", "masks", "patches", "grids", "sizes"]
 """What an input for images is, of I images:
 
 - `squares`: (I, C, S, S) pixels of images as large as the tower reads.
 - `tiles`: (I, N, C, S, S) of up to N squares of each image.
+- `cuts`: (1, N, C, S, S) of all N squares of all images, and `masks`: (1, N, S, S) ones, for each of their pixels.
 - `patches`: (P, D) numbers of the patches of all images, and `grids`: (I, 3) frames, rows and columns of each.
 - `sizes`: (I, 2) height and width of each image itself.
 """
@@ -217,7 +218,6 @@ _LLAVA = VisionModel(
 _GEMMA = replace(
     _LLAVA,
     model_type="gemma3",
-    inputs=None,
     numbered_layers=(),
     text_types=("gemma3_text",),
     text_defaults={
@@ -266,7 +266,7 @@ _IDEFICS = replace(
     tower="vision_model",
     projector="connector",
     shapes="squares",
-    inputs=None,
+    inputs={"pixel_values": "cuts", "pixel_attention_mask": "masks"},
     numbered_layers=(),
     crops=False,
     merge_key=("scale_factor", 2),

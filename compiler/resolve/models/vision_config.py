@@ -29,6 +29,8 @@ _TOWER_KEYS = (
     *("spatial_merge_size", "temporal_patch_size", "tokens_per_second", "window_size"),
 )
 """Keys of `vision_config` that decide what is built, beside those of every configuration."""
+_TOWER_PARTS = ("vision_use_head",)
+"""Those that say whether a part is built."""
 MOST_PATCHES = 100_000
 LEAST_PIXELS, MOST_PIXELS = 56 * 56, 28 * 28 * 1280
 """What a processor's file means that says neither, as transformers has it."""
@@ -94,6 +96,7 @@ def vision_facts(config: Mapping[str, Any]) -> tuple[VisionFacts | None, list[st
         faults.append(f"`vision_feature_select_strategy` is {str(strategy)[:40]!r}, not `default`{other}")
     language = language_part(config)
     sizes = {key: tower[key] for key in _TOWER_KEYS if type(tower.get(key)) is int}
+    sizes |= {key: tower[key] for key in _TOWER_PARTS if type(tower.get(key)) is bool}
     sizes |= {key: tower[key] for key in known.numbered_layers if _are_numbers(tower.get(key))}
     kept = ("model_type", "tie_word_embeddings", *known.token_keys, *known.own_keys)
     form = {key: config[key] for key in kept if key in config}
