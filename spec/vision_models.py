@@ -82,13 +82,15 @@ class VisionModel:
         tower: Name of the module that reads pixels.
         projector: Name of the module between tower and language model; it may lie in the tower.
         width_key, layers_key: Keys of `vision_config` with the tower's width and the number of its layers.
+        heads_key: That with the number of its attention heads.
+        keeps_states: Whether the states behind each of the tower's layers stand until it is done, since
+            `vision_feature_layer` may name any.
         inner_key: That with the width of its feed-forward part.
         inner_ratio_key: That with this width by the tower's, where there is no such key.
         shapes: What becomes of an image: it is made as large as the tower reads (`one`), keeps its shape and has a
             feature for each square of patches (`patches`), becomes tiles of the shape that suits it (`tiles`), or is
             enlarged and cut into squares (`squares`).
-        inputs: What the model takes for images, by name: the memory trace makes stand-ins by it. None where it doesn't
-            follow the model.
+        inputs: What the model takes for images, by name: the memory trace makes stand-ins by it.
         numbered_layers: Keys of config.json or of `vision_config` that name layers of the tower by number, so that
             its layers can't stand for each other.
         crops: Whether its processor cuts the middle out of an image, to `crop_size`; else it makes it of `size`.
@@ -121,10 +123,12 @@ class VisionModel:
     projector: str
     width_key: str
     layers_key: str
+    heads_key: str
+    keeps_states: bool
     inner_key: str
     inner_ratio_key: str | None
     shapes: Literal["one", "patches", "tiles", "squares"]
-    inputs: Mapping[str, PixelForm] | None
+    inputs: Mapping[str, PixelForm]
     numbered_layers: tuple[str, ...]
     crops: bool
     tokens_key: tuple[str, int] | None
@@ -150,12 +154,14 @@ _QWEN = VisionModel(
     text_types=("qwen2_vl_text",),
     text_as={"qwen2_vl_text": "qwen2"},
     text_defaults={},
-    tower_defaults={},
+    tower_defaults={"num_heads": 16},
     ties=None,
     tower="visual",
     projector="merger",
     width_key="embed_dim",
     layers_key="depth",
+    heads_key="num_heads",
+    keeps_states=False,
     inner_key="intermediate_size",
     inner_ratio_key="mlp_ratio",
     shapes="patches",
@@ -185,12 +191,14 @@ _LLAVA = VisionModel(
         "num_hidden_layers": 32,
         "num_attention_heads": 32,
     },
-    tower_defaults={},
+    tower_defaults={"num_attention_heads": 12},
     ties=None,
     tower="vision_tower",
     projector="multi_modal_projector",
     width_key="hidden_size",
     layers_key="num_hidden_layers",
+    heads_key="num_attention_heads",
+    keeps_states=True,
     inner_key="intermediate_size",
     inner_ratio_key=None,
     shapes="one",
@@ -219,6 +227,7 @@ _GEMMA = replace(
     _LLAVA,
     model_type="gemma3",
     numbered_layers=(),
+    keeps_states=False,
     text_types=("gemma3_text",),
     text_defaults={
         **{"hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26, "head_dim": 256},
@@ -265,6 +274,7 @@ _IDEFICS = replace(
     ties=False,
     tower="vision_model",
     projector="connector",
+    keeps_states=False,
     shapes="squares",
     inputs={"pixel_values": "cuts", "pixel_attention_mask": "masks"},
     numbered_layers=(),

@@ -79,8 +79,8 @@ class _StandIns:
         seen = [images for number in whole if (images := self.images[number % len(self.images)])]
         if not seen:
             return None
-        inputs = self.card.inputs or {}
-        made = {name: _FORMS[form](self.config.vision_config, seen) for name, form in inputs.items()}
+        tower = self.config.vision_config
+        made = {name: _FORMS[form](tower, seen) for name, form in self.card.inputs.items()}
         return {name: torch.from_numpy(one if self.on_meta else one.copy()) for name, one in made.items()}
 
 

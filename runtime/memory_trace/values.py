@@ -78,7 +78,9 @@ class Values:
         if isinstance(first, (list, tuple)) and first:
             first = first[0]
         if isinstance(first, torch.Tensor) and first.is_floating_point() and func not in _CHOOSING:
-            return self._compared(func, args) if func is _aten.eq.Scalar else NotImplemented  # most of what a model does
+            return (
+                self._compared(func, args) if func is _aten.eq.Scalar else NotImplemented
+            )  # most of what a model does
         with torch.inference_mode(mode=False), torch.no_grad():
             if (element := self._element(func, first, kwargs)) is not None:
                 return self._copied(element, func, args, kwargs)
@@ -167,7 +169,9 @@ def _repeated(element: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
 
 def _repeats(value: torch.Tensor) -> bool:
     """Whether one element stands in all places of a tensor."""
-    return value.numel() > 1 and all(not step for step, size in zip(value.stride(), value.shape, strict=True) if size > 1)
+    return value.numel() > 1 and all(
+        not step for step, size in zip(value.stride(), value.shape, strict=True) if size > 1
+    )
 
 
 def _shape(value: torch.Tensor) -> torch.Tensor:

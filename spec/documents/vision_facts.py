@@ -202,6 +202,8 @@ class VisionFacts(Document):
     """Width of its feed-forward part."""
     num_layers: int
     """Its layers."""
+    num_heads: int
+    """Attention heads of each."""
     config: dict[str, Any] = Field(default={})
     """What the whole config.json says about the model's form; the memory trace builds by it."""
 

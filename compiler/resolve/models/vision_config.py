@@ -114,6 +114,7 @@ def vision_facts(config: Mapping[str, Any]) -> tuple[VisionFacts | None, list[st
         hidden_size=size(tower, (known.width_key,), 1, _INSIDE),
         intermediate_size=_inner_size(known, tower, size),
         num_layers=size(tower, (known.layers_key,), 1, _INSIDE),
+        num_heads=size(tower, (known.heads_key,), 1, _INSIDE),
         config={**form, "text_config": form_of(language), "vision_config": {**form_of(tower), **sizes}},
     )
     return facts, faults
