@@ -11,7 +11,8 @@ from ftc import api
 from ftc.spec.architectures import architecture
 from ftc.spec.model_formats import FILE_TYPES, MODEL_FORMATS, ModelFormat
 from ftc.spec.trackers import TRACKERS, TrackerCard
-from ftc.spec.vision_models import VISION_MODELS, VisionModel
+from ftc.spec.vision_card import VisionModel
+from ftc.spec.vision_models import VISION_MODELS
 from ftc.views.exports import FORMATS, Format
 from tests.compiler.importers.examples import AXOLOTL, FACTORY, TRL, import_text
 from tests.support.recipes import recipe_text

@@ -279,10 +279,11 @@ def _reading_images(job: MemoryInputs, earlier: int) -> dict[str, Moment]:
     if vision is None:
         return {}
     operand, width = job.activation_bytes, job.model.hidden_size
-    size = image_bytes(vision, job.tokens, job.length, width, operand)
+    size = image_bytes(vision, job.tokens, job.length, width, operand, eager=job.eager)
     found: dict[str, Moment] = {"forward: images": {"gradients": earlier, "temporaries": size}}
     if measuring is not None:
-        size = image_bytes(vision, measuring.rows * measuring.length, measuring.length, width, operand)
+        tokens = measuring.rows * measuring.length
+        size = image_bytes(vision, tokens, measuring.length, width, operand, eager=measuring.eager)
         found["evaluation: images"] = {"temporaries": size}
         found |= {"generation: images": {"optimiser state": 0, "temporaries": size}} if measuring.new_tokens else {}
     return found

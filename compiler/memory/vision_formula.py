@@ -1,8 +1,8 @@
 """What a vision tower holds while it reads the images of a batch, from shapes alone.
 
-Nothing of a frozen one is kept for a way back. At its largest moment there are the pixels, the states behind each
-layer, of which a model may use any, and what one layer makes on its way; behind it, the images in the language model's
-width.
+Nothing of a frozen one is kept for a way back. At its largest moment there are the pixels, the states that go into a
+layer, or those behind each layer where a model may use any, and what one layer makes on its way, with its scores where
+attention holds them; behind it, the images in the language model's width.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["image_bytes", "kept_image_bytes", "vision_weights"]
 _CHANNELS, _FP32, _INT64 = 3, 4, 8
 
 
-def image_bytes(vision: VisionFacts, tokens: int, length: int, hidden_size: int, operand: int) -> int:
+def image_bytes(vision: VisionFacts, tokens: int, length: int, hidden_size: int, operand: int, *, eager: bool) -> int:
     """Bytes at the largest moment of as many images as have room in rows.
 
     Args:
@@ -26,13 +26,17 @@ def image_bytes(vision: VisionFacts, tokens: int, length: int, hidden_size: int,
         length: Of each.
         hidden_size: Width of the language model.
         operand: Bytes of a number.
+        eager: Whether attention holds its scores.
     """
-    patches, numbers, held = _read(vision, tokens, length)
-    states = (vision.num_layers + 1) * vision.hidden_size
+    patches, pairs, numbers, held = _read(vision, tokens, length)
+    states = (vision.num_layers + 1 if vision.card.keeps_states else 1) * vision.hidden_size
     attention, feed_forward = 5 * vision.hidden_size, vision.hidden_size + 2 * vision.intermediate_size
-    inside = states + max(attention, feed_forward)
     behind = states + 3 * hidden_size  # two layers of the projector with what stands between them
-    return held + numbers * (_FP32 + operand) + patches * operand * max(inside, behind)
+    scores = vision.num_heads * pairs if eager else 0
+    each = 2 * _FP32 + (operand if operand < _FP32 else 0)  # into softmax and out of it, and as the product gave them
+    attending = patches * operand * (states + attention) + scores * each
+    feeding = patches * operand * (states + feed_forward) + scores * operand  # their result stands until a layer ends
+    return held + numbers * (_FP32 + operand) + max(attending, feeding, patches * operand * behind)
 
 
 def kept_image_bytes(
@@ -58,7 +62,7 @@ def kept_image_bytes(
         residual: Bytes of a number between layers.
         recomputes: Whether layers are computed anew in the backward pass.
     """
-    patches, _, _ = _read(vision, tokens, length)
+    patches, *_ = _read(vision, tokens, length)
     width, inner, card = vision.hidden_size, vision.intermediate_size, vision.card
     kept = 0
     if card.tower not in frozen:
@@ -79,8 +83,8 @@ def vision_weights(model: ModelFacts, frozen: Collection[str] = ()) -> int:
     return sum(size for module, size in beside if module not in frozen)
 
 
-def _read(vision: VisionFacts, tokens: int, length: int) -> tuple[int, int, int]:
-    """Patches and numbers of as many images as have room in rows, and bytes of their masks."""
+def _read(vision: VisionFacts, tokens: int, length: int) -> tuple[int, int, int, int]:
+    """Patches, pairs of patches in attention, and numbers of as many images as have room in rows; bytes of masks."""
     side = vision.patch_size
     if vision.grid is None:
         features = (vision.image_size // side) ** 2
@@ -92,10 +96,11 @@ def _read(vision: VisionFacts, tokens: int, length: int) -> tuple[int, int, int]
         if vision.crops is not None:
             least = vision.crops.each
         images = tokens // max(1, length) * (length // least) * tiles
-        patches = images * (features + 1)
+        patches, pairs = images * (features + 1), images * (features + 1) ** 2
         numbers = images * _CHANNELS * vision.image_size**2
         held = images * masks * vision.image_size**2
     else:
         patches = tokens * vision.grid.merge**2
+        pairs = (min(length, vision.tokens_per_image) * vision.grid.merge**2) ** 2  # one image after the other
         numbers, held = patches * vision.grid.frames * _CHANNELS * side**2, 0
-    return patches, numbers, held
+    return patches, pairs, numbers, held

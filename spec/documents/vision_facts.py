@@ -9,7 +9,8 @@ from pydantic import Field
 
 from ftc.spec.base import Document
 from ftc.spec.documents.image_shapes import ImageShape
-from ftc.spec.vision_models import VisionModel, vision_model
+from ftc.spec.vision_card import VisionModel
+from ftc.spec.vision_models import vision_model
 
 __all__ = ["CropCuts", "Features", "PatchGrid", "SquareCuts", "TileSizes", "VisionFacts"]
 
@@ -237,6 +238,8 @@ class VisionFacts(Document):
     """Width of its feed-forward part."""
     num_layers: int
     """Its layers."""
+    num_heads: int
+    """Attention heads of each."""
     config: dict[str, Any] = Field(default={})
     """What the whole config.json says about the model's form; the memory trace builds by it."""
 

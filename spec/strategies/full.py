@@ -23,7 +23,8 @@ from ftc.spec.strategies.card import (
 )
 from ftc.spec.strategies.chosen import ChosenSettings, count_chosen
 from ftc.spec.strategies.common import Simple
-from ftc.spec.vision_models import USUALLY_TRAINED, ModelPart
+from ftc.spec.vision_card import ModelPart
+from ftc.spec.vision_models import USUALLY_TRAINED
 
 __all__ = ["FULL", "Full", "FullSettings"]
 

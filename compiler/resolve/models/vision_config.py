@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from ftc.compiler.resolve.models.model_form import form_of
 from ftc.spec.documents.facts import TensorFacts
 from ftc.spec.documents.vision_facts import CropCuts, PatchGrid, SquareCuts, TileSizes, VisionFacts
-from ftc.spec.vision_models import VisionModel, vision_model
+from ftc.spec.vision_card import VisionModel
+from ftc.spec.vision_models import vision_model
 
 __all__ = [
     "LEAST_PIXELS",
@@ -30,6 +31,11 @@ _TOWER_KEYS = (
     *("num_position_embeddings", "spatial_merge_size", "temporal_patch_size", "tokens_per_second", "window_size"),
 )
 """Keys of `vision_config` that decide what is built, beside those of every configuration."""
+_TOWER_PARTS = (
+    *("vision_use_head", "use_absolute_position_embeddings", "use_mask_token", "use_mean_pooling", "use_qk_norm"),
+    "attention_bias",
+)
+"""Those that say whether a part is built."""
 MOST_PATCHES = 100_000
 LEAST_PIXELS, MOST_PIXELS = 56 * 56, 28 * 28 * 1280
 """What a processor's file means that says neither, as transformers has it."""
@@ -98,6 +104,7 @@ def vision_facts(config: Mapping[str, Any]) -> tuple[VisionFacts | None, list[st
         faults.append(f"`vision_feature_select_strategy` is {str(strategy)[:40]!r}, not `default`{other}")
     language = language_part(config)
     sizes = {key: tower[key] for key in _TOWER_KEYS if type(tower.get(key)) is int}
+    sizes |= {key: tower[key] for key in _TOWER_PARTS if type(tower.get(key)) is bool}
     sizes |= {key: tower[key] for key in known.numbered_layers if _are_numbers(tower.get(key))}
     kept = ("model_type", "tie_word_embeddings", *known.token_keys, *known.own_keys)
     form = {key: config[key] for key in kept if key in config}
@@ -116,6 +123,7 @@ def vision_facts(config: Mapping[str, Any]) -> tuple[VisionFacts | None, list[st
         hidden_size=size(tower, (known.width_key,), 1, _INSIDE),
         intermediate_size=_inner_size(known, tower, size),
         num_layers=size(tower, (known.layers_key,), 1, _INSIDE),
+        num_heads=size(tower, (known.heads_key,), 1, _INSIDE),
         config={**form, "text_config": form_of(language), "vision_config": {**form_of(tower), **sizes}},
     )
     return facts, faults

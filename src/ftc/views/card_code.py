@@ -17,7 +17,8 @@ from ftc.spec.storage.paths import base_from_run
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
 from ftc.spec.unquantized import unquantized
-from ftc.spec.vision_models import VisionModel, vision_model
+from ftc.spec.vision_card import VisionModel
+from ftc.spec.vision_models import vision_model
 from ftc.views.words import auto_class
 
 __all__ = ["inline_code", "loading_code"]

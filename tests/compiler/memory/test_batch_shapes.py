@@ -140,6 +140,7 @@ QWEN = VisionFacts(
     hidden_size=64,
     intermediate_size=128,
     num_layers=2,
+    num_heads=2,
 )
 
 
