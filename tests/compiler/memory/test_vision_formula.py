@@ -1,4 +1,4 @@
-"""What a frozen tower holds, by the analytical estimate."""
+"""What a tower holds, frozen or trained, by the analytical estimate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.memory.vision_formula import image_bytes
+from ftc.compiler.memory.vision_formula import image_bytes, kept_image_bytes
 from ftc.spec.documents.vision_facts import PatchGrid, VisionFacts
 
 SIZES: dict[str, Any] = {
@@ -34,3 +34,18 @@ def test_an_eager_tower_holds_its_scores(operand: int, each: int) -> None:
 def test_images_that_keep_their_shape_hold_scores_one_after_the_other() -> None:
     found = [image_bytes(PATCHES, 4 * 256, 256, hidden_size=64, operand=4, eager=eager) for eager in (False, True)]
     assert 0.9 < (found[1] - found[0]) / (8 * 4 * 1024**2) <= 1, "1,024 patches of the largest image"
+
+
+def test_trained_parts_keep_what_their_backward_pass_needs() -> None:
+    """Nothing of frozen ones; of a projector its inputs; of a tower its layers, or what goes into them."""
+    ways: dict[str, Any] = {"hidden_size": 64, "operand": 2, "residual": 4}
+    patches = 3 * 257
+
+    def kept(*frozen: str, recomputes: bool = False) -> int:
+        return kept_image_bytes(SQUARES, frozen, 3 * 300, 300, **ways, recomputes=recomputes)
+
+    projector = patches * 2 * (32 + 2 * 64)
+    assert kept("vision_tower", "multi_modal_projector") == 0
+    assert kept("vision_tower") == projector
+    assert kept(recomputes=True) == projector + patches * 3 * 4 * 32, "what goes into two layers, and what comes out"
+    assert kept() > 4 * kept(recomputes=True)
