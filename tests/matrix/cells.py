@@ -149,8 +149,8 @@ def project_of(root: Path, models: Path, task: str, strategy: str, model: str) -
     """A project of three steps for a task of the matrix."""
     if model in {own.model_type for own in IMAGES}:
         (root / ".ftc").mkdir(parents=True)
-        lines = {"strategy": f"{{kind: {STRATEGIES[strategy]}}}", "train": _STEPS}
-        make_vision_project(root, task, model_type=model, **lines)
+        way = f"{{kind: {STRATEGIES[strategy]}}}"
+        make_vision_project(root, task, model_type=model, strategy=way, train=_STEPS)
         return
     if not (models / model).is_dir():
         make_model(models / model, model)

@@ -47,11 +47,8 @@ def main() -> int:
 def _trained_in_full(folder: Path) -> int:
     """A micro-batch each; gradients are the mean of those of a whole model."""
     vision = tiny_vision("llava", 16).model_copy(update={"frozen": ("vision_tower",)})
-    settings = vision_settings(
-        *(folder, "full"),
-        **{"strategy__freeze": ("vision_tower",), "model__vision": vision.model_dump()},
-        **{"train__sharding": "fsdp", "train__world_size": 2},
-    )
+    changes: dict[str, Any] = {"strategy__freeze": ("vision_tower",), "model__vision": vision.model_dump()}
+    settings = vision_settings(folder, "full", train__sharding="fsdp", train__world_size=2, **changes)
     whole = build_model(settings, FolderBase(folder), torch.device("cpu"))
     draw = torch.Generator().manual_seed(3)
     batches = [
