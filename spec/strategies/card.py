@@ -250,12 +250,9 @@ class Traits:
 
 
 class PeftMethod(NamedTuple):
-    """What peft is asked for.
+    """What peft is asked for: a class of configuration with arguments, and the class of layers by which it is counted.
 
-    Attributes:
-        config: Name of peft's class of configuration.
-        arguments: What it gets, beside the modules that are found in the loaded model.
-        layer: Name of the class of its layers, by which they are counted.
+    Beside the arguments it gets the modules that are found in the loaded model.
     """
 
     config: str
