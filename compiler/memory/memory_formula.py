@@ -29,6 +29,7 @@ from ftc.spec.checkpointing import Recomputing, checkpointing_card
 from ftc.spec.devices import UNKNOWN_CAPABILITY
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.documents.image_shapes import ImageShape
 from ftc.spec.strategies import Beside
 
 __all__ = ["MemoryInputs", "Method", "estimate", "phase_peak", "quantized_bytes"]
@@ -84,6 +85,7 @@ class MemoryInputs:
         uncast: Weights that no product casts to the type of its operands, since it reads them in 8 bits.
         copied_head: Bytes of an output layer that each pass copies, with trained rows of added tokens in it; 0 where
             none are trained by themselves.
+        images: Of a micro-batch; none where they aren't known.
     """
 
     model: ModelFacts
@@ -123,6 +125,7 @@ class MemoryInputs:
     rounded: int = 0
     rounding: int = 0
     uncast: int = 0
+    images: tuple[ImageShape, ...] = ()
 
     @property
     def casts_weights(self) -> bool:
@@ -273,11 +276,11 @@ def _reading_images(job: MemoryInputs, earlier: int) -> dict[str, Moment]:
     if vision is None:
         return {}
     operand, width = job.activation_bytes, job.model.hidden_size
-    size = image_bytes(vision, job.tokens, job.length, width, operand, eager=job.eager)
+    size = image_bytes(vision, job.images, job.tokens, job.length, width, operand, eager=job.eager)
     found: dict[str, Moment] = {"forward: images": {"gradients": earlier, "temporaries": size}}
     if measuring is not None:
-        tokens = measuring.rows * measuring.length
-        size = image_bytes(vision, tokens, measuring.length, width, operand, eager=measuring.eager)
+        rows = measuring.rows * measuring.length, measuring.length
+        size = image_bytes(vision, measuring.images, *rows, width, operand, eager=measuring.eager)
         found["evaluation: images"] = {"temporaries": size}
         found |= {"generation: images": {"optimiser state": 0, "temporaries": size}} if measuring.new_tokens else {}
     return found
