@@ -14,7 +14,15 @@ from typing import Any, Literal
 
 from ftc.spec.architecture_card import BehindHead
 
-__all__ = ["PROCESSOR_FILES", "VISION_MODELS", "ImageWords", "PixelForm", "VisionModel", "vision_model"]
+__all__ = [
+    "LEAST_RELEASE",
+    "PROCESSOR_FILES",
+    "VISION_MODELS",
+    "ImageWords",
+    "PixelForm",
+    "VisionModel",
+    "vision_model",
+]
 
 PixelForm = Literal["squares", "tiles", "cuts", "masks", "patches", "grids", "sizes"]
 """What an input for images is, of I images:
@@ -26,6 +34,8 @@ PixelForm = Literal["squares", "tiles", "cuts", "masks", "patches", "grids", "si
 - `sizes`: (I, 2) height and width of each image itself.
 """
 
+LEAST_RELEASE = (5, 4)
+"""First release of transformers with image processors by Pillow alone, which all these models are read by."""
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 """Files of a model's folder that say how images become numbers."""
 
@@ -111,6 +121,8 @@ class VisionModel:
             writes the first for an image, and their usual ids; empty where it writes the token for images.
         token_keys: Keys of config.json with the id of the token for images, the usual one first.
         own_keys: Further keys of config.json, beside its two inner configurations, that decide what is built.
+        releases: First release of transformers, (major, minor), that computes what the model was trained as, by the
+            type of its language model; of others `LEAST_RELEASE`.
     """
 
     model_type: str
@@ -142,6 +154,11 @@ class VisionModel:
     edge_keys: tuple[tuple[str, int], ...]
     token_keys: tuple[str, ...]
     own_keys: tuple[str, ...]
+    releases: Mapping[str, tuple[int, int]]
+
+    def least_release(self, text_type: str) -> tuple[int, int]:
+        """First release of transformers for a language model of this type."""
+        return self.releases.get(text_type, LEAST_RELEASE)
 
     @property
     def parts(self) -> tuple[str, str]:
@@ -179,6 +196,7 @@ _QWEN = VisionModel(
     edge_keys=(),
     token_keys=("image_token_id",),
     own_keys=("video_token_id", "vision_start_token_id", "vision_end_token_id"),
+    releases={},
 )
 
 _LLAVA = VisionModel(
@@ -221,6 +239,7 @@ _LLAVA = VisionModel(
         "vision_feature_layer",
         "vision_feature_select_strategy",
     ),
+    releases={},
 )
 
 _GEMMA = replace(
@@ -261,6 +280,7 @@ _PALIGEMMA = replace(
     prompt_words=("{bos}", "\n"),
     edge_keys=(),
     own_keys=("projection_dim",),
+    releases={"gemma2": (5, 23)},  # earlier ones leave the soft cap of its scores out
 )
 
 _IDEFICS = replace(
