@@ -21,7 +21,7 @@ PATCHES = VisionFacts(model_type="qwen2_vl", **{**SIZES, "image_size": 0, "grid"
 @pytest.mark.parametrize(("operand", "each"), [(4, 8), (2, 10)])
 def test_an_eager_tower_holds_its_scores(operand: int, each: int) -> None:
     """In float32 into softmax and out of it, and in 16 bits as the product gave them."""
-    held = {"hidden_size": 64, "operand": operand}
+    held: dict[str, Any] = {"hidden_size": 64, "operand": operand}
     rows, length = 3, 300
     whole = image_bytes(SQUARES, (), rows * length, length, eager=True, **held)
     without = image_bytes(SQUARES, (), rows * length, length, eager=False, **held)
@@ -37,7 +37,7 @@ def test_images_that_keep_their_shape_hold_scores_one_after_the_other() -> None:
 
 
 def test_images_that_are_known_count_in_place_of_those_that_rows_have_room_for() -> None:
-    held = {"tokens": 32 * 2048, "length": 2048, "hidden_size": 64, "operand": 2, "eager": False}
+    held: dict[str, Any] = {"tokens": 32 * 2048, "length": 2048, "hidden_size": 64, "operand": 2, "eager": False}
     image = SQUARES.shape(1024, 768)
     one, three = (image_bytes(SQUARES, [image] * count, **held) for count in (1, 3))
     assert three == 3 * one
