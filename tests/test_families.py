@@ -4,7 +4,7 @@
 |---|---|---|
 | a row in the table | `ARCHITECTURES` | `VISION_MODELS` |
 | a tiny model of its own class in the matrix | `docs/matrix.json` | the same |
-| a traced plan at real size beside arithmetic | `benchmarks/experts.py`, results | at tiny size, here |
+| a traced plan at real size beside arithmetic | `benchmarks/experts.py`, results | `benchmarks/images.py`, results |
 | a trace to the byte | `tests/runtime/memory_trace/test_experts.py` | `tests/runtime/memory_trace/test_images.py` |
 | losses of a plain loop | `tests/runtime/training/test_experts.py` | `tests/e2e/test_vision.py` |
 | a merged model that others load | `tests/e2e/test_experts.py` | the same |
@@ -97,6 +97,25 @@ def test_a_model_that_reads_images_has_a_traced_plan(family: Family, tmp_path: P
     assert plan.memory.method == "trace"
     phases = {phase.phase for phase in plan.memory.phases}
     assert {f"{use}: image layers" for use in ("forward", "evaluation", "generation")} <= phases
+
+
+@pytest.mark.parametrize("family", IMAGES, ids=str)
+def test_a_model_that_reads_images_agrees_with_arithmetic_at_its_real_size(family: Family) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from benchmarks.images import CASES, by_hand
+
+    lines = (ROOT / "benchmarks" / "results" / "images.jsonl").read_text(encoding="utf-8").splitlines()
+    traced: dict[str, dict[str, Any]] = {one["name"]: one for one in map(json.loads, lines)}
+    assert family.public in traced
+    for case in (case for case in CASES if case.config["model_type"] == family.model_type):
+        found, hand = traced[case.name], by_hand(case)
+        assert (found["parameters"], found["tokens"]) == (hand["parameters"], hand["tokens"])
+        assert found["weights"] == pytest.approx(hand["weights"], rel=2e-3)
+        assert hand["training"] < found["training"] < 1.3 * hand["training"], (
+            "and a layer and a chunk of scores at a time"
+        )
+        assert hand["tower"] < found["tower"] < 2 * hand["tower"]
 
 
 def test_every_model_that_reads_images_is_a_family() -> None:
