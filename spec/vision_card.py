@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 from ftc.spec.architecture_card import BehindHead
 
-__all__ = ["ImageWords", "ModelPart", "PixelForm", "VisionModel"]
+__all__ = ["LEAST_RELEASE", "ImageWords", "ModelPart", "PixelForm", "VisionModel"]
 
+LEAST_RELEASE = (5, 4)
+"""First release of transformers with image processors by Pillow alone, which all these models are read by."""
 ModelPart = Literal["vision_tower", "projector", "language_model"]
 """Parts of a model that reads images."""
 PixelForm = Literal["squares", "pieces", "tiles", "cuts", "masks", "patches", "grids", "sizes"]
@@ -109,6 +111,8 @@ class VisionModel:
             writes the first for an image, and their usual ids; empty where it writes the token for images.
         token_keys: Keys of config.json with the id of the token for images, the usual one first.
         own_keys: Further keys of config.json, beside its two inner configurations, that decide what is built.
+        releases: First release of transformers, (major, minor), that computes what the model was trained as, by the
+            type of its language model; of others `LEAST_RELEASE`.
     """
 
     model_type: str
@@ -142,6 +146,11 @@ class VisionModel:
     edge_keys: tuple[tuple[str, int], ...]
     token_keys: tuple[str, ...]
     own_keys: tuple[str, ...]
+    releases: Mapping[str, tuple[int, int]]
+
+    def least_release(self, text_type: str) -> tuple[int, int]:
+        """First release of transformers for a language model of this type."""
+        return self.releases.get(text_type, LEAST_RELEASE)
 
     @property
     def parts(self) -> tuple[str, str]:

@@ -51,6 +51,7 @@ _QWEN = VisionModel(
     edge_keys=(),
     token_keys=("image_token_id",),
     own_keys=("video_token_id", "vision_start_token_id", "vision_end_token_id"),
+    releases={},
 )
 
 _LLAVA = VisionModel(
@@ -95,6 +96,7 @@ _LLAVA = VisionModel(
         "vision_feature_layer",
         "vision_feature_select_strategy",
     ),
+    releases={},
 )
 
 _GEMMA = replace(
@@ -135,6 +137,7 @@ _PALIGEMMA = replace(
     prompt_words=("{bos}", "\n"),
     edge_keys=(),
     own_keys=("projection_dim",),
+    releases={"gemma2": (5, 23)},  # earlier ones leave the soft cap of its scores out
 )
 
 _IDEFICS = replace(

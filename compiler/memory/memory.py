@@ -5,6 +5,8 @@ Both methods end in the same document; which one a plan rests on is its `method`
 
 from __future__ import annotations
 
+from itertools import chain
+
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import (
     accumulates,
@@ -251,6 +253,7 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         has_z_loss=draft.train.z_loss is not None,
         copied_head=_copied_head(draft, weight_bytes),
         frozen=draft.loaded.vision.frozen if draft.loaded.vision else (),
+        images=tuple(chain.from_iterable(shape.images)),
         **(rounding_bytes(draft) | float8_bytes(draft, rows * sequences * length)),
     )
 
@@ -318,6 +321,7 @@ def _measuring(draft: ClosedDraft) -> EvaluationInputs | None:
         unpadded=kernel == "flash_attention_2",
         masked=hides_padding(draft, shape),
         chunk=draft.candidate.loss_chunk_size,
+        images=tuple(chain.from_iterable(shape.images)),
     )
 
 

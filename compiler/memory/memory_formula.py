@@ -29,6 +29,7 @@ from ftc.spec.checkpointing import Recomputing, checkpointing_card
 from ftc.spec.devices import UNKNOWN_CAPABILITY
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.documents.image_shapes import ImageShape
 from ftc.spec.strategies import Beside
 
 __all__ = ["MemoryInputs", "Method", "estimate", "phase_peak", "quantized_bytes"]
@@ -85,6 +86,7 @@ class MemoryInputs:
         copied_head: Bytes of an output layer that each pass copies, with trained rows of added tokens in it; 0 where
             none are trained by themselves.
         frozen: Modules in front of the language model that aren't trained, by name.
+        images: Of a micro-batch; none where they aren't known.
     """
 
     model: ModelFacts
@@ -125,6 +127,7 @@ class MemoryInputs:
     rounding: int = 0
     uncast: int = 0
     frozen: tuple[str, ...] = ()
+    images: tuple[ImageShape, ...] = ()
 
     @property
     def casts_weights(self) -> bool:
@@ -279,11 +282,11 @@ def _reading_images(job: MemoryInputs, earlier: int) -> dict[str, Moment]:
     if vision is None:
         return {}
     operand, width = job.activation_bytes, job.model.hidden_size
-    size = image_bytes(vision, job.tokens, job.length, width, operand, eager=job.eager)
+    size = image_bytes(vision, job.images, job.tokens, job.length, width, operand, eager=job.eager)
     found: dict[str, Moment] = {"forward: images": {"gradients": earlier, "temporaries": size}}
     if measuring is not None:
-        tokens = measuring.rows * measuring.length
-        size = image_bytes(vision, tokens, measuring.length, width, operand, eager=measuring.eager)
+        rows = measuring.rows * measuring.length, measuring.length
+        size = image_bytes(vision, measuring.images, *rows, width, operand, eager=measuring.eager)
         found["evaluation: images"] = {"temporaries": size}
         found |= {"generation: images": {"optimiser state": 0, "temporaries": size}} if measuring.new_tokens else {}
     return found
@@ -297,7 +300,9 @@ def _kept_of_images(job: MemoryInputs) -> int:
         job.activation_bytes * vision_weights(job.model, job.frozen) if job.casts_weights and job.numbers.casts else 0
     )
     widths = job.model.hidden_size, job.activation_bytes, job.numbers.residual
-    return cast + kept_image_bytes(vision, job.frozen, job.tokens, job.length, *widths, recomputes=job.recomputes)
+    return cast + kept_image_bytes(
+        vision, job.frozen, job.images, job.tokens, job.length, *widths, recomputes=job.recomputes
+    )
 
 
 def _chunked(job: MemoryInputs, within: Moment, logits: int) -> dict[str, Moment]:

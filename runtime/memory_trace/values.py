@@ -9,6 +9,7 @@ in a mask of all pixels, it stands once.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -132,6 +133,8 @@ class Values:
             return _UNKNOWN
         if func._schema.is_mutable and any(value is not None and _repeats(value) for value in values.values()):
             return _UNKNOWN
+        if _is_vast(func, tensors, args, kwargs):
+            return _UNKNOWN
         args, kwargs = tree_map_only(torch.Tensor, lambda one: values[id(one)], (tuple(args), kwargs))
         return func(*args, **(kwargs | {"device": torch.device("cpu")} if kwargs.get("device") else kwargs))
 
@@ -172,6 +175,16 @@ def _repeats(value: torch.Tensor) -> bool:
     return value.numel() > 1 and all(
         not step for step, size in zip(value.stride(), value.shape, strict=True) if size > 1
     )
+
+
+def _is_vast(func: Any, tensors: Sequence[torch.Tensor], args: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether an operator gives more elements than have values, such as a mask of all pairs of many tokens."""
+    if torch.Tag.dynamic_output_shape in func.tags or kwargs.get("device") == torch.device("cpu"):
+        return False
+    if math.prod(tensor.numel() for tensor in tensors) <= _MOST:  # nothing is broadcast to more
+        return False
+    made = [one for one in tree_leaves(func(*args, **kwargs)) if isinstance(one, torch.Tensor)]
+    return any(one.untyped_storage().nbytes() // one.element_size() > _MOST for one in made)
 
 
 def _shape(value: torch.Tensor) -> torch.Tensor:
