@@ -23,6 +23,7 @@ from operator import attrgetter, getitem
 from typing import Any, Generic, Self, TypeVar, overload
 
 from ftc.compiler.candidate import Candidate
+from ftc.compiler.row_images import RowImages
 from ftc.spec.base import Document, Money
 from ftc.spec.companions import Role
 from ftc.spec.diagnostics import Diagnostic, diagnostic
@@ -49,7 +50,6 @@ from ftc.spec.documents.settings import (
     Settings,
     TextSettings,
 )
-from ftc.spec.documents.stream_images import ImageSizes
 from ftc.spec.documents.streams import RowLengths, SplitReport
 from ftc.spec.knobs import KNOBS
 from ftc.spec.language.section_tree import default_reason, section_at
@@ -170,7 +170,7 @@ class Draft:
         scales: What each number is measured by; empty for tasks without numbers.
         class_rows: Training rows by class.
         lengths: Lengths of the rows by split, and of further texts that are measured; by mean where there are none.
-        image_sizes: How large the rows' images are, by split; without those whose rows have none.
+        row_images: The rows' images, by split; without those whose rows have none.
         classifier: Who says which answers have a label; None for nobody.
         grader: The model of the classifier.
         judged: Tokens of what a judge is sent about the test rows; None where nobody is asked.
@@ -217,7 +217,7 @@ class Draft:
     scales: tuple[TargetScale, ...] = ()
     class_rows: Mapping[str, int] = field(default_factory=dict)
     lengths: Mapping[str, RowLengths] = field(default_factory=dict)
-    image_sizes: Mapping[str, ImageSizes] = field(default_factory=dict)
+    row_images: Mapping[str, RowImages] = field(default_factory=dict)
     classifier: ClassifierSettings | None = None
     grader: ModelFacts | None = None
     judged: JudgedTokens | None = None

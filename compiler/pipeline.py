@@ -29,6 +29,7 @@ from ftc.compiler.resolve.models.beginning import resolve_base
 from ftc.compiler.resolve.models.companions import World, known_beside, resolve_companion
 from ftc.compiler.resolve.models.model import ResolvedModel
 from ftc.compiler.resolve.rows.data_files import DataFiles, locate_data
+from ftc.compiler.row_images import images_of_splits
 from ftc.compiler.rules.check import Checked
 from ftc.compiler.tokens.compile_data import CompiledData, compile_data
 from ftc.compiler.weights import num_trainable
@@ -296,16 +297,17 @@ def _stop_on_errors(draft: Draft) -> Draft:
 
 
 def _with_data(draft: Draft, data: CompiledData) -> Draft:
+    model = data.with_pixels(draft.model)
     draft = replace(
         draft,
         splits=data.splits,
         lengths=data.lengths,
-        image_sizes=data.image_sizes,
+        row_images=images_of_splits(data.image_sizes, model.vision, data.splits),
         labels=data.labels,
         scales=data.scales,
         class_rows=data.quality.labels.get("train", {}),
         groups=data.groups,
-        model=data.with_pixels(draft.model),
+        model=model,
         judged=data.judged,
         reward_judged=data.reward_judged,
         measured=Measured(data.retention_sha256, data.swaps_sha256, data.groups_sha256, data.baselines),

@@ -8,156 +8,35 @@ squares. Around the features some have words of their own, which transformers' p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
 
-from ftc.spec.architecture_card import BehindHead
+from ftc.spec.vision_card import ImageWords, ModelPart, VisionModel
 
-__all__ = ["PROCESSOR_FILES", "VISION_MODELS", "ImageWords", "PixelForm", "VisionModel", "vision_model"]
+__all__ = ["PROCESSOR_FILES", "USUALLY_TRAINED", "VISION_MODELS", "vision_model"]
 
-PixelForm = Literal["squares", "tiles", "patches", "grids", "sizes"]
-"""What an input for images is, of I images:
-
-- `squares`: (I, C, S, S) pixels of images as large as the tower reads.
-- `tiles`: (I, N, C, S, S) of up to N squares of each image.
-- `patches`: (P, D) numbers of the patches of all images, and `grids`: (I, 3) frames, rows and columns of each.
-- `sizes`: (I, 2) height and width of each image itself.
-"""
-
+USUALLY_TRAINED: tuple[ModelPart, ...] = ("projector", "language_model")
+"""What full training changes where a recipe doesn't say: what LLaVA and Qwen2.5-VL were tuned by."""
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 """Files of a model's folder that say how images become numbers."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageWords:
-    """What stands around an image's features in a text. `{begin}` and `{end}` are tokens of `VisionModel.edge_keys`.
-
-    Attributes:
-        before: In front of the features of the whole image.
-        after: Behind them.
-        square: In front of the features of a square, which `{row}` and `{column}` count from 1.
-        row_end: Behind a row of squares.
-        squares_end: Behind the last row, in front of the whole image.
-    """
-
-    before: str = ""
-    after: str = ""
-    square: str = ""
-    row_end: str = ""
-    squares_end: str = ""
-
-    def text(self, image: str, rows: int, columns: int, edges: tuple[str, str]) -> str:
-        """An image's text, in which `image` stands once for the features of each square and once for those of all.
-
-        Args:
-            image: Text of the token for images.
-            rows: Rows of squares; 0 where an image isn't cut.
-            columns: Squares of each row.
-            edges: Texts of the tokens that begin and end an image.
-        """
-        named = {"begin": edges[0], "end": edges[1]}
-        squares = "".join(
-            "".join(self.square.format(row=row + 1, column=column + 1) + image for column in range(columns))
-            + self.row_end
-            for row in range(rows)
-        )
-        end = self.squares_end if rows else ""
-        return squares + end + self.before.format(**named) + image + self.after.format(**named)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VisionModel:
-    """One model type.
-
-    Attributes:
-        model_type: As config.json calls it.
-        text_types: Model types of its language model, the usual one first.
-        text_as: Of those that transformers names anew, the model type that has the same layers.
-        text_defaults: Sizes of the language model that its `text_config` may leave out, as transformers takes them.
-        tower_defaults: Sizes of the tower that its `vision_config` may leave out.
-        ties: Whether one table turns tokens into vectors and vectors into scores where the outer configuration doesn't
-            say; None where the inner one says it.
-        tower: Name of the module that reads pixels.
-        projector: Name of the module between tower and language model; it may lie in the tower.
-        width_key, layers_key: Keys of `vision_config` with the tower's width and the number of its layers.
-        inner_key: That with the width of its feed-forward part.
-        inner_ratio_key: That with this width by the tower's, where there is no such key.
-        shapes: What becomes of an image: it is made as large as the tower reads (`one`), keeps its shape and has a
-            feature for each square of patches (`patches`), becomes tiles of the shape that suits it (`tiles`), or is
-            enlarged and cut into squares (`squares`).
-        inputs: What the model takes for images, by name: the memory trace makes stand-ins by it. None where it doesn't
-            follow the model.
-        numbered_layers: Keys of config.json or of `vision_config` that name layers of the tower by number, so that
-            its layers can't stand for each other.
-        crops: Whether its processor cuts the middle out of an image, to `crop_size`; else it makes it of `size`.
-        tokens_key: Key of config.json with the features of an image, where the projector pools patches, and their usual
-            number; None elsewhere.
-        merge_key: Key with the side of a square of patches that becomes one feature, and its usual value; None where
-            each patch becomes one, or the tower says it.
-        count_keys: Keys of the processor's files with the features of an image.
-        marks: What the model calls its input that says where images stand, or the prompt; None where it has none.
-        sees_ahead: Which tokens see those behind them: none; those of an image, which `marks` has as ones; or the
-            prompt, which it has as zeros.
-        words: What stands around the features.
-        behind_head: What the model does with its output layer's scores, by values of its inner configuration.
-        prompt_words: What stands behind the images, `{bos}` being the tokenizer's first token, and behind the prompt,
-            where no chat template wraps it and the answer is tokenized by itself; None where each image is a line in
-            front of the prompt.
-        edge_keys: Keys of config.json with the ids of the tokens that begin and end an image, of which a template
-            writes the first for an image, and their usual ids; empty where it writes the token for images.
-        token_keys: Keys of config.json with the id of the token for images, the usual one first.
-        own_keys: Further keys of config.json, beside its two inner configurations, that decide what is built.
-    """
-
-    model_type: str
-    text_types: tuple[str, ...]
-    text_as: Mapping[str, str]
-    text_defaults: Mapping[str, Any]
-    tower_defaults: Mapping[str, int]
-    ties: bool | None
-    tower: str
-    projector: str
-    width_key: str
-    layers_key: str
-    inner_key: str
-    inner_ratio_key: str | None
-    shapes: Literal["one", "patches", "tiles", "squares"]
-    inputs: Mapping[str, PixelForm] | None
-    numbered_layers: tuple[str, ...]
-    crops: bool
-    tokens_key: tuple[str, int] | None
-    merge_key: tuple[str, int] | None
-    count_keys: tuple[str, ...]
-    marks: str | None
-    sees_ahead: Literal["none", "images", "prompt"]
-    words: ImageWords
-    behind_head: BehindHead
-    prompt_words: tuple[str, str] | None
-    edge_keys: tuple[tuple[str, int], ...]
-    token_keys: tuple[str, ...]
-    own_keys: tuple[str, ...]
-
-    @property
-    def parts(self) -> tuple[str, str]:
-        """Modules beside the language model, which adapters never change."""
-        return self.tower, self.projector
-
 
 _QWEN = VisionModel(
     model_type="qwen2_vl",
     text_types=("qwen2_vl_text",),
     text_as={"qwen2_vl_text": "qwen2"},
     text_defaults={},
-    tower_defaults={},
+    tower_defaults={"num_heads": 16},
     ties=None,
     tower="visual",
     projector="merger",
+    beside_projector=(),
     width_key="embed_dim",
     layers_key="depth",
+    heads_key="num_heads",
+    keeps_states=False,
     inner_key="intermediate_size",
     inner_ratio_key="mlp_ratio",
     shapes="patches",
+    options={},
     inputs={"pixel_values": "patches", "image_grid_thw": "grids"},
     numbered_layers=(),
     crops=False,
@@ -172,6 +51,7 @@ _QWEN = VisionModel(
     edge_keys=(),
     token_keys=("image_token_id",),
     own_keys=("video_token_id", "vision_start_token_id", "vision_end_token_id"),
+    releases={},
 )
 
 _LLAVA = VisionModel(
@@ -184,15 +64,19 @@ _LLAVA = VisionModel(
         "num_hidden_layers": 32,
         "num_attention_heads": 32,
     },
-    tower_defaults={},
+    tower_defaults={"num_attention_heads": 12},
     ties=None,
     tower="vision_tower",
     projector="multi_modal_projector",
+    beside_projector=(),
     width_key="hidden_size",
     layers_key="num_hidden_layers",
+    heads_key="num_attention_heads",
+    keeps_states=True,
     inner_key="intermediate_size",
     inner_ratio_key=None,
     shapes="one",
+    options={},
     inputs={"pixel_values": "squares"},
     numbered_layers=("vision_feature_layer",),
     crops=True,
@@ -212,13 +96,14 @@ _LLAVA = VisionModel(
         "vision_feature_layer",
         "vision_feature_select_strategy",
     ),
+    releases={},
 )
 
 _GEMMA = replace(
     _LLAVA,
     model_type="gemma3",
-    inputs=None,
     numbered_layers=(),
+    keeps_states=False,
     text_types=("gemma3_text",),
     text_defaults={
         **{"hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26, "head_dim": 256},
@@ -252,6 +137,7 @@ _PALIGEMMA = replace(
     prompt_words=("{bos}", "\n"),
     edge_keys=(),
     own_keys=("projection_dim",),
+    releases={"gemma2": (5, 23)},  # earlier ones leave the soft cap of its scores out
 )
 
 _IDEFICS = replace(
@@ -265,8 +151,9 @@ _IDEFICS = replace(
     ties=False,
     tower="vision_model",
     projector="connector",
+    keeps_states=False,
     shapes="squares",
-    inputs=None,
+    inputs={"pixel_values": "cuts", "pixel_attention_mask": "masks"},
     numbered_layers=(),
     crops=False,
     merge_key=("scale_factor", 2),
@@ -282,11 +169,36 @@ _IDEFICS = replace(
     own_keys=("scale_factor",),
 )
 
+_INTERNVL = replace(
+    _LLAVA,
+    model_type="internvl",
+    text_types=("qwen2", "llama", "qwen3"),
+    text_defaults={},
+    tower_defaults={
+        **{"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16},
+        **{"image_size": 448, "patch_size": 14},
+    },
+    ties=True,
+    shapes="crops",
+    options={"crop_to_patches": True},
+    inputs={"pixel_values": "pieces"},
+    crops=False,
+    tokens_key=("image_seq_length", 256),
+    count_keys=("image_seq_length",),
+    words=ImageWords(begin="<img>", after="</img>"),
+    token_keys=("image_token_id",),
+    own_keys=(
+        *("image_seq_length", "downsample_ratio", "projector_hidden_act"),
+        *("vision_feature_layer", "vision_feature_select_strategy"),
+    ),
+)
+
 VISION_MODELS = (
     _LLAVA,
     replace(
         _LLAVA,
         model_type="llava_next",
+        beside_projector=("image_newline",),
         shapes="tiles",
         inputs={"pixel_values": "tiles", "image_sizes": "sizes"},
         own_keys=(*_LLAVA.own_keys, "image_grid_pinpoints"),
@@ -301,10 +213,21 @@ VISION_MODELS = (
         inner_ratio_key=None,
         numbered_layers=("fullatt_block_indexes",),
     ),
+    replace(
+        _QWEN,
+        model_type="qwen3_vl",
+        text_types=("qwen3_vl_text",),
+        text_as={"qwen3_vl_text": "qwen3"},
+        text_defaults={"head_dim": 128},
+        width_key="hidden_size",
+        inner_ratio_key=None,
+        numbered_layers=("deepstack_visual_indexes",),
+    ),
     _GEMMA,
     replace(_IDEFICS, model_type="smolvlm"),
     _IDEFICS,
     _PALIGEMMA,
+    _INTERNVL,
 )
 """Every model that reads images."""
 

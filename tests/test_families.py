@@ -4,7 +4,7 @@
 |---|---|---|
 | a row in the table | `ARCHITECTURES` | `VISION_MODELS` |
 | a tiny model of its own class in the matrix | `docs/matrix.json` | the same |
-| a traced plan at real size beside arithmetic | `benchmarks/experts.py`, results | at tiny size, here |
+| a traced plan at real size beside arithmetic | `benchmarks/experts.py`, results | `benchmarks/images.py`, results |
 | a trace to the byte | `tests/runtime/memory_trace/test_experts.py` | `tests/runtime/memory_trace/test_images.py` |
 | losses of a plain loop | `tests/runtime/training/test_experts.py` | `tests/e2e/test_vision.py` |
 | a merged model that others load | `tests/e2e/test_experts.py` | the same |
@@ -13,15 +13,18 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ftc import api
+from ftc.compiler.resolve.models import model_config
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.spec.architectures import architecture
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.vision_card import LEAST_RELEASE
 from ftc.spec.vision_models import VISION_MODELS, vision_model
 from tests.support.families import EXPERTS, IMAGES, MISSING, Family
 from tests.support.vision_models import MODELS, make_vision_project
@@ -80,30 +83,74 @@ def test_a_model_that_reads_images_has_its_row_its_tiny_model_and_its_cell(famil
     card = vision_model(family.model_type)
     assert card is not None
     assert family.model_type in MODELS
-    assert published()[f"generation / {family.model_type} / lora"] == "works"
+    cells = {cell: found for cell, found in published().items() if f"/ {family.model_type} /" in cell}
+    assert cells == {f"generation / {family.model_type} / {way}": "works" for way in ("full", "lora", "qlora")}
 
 
 @pytest.mark.slow
 @pytest.mark.traces
 @pytest.mark.parametrize("family", IMAGES, ids=str)
 def test_a_model_that_reads_images_has_a_traced_plan(family: Family, tmp_path: Path) -> None:
-    """With its vision tower, in training, evaluation and while answers are written; the others say what is missing."""
+    """With its vision tower, in training, evaluation and while answers are written."""
     for module in ("torch", "transformers", "PIL"):
         pytest.importorskip(module)
     budget = "{device: rtx-4090}"
     plan = api.plan(make_vision_project(tmp_path, count=16, model_type=family.model_type, budget=budget)).plan
-    memory, card = plan.memory, vision_model(family.model_type)
-    assert card is not None
-    if card.inputs is None:
-        assert any(f"doesn't follow `{family.model_type}` models yet" in words for words in plan.not_checked)
-        return
-    assert memory.method == "trace"
-    phases = {phase.phase for phase in memory.phases}
+    assert plan.memory.method == "trace"
+    phases = {phase.phase for phase in plan.memory.phases}
     assert {f"{use}: image layers" for use in ("forward", "evaluation", "generation")} <= phases
+
+
+@pytest.mark.parametrize("family", [one for one in IMAGES if one.public], ids=str)
+def test_a_model_that_reads_images_agrees_with_arithmetic_at_its_real_size(family: Family) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from benchmarks.images import CASES, by_hand
+
+    lines = (ROOT / "benchmarks" / "results" / "images.jsonl").read_text(encoding="utf-8").splitlines()
+    traced: dict[str, dict[str, Any]] = {one["name"]: one for one in map(json.loads, lines)}
+    assert family.public in traced
+    for case in (case for case in CASES if case.config["model_type"] == family.model_type):
+        found, hand = traced[case.name], by_hand(case)
+        assert (found["parameters"], found["tokens"]) == (hand["parameters"], hand["tokens"])
+        assert found["weights"] == pytest.approx(hand["weights"], rel=2e-3)
+        assert hand["training"] < found["training"] < 1.3 * hand["training"], (
+            "and a layer and a chunk of scores at a time"
+        )
+        assert hand["tower"] < found["tower"] < 2 * hand["tower"]
 
 
 def test_every_model_that_reads_images_is_a_family() -> None:
     assert [card.model_type for card in VISION_MODELS] == [one.model_type for one in IMAGES] == [*MODELS]
+
+
+def test_the_extra_asks_for_the_release_that_the_models_need() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert f"transformers>={'.'.join(map(str, LEAST_RELEASE))}" in project["optional-dependencies"]["vision"]
+
+
+@pytest.mark.parametrize(
+    ("installed", "inside", "needed"),
+    [((5, 22), "gemma2", "5.23"), ((5, 3), "gemma", "5.4"), ((5, 23), "gemma2", None)],
+)
+def test_a_release_that_computes_another_model_is_refused_by_name(
+    installed: tuple[int, int], inside: str, needed: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before 5.23 a PaliGemma 2 has no soft cap in transformers."""
+    monkeypatch.setattr(model_config, "installed_release", lambda: installed)
+    text = {"model_type": inside, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    text |= {"num_attention_heads": 4, "head_dim": 8, "vocab_size": 64, "max_position_embeddings": 64}
+    config = {"model_type": "paligemma", "architectures": ["X"], "text_config": text, "image_token_index": 5}
+    config["vision_config"] = {"hidden_size": 32, "image_size": 28, "patch_size": 14}
+    if needed is None:
+        assert read_config(config).model_type == inside
+        return
+    with pytest.raises(Refusal) as refused:
+        read_config(config)
+    (found,) = refused.value.diagnostics
+    assert found.code == "FTC308"
+    assert f"needs transformers {needed}" in found.summary
+    assert f"transformers>={needed}" in found.help[0]
 
 
 @pytest.mark.parametrize("family", MISSING, ids=str)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.compiler.draft import ClosedDraft, Draft
-from ftc.compiler.memory.image_batches import heaviest, row_images, with_images
+from ftc.compiler.memory.image_batches import heaviest, with_images
 from ftc.compiler.sampled_rows import longest_prompt, with_longest
 from ftc.spec.context_parallel import tokens_of_a_process
 from ftc.spec.documents.image_shapes import ImageShape
@@ -118,9 +118,9 @@ def _scored_at_once(draft: ClosedDraft) -> int:
 
 def _images_trained(draft: ClosedDraft, shape: BatchShape) -> list[tuple[ImageShape, ...]]:
     """Images of the heaviest micro-batch, by rows."""
-    lengths, rows = known_lengths(draft, "train"), len(_tokens(draft))
-    if (images := row_images(draft, "train", rows)) is None:
+    if (images := draft.row_images.get("train")) is None:
         return []
+    lengths = known_lengths(draft, "train")
     if draft.candidate.packing:
         most = None if lengths is None else _most_within(images.weights, lengths.tokens, shape.length)
         return heaviest(images, draft.share_of_batch, most)
@@ -318,8 +318,7 @@ def evaluation_batch(draft: ClosedDraft) -> tuple[int, BatchShape] | None:
 
 def _images_evaluated(draft: Draft, passes: list[_EvalPass]) -> list[tuple[ImageShape, ...]]:
     """Images of the heaviest batch of all passes, by rows."""
-    splits = [(one, draft.splits[one.name].rows) for one in passes if one.name in draft.splits]
-    found = [heaviest(row_images(draft, one.name, rows), one.rows) for one, rows in splits]
+    found = [heaviest(draft.row_images.get(one.name), one.rows) for one in passes]
     return max(found, key=lambda rows: sum(one.weight for images in rows for one in images), default=[])
 
 

@@ -17,6 +17,7 @@ from ftc.compiler.time.network import rotates
 from ftc.compiler.weights import PACKED_BYTES, never_packed
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.documents.image_shapes import ImageShape
 from ftc.spec.precisions import TypeName, number_type
 from ftc.spec.sections.distillation import TeacherQuantization
 
@@ -49,6 +50,7 @@ class EvaluationInputs:
         unpadded: Whether attention gets rows without their padding.
         masked: Whether it gets a mask for padding.
         chunk: Places at which the head is computed at a time; None for all.
+        images: Of all rows at once; none where they aren't known.
     """
 
     rows: int
@@ -62,6 +64,7 @@ class EvaluationInputs:
     unpadded: bool = False
     masked: bool = False
     chunk: int | None = None
+    images: tuple[ImageShape, ...] = ()
 
 
 def evaluation_moments(

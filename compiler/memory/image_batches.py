@@ -7,51 +7,16 @@ As with tokens, bounds hold for every order of the rows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.row_images import RowImages
 from ftc.spec.documents.image_shapes import ImageShape
 from ftc.spec.documents.memory_trace import BatchShape
-from ftc.spec.documents.stream_images import ImageSizes
-from ftc.spec.documents.vision_facts import VisionFacts
 
-__all__ = ["RowImages", "heaviest", "row_images", "with_images"]
+__all__ = ["heaviest", "with_images"]
 
 _Images = tuple[ImageShape, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RowImages:
-    """The images of a split's rows.
-
-    Attributes:
-        weights: (rows,) What a model's tower has to do for all images of a row, in the unit of `ImageShape.weight`.
-    """
-
-    weights: NDArray[np.int64]
-    _sizes: ImageSizes
-    _vision: VisionFacts
-
-    def of(self, row: int) -> _Images:
-        """The images of a row, in the order of their tokens."""
-        places = np.flatnonzero(self._sizes.rows == row)
-        sides = zip(self._sizes.widths[places].tolist(), self._sizes.heights[places].tolist(), strict=True)
-        return tuple(self._vision.shape(width, height) for width, height in sides)
-
-
-def row_images(draft: Draft, split: str, rows: int) -> RowImages | None:
-    """The images of a split of so many rows; None where they have none."""
-    sizes, vision = draft.image_sizes.get(split), draft.model.vision
-    if sizes is None or vision is None or not len(sizes.rows):
-        return None
-    each, which = np.unique(np.stack((sizes.widths, sizes.heights)), axis=1, return_inverse=True)
-    weights = np.array([vision.shape(int(width), int(height)).weight for width, height in each.T], dtype=np.int64)
-    of_rows = np.zeros(rows, dtype=np.int64)
-    np.add.at(of_rows, sizes.rows, weights[which.reshape(-1)])
-    return RowImages(of_rows, sizes, vision)
 
 
 def heaviest(images: RowImages | None, count: int, most: int | None = None) -> list[_Images]:

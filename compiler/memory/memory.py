@@ -5,6 +5,8 @@ Both methods end in the same document; which one a plan rests on is its `method`
 
 from __future__ import annotations
 
+from itertools import chain
+
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import (
     accumulates,
@@ -208,8 +210,8 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
     trained, quantized = draft.trained, draft.strategy.traits.quantized
     weight_bytes = float(precision.base_type(is_whole=is_whole).size)
     if quantized is not None:
-        scale = 4.0 if quantized.type == "int8" else 0.0
-        weight_bytes = quantized_bytes(_as_held(draft), packed_bytes(draft), row=scale)
+        scale, frozen = 4.0 if quantized.type == "int8" else 0.0, precision.frozen.size
+        weight_bytes = quantized_bytes(_as_held(draft), packed_bytes(draft), row=scale, frozen=frozen)
     (length, target), sequences = _in_stacks(draft, shape), _sequences(draft)
     places = rows * scored_per_row(draft, shape)
     at_once = min(places, draft.candidate.loss_chunk_size or places)
@@ -250,6 +252,8 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         chunked_places=places if draft.candidate.loss_chunk_size and sequences == 1 else 0,
         has_z_loss=draft.train.z_loss is not None,
         copied_head=_copied_head(draft, weight_bytes),
+        frozen=draft.loaded.vision.frozen if draft.loaded.vision else (),
+        images=tuple(chain.from_iterable(shape.images)),
         **(rounding_bytes(draft) | float8_bytes(draft, rows * sequences * length)),
     )
 
@@ -317,6 +321,7 @@ def _measuring(draft: ClosedDraft) -> EvaluationInputs | None:
         unpadded=kernel == "flash_attention_2",
         masked=hides_padding(draft, shape),
         chunk=draft.candidate.loss_chunk_size,
+        images=tuple(chain.from_iterable(shape.images)),
     )
 
 

@@ -22,13 +22,14 @@ from ftc.compiler.memory.evaluation_formula import (
 from ftc.compiler.memory.layer_formula import Stack
 from ftc.compiler.memory.layer_inputs import Numbers, Trained
 from ftc.compiler.memory.stacks import stacks_of
-from ftc.compiler.memory.vision_formula import image_bytes
+from ftc.compiler.memory.vision_formula import image_bytes, kept_image_bytes, vision_weights
 from ftc.compiler.time.network import composes_norms
 from ftc.compiler.weights import never_packed
 from ftc.spec.checkpointing import Recomputing, checkpointing_card
 from ftc.spec.devices import UNKNOWN_CAPABILITY
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.documents.image_shapes import ImageShape
 from ftc.spec.strategies import Beside
 
 __all__ = ["MemoryInputs", "Method", "estimate", "phase_peak", "quantized_bytes"]
@@ -84,6 +85,8 @@ class MemoryInputs:
         uncast: Weights that no product casts to the type of its operands, since it reads them in 8 bits.
         copied_head: Bytes of an output layer that each pass copies, with trained rows of added tokens in it; 0 where
             none are trained by themselves.
+        frozen: Modules in front of the language model that aren't trained, by name.
+        images: Of a micro-batch; none where they aren't known.
     """
 
     model: ModelFacts
@@ -123,6 +126,8 @@ class MemoryInputs:
     rounded: int = 0
     rounding: int = 0
     uncast: int = 0
+    frozen: tuple[str, ...] = ()
+    images: tuple[ImageShape, ...] = ()
 
     @property
     def casts_weights(self) -> bool:
@@ -191,18 +196,22 @@ class MemoryInputs:
         return self.head_width == self.model.vocab_size
 
 
-def quantized_bytes(model: ModelFacts, packed: float, row: float = 0.0) -> float:
+def quantized_bytes(model: ModelFacts, packed: float, row: float = 0.0, frozen: float = _FP32) -> float:
     """Bytes of a weight on average: linear layers are packed, embeddings, norms and the head are made float32.
+
+    What reads images stays in the type of frozen weights.
 
     Args:
         model: The base model.
         packed: Bytes of a weight of a linear layer.
         row: Bytes that each of its outputs takes in addition.
+        frozen: Bytes of a weight in front of the language model.
     """
     linear = sum(i * o for i, o in model.linear_modules.values()) - never_packed(model)
     whole = max(model.num_parameters, 1)
     rows = sum(outputs for _, outputs in model.linear_modules.values())
-    return (linear * packed + rows * row + (whole - linear) * _FP32) / whole
+    seeing = vision_weights(model)
+    return (linear * packed + rows * row + seeing * frozen + (whole - linear - seeing) * _FP32) / whole
 
 
 def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
@@ -220,7 +229,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     layer = max(round(saved / max(1, sum(stack.layers for stack in job.stacks))), 1)
     boundaries = sum(stack.boundary_bytes(job.numbers) for stack in job.stacks)
     kept = boundaries + job.kept_products if job.recomputes else round(saved)
-    kept += sum(stack.around_bytes(job.numbers, job.trained) for stack in job.stacks)
+    kept += sum(stack.around_bytes(job.numbers, job.trained) for stack in job.stacks) + _kept_of_images(job)
     passing = job.rounding + max(stack.passing_bytes(job.numbers, job.trained) for stack in job.stacks)
     # The copy of an output layer is kept for the way back, or the cast that is made of it, as without one.
     passing_copy, kept_copy = (job.copied_head, 0) if job.quantized else (0, job.copied_head)
@@ -273,13 +282,27 @@ def _reading_images(job: MemoryInputs, earlier: int) -> dict[str, Moment]:
     if vision is None:
         return {}
     operand, width = job.activation_bytes, job.model.hidden_size
-    size = image_bytes(vision, job.tokens, job.length, width, operand)
+    size = image_bytes(vision, job.images, job.tokens, job.length, width, operand, eager=job.eager)
     found: dict[str, Moment] = {"forward: images": {"gradients": earlier, "temporaries": size}}
     if measuring is not None:
-        size = image_bytes(vision, measuring.rows * measuring.length, measuring.length, width, operand)
+        rows = measuring.rows * measuring.length, measuring.length
+        size = image_bytes(vision, measuring.images, *rows, width, operand, eager=measuring.eager)
         found["evaluation: images"] = {"temporaries": size}
         found |= {"generation: images": {"optimiser state": 0, "temporaries": size}} if measuring.new_tokens else {}
     return found
+
+
+def _kept_of_images(job: MemoryInputs) -> int:
+    """What the backward pass needs of trained parts that read images, with the casts of their weights."""
+    if (vision := job.model.vision) is None or job.is_adapter:
+        return 0
+    cast = (
+        job.activation_bytes * vision_weights(job.model, job.frozen) if job.casts_weights and job.numbers.casts else 0
+    )
+    widths = job.model.hidden_size, job.activation_bytes, job.numbers.residual
+    return cast + kept_image_bytes(
+        vision, job.frozen, job.images, job.tokens, job.length, *widths, recomputes=job.recomputes
+    )
 
 
 def _chunked(job: MemoryInputs, within: Moment, logits: int) -> dict[str, Moment]:
@@ -306,13 +329,17 @@ def _at_embedding(job: MemoryInputs, table: int, waiting: int) -> int:
 
 
 def _loading(job: MemoryInputs) -> dict[str, int]:
-    """Quantized weights are packed one by one; of the others each is there twice while it is made float32."""
-    widest = 0
+    """Quantized weights are packed one by one; of the others each is there twice while it is made float32.
+
+    What reads images is made float32 with them, and then the type of frozen weights again.
+    """
+    widest = wider = 0
     if job.quantized:
         packed = set(job.model.linear_modules)
         kept = (one for name, one in job.model.tensors.items() if name.removesuffix(".weight") not in packed)
         widest = max((math.prod(one.shape) for one in kept), default=0)
-    return {"optimiser state": 0, "workspace": 0, "temporaries": 2 * widest}
+        wider = vision_weights(job.model) * (_FP32 - job.activation_bytes)
+    return {"optimiser state": 0, "workspace": 0, "temporaries": 2 * widest + wider}
 
 
 def _saved_bytes(job: MemoryInputs) -> float:

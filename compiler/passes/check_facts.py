@@ -20,7 +20,7 @@ from ftc.compiler.rules.number_rules import LONGEST_WARM_UP, num_evaluations
 from ftc.compiler.rules.reward_model_rules import REWARD_MODEL_RULES
 from ftc.compiler.rules.sampling_rules import SAMPLING_RULES
 from ftc.compiler.rules.vector_rules import vectors_can_be_pooled
-from ftc.compiler.rules.vision_rules import images_are_read_by_adapters_alone
+from ftc.compiler.rules.vision_rules import VISION_RULES
 from ftc.compiler.search.candidates import flash_obstacle
 from ftc.compiler.time.run_time import price_of
 from ftc.compiler.weights import base_of
@@ -329,7 +329,7 @@ _SHORTEST = 8
 """Tokens of a row below which nothing is said of a longest one."""
 
 FACT_RULES: tuple[FactRule, ...] = (
-    images_are_read_by_adapters_alone,
+    *VISION_RULES,
     *LINEAGE_RULES,
     limits_leave_out_rows,
     adapters_are_low_rank,

@@ -150,8 +150,8 @@ def _vision(draft: Draft, why: Reasons) -> VisionSettings | None:
     fixed = "every image is made as large as the model reads"
     if vision.tiles is not None:
         fixed = f"at the most; an image has up to {vision.tiles.most - 1} tiles beside the whole of it"
-    if vision.squares is not None:
-        fixed = f"at the most; an image is cut into up to {vision.squares.most - 1} squares beside the whole of it"
+    if (cut := vision.squares or vision.crops) is not None:
+        fixed = f"at the most; an image is cut into up to {cut.most - 1} squares beside the whole of it"
     if vision.grid is not None:
         fixed = f"at the most; an image keeps its shape, and has up to {vision.grid.most_pixels:,} pixels"
     return VisionSettings(
@@ -234,7 +234,22 @@ def choose_strategy(draft: Draft) -> Draft:
         draft = draft.find(one.code, one.summary, f"strategy.{one.key}", help=one.help, notes=one.notes or ())
     for words in settled.not_estimated:
         draft = draft.miss(words)
-    return _check_new_rows(draft, base)
+    return _check_new_rows(_thaw(draft), base)
+
+
+def _thaw(draft: Draft) -> Draft:
+    """Names what reads images and stays frozen, where the strategy trains some of it."""
+    facts, vision = draft.model.vision, draft.loaded.vision
+    if facts is None or vision is None:
+        return draft
+    trained = {facts.card.part_of(name) for name in draft.trained.names} - {"language_model"}
+    if not trained:
+        return draft
+    why, thawed = draft.reasons("model"), {facts.card.module_of(part) for part in trained}
+    frozen = tuple(part for part in vision.frozen if part not in thawed)
+    frozen = why.derive("vision.frozen", frozen, "no weight of them is trained")
+    vision = vision.model_copy(update={"frozen": frozen})
+    return draft.settle("loaded", draft.loaded.model_copy(update={"vision": vision}), why)
 
 
 def _check_new_rows(draft: Draft, base: Base) -> Draft:

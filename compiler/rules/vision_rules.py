@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from ftc.compiler.draft import Draft
+import numpy as np
+
+from ftc.compiler.draft import ClosedDraft
+from ftc.spec.context_parallel import row_shares
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.strategies import strategy_card
 from ftc.spec.strategies.patterns import by_name
 from ftc.spec.text_forms import form_card
 
-__all__ = ["images_are_read_by_adapters_alone"]
+__all__ = ["VISION_RULES", "images_are_read_in_some_tasks", "parts_have_gradients_everywhere", "parts_stay_frozen"]
 
 
-def images_are_read_by_adapters_alone(draft: Draft) -> Iterator[Diagnostic]:
-    """A model that reads images is trained by adapters on its language model, in tasks whose rows may have images."""
+def images_are_read_in_some_tasks(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """A model that reads images is trained in tasks whose rows may have images, by what transformers computes."""
     if draft.model.vision is None:
         return
     name, recipe = draft.model.vision.model_type, draft.recipe
@@ -23,23 +27,70 @@ def images_are_read_by_adapters_alone(draft: Draft) -> Iterator[Diagnostic]:
     elif draft.model.vision.card.sees_ahead == "prompt" and form_card(draft.text.form).is_conversation:
         summary = f"a `{name}` model reads its prompt in both directions, so a row has one answer and no conversation"
         yield _found(draft, summary, "task.kind", help="use `kind: generation`, with a prompt and its completion")
-    traits = draft.strategy.traits
-    if not traits.targets or traits.quantized is not None:
-        summary = f"`{recipe.strategy.kind}` isn't available for a `{name}` model"
-        help = "use `lora`, or another adapter on linear layers"
+    unavailable = {
+        "train.distillation": recipe.train.distillation,
+        "train.quantize_aware": recipe.train.quantize_aware,
+        "eval.swaps": recipe.eval.swaps,
+        "eval.baselines": recipe.eval.baselines or None,
+    }
+    for path, asked in unavailable.items():
+        if asked is not None:
+            summary = f"`{path.rpartition('.')[2]}` isn't available for a `{name}` model"
+            yield _found(draft, summary, path, help=f"remove `{path}`")
+    if draft.train.float8 is not None:
+        summary = f"products in 8 bits aren't available for a `{name}` model"
+        yield _found(draft, summary, "train.precision", help="write `precision: bfloat16`")
+
+
+def parts_stay_frozen(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """Adapters stand on the language model alone, and other strategies change what their cards say they can."""
+    if draft.model.vision is None:
+        return
+    recipe = draft.recipe
+    if not strategy_card(draft.strategy).reads_images:
+        summary = f"`{recipe.strategy.kind}` isn't available for a `{draft.model.vision.model_type}` model"
+        help = "use `lora`, or another adapter on linear layers, or `full`"
         yield _found(draft, summary, "strategy.kind", help=help)
     inside = {tensor for tensor in draft.model.tensors if set(draft.model.vision.parts) & set(tensor.split("."))}
     modules = {tensor.rpartition(".")[0] for tensor in inside}
     for end in getattr(recipe.strategy, "modules_to_save", ()):
         if any(by_name((end,), module) for module in modules):
-            summary = f"`{end}` is part of what reads images, which stays frozen"
-            yield _found(draft, summary, "strategy.modules_to_save", help="name modules of the language model alone")
-    unavailable = {"train.distillation": recipe.train.distillation, "eval.swaps": recipe.eval.swaps}
-    for path, asked in {**unavailable, "eval.baselines": recipe.eval.baselines or None}.items():
-        if asked is not None:
-            summary = f"`{path.rpartition('.')[2]}` isn't available for a `{name}` model"
-            yield _found(draft, summary, path, help=f"remove `{path}`")
+            summary = f"`{end}` is part of what reads images, which stays frozen beside an adapter"
+            ways = ("name modules of the language model alone", "or write `kind: full`, with `train_parts`")
+            yield _found(draft, summary, "strategy.modules_to_save", help=ways)
 
 
-def _found(draft: Draft, summary: str, path: str, help: str) -> Diagnostic:
-    return diagnostic("FTC127", summary, draft.source.span(path), help=help, path=path)
+def parts_have_gradients_everywhere(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """Processes that share a step wait for each other's gradients of every weight that is trained.
+
+    There are none of a projector where a process has no image, and none of the layers of a tower whose states the
+    model doesn't use.
+    """
+    vision, settled = draft.model.vision, draft.loaded.vision
+    shares = row_shares(draft.candidate.devices * draft.recipe.budget.nodes, draft.candidate.context_parallel)
+    if vision is None or settled is None or shares == 1:
+        return
+    sizes, path, parts = draft.image_sizes.get("train"), "strategy.train_parts", vision.card
+    with_images = 0 if sizes is None else len(np.unique(sizes.rows))
+    if parts.tower not in settled.frozen:
+        summary = "a trained vision tower can't be shared by several processes"
+        help = ("write `train_parts: [projector, language_model]`", "or `devices: 1`")
+        yield _found(draft, summary, path, help=help, notes="some of its last layers have no gradients to exchange")
+    elif parts.projector not in settled.frozen and with_images < len(draft.lengths["train"].tokens):
+        summary = "the projector is trained by several processes, and some rows have no image"
+        help = ("write `train_parts: [language_model]`", "or `devices: 1`, or give each row an image")
+        notes = "a process whose rows have none has no gradients of it, for which the others would wait"
+        yield _found(draft, summary, path, help=help, notes=notes)
+
+
+VISION_RULES: tuple[Callable[[ClosedDraft], Iterator[Diagnostic]], ...] = (
+    images_are_read_in_some_tasks,
+    parts_stay_frozen,
+    parts_have_gradients_everywhere,
+)
+
+
+def _found(
+    draft: ClosedDraft, summary: str, path: str, help: str | tuple[str, ...], notes: str | tuple[str, ...] = ()
+) -> Diagnostic:
+    return diagnostic("FTC127", summary, draft.source.span(path), help=help, notes=notes, path=path)

@@ -240,7 +240,7 @@ def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFac
             "model_type": vision.model_type,
             "image_token_id": vision.image_token_id,
             "tokens": vision.tokens_per_image,
-            **{name: one.to_json() for name in ("grid", "tiles", "squares") if (one := getattr(vision, name))},
+            **{name: one.to_json() for name in ("grid", "tiles", "squares", "crops") if (one := getattr(vision, name))},
             **({"edges": list(vision.edges)} if vision.edges else {}),
             **processor_key(draft.model),
         }

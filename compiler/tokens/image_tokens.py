@@ -12,7 +12,7 @@ from ftc.compiler.tokens.encoder import Cut, MarkedText, TextTokenizer, Tokenize
 from ftc.compiler.tokens.sandbox import TemplateProblem
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.vision_facts import Features, VisionFacts
-from ftc.spec.vision_models import ImageWords
+from ftc.spec.vision_card import ImageWords
 
 __all__ = ["ImageTokens", "tokens_of_images"]
 

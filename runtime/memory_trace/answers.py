@@ -90,6 +90,8 @@ def _lengthen(
             tracker.section(name, groups.of(number))
         window = getattr(layer, "sliding_window", None)
         length = layer.keys.shape[-2] + tokens
+        if hasattr(layer, "cumulative_length"):  # by which a mask knows how far behind its keys the answer is
+            layer.cumulative_length += tokens
         length = min(length, max(window - 1, layer.keys.shape[-2])) if window else length
         layer.keys, layer.values = (
             part.new_empty(*part.shape[:-2], length, part.shape[-1]) for part in (layer.keys, layer.values)

@@ -1,6 +1,7 @@
 """Rows with images of given shapes: their tokens, and what the model takes for them, as its card says.
 
-Nothing of an image matters but its size, so pixels are one zero that claims their shape; grids and sizes are there.
+Nothing of an image matters but its size, so pixels are a single one that claims their shape; grids and sizes are there.
+A model that takes zeros for padding sees none.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from numpy.typing import NDArray
 from ftc.spec.documents.image_shapes import ImageShape
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from ftc.spec.documents.streams import TokenStream
-from ftc.spec.vision_models import PixelForm, VisionModel, vision_model
+from ftc.spec.vision_card import PixelForm, VisionModel
+from ftc.spec.vision_models import vision_model
 
 __all__ = ["with_stand_in_images"]
 
 _Rows = Sequence[Sequence[ImageShape]]
 _Array = NDArray[Any]
-_ZERO = np.zeros(1, dtype=np.float32)
 
 
 def with_stand_in_images(
@@ -79,8 +80,8 @@ class _StandIns:
         seen = [images for number in whole if (images := self.images[number % len(self.images)])]
         if not seen:
             return None
-        inputs = self.card.inputs or {}
-        made = {name: _FORMS[form](self.config.vision_config, seen) for name, form in inputs.items()}
+        tower = self.config.vision_config
+        made = {name: _FORMS[form](tower, seen) for name, form in self.card.inputs.items()}
         return {name: torch.from_numpy(one if self.on_meta else one.copy()) for name, one in made.items()}
 
 
@@ -88,9 +89,9 @@ def _each(rows: _Rows) -> list[ImageShape]:
     return [image for images in rows for image in images]
 
 
-def _zeros(*shape: int) -> _Array:
+def _ones(*shape: int, dtype: Any = np.float32) -> _Array:
     """Numbers that take no memory until they are copied."""
-    return as_strided(_ZERO, shape, [0] * len(shape))
+    return as_strided(np.ones(1, dtype=dtype), shape, [0] * len(shape))
 
 
 def _channels(tower: Any) -> int:
@@ -98,21 +99,40 @@ def _channels(tower: Any) -> int:
 
 
 def _square(tower: Any) -> tuple[int, int, int]:
-    return _channels(tower), tower.image_size, tower.image_size
+    size = tower.image_size
+    high, wide = size if isinstance(size, list | tuple) else (size, size)
+    return _channels(tower), high, wide
 
 
 def _squares(tower: Any, rows: _Rows) -> _Array:
-    return _zeros(len(_each(rows)), *_square(tower))
+    return _ones(len(_each(rows)), *_square(tower))
 
 
 def _tiles(tower: Any, rows: _Rows) -> _Array:
     images = _each(rows)
-    return _zeros(len(images), max(image.squares for image in images), *_square(tower))
+    return _ones(len(images), max(image.squares for image in images), *_square(tower))
+
+
+def _count(rows: _Rows) -> int:
+    """Squares of all images."""
+    return sum(image.squares for image in _each(rows))
+
+
+def _pieces(tower: Any, rows: _Rows) -> _Array:
+    return _ones(_count(rows), *_square(tower))
+
+
+def _cuts(tower: Any, rows: _Rows) -> _Array:
+    return _ones(1, _count(rows), *_square(tower))
+
+
+def _masks(tower: Any, rows: _Rows) -> _Array:
+    return _ones(1, _count(rows), *_square(tower)[1:], dtype=np.int64)
 
 
 def _patches(tower: Any, rows: _Rows) -> _Array:
     counts = sum((image.height // tower.patch_size) * (image.width // tower.patch_size) for image in _each(rows))
-    return _zeros(counts, _channels(tower) * tower.temporal_patch_size * tower.patch_size**2)
+    return _ones(counts, _channels(tower) * tower.temporal_patch_size * tower.patch_size**2)
 
 
 def _grids(tower: Any, rows: _Rows) -> _Array:
@@ -129,7 +149,10 @@ def _numbers(lines: Any) -> _Array:
 
 _FORMS: Mapping[PixelForm, Callable[[Any, _Rows], _Array]] = {
     "squares": _squares,
+    "pieces": _pieces,
     "tiles": _tiles,
+    "cuts": _cuts,
+    "masks": _masks,
     "patches": _patches,
     "grids": _grids,
     "sizes": _sizes,

@@ -42,8 +42,8 @@ __all__ = [
 _NOT_SIZES = frozenset({"auto_map", "attn_implementation", "dtype", "quantization_config", "torch_dtype"})
 """Keys that name code or types; the plan's settings stand."""
 _ENCODER_DEPTH = ("encoder_layers", "num_encoder_layers", "num_layers")
-_LAST_BUT_ONE = -2
-"""Layer of a tower, by its number, that is the same however many layers there are."""
+_FROM_THE_END = (-1, -2)
+"""Layers of a tower, by their numbers, that are the same however many layers there are."""
 _DECODER_DEPTH = ("decoder_layers", "num_decoder_layers")
 _META = torch.device("meta")
 
@@ -109,7 +109,7 @@ def numbers_layers(config: Any) -> bool:
     vision = vision_model(config.model_type)
     for key in vision.numbered_layers if vision else ():
         named = getattr(config, key, getattr(config.vision_config, key, None))
-        if any(one is not None and one != _LAST_BUT_ONE for one in (named if isinstance(named, list) else [named])):
+        if any(one is not None and one not in _FROM_THE_END for one in (named if isinstance(named, list) else [named])):
             return True
     return False
 

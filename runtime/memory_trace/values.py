@@ -2,13 +2,16 @@
 
 What a model makes of an image depends on how large it is: loops, splits and places are counted from small tensors of
 whole numbers. So those that come from the batch keep their values here, in memory, and so does whatever is computed
-from them alone: operators run twice, on shapes and on values. Numbers with a point have no values.
+from them alone: operators run twice, on shapes and on values. Numbers with a point have no values, and equal none that
+they are compared with: a model that looks for padding among pixels finds images. Where all elements are one number, as
+in a mask of all pixels, it stands once.
 """
 
 from __future__ import annotations
 
+import math
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +40,8 @@ _NEW = frozenset(
 """Operators that make values from Python's numbers alone."""
 _CHOOSING = frozenset((_aten.index.Tensor, _aten.index_put.default, _aten.masked_select.default))
 """Operators that take masks."""
+_COPYING = frozenset((_aten._to_copy.default, _aten.clone.default, _aten.index.Tensor))
+"""Operators that give elements of their first tensor, whatever their shape."""
 _UNKNOWN = object()
 
 
@@ -48,7 +53,7 @@ class Values:
     """
 
     _known: dict[int, torch.Tensor] = field(default_factory=dict)
-    """All elements of a storage in their order, by the storage's key."""
+    """All elements of a storage in their order, or the one that each of them is, by the storage's key."""
     _watchers: dict[int, weakref.ref[Any]] = field(default_factory=dict)
 
     def of(self, tensor: torch.Tensor) -> torch.Tensor | None:
@@ -58,6 +63,8 @@ class Values:
         whole = self._known.get(storage_key(tensor.untyped_storage()))
         if whole is None or whole.dtype != tensor.dtype:
             return None
+        if len(whole) == 1:
+            return _repeated(whole, tensor.shape)
         return whole.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
 
     def run(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -72,8 +79,12 @@ class Values:
         if isinstance(first, (list, tuple)) and first:
             first = first[0]
         if isinstance(first, torch.Tensor) and first.is_floating_point() and func not in _CHOOSING:
-            return NotImplemented  # most of what a model does
+            return (
+                self._compared(func, args) if func is _aten.eq.Scalar else NotImplemented
+            )  # most of what a model does
         with torch.inference_mode(mode=False), torch.no_grad():
+            if (element := self._element(func, first, kwargs)) is not None:
+                return self._copied(element, func, args, kwargs)
             found = self._found(func, args, kwargs)
         if found is _UNKNOWN:
             self._forget(func, args)
@@ -88,6 +99,26 @@ class Values:
                     self._note(leaf, value)
         return result
 
+    def _compared(self, func: Any, args: Sequence[Any]) -> torch.Tensor:
+        """Where numbers with a point equal another: nowhere."""
+        result: torch.Tensor = func(*args)
+        self._note(result, _repeated(torch.zeros(1, dtype=torch.bool), result.shape))
+        return result
+
+    def _element(self, func: Any, first: Any, kwargs: Mapping[str, Any]) -> torch.Tensor | None:
+        """(1,) what each element is of the tensor that is copied; None where they differ, or aren't known."""
+        if func not in _COPYING or kwargs.get("device") == torch.device("cpu") or not isinstance(first, torch.Tensor):
+            return None
+        value = self.of(first)
+        return value.as_strided((1,), (1,), value.storage_offset()) if value is not None and _repeats(value) else None
+
+    def _copied(self, element: torch.Tensor, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Copies of one element, as many as an operator makes."""
+        result = _chosen(self, func, args, kwargs)
+        result = func(*args, **kwargs) if result is NotImplemented else result
+        self._note(result, _repeated(element.to(result.dtype), result.shape))
+        return result
+
     def _found(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """What an operator gives on values; a mark where it can't run on them."""
         tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
@@ -100,6 +131,10 @@ class Values:
         values = {id(one): self.of(one) for one in tensors}
         if any(value is None for value in values.values()):
             return _UNKNOWN
+        if func._schema.is_mutable and any(value is not None and _repeats(value) for value in values.values()):
+            return _UNKNOWN
+        if _is_vast(func, tensors, args, kwargs):
+            return _UNKNOWN
         args, kwargs = tree_map_only(torch.Tensor, lambda one: values[id(one)], (tuple(args), kwargs))
         return func(*args, **(kwargs | {"device": torch.device("cpu")} if kwargs.get("device") else kwargs))
 
@@ -107,10 +142,13 @@ class Values:
         """Keeps the values of a tensor that was just made; views and what was changed in place have theirs."""
         storage = tensor.untyped_storage()
         key, size = storage_key(storage), storage.nbytes() // tensor.element_size()
-        if key in self._known or tensor.is_floating_point() or size > _MOST:
+        if key in self._known or tensor.is_floating_point() or (size > _MOST and not _repeats(value)):
             return
-        whole = torch.zeros(size, dtype=tensor.dtype)
-        whole.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset()).copy_(value)
+        if _repeats(value):
+            whole = value.as_strided((1,), (1,), value.storage_offset()).clone()
+        else:
+            whole = torch.zeros(size, dtype=tensor.dtype)
+            whole.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset()).copy_(value)
         self._known[key] = whole
         self._watchers[key] = weakref.ref(storage, lambda _: self._end(key))
 
@@ -125,6 +163,28 @@ class Values:
                 for one in tree_leaves(given):
                     if isinstance(one, torch.Tensor):
                         self._end(storage_key(one.untyped_storage()))
+
+
+def _repeated(element: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """One element in all places of a shape."""
+    return element.as_strided(tuple(shape), [0] * len(shape))
+
+
+def _repeats(value: torch.Tensor) -> bool:
+    """Whether one element stands in all places of a tensor."""
+    return value.numel() > 1 and all(
+        not step for step, size in zip(value.stride(), value.shape, strict=True) if size > 1
+    )
+
+
+def _is_vast(func: Any, tensors: Sequence[torch.Tensor], args: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether an operator gives more elements than have values, such as a mask of all pairs of many tokens."""
+    if torch.Tag.dynamic_output_shape in func.tags or kwargs.get("device") == torch.device("cpu"):
+        return False
+    if math.prod(tensor.numel() for tensor in tensors) <= _MOST:  # nothing is broadcast to more
+        return False
+    made = [one for one in tree_leaves(func(*args, **kwargs)) if isinstance(one, torch.Tensor)]
+    return any(one.untyped_storage().nbytes() // one.element_size() > _MOST for one in made)
 
 
 def _shape(value: torch.Tensor) -> torch.Tensor:

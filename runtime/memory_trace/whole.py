@@ -21,7 +21,6 @@ from ftc.runtime.memory_trace.meta_model import (
 from ftc.runtime.memory_trace.sections import Groups
 from ftc.runtime.memory_trace.step import run_steps
 from ftc.spec.documents.memory_trace import TraceJob
-from ftc.spec.vision_models import vision_model
 
 __all__ = ["log_of", "whole_groups", "whole_log"]
 
@@ -31,11 +30,8 @@ def whole_log(job: TraceJob) -> tuple[Log, int]:
 
     Raises:
         LookupError: transformers doesn't know this kind of model, it has no stack of layers, or it isn't the model
-            whose weights are stored; or it reads images in a way that isn't followed.
+            whose weights are stored.
     """
-    card = vision_model(str(job.config.get("model_type")))
-    if card is not None and card.inputs is None:
-        raise LookupError(f"it doesn't follow `{card.model_type}` models yet")
     config = model_config(job.config)
     depths = depths_of(config)
     size = math.lcm(period(config), *map(repeats_after, job.layer_weights))

@@ -36,6 +36,7 @@ __all__ = [
     "auto_class",
     "frozen_base",
     "frozen_dtype",
+    "frozen_parts",
     "head_options",
     "keep_differentiable",
     "load_base",
@@ -158,8 +159,13 @@ def frozen_base(settings: Settings, base: Base) -> Any:
     """A base of which nothing is trained, in the type that the plan's arithmetic has."""
     model = load_base(settings, base, dtype=frozen_dtype(settings))
     model.requires_grad_(False)
-    checkpoint_activations(model, settings.train.activation_checkpointing)
+    checkpoint_activations(model, settings.train.activation_checkpointing, frozen_parts(settings))
     return model
+
+
+def frozen_parts(settings: Settings) -> tuple[str, ...]:
+    """Modules in front of a language model that are not trained, by name; none of a model that reads text alone."""
+    return settings.model.vision.frozen if settings.model.vision else ()
 
 
 def frozen_dtype(settings: Settings) -> torch.dtype:

@@ -7,6 +7,7 @@ bits; the first is always taken, so that what is installed beside changes nothin
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -75,7 +76,7 @@ class FolderPixels:
         """
         images = [decode_image(self._content(name)) for name in names]
         try:
-            found = self._processor(images=images, return_tensors="pt")
+            found = self._processor(images=images, return_tensors="pt", **self._options)
         except (ValueError, TypeError, KeyError, RuntimeError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
             help = "check `preprocessor_config.json` in the model's folder"
@@ -86,6 +87,14 @@ class FolderPixels:
     @cached_property
     def _processor(self) -> Any:
         return load_processor(self._model_folder)
+
+    @cached_property
+    def _options(self) -> Mapping[str, bool]:
+        """What the model's card asks of its processor."""
+        config = json.loads((self._model_folder / "config.json").read_text(encoding="utf-8"))
+        known = vision_model(config["model_type"])
+        assert known is not None, "the plan knows the model"
+        return known.options
 
     @cached_property
     def _table(self) -> tuple[Any, dict[str, int]]:

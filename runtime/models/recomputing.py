@@ -7,7 +7,7 @@ is counted, and only it costs time to look at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -17,9 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from ftc.spec.checkpointing import Recomputing, checkpointing_card
-from ftc.spec.vision_models import vision_model
 
-__all__ = ["checkpoint_activations", "checkpointing_options"]
+__all__ = ["checkpoint_activations", "checkpointing_options", "keep_activations"]
 
 _aten = torch.ops.aten
 _PRODUCTS = {_aten.mm.default: 0, _aten.addmm.default: 1}
@@ -32,14 +31,24 @@ _ALWAYS = (
 """How operators begin that compute attention in one kernel, here or in a trace, or that only large products have."""
 
 
-def checkpoint_activations(model: Any, value: Recomputing) -> None:
-    """Has the model compute activations anew in the backward pass, where the plan says so."""
+def checkpoint_activations(model: Any, value: Recomputing, frozen: Collection[str] = ()) -> None:
+    """Has the model compute activations anew in the backward pass, where the plan says so.
+
+    Args:
+        model: A model of transformers.
+        value: What is computed anew.
+        frozen: Modules in front of the language model that have no backward pass, by name.
+    """
     if checkpointing_card(value).recomputes:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=checkpointing_options(model, value))
-        if (vision := vision_model(model.config.model_type)) is not None:  # frozen: it has no backward pass
-            for name, module in model.named_modules():
-                if set(vision.parts) & set(name.split(".")) and hasattr(module, "gradient_checkpointing"):
-                    module.gradient_checkpointing = False
+        keep_activations(model, frozen)
+
+
+def keep_activations(model: nn.Module, parts: Collection[str]) -> None:
+    """Takes modules of these names out of activation checkpointing, with all in them."""
+    for name, module in model.named_modules():
+        if set(parts) & set(name.split(".")) and hasattr(module, "gradient_checkpointing"):
+            module.gradient_checkpointing = False
 
 
 def checkpointing_options(model: nn.Module, value: Recomputing) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ftc.runtime.models.base_model import Base, load_base, trainable_tensors
+from ftc.runtime.models.base_model import Base, frozen_parts, load_base, trainable_tensors
 from ftc.runtime.models.file_names import names_in_files, stored_names
 from ftc.runtime.models.float8_layers import multiply_in_float8
 from ftc.runtime.models.number_types import torch_type
@@ -36,7 +36,7 @@ class OfWhole(Half[S_contra]):
     def build(self, settings: Settings, strategy: S_contra, base: Base) -> nn.Module:
         """The model, of which nothing but the chosen weights is trained."""
         model: Any = load_base(settings, base, dtype=torch_type(precision_card(settings.train.precision).trained))
-        checkpoint_activations(model, settings.train.activation_checkpointing)
+        checkpoint_activations(model, settings.train.activation_checkpointing, frozen_parts(settings))
         if (rounded := settings.train.quantize_aware) is not None:
             names = round_in_training(model, rounded)
             require(len(names), rounded.num_modules, names, is_whole=base.is_whole)

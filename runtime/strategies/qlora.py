@@ -9,13 +9,14 @@ from typing import Any
 
 from torch import nn
 
-from ftc.runtime.models.base_model import Base, frozen_dtype, keep_differentiable, load_base
-from ftc.runtime.models.recomputing import checkpointing_options
+from ftc.runtime.models.base_model import Base, frozen_dtype, frozen_parts, keep_differentiable, load_base
+from ftc.runtime.models.recomputing import checkpointing_options, keep_activations
 from ftc.runtime.strategies.lora import lora_config, require_layers
 from ftc.runtime.strategies.with_peft import OfPeft, peft_with_bitsandbytes
 from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies.qlora import QLoraSettings
+from ftc.spec.unquantized import unquantized
 
 __all__ = ["OfQLora"]
 
@@ -24,11 +25,11 @@ class OfQLora(OfPeft[QLoraSettings]):
     """Beside packed weights."""
 
     def frozen(self, settings: Settings, strategy: QLoraSettings, base: Base) -> Any:
-        """The base with its linear layers packed, and all else in float32."""
+        """The base with its linear layers packed, and all else in float32; what reads images is as beside LoRA."""
         from transformers import BitsAndBytesConfig
 
         peft = peft_with_bitsandbytes()
-        skipped = list(strategy.adapter.trained_modules) or None  # quantized weights can't be trained
+        skipped = [*unquantized(settings)] or None
         if strategy.quantization == "int8":
             logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)  # a line for every product
             quantization = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skipped)
@@ -45,12 +46,17 @@ class OfQLora(OfPeft[QLoraSettings]):
         os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")
         quantized = load_base(settings, base, dtype=frozen_dtype(settings), quantization_config=quantization)
         keep_differentiable(quantized)
-        value = settings.train.activation_checkpointing
-        return peft.prepare_model_for_kbit_training(
+        value, parts = settings.train.activation_checkpointing, frozen_parts(settings)
+        prepared = peft.prepare_model_for_kbit_training(
             quantized,
             use_gradient_checkpointing=checkpointing_card(value).recomputes,
             gradient_checkpointing_kwargs=checkpointing_options(quantized, value),
         )
+        keep_activations(prepared, parts)
+        for name, module in prepared.named_modules():
+            if name.rpartition(".")[2] in parts:
+                module.to(frozen_dtype(settings))
+        return prepared
 
     def config(
         self, peft: ModuleType, model: Any, settings: Settings, strategy: QLoraSettings, *, is_whole: bool

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -82,9 +83,9 @@ class LanguageScorer(_NextTokens):
             [rows.ids(number) for number in numbers], [rows.mask(number) for number in numbers], self._pad_id
         )
         if self._marks_answers:  # padding behind a row is no part of its prompt either
-            lengths = torch.tensor([rows.prompt_length(number) for number in numbers])
-            types = (torch.arange(batch.ids.shape[1]) >= lengths[:, None]).long()
-            batch = replace(batch, token_types=types)
+            lengths = np.array([rows.prompt_length(number) for number in numbers])
+            types = (np.arange(batch.ids.shape[1]) >= lengths[:, None]).astype(np.int64)
+            batch = replace(batch, token_types=torch.from_numpy(types))
         pixels = pixels_of(rows, numbers)
         return batch if pixels is None else replace(batch, pixels=pixels)
 

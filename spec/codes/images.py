@@ -57,12 +57,14 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC127",
         title="not available for a model that reads images",
-        cause="A vision-language model is fine-tuned by adapters on the linear layers of its language model, in tasks "
-        "of kind `generation` and `chat`. Other options would train, pack or compare parts that read images, which "
-        "this release doesn't do. PaliGemma reads its prompt in both directions: a conversation with several answers "
-        "would show it what it is to write.",
-        wrong="model: {base: ./models/llava}\nstrategy: {kind: full}",
-        right="model: {base: ./models/llava}\nstrategy: {kind: lora}",
+        cause="A vision-language model is fine-tuned by adapters on the linear layers of its language model, or by "
+        "full training of the parts that `train_parts` names, in tasks of kind `generation` and `chat`. Other options "
+        "would train, pack or compare parts that read images, which this release doesn't do. Several processes wait "
+        "for each other's gradients, so they can't train a tower, and a projector only where each row has an image. "
+        "PaliGemma reads its prompt in both directions: a conversation with several answers would show it what it is "
+        "to write.",
+        wrong="model: {base: ./models/llava}\nstrategy: {kind: bitfit}",
+        right="model: {base: ./models/llava}\nstrategy: {kind: full}",
     ),
     Code(
         id="FTC128",

@@ -71,8 +71,8 @@ CODES: tuple[Code, ...] = (
         id="FTC308",
         title="unsupported architecture",
         cause="ftc supports text models that are part of transformers: decoders, encoders and encoder-decoders, and "
-        "the mixtures of experts in its table of architectures; of those that read images, LLaVA. For others it can't "
-        "compute memory or find adapter targets.",
+        "the mixtures of experts in its table of architectures; of models that read images, those in `docs/vision.md`. "
+        "For others it can't compute memory or find adapter targets.",
         wrong="architectures: [MllamaForConditionalGeneration]",
         right="architectures: [LlamaForCausalLM]",
     ),

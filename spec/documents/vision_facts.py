@@ -9,9 +9,10 @@ from pydantic import Field
 
 from ftc.spec.base import Document
 from ftc.spec.documents.image_shapes import ImageShape
-from ftc.spec.vision_models import VisionModel, vision_model
+from ftc.spec.vision_card import VisionModel
+from ftc.spec.vision_models import vision_model
 
-__all__ = ["Features", "PatchGrid", "SquareCuts", "TileSizes", "VisionFacts"]
+__all__ = ["CropCuts", "Features", "PatchGrid", "SquareCuts", "TileSizes", "VisionFacts"]
 
 
 class Features(NamedTuple):
@@ -161,6 +162,39 @@ class SquareCuts(Document):
         return (rows, columns) if rows > 1 or columns > 1 else (0, 0)
 
 
+class CropCuts(Document):
+    """How an image is made of the shape of squares that is nearest to its own, beside the whole of it as one more."""
+
+    side: int
+    """Width and height of a square in pixels."""
+    least: int
+    """Squares that it is cut into at the least, by its processor's file."""
+    cuts: int
+    """Squares at the most."""
+    each: int
+    """Tokens of a square."""
+
+    @property
+    def most(self) -> int:
+        """Squares of an image at the most, with the whole of it."""
+        return self.cuts + 1 if self.cuts > 1 else 1
+
+    def shape(self, width: int, height: int) -> tuple[int, int]:
+        """Rows and columns of squares of an image by its sides in pixels, as transformers finds them; 0 of each where
+        the whole of it is all that is read.
+        """
+        if self.cuts == 1:
+            return 0, 0
+        sides = range(1, self.cuts + 1)
+        shapes = [(wide, high) for wide in sides for high in sides if self.least <= wide * high <= self.cuts]
+        ratio, area, best, nearest = width / height, width * height, (1, 1), math.inf
+        for wide, high in sorted(shapes, key=math.prod):
+            apart = abs(ratio - wide / high)
+            if apart < nearest or (apart == nearest and area > 0.5 * self.side**2 * wide * high):
+                best, nearest = (wide, high), apart
+        return (best[1], best[0]) if best != (1, 1) else (0, 0)
+
+
 _LARGEST_SIDE = 4096
 """Pixels of a side that transformers' processors of squares never exceed."""
 
@@ -190,6 +224,8 @@ class VisionFacts(Document):
     """How it becomes patches where it keeps its shape; None elsewhere."""
     tiles: TileSizes | None = None
     """How it becomes tiles, where the tower reads it in several; None elsewhere."""
+    crops: CropCuts | None = None
+    """How it is cut into squares, where none has words of its own; None elsewhere."""
     squares: SquareCuts | None = None
     """How it is cut into squares, where words stand around each of them; None elsewhere."""
     edges: tuple[int, int] | None = None
@@ -202,6 +238,8 @@ class VisionFacts(Document):
     """Width of its feed-forward part."""
     num_layers: int
     """Its layers."""
+    num_heads: int
+    """Attention heads of each."""
     config: dict[str, Any] = Field(default={})
     """What the whole config.json says about the model's form; the memory trace builds by it."""
 
@@ -218,6 +256,8 @@ class VisionFacts(Document):
         """
         if self.squares is not None:
             return Features(*self.squares.shape(width, height), self.squares.each(self.patch_size))
+        if self.crops is not None:
+            return Features(*self.crops.shape(width, height), self.crops.each)
         if (shapes := self.grid or self.tiles) is None:
             return Features(0, 0, self.tokens_per_image)
         return Features(0, 0, shapes.tokens(width, height, self.patch_size))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ftc.spec.base import Document
+from ftc.spec.vision_models import vision_model
 
 __all__ = ["VisionSettings"]
 
@@ -20,3 +21,10 @@ class VisionSettings(Document):
     """Modules beside the language model that are not trained."""
     pixels_sha256: str | None
     """Digest of what the model's own processor makes of the first images; None where it wasn't asked."""
+
+    @property
+    def unquantized(self) -> tuple[str, ...]:
+        """Modules that stay as they are where linear layers are quantized, as transformers names them."""
+        known = vision_model(self.model_type)
+        assert known is not None, "plans are made for known model types alone"
+        return known.unquantized

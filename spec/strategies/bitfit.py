@@ -92,5 +92,6 @@ BITFIT = Card(
     saves_what_it_trains=True,
     folds_in=False,
     rounds=(),
+    reads_images=False,
     foreign_names={},
 )

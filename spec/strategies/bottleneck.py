@@ -144,5 +144,6 @@ BOTTLENECK = Card(
     saves_what_it_trains=True,
     folds_in=False,
     rounds=None,
+    reads_images=False,
     foreign_names={},
 )

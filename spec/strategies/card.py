@@ -250,12 +250,9 @@ class Traits:
 
 
 class PeftMethod(NamedTuple):
-    """What peft is asked for.
+    """What peft is asked for: a class of configuration with arguments, and the class of layers by which it is counted.
 
-    Attributes:
-        config: Name of peft's class of configuration.
-        arguments: What it gets, beside the modules that are found in the loaded model.
-        layer: Name of the class of its layers, by which they are counted.
+    Beside the arguments it gets the modules that are found in the loaded model.
     """
 
     config: str
@@ -368,6 +365,7 @@ class Card:
         saves_what_it_trains: Whether the saved tensors are those that were trained, and not what they lead to.
         folds_in: Whether a run in float32 measures with the adapter added to the weights, which is as exact.
         rounds: Keys at their defaults where QAT rounds its weights, or their sum with an adapter; None where it can't.
+        reads_images: Whether it can train a model that reads images.
         foreign_names: What other tools call it, an empty word for what they do by default; none where they lack it.
     """
 
@@ -387,6 +385,7 @@ class Card:
     saves_what_it_trains: bool
     folds_in: bool
     rounds: tuple[str, ...] | None
+    reads_images: bool
     foreign_names: Mapping[Tool, tuple[str, ...]]
 
     @property

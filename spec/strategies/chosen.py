@@ -90,7 +90,8 @@ class ChosenSettings(WholeSettings):
         linear = modules.intersection(base.model.linear_modules)
         if base.model.experts is not None:
             linear |= {expert_group(name) for name in found}.intersection(base.model.experts.layers)
-        from_start = any(part_of(name).kind == "embeddings" for name in found)
+        of_images = {name for name in found if _reads_images(name, base)}
+        from_start = bool(of_images) or any(part_of(name).kind == "embeddings" for name in found)
         return Trained(
             num_weights=sum(one.num_elements for one in found.values()),
             num_saved=sum(one.num_elements for one in base.held.values()),
@@ -102,7 +103,7 @@ class ChosenSettings(WholeSettings):
             first_behind=False,
             last_layers=None if from_start else _last_layers(found, depths),
             products=bool(linear),
-            norms=bool(found) and not linear,
+            norms=len(found) > len(of_images) and not linear,
             dropout=False,
         )
 
@@ -111,6 +112,12 @@ class ChosenSettings(WholeSettings):
         only = f"only {_listed(self.parameters)}" if self.parameters else ""
         without = f"without {_listed(self.freeze)}" if self.freeze else ""
         return ", ".join(part for part in (only, without) if part)
+
+
+def _reads_images(name: str, base: Base) -> bool:
+    """Whether a weight lies in front of the language model, so that gradients go all the way through that."""
+    vision = base.model.vision
+    return vision is not None and vision.card.part_of(name) != "language_model"
 
 
 def _listed(patterns: tuple[str, ...]) -> str:

@@ -106,5 +106,6 @@ IA3 = Card(
     saves_what_it_trains=True,
     folds_in=False,
     rounds=None,
+    reads_images=False,
     foreign_names={"peft": ("ia3",)},
 )

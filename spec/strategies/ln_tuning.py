@@ -86,5 +86,6 @@ LN_TUNING = Card(
     saves_what_it_trains=True,
     folds_in=False,
     rounds=None,
+    reads_images=False,
     foreign_names={"peft": ("ln_tuning",)},
 )

@@ -120,5 +120,6 @@ LOHA = Card(
     saves_what_it_trains=True,
     folds_in=False,
     rounds=None,
+    reads_images=True,
     foreign_names={"peft": ("loha",)},
 )

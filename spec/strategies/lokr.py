@@ -157,5 +157,6 @@ LOKR = Card(
     saves_what_it_trains=True,
     folds_in=False,
     rounds=None,
+    reads_images=True,
     foreign_names={"peft": ("lokr",)},
 )

@@ -370,6 +370,7 @@ LORA = Card(
     saves_what_it_trains=True,
     folds_in=True,
     rounds=("dora", "dropout"),
+    reads_images=True,
     foreign_names={
         "peft": ("lora",),
         "axolotl": ("lora",),

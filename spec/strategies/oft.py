@@ -121,5 +121,6 @@ OFT = Card(
     saves_what_it_trains=True,
     folds_in=False,
     rounds=None,
+    reads_images=True,
     foreign_names={"peft": ("oft",), "llamafactory": ("oft",)},
 )

@@ -151,5 +151,6 @@ PARTIAL = Card(
     saves_what_it_trains=True,
     folds_in=False,
     rounds=(),
+    reads_images=False,
     foreign_names={"llamafactory": ("freeze",)},
 )

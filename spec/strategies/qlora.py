@@ -116,5 +116,6 @@ QLORA = Card(
     saves_what_it_trains=True,
     folds_in=False,
     rounds=None,
+    reads_images=True,
     foreign_names={"axolotl": ("qlora",), "torchtune": ("qlora",)},
 )

@@ -154,5 +154,6 @@ RANDLORA = Card(
     saves_what_it_trains=True,
     folds_in=False,
     rounds=None,
+    reads_images=True,
     foreign_names={"peft": ("randlora",)},
 )

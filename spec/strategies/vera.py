@@ -134,5 +134,6 @@ VERA = Card(
     saves_what_it_trains=False,
     folds_in=False,
     rounds=None,
+    reads_images=True,
     foreign_names={"peft": ("vera",)},
 )

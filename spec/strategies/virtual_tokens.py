@@ -344,6 +344,7 @@ PROMPT_TUNING = Card(
     saves_what_it_trains=False,
     folds_in=False,
     rounds=None,
+    reads_images=False,
     foreign_names={"peft": ("prompt_tuning",)},
 )
 P_TUNING = Card(
@@ -363,6 +364,7 @@ P_TUNING = Card(
     saves_what_it_trains=False,
     folds_in=False,
     rounds=None,
+    reads_images=False,
     foreign_names={"peft": ("p_tuning",)},
 )
 PREFIX_TUNING = Card(
@@ -385,5 +387,6 @@ PREFIX_TUNING = Card(
     saves_what_it_trains=False,
     folds_in=False,
     rounds=None,
+    reads_images=False,
     foreign_names={"peft": ("prefix_tuning",)},
 )

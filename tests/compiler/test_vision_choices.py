@@ -30,6 +30,7 @@ def seeing(model_type: str, image_token_id: int = 5) -> ModelFacts:
         hidden_size=32,
         intermediate_size=64,
         num_layers=2,
+        num_heads=2,
     )
     return model_facts(vision=vision)
 

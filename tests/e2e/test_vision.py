@@ -152,7 +152,7 @@ def test_other_pixels_stop_a_run(root: Path, ftc: Ftc, monkeypatch: pytest.Monke
     assert "FTC414" in answer.text
 
 
-@pytest.mark.parametrize("kind", ["full", "prompt_tuning", "qlora", "lora, modules_to_save: [linear_1]"])
+@pytest.mark.parametrize("kind", ["partial", "bitfit", "prompt_tuning", "lora, modules_to_save: [linear_1]"])
 def test_what_is_not_available_is_refused(root: Path, kind: str) -> None:
     """FTC127."""
     recipe = root / "recipe.yaml"

@@ -13,10 +13,12 @@ from typing import Any
 from ftc import api
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.step_log import read_step_log
 from ftc.spec.heads import head_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.strategies.qlora import QLoraSettings
+from ftc.spec.unquantized import unquantized
 from ftc.views.words import auto_class
 from tests.support.cards import CardRunner
 from tests.support.families import EXPERTS, IMAGES
@@ -92,6 +94,7 @@ TRIED = ("classification", "chat", "translation")
 USUAL: tuple[str, ...] = ("full", "lora", "qlora")
 """Strategies that methods and further ways to rate answers are tried with, each with its task's usual family."""
 FEWER = ("rated_reward", "steps", *METHODS)
+_STEPS = "{max_steps: 3, batch_size: 8, learning_rate: 0.01}"
 OF_EXPERTS = ("full", "lora")
 """Strategies that each mixture of experts is tried with, by a model of its own class."""
 
@@ -119,7 +122,8 @@ def cells() -> Iterator[Cell]:
             yield from (Cell(task, family, strategy) for strategy in told)
     for own in EXPERTS:
         yield from (Cell("generation", own.model_type, strategy) for strategy in OF_EXPERTS)
-    yield from (Cell("generation", own.model_type, "lora") for own in IMAGES)
+    for own in IMAGES:
+        yield from (Cell("generation", own.model_type, strategy) for strategy in USUAL)
 
 
 def outcome_of(cell: Cell, root: Path, models: Path, cards: CardRunner) -> str:
@@ -145,7 +149,8 @@ def project_of(root: Path, models: Path, task: str, strategy: str, model: str) -
     """A project of three steps for a task of the matrix."""
     if model in {own.model_type for own in IMAGES}:
         (root / ".ftc").mkdir(parents=True)
-        make_vision_project(root, task, model_type=model, train="{max_steps: 3, batch_size: 8, learning_rate: 0.01}")
+        way = f"{{kind: {STRATEGIES[strategy]}}}"
+        make_vision_project(root, task, model_type=model, strategy=way, train=_STEPS)
         return
     if not (models / model).is_dir():
         make_model(models / model, model)
@@ -220,7 +225,7 @@ def _as_others_load(plan: Plan, run: Path) -> Any:
         return loader.from_pretrained(run / "model").eval()
     options: dict[str, Any] = {"num_labels": len(settings.text.labels)} if settings.text.labels else {}
     if isinstance(strategy, QLoraSettings):
-        options["quantization_config"] = _quantization(strategy)
+        options["quantization_config"] = _quantization(settings, strategy)
     base = loader.from_pretrained(settings.model.base, **options)
     if loader is transformers.AutoModel and hasattr(base, "pooler"):
         base.pooler = None  # as the card says
@@ -233,10 +238,10 @@ def _as_others_load(plan: Plan, run: Path) -> Any:
     return model
 
 
-def _quantization(strategy: QLoraSettings) -> Any:
+def _quantization(settings: Settings, strategy: QLoraSettings) -> Any:
     import transformers
 
-    kept = list(strategy.adapter.trained_modules) or None
+    kept = list(unquantized(settings)) or None
     if strategy.quantization == "int8":
         return transformers.BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=kept)
     return transformers.BitsAndBytesConfig(

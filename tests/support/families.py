@@ -14,7 +14,8 @@ class Family:
     Attributes:
         title: As people call it.
         model_type: As config.json calls it.
-        public: A public model of it, whose sizes `benchmarks/experts.py` plans; None where no benchmark does.
+        public: A public model of it, whose sizes `benchmarks/experts.py` or `benchmarks/images.py` plans; None where no
+            benchmark does.
     """
 
     title: str
@@ -38,20 +39,20 @@ EXPERTS = (
 )
 """Mixtures of experts."""
 IMAGES = (
-    Family("LLaVA", "llava", None),
-    Family("LLaVA-Next", "llava_next", None),
-    Family("Qwen2-VL", "qwen2_vl", None),
-    Family("Qwen2.5-VL", "qwen2_5_vl", None),
-    Family("Gemma 3", "gemma3", None),
-    Family("SmolVLM", "smolvlm", None),
-    Family("Idefics 3", "idefics3", None),
-    Family("PaliGemma", "paligemma", None),
+    Family("LLaVA", "llava", "LLaVA-1.5-7B"),
+    Family("LLaVA-Next", "llava_next", "LLaVA-1.6-Mistral-7B"),
+    Family("Qwen2-VL", "qwen2_vl", "Qwen2-VL-2B"),
+    Family("Qwen2.5-VL", "qwen2_5_vl", "Qwen2.5-VL-3B"),
+    Family("Qwen3-VL", "qwen3_vl", None),
+    Family("Gemma 3", "gemma3", "Gemma-3-4B"),
+    Family("SmolVLM", "smolvlm", "SmolVLM-256M"),
+    Family("Idefics 3", "idefics3", "Idefics3-8B"),
+    Family("PaliGemma", "paligemma", "PaliGemma-3B-224"),
+    Family("InternVL", "internvl", None),
 )
-"""Models that read images. No benchmark plans one; `test_families.py` says which the memory trace follows."""
+"""Models that read images; no benchmark plans those without a public model yet."""
 MISSING = (
     Family("Llama 3.2 Vision", "mllama", None),
     Family("Pixtral", "pixtral", None),
-    Family("InternVL", "internvl", None),
-    Family("Qwen3-VL", "qwen3_vl", None),
 )
 """Models that ftc refuses by name (FTC308) until it has a row for them."""

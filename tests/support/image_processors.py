@@ -157,9 +157,65 @@ def paligemma(folder: Path) -> TheirProcessor:
     return TheirProcessor(processor(images, tokenizer), config, "<image>")
 
 
+def _qwen_3(folder: Path, patch: pytest.MonkeyPatch) -> TheirProcessor:
+    """Its processor of videos, which none of these rows has, needs further packages: nothing stands in its place."""
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+    from transformers.models.qwen3_vl import processing_qwen3_vl
+
+    kind: Any = processing_qwen3_vl.Qwen3VLProcessor
+    patch.setattr(kind, "check_argument_for_proper_class", lambda *_: object)
+    raw = _of_bytes()
+    raw.add_special_tokens([*_SPECIAL, "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"])
+    written = "<|vision_start|><|image_pad|><|vision_end|>"
+    tokenizer, _ = _loaded(folder, raw, written)
+    patches: dict[str, Any] = {"patch_size": 4, "temporal_patch_size": 2, "merge_size": 2}
+    images = Qwen2VLImageProcessorPil(**patches, size={"shortest_edge": 256, "longest_edge": 4096})
+    images.save_pretrained(folder)
+    tower: dict[str, Any] = {
+        "depth": 2,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_heads": 2,
+        "out_hidden_size": 32,
+    }
+    tower |= {"num_position_embeddings": 16, "deepstack_visual_indexes": [0], "spatial_merge_size": 2}
+    config = {
+        **{"model_type": "qwen3_vl", "architectures": ["Qwen3VLForConditionalGeneration"]},
+        "text_config": {**_SIZES, "num_key_value_heads": 2, "vocab_size": len(raw.get_vocab()), "head_dim": 8},
+        "vision_config": {**tower, "patch_size": 4, "temporal_patch_size": 2},
+        "image_token_id": raw.token_to_id("<|image_pad|>"),
+    }
+    return TheirProcessor(kind(images, tokenizer, None), config, "<|image_pad|>")
+
+
+def _internvl(folder: Path, patch: pytest.MonkeyPatch) -> TheirProcessor:
+    """Its processor of videos, which none of these rows has, needs further packages: nothing stands in its place."""
+    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+    from transformers.models.internvl import processing_internvl
+
+    kind: Any = processing_internvl.InternVLProcessor
+    patch.setattr(kind, "check_argument_for_proper_class", lambda *_: object)
+    named = {"start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>"}
+    named["video_token"] = "<video>"
+    raw = _of_bytes()
+    raw.add_special_tokens([*_SPECIAL, *named.values()])
+    tokenizer, ids = _loaded(folder, raw, "<IMG_CONTEXT>\n", **named)
+    images = GotOcr2ImageProcessorPil(size={"height": 28, "width": 28}, max_patches=6)
+    images.save_pretrained(folder)
+    config = {
+        **{"model_type": "internvl", "architectures": ["InternVLForConditionalGeneration"], "image_seq_length": 4},
+        "text_config": {**_SIZES, "model_type": "qwen2", "num_key_value_heads": 2, "vocab_size": len(raw.get_vocab())},
+        "vision_config": {**_SIZES, "image_size": [28, 28], "patch_size": [7, 7]},
+        "image_token_id": ids["<IMG_CONTEXT>"],
+    }
+    return TheirProcessor(kind(images, tokenizer, None, image_seq_length=4), config, "<IMG_CONTEXT>")
+
+
 PROCESSORS: dict[str, Callable[[Path, pytest.MonkeyPatch], TheirProcessor]] = {
     "gemma3": _gemma,
     "smolvlm": _smolvlm,
     "idefics3": _idefics,
+    "qwen3_vl": _qwen_3,
+    "internvl": _internvl,
 }
-"""Those of model types around whose images words stand."""
+"""Those of model types around whose images words stand, and of one whose images keep their shape."""

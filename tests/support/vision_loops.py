@@ -12,7 +12,7 @@ from ftc.spec.documents.streams import open_stream
 from ftc.spec.storage.paths import streams_folder
 from ftc.spec.vision_models import vision_model
 
-__all__ = ["inputs_of", "logged_losses", "plain_losses"]
+__all__ = ["inputs_of", "logged_losses", "plain_losses", "plain_run"]
 
 
 def _steps(run: api.Run) -> list[dict[str, Any]]:
@@ -53,23 +53,17 @@ def inputs_of(run: api.Run, root: Path, numbers: list[int]) -> dict[str, Any]:
 
 def plain_losses(run: api.Run, root: Path) -> list[float]:
     """Losses of the same steps by transformers' own loss and torch's AdamW, with adapters as peft draws them."""
-    import peft
+    return plain_run(run, root)[0]
+
+
+def plain_run(run: api.Run, root: Path) -> tuple[list[float], Any]:
+    """The same, with the model as the last step leaves it."""
     import torch
-    import transformers
 
     settings = run.plan.settings
     rows = open_stream(streams_folder(run.plan.stream_key) / "train.arrow")
     order = BatchOrder(rows.lengths, settings.train.batch_size, settings.train.steps_per_epoch, settings.seeds.order)
-    torch.manual_seed(settings.seeds.init)
-    base = transformers.AutoModelForImageTextToText.from_pretrained(root / settings.model.base)
-    adapter: Any = settings.strategy
-    card = vision_model(settings.model.vision.model_type) if settings.model.vision else None
-    assert card is not None
-    names = [name for name, _ in base.named_modules() if not set(card.parts) & set(name.split("."))]
-    names = [name for name in names if name.rpartition(".")[2] in adapter.adapter.targets]
-    config = peft.LoraConfig(r=adapter.adapter.rank, lora_alpha=adapter.adapter.alpha, target_modules=names)
-    torch.manual_seed(settings.seeds.init)
-    model = peft.get_peft_model(base, config).train()
+    model = _begun(run, root).train()
     weights = [one for one in model.parameters() if one.requires_grad]
     numbers = settings.train.optimizer
     optimizer = torch.optim.AdamW(
@@ -86,4 +80,36 @@ def plain_losses(run: api.Run, root: Path) -> list[float]:
         optimizer.zero_grad()
         losses.append(loss.item())
     assert len(losses) == settings.train.num_steps
-    return losses
+    return losses, model
+
+
+def _begun(run: api.Run, root: Path) -> Any:
+    """The model before its first step: whole, or with an adapter, beside packed weights where the plan has some."""
+    import peft
+    import torch
+    import transformers
+
+    settings, adapter = run.plan.settings, getattr(run.plan.settings.strategy, "adapter", None)
+    card = vision_model(settings.model.vision.model_type) if settings.model.vision else None
+    assert card is not None
+    options: dict[str, Any] = {}
+    if settings.strategy.traits.quantized is not None:
+        options["quantization_config"] = transformers.BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype="float32",
+            llm_int8_skip_modules=[f"model.{card.tower}", f"model.{card.projector}", "lm_head"],
+        )
+    torch.manual_seed(settings.seeds.init)
+    base = transformers.AutoModelForImageTextToText.from_pretrained(root / settings.model.base, **options)
+    if adapter is None:
+        for name, one in base.named_parameters():
+            parts = name.split(".")
+            one.requires_grad_(card.projector in parts or card.tower not in parts)
+        return base
+    names = [name for name, _ in base.named_modules() if not set(card.parts) & set(name.split("."))]
+    names = [name for name in names if name.rpartition(".")[2] in adapter.targets]
+    config = peft.LoraConfig(r=adapter.rank, lora_alpha=adapter.alpha, target_modules=names)
+    torch.manual_seed(settings.seeds.init)
+    return peft.get_peft_model(base, config)

@@ -15,10 +15,12 @@ __all__ = [
     "write_gemma",
     "write_idefics",
     "write_images",
+    "write_internvl",
     "write_llava",
     "write_llava_next",
     "write_paligemma",
     "write_qwen",
+    "write_qwen_3",
     "write_qwen_of_2025",
     "write_smolvlm",
 ]
@@ -104,14 +106,23 @@ def write_qwen_of_2025(folder: Path, seed: int = 5) -> None:
     _write_qwen(folder, t.Qwen2_5_VLConfig, t.Qwen2_5_VLForConditionalGeneration, tower, seed)
 
 
-def _write_qwen(folder: Path, config: Any, model: Any, tower: dict[str, Any], seed: int) -> None:
+def write_qwen_3(folder: Path, seed: int = 5) -> None:
+    """A Qwen3-VL: states of its tower's first layer are added to those behind the language model's first layer."""
+    import transformers as t
+
+    tower: dict[str, Any] = {"depth": 2, "hidden_size": 16, "num_heads": 2, "out_hidden_size": 32}
+    tower |= {"intermediate_size": 32, "num_position_embeddings": 16, "deepstack_visual_indexes": [0]}
+    _write_qwen(folder, t.Qwen3VLConfig, t.Qwen3VLForConditionalGeneration, tower, seed, head_dim=8)
+
+
+def _write_qwen(folder: Path, config: Any, model: Any, tower: dict[str, Any], seed: int, **text: Any) -> None:
     import torch
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     patches: dict[str, Any] = {"patch_size": 4, "temporal_patch_size": 2}
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
     made = config(
-        text_config={**_TEXT, "rope_parameters": rope},
+        text_config={**_TEXT, **text, "rope_parameters": rope},
         vision_config={**tower, **patches, "spatial_merge_size": 2},
         image_token_id=_IMAGE_ID,
         **{"video_token_id": 3, "vision_start_token_id": 3, "vision_end_token_id": 3},  # nothing reads these
@@ -129,6 +140,9 @@ _SQUARES = (
     *("<fake_token_around_image>", "<global-img>"),
     *(f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2)),
 )
+
+
+_WRAPS = ("<img>", "</img>")
 
 
 def write_gemma(folder: Path, seed: int = 5) -> None:
@@ -197,6 +211,24 @@ def _write_squares(folder: Path, config: Any, model: Any, processor: Any, seed: 
     _write_tokenizer(folder, _SQUARES)
 
 
+def write_internvl(folder: Path, seed: int = 5) -> None:
+    """An InternVL, which reads an image whole and in up to three squares of 4 features each."""
+    import torch
+    import transformers as t
+    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+
+    text = t.Qwen2Config(**{**_TEXT, "vocab_size": len(_VOCABULARY) + len(_WRAPS)})
+    tower = t.InternVLVisionConfig(image_size=[_SIZE, _SIZE], patch_size=[_PATCH, _PATCH], **_SIZES)
+    torch.manual_seed(seed)
+    config = t.InternVLConfig(
+        vision_config=tower, text_config=text, image_token_id=_IMAGE_ID, image_seq_length=4, tie_word_embeddings=False
+    )
+    t.InternVLForConditionalGeneration(config).save_pretrained(folder)
+    size = {"height": _SIZE, "width": _SIZE}
+    GotOcr2ImageProcessorPil(size=size, min_patches=1, max_patches=3).save_pretrained(folder)
+    _write_tokenizer(folder, _WRAPS)
+
+
 def _write_tokenizer(folder: Path, further: tuple[str, ...] = (), written: str | None = IMAGE_TOKEN) -> None:
     """A tokenizer of words.
 
@@ -224,10 +256,12 @@ MODELS: dict[str, Callable[[Path], None]] = {
     "llava_next": write_llava_next,
     "qwen2_vl": write_qwen,
     "qwen2_5_vl": write_qwen_of_2025,
+    "qwen3_vl": write_qwen_3,
     "gemma3": write_gemma,
     "smolvlm": write_smolvlm,
     "idefics3": write_idefics,
     "paligemma": write_paligemma,
+    "internvl": write_internvl,
 }
 """A tiny model of each type that reads images."""
 

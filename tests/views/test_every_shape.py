@@ -34,7 +34,6 @@ from ftc.spec.documents.record import (
     SwapPair,
     SwapsResult,
 )
-from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.heads import head_card
 from ftc.spec.metrics import METRICS
 from ftc.spec.rewards import RewardTerm
@@ -48,6 +47,7 @@ from ftc.views.report.run_report import report_html
 from ftc.views.run import run_html, run_text
 from tests.spec.test_task_cards import every_option
 from tests.support import documents
+from tests.support.vision_settings import tiny_vision
 
 MODES = {
     (mode.head, mode.form, mode.traits): mode
@@ -73,9 +73,7 @@ EMBEDDING = EmbeddingSettings(
 )
 
 
-VISION = VisionSettings(
-    model_type="llava", image_token_id=4, tokens_per_image=16, frozen=("vision_tower",), pixels_sha256="0" * 64
-)
+VISION = tiny_vision("llava", 16, pixels="0" * 64)
 JUDGE = Judge(url="http://localhost/v1", model="`<large>`")
 
 

@@ -11,18 +11,19 @@ from ftc.compiler.resolve.models.vision_config import (
     LEAST_PIXELS,
     MOST_PATCHES,
     MOST_PIXELS,
+    USUAL_CROPS,
     USUAL_LONGEST,
     USUAL_TILES,
     tile_sizes,
 )
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
-from ftc.spec.documents.vision_facts import PatchGrid, SquareCuts, VisionFacts
+from ftc.spec.documents.vision_facts import CropCuts, PatchGrid, SquareCuts, VisionFacts
 from ftc.spec.vision_models import PROCESSOR_FILES
 
 __all__ = ["processor_findings", "sized"]
 
-_USUAL_SIDE, _USUAL_SQUARE = 224, 364
-"""Pixels of the side of an image, and of a square, where a processor's file doesn't say."""
+_USUAL_SIDE, _USUAL_SQUARE, _USUAL_CROP = 224, 364, 384
+"""Pixels of the side of an image, and of a square of either kind, where a processor's file doesn't say."""
 _LARGEST_SIDE = 10**6
 _FROM_ONE_FOLDER = "take both files from the model's original folder"
 
@@ -38,6 +39,8 @@ def sized(vision: VisionFacts | None, folder: Path) -> VisionFacts | None:
     said = read.said
     if vision.squares is not None:
         return _in_squares(vision, vision.squares, said)
+    if vision.crops is not None:
+        return _in_crops(vision, vision.crops, said)
     if vision.grid is None:
         return vision
     size = said.get("size")
@@ -60,6 +63,14 @@ def _in_squares(vision: VisionFacts, squares: SquareCuts, said: Mapping[str, Any
     return vision.model_copy(
         update={"squares": squares, "tokens_per_image": squares.most * squares.each(vision.patch_size)}
     )
+
+
+def _in_crops(vision: VisionFacts, crops: CropCuts, said: Mapping[str, Any]) -> VisionFacts:
+    """What reads images, with the numbers of squares that the processor's file allows."""
+    found = (said.get("min_patches"), 1), (said.get("max_patches"), USUAL_CROPS)
+    least, most = (one if type(one) is int and one > 0 else usual for one, usual in found)
+    crops = crops.model_copy(update={"least": least, "cuts": most})
+    return vision.model_copy(update={"crops": crops, "tokens_per_image": crops.most * crops.each})
 
 
 def _longest_edge(said: Any, usual: int) -> int | None:
@@ -129,6 +140,8 @@ def processor_findings(folder: Path, vision: VisionFacts | None, span: Span | No
         yield from _square_findings(vision, said, file, span)
     elif vision.grid is not None:
         yield from _grid_findings(vision, vision.grid, said, file, span)
+    elif vision.crops is not None:
+        yield from _crop_findings(vision, vision.crops, said, file, span)
     else:
         yield from _size_findings(vision, said, file, span)
 
@@ -164,6 +177,7 @@ def _other_size(vision: VisionFacts, file: str, made: Any, span: Span | None) ->
 def _count_findings(vision: VisionFacts, folder: Path, span: Span | None) -> Iterator[Diagnostic]:
     """What the files say otherwise than config.json about the features of an image."""
     each = vision.tokens_per_image if vision.squares is None else vision.squares.each(vision.patch_size)
+    each = each if vision.crops is None else vision.crops.each
     for file in (one for name in PROCESSOR_FILES if (one := folder / name).is_file()):
         whole = read_json_object(file, span)
         for key in vision.card.count_keys:
@@ -187,6 +201,19 @@ def _square_findings(
     if vision.tokens_per_image > MOST_PATCHES:
         summary, help = f"`{file}` cuts images into too many squares", "make `longest_edge` in `size` smaller"
         yield diagnostic("FTC128", summary, span, help=help, path="model.base")
+
+
+def _crop_findings(
+    vision: VisionFacts, crops: CropCuts, said: Mapping[str, Any], file: str, span: Span | None
+) -> Iterator[Diagnostic]:
+    """What a processor's file says otherwise than config.json about squares of one size."""
+    made = said.get("size", {"height": _USUAL_CROP, "width": _USUAL_CROP})
+    if made != {"height": crops.side, "width": crops.side} or said.get("do_resize", True) is not True:
+        yield _other_size(vision, file, made, span)
+    if crops.least > crops.cuts or vision.tokens_per_image > MOST_PATCHES:
+        note = f"`min_patches` is {crops.least}, and `max_patches` is {crops.cuts}"
+        summary, help = f"`{file}` cuts images into too many squares, or too few", "take it from the original folder"
+        yield diagnostic("FTC128", summary, span, notes=note, help=help, path="model.base")
 
 
 def _grid_findings(

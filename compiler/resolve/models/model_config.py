@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ftc.compiler.resolve.models.model_form import form_of, is_known
+from ftc.compiler.resolve.models.model_form import form_of, installed_release, is_known
 from ftc.compiler.resolve.models.vision_config import language_part, vision_facts
 from ftc.spec.architectures import ARCHITECTURES, Family, architecture
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
@@ -95,10 +95,8 @@ def read_config(config: Mapping[str, Any], span: Span | None = None) -> ModelCon
         summary = f"the model's architecture isn't supported: {reason}"
         help = "choose a text model: a decoder (`...ForCausalLM`), an encoder (`...ForMaskedLM`), T5 or BART"
         found.append(diagnostic("FTC308", summary, span, help=help, path="model.base"))
-    elif is_known(kind := config["model_type"]) is False:
-        summary = f"the installed transformers has no model type {quoted(kind)}"
-        help = "install a release of transformers that supports it, or choose another model"
-        found.append(diagnostic("FTC308", summary, span, help=help, path="model.base"))
+    elif missing := _not_installed(config, span):
+        found.append(missing)
     if method := config.get("quantization_config"):
         name = method.get("quant_method", "unknown") if isinstance(method, Mapping) else "unknown"
         summary = "the model's weights are quantized already"
@@ -128,6 +126,22 @@ def read_config(config: Mapping[str, Any], span: Span | None = None) -> ModelCon
             [diagnostic("FTC309", f"{summary}: {fault}", span, help=help, path="model.base") for fault in faults]
         )
     return result
+
+
+def _not_installed(config: Mapping[str, Any], span: Span | None) -> Diagnostic | None:
+    """That the installed transformers doesn't have the model (FTC308); None where it does, or isn't there to tell."""
+    kind, text_type = config["model_type"], language_part(config).get("model_type")
+    if is_known(kind) is False:
+        summary = f"the installed transformers has no model type {quoted(kind)}"
+        help = "install a release of transformers that supports it, or choose another model"
+        return diagnostic("FTC308", summary, span, help=help, path="model.base")
+    known, installed = vision_model(kind), installed_release()
+    if known is None or installed is None or installed >= (needed := known.least_release(str(text_type))):
+        return None
+    least, here = (".".join(map(str, one)) for one in (needed, installed))
+    summary = f"a `{kind}` with `{text_type}` inside needs transformers {least}, and {here} is installed"
+    help = f"install a later release: `pip install 'transformers>={least}'`"
+    return diagnostic("FTC308", summary, span, help=help, path="model.base")
 
 
 def _experts_faults(model_type: str, sizes: _Sizes) -> Iterator[str]:

@@ -14,6 +14,7 @@ a loaded one mean the same module when they are equal or when one ends with a do
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import math
 import re
@@ -31,6 +32,7 @@ __all__ = [
     "attention_kernels",
     "form_of",
     "input_embedding",
+    "installed_release",
     "is_known",
     "kernels_in",
     "linear_modules",
@@ -155,6 +157,15 @@ def is_known(model_type: str) -> bool | None:
             continue
         return f'("{model_type}",' in text
     return None
+
+
+def installed_release() -> tuple[int, int] | None:
+    """(major, minor) of the installed transformers; None where there is none, or it has another kind of version."""
+    try:
+        found = re.match(r"(\d+)\.(\d+)", importlib.metadata.version("transformers"))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def _folders() -> Iterable[str]:

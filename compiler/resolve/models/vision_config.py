@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 
 from ftc.compiler.resolve.models.model_form import form_of
 from ftc.spec.documents.facts import TensorFacts
-from ftc.spec.documents.vision_facts import PatchGrid, SquareCuts, TileSizes, VisionFacts
-from ftc.spec.vision_models import VisionModel, vision_model
+from ftc.spec.documents.vision_facts import CropCuts, PatchGrid, SquareCuts, TileSizes, VisionFacts
+from ftc.spec.vision_card import VisionModel
+from ftc.spec.vision_models import vision_model
 
 __all__ = [
     "LEAST_PIXELS",
     "MOST_PATCHES",
     "MOST_PIXELS",
+    "USUAL_CROPS",
     "USUAL_LONGEST",
     "USUAL_TILES",
     "language_part",
@@ -26,14 +28,21 @@ __all__ = [
 _TOWER_KEYS = (
     *("image_size", "num_channels", "patch_size", "projection_dim"),
     *("depth", "embed_dim", "in_channels", "mlp_ratio", "out_hidden_size"),
-    *("spatial_merge_size", "temporal_patch_size", "tokens_per_second", "window_size"),
+    *("num_position_embeddings", "spatial_merge_size", "temporal_patch_size", "tokens_per_second", "window_size"),
 )
 """Keys of `vision_config` that decide what is built, beside those of every configuration."""
+_TOWER_PARTS = (
+    *("vision_use_head", "use_absolute_position_embeddings", "use_mask_token", "use_mean_pooling", "use_qk_norm"),
+    "attention_bias",
+)
+"""Those that say whether a part is built."""
 MOST_PATCHES = 100_000
 LEAST_PIXELS, MOST_PIXELS = 56 * 56, 28 * 28 * 1280
 """What a processor's file means that says neither, as transformers has it."""
 USUAL_LONGEST = 4 * 364
 """The longer side of an image that is cut into squares, where a processor's file doesn't say."""
+USUAL_CROPS = 12
+"""Squares that an image is cut into at the most, where a processor's file doesn't say."""
 USUAL_TILES = ((336, 672), (672, 336), (672, 672), (1008, 336), (336, 1008))
 _LARGEST_SIZE = 10**6
 _MOST_NUMBERED = 1000
@@ -69,7 +78,7 @@ def vision_facts(config: Mapping[str, Any]) -> tuple[VisionFacts | None, list[st
     said = config.get("vision_config")
     if not isinstance(said, Mapping):
         return None, ["`vision_config` is missing"]
-    tower, faults = {**known.tower_defaults, **said}, list[str]()
+    tower, faults = {**known.tower_defaults, **said, **_one_side(said)}, list[str]()
 
     def size(holder: Mapping[str, Any], keys: tuple[str, ...], least: int, where: str) -> int:
         value = next((holder[key] for key in keys if key in holder), None)
@@ -89,11 +98,13 @@ def vision_facts(config: Mapping[str, Any]) -> tuple[VisionFacts | None, list[st
     elif not faults:
         shape = _of_squares(known, config, tower, size, faults)
     strategy = config.get("vision_feature_select_strategy", "default")
-    if strategy not in (("default",) if shape.tiles else ("default", "full")):
-        other = "" if shape.tiles else " or `full`"
+    is_cut = shape.tiles is not None or shape.crops is not None
+    if strategy not in (("default",) if is_cut else ("default", "full")):
+        other = "" if is_cut else " or `full`"
         faults.append(f"`vision_feature_select_strategy` is {str(strategy)[:40]!r}, not `default`{other}")
     language = language_part(config)
     sizes = {key: tower[key] for key in _TOWER_KEYS if type(tower.get(key)) is int}
+    sizes |= {key: tower[key] for key in _TOWER_PARTS if type(tower.get(key)) is bool}
     sizes |= {key: tower[key] for key in known.numbered_layers if _are_numbers(tower.get(key))}
     kept = ("model_type", "tie_word_embeddings", *known.token_keys, *known.own_keys)
     form = {key: config[key] for key in kept if key in config}
@@ -107,10 +118,12 @@ def vision_facts(config: Mapping[str, Any]) -> tuple[VisionFacts | None, list[st
         grid=shape.grid,
         tiles=shape.tiles,
         squares=shape.squares,
+        crops=shape.crops,
         edges=(edges[0], edges[1]) if edges else None,
         hidden_size=size(tower, (known.width_key,), 1, _INSIDE),
         intermediate_size=_inner_size(known, tower, size),
         num_layers=size(tower, (known.layers_key,), 1, _INSIDE),
+        num_heads=size(tower, (known.heads_key,), 1, _INSIDE),
         config={**form, "text_config": form_of(language), "vision_config": {**form_of(tower), **sizes}},
     )
     return facts, faults
@@ -118,6 +131,13 @@ def vision_facts(config: Mapping[str, Any]) -> tuple[VisionFacts | None, list[st
 
 def _are_numbers(value: Any) -> bool:
     return isinstance(value, list) and len(value) <= _MOST_NUMBERED and all(type(one) is int for one in value)
+
+
+def _one_side(tower: Mapping[str, Any]) -> dict[str, int]:
+    """Sizes that stand there as two equal sides, as one."""
+    found = {key: tower.get(key) for key in ("image_size", "patch_size")}
+    pairs = {key: one for key, one in found.items() if isinstance(one, list) and len(one) == len({*one}) + 1 == 2}
+    return {key: one[0] for key, one in pairs.items()}
 
 
 class _Shape(NamedTuple):
@@ -128,6 +148,7 @@ class _Shape(NamedTuple):
     grid: PatchGrid | None = None
     tiles: TileSizes | None = None
     squares: SquareCuts | None = None
+    crops: CropCuts | None = None
 
 
 def _of_squares(
@@ -160,6 +181,12 @@ def _of_squares(
         tokens = size({key: usual, **config}, (key,), 1, "")
         if math.isqrt(tokens) ** 2 != tokens or across % math.isqrt(tokens):
             faults.append(f"`{key}` is {tokens}, which can't be pooled from {across} x {across} patches")
+    if known.shapes == "crops":
+        ratio = config.get("downsample_ratio", 0.5)
+        if not isinstance(ratio, float) or int(across * ratio) ** 2 != tokens:
+            faults.append(f"`downsample_ratio` is {str(ratio)[:40]}, which leaves no {tokens} features of a square")
+        crops = CropCuts(side=image_size, least=1, cuts=USUAL_CROPS, each=tokens)
+        return _Shape(tokens=crops.most * tokens, image_size=image_size, crops=crops)
     return _Shape(tokens=tokens, image_size=image_size)
 
 

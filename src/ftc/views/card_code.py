@@ -16,7 +16,9 @@ from ftc.spec.precisions import precision_card
 from ftc.spec.storage.paths import base_from_run
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
-from ftc.spec.vision_models import VisionModel, vision_model
+from ftc.spec.unquantized import unquantized
+from ftc.spec.vision_card import VisionModel
+from ftc.spec.vision_models import vision_model
 from ftc.views.words import auto_class
 
 __all__ = ["inline_code", "loading_code"]
@@ -105,7 +107,7 @@ def _adapted(plan: Plan, loader: str, target: Target | None) -> list[str]:
     adapter = _literal(target.repo if target else "adapter")
     if target is not None and is_ours:
         adapter = f"snapshot_download({adapter})"
-    kept, quantization = list(traits.new_modules), []
+    kept, quantization = list(unquantized(settings)), []
     if traits.quantized is not None and traits.quantized.type == "int8":
         skipped = f", llm_int8_skip_modules={_literal(kept)}" if kept else ""
         quantization = [f"quantization = BitsAndBytesConfig(load_in_8bit=True{skipped})"]
@@ -242,13 +244,17 @@ def _image_text(known: VisionModel, most: int) -> list[str]:
     words, in_squares = known.words, known.shapes == "squares"
     number = "len(model.get_image_features(**pixels, return_dict=True).pooler_output[0])"
     info = "return_row_col_info=True, " if in_squares else ""
+    info += "".join(f"{name}={value}, " for name, value in known.options.items())
     lines = [f'pixels = images(images=[image], {info}return_tensors="pt")']
     if in_squares:
         lines += ['rows, columns = pixels["rows"][0][0], pixels["cols"][0][0]']
         number += " // (rows * columns + 1)"
     lines += ['pixels = {name: one for name, one in pixels.items() if name.startswith(("pixel", "image"))}']
     lines += [f"features = token * {most}" if known.shapes == "one" else f"features = token * ({number})"]
-    shown = f'f"{_quoted(words.before)}{{features}}{_quoted(words.after)}"'
+    if known.shapes == "crops":  # each square has as many as the whole, and no words of its own
+        number = "model.get_image_features(**pixels, return_dict=True).pooler_output[..., 0].numel()"
+        lines[-1] = f"features = token * {number}"
+    shown = f'f"{_quoted(words.begin + words.before)}{{features}}{_quoted(words.after)}"'
     if not in_squares:
         return [*lines, f"shown = {shown}"]
     return [

@@ -12,6 +12,7 @@ from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import accumulates, rows_at_once, train_shape
 from ftc.compiler.memory.context import context_of
 from ftc.compiler.passes.choose_model import choose_model
+from ftc.compiler.row_images import images_of_splits
 from ftc.spec.batches import BatchOrder
 from ftc.spec.documents.device import Calibration, Measurement
 from ftc.spec.documents.stream_images import ImageSizes
@@ -140,6 +141,7 @@ QWEN = VisionFacts(
     hidden_size=64,
     intermediate_size=128,
     num_layers=2,
+    num_heads=2,
 )
 
 
@@ -150,7 +152,9 @@ def with_pictures(draft: Draft, sides: list[tuple[int, ...]]) -> Draft:
     rows = np.repeat(np.arange(len(sides)), [len(row) for row in sides])
     flat = np.array([side for row in sides for side in row], dtype=np.int64)
     facts = draft.model.model_copy(update={"vision": QWEN})
-    return replace(draft, model=facts, image_sizes={"train": ImageSizes(rows, flat, flat)})
+    return replace(
+        draft, model=facts, row_images=images_of_splits({"train": ImageSizes(rows, flat, flat)}, QWEN, draft.splits)
+    )
 
 
 @pytest.mark.parametrize("tokens", [None, 700])
@@ -170,6 +174,14 @@ def test_no_micro_batch_has_larger_images_than_the_one_that_is_traced(tokens: in
                 assert sum(weights[row] for row in rows) <= traced
     if tokens is None:
         assert traced == sum(sorted(weights)[-3:]), "the three rows with most can meet"
+
+
+def test_the_images_of_a_split_are_weighed_once_for_all_candidates() -> None:
+    draft = with_pictures(draft_of(), [(56,), (112, 224), (), (448,)])
+    weights = draft.row_images["train"].weights
+    candidates = [settled(draft, micro_batch=rows) for rows in (1, 2, 3)]
+    assert [len(train_shape(one).images) for one in candidates] == [1, 2, 3]
+    assert all(one.row_images["train"].weights is weights for one in candidates)
 
 
 def test_rows_without_images_have_none() -> None:

@@ -56,15 +56,16 @@ def test_activation_checkpointing_leaves_the_tower_without_a_backward_pass(
 
 
 @pytest.mark.slow
-def test_processes_that_divide_a_model_have_rows_with_and_without_images(tmp_path: Path) -> None:
-    """One has an image while the other has none, and the other way around."""
+@pytest.mark.parametrize("way", [(), ("full",)])
+def test_processes_divide_a_model_that_reads_images(way: tuple[str, ...], tmp_path: Path) -> None:
+    """Beside an adapter one has an image while the other has none, and the other way around; else each row has one."""
     MODELS["llava"](tmp_path)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"),
             *("--master-addr", "127.0.0.1", "--master-port", "0", "--rdzv-backend", "c10d"),
             *("--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"),
-            *("-m", "tests.runtime.mixed_rows_child", str(tmp_path)),
+            *("-m", "tests.runtime.mixed_rows_child", str(tmp_path), *way),
         ],
         cwd=Path(__file__).parents[3],
         capture_output=True,

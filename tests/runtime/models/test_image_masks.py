@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.vision_models import MODELS
+from tests.support.vision_settings import tiny_vision
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("PIL")
@@ -21,7 +22,6 @@ IMAGE, PAD, LENGTHS, PROMPTS = 4, 0, (13, 9, 11), (11, 7, 8)
 def batch_of(kind: str, config: Any) -> dict[str, Any]:
     """Three rows, the first two with an image, padded on the right."""
     from ftc.runtime.models.pixels import image_inputs
-    from ftc.spec.documents.vision_settings import VisionSettings
 
     each = 16 if kind == "paligemma" else 4
     longest = max(LENGTHS) + each
@@ -35,10 +35,8 @@ def batch_of(kind: str, config: Any) -> dict[str, Any]:
     squares = images[None] if kind in ("smolvlm", "idefics3") else images
     begins = torch.tensor([prompt + (each if row < 2 else 0) for row, prompt in enumerate(PROMPTS)])
     answers = (torch.arange(longest) >= begins[:, None]).long()
-    vision = VisionSettings(
-        model_type=kind, image_token_id=config.image_token_id, tokens_per_image=each, frozen=(), pixels_sha256=None
-    )
-    return {"input_ids": ids, **image_inputs(vision, ids, {"pixel_values": squares}, answers)}
+    assert config.image_token_id == IMAGE
+    return {"input_ids": ids, **image_inputs(tiny_vision(kind, each), ids, {"pixel_values": squares}, answers)}
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,9 @@ from ftc.compiler.tokens.stream_writer import write_images, write_stream
 from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.stream_images import IMAGES_FILE
-from ftc.spec.documents.vision_facts import SquareCuts, VisionFacts
-from ftc.spec.documents.vision_settings import VisionSettings
+from ftc.spec.documents.vision_facts import CropCuts, SquareCuts, VisionFacts
 from tests.support.image_processors import PROCESSORS, TheirProcessor, paligemma
+from tests.support.vision_settings import as_settled
 
 torch = pytest.importorskip("torch")
 image_module = pytest.importorskip("PIL.Image")
@@ -50,21 +50,11 @@ def pictures(folder: Path) -> list[Path]:
 
 def vision_of(their: TheirProcessor, folder: Path) -> VisionFacts:
     """What ftc reads of a model's files."""
+    (folder / "config.json").write_text(json.dumps(dict(their.config)), encoding="utf-8")
     vision = sized(read_config(their.config).vision, folder)
     assert vision is not None
     assert list(processor_findings(folder, vision, None)) == []
     return vision
-
-
-def settings_of(vision: VisionFacts) -> VisionSettings:
-    """The same as a plan has it."""
-    return VisionSettings(
-        model_type=vision.model_type,
-        image_token_id=vision.image_token_id,
-        tokens_per_image=vision.tokens_per_image,
-        frozen=vision.parts,
-        pixels_sha256=None,
-    )
 
 
 def our_rows(form: ChatForm | PromptForm, rows: list[dict[str, Any]], vision: VisionFacts, folder: Path) -> TokenRows:
@@ -122,8 +112,9 @@ def test_rows_are_those_of_transformers_own_processor(
         assert ids_of(ours, number) == wanted["input_ids"][0].tolist()
         assert (ours.images or [])[number] == [shas[one] for one in chosen]
         pixels = pixels_of.of([shas[one] for one in chosen]) if chosen else None
-        found = image_inputs(settings_of(vision), wanted["input_ids"], pixels, None)
-        beside = {"input_ids", "attention_mask"} | ({"token_type_ids"} if not chosen and kind != "gemma3" else set())
+        found = image_inputs(as_settled(vision), wanted["input_ids"], pixels, None)
+        marks = {"token_type_ids", "mm_token_type_ids"} if not chosen and kind != "gemma3" else set()
+        beside = {"input_ids", "attention_mask"} | marks
         assert found.keys() == wanted.keys() - beside
         for name, one in found.items():
             torch.testing.assert_close(one.to(wanted[name].dtype), wanted[name], rtol=0, atol=0)
@@ -233,6 +224,19 @@ def test_an_image_in_squares_has_the_rows_and_columns_that_transformers_cuts_it_
             wanted = theirs(images=[image_module.new("RGB", (width, height))])
             assert cuts.shape(width, height) == (wanted["rows"][0][0], wanted["cols"][0][0])
             assert len(wanted["pixel_values"][0]) <= cuts.most
+
+
+def test_an_image_in_crops_has_as_many_squares_as_transformers_cuts_it_into() -> None:
+    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+
+    for least, most, side in ((1, 12, 28), (1, 1, 28), (2, 6, 14), (1, 3, 35)):
+        sizes: Any = {"size": {"height": side, "width": side}, "min_patches": least, "max_patches": most}
+        theirs: Any = GotOcr2ImageProcessorPil(**sizes, crop_to_patches=True)
+        cuts = CropCuts(side=side, least=least, cuts=most, each=4)
+        for width, height in ((40, 32), (28, 28), (1, 60), (300, 17), (29, 500), (64, 103), (500, 1), (7, 8), (56, 28)):
+            rows, columns = cuts.shape(width, height)
+            wanted = theirs(images=[image_module.new("RGB", (width, height))])
+            assert rows * columns + 1 == wanted["num_patches"][0] <= cuts.most
 
 
 def test_squares_of_the_published_models() -> None:
@@ -354,5 +358,5 @@ def test_memory_counts_as_many_squares_as_a_row_has_room_for(tmp_path: Path, mon
     """Small images are one square each: their pixels as numbers and in the operands' type, and two masks of them."""
     vision = vision_of(PROCESSORS["smolvlm"](tmp_path, monkeypatch), tmp_path)
     room = vision.features(1, 1).each
-    found = [image_bytes(vision, squares * room, squares * room, 32, 2) for squares in (1, 7)]
+    found = [image_bytes(vision, squares * room, squares * room, 32, 2, eager=False) for squares in (1, 7)]
     assert found[1] == 7 * found[0] > 7 * 28 * 28 * (3 * (4 + 2) + 2 * 8)

@@ -13,9 +13,9 @@ from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.tokens.stream_writer import write_images
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.stream_images import IMAGES_FILE
-from ftc.spec.documents.vision_settings import VisionSettings
 from tests.runtime.models.test_image_rows import pictures, sha_of
 from tests.support.image_processors import PROCESSORS
+from tests.support.vision_settings import tiny_vision
 
 torch = pytest.importorskip("torch")
 image_module = pytest.importorskip("PIL.Image")
@@ -55,7 +55,8 @@ def test_a_processor_that_fails_is_a_finding(tmp_path: Path, monkeypatch: pytest
     """FTC414: images of several sizes don't make one tensor."""
     from ftc.runtime.models.pixels import FolderPixels
 
-    PROCESSORS["gemma3"](tmp_path, monkeypatch)
+    their = PROCESSORS["gemma3"](tmp_path, monkeypatch)
+    (tmp_path / "config.json").write_text(json.dumps(dict(their.config)), encoding="utf-8")
     files = pictures(tmp_path)
     write_images(tmp_path / IMAGES_FILE, ((sha_of(file), file.read_bytes()) for file in files))
     config = tmp_path / "preprocessor_config.json"
@@ -71,9 +72,6 @@ def test_a_batch_without_images_has_the_marks_that_its_model_asks_for(kind: str)
     """Some releases of transformers train a Gemma 3 with types of tokens alone, where nothing is an image as well."""
     from ftc.runtime.models.pixels import image_inputs
 
-    vision = VisionSettings(
-        model_type=kind, image_token_id=4, tokens_per_image=4, frozen=("tower",), pixels_sha256=None
-    )
-    found = image_inputs(vision, torch.tensor([[1, 2, 3]]), None, None)
+    found = image_inputs(tiny_vision(kind, 4), torch.tensor([[1, 2, 3]]), None, None)
     marks = {"token_type_ids": [[0, 0, 0]]} if kind == "gemma3" else {}
     assert {name: one.tolist() for name, one in found.items()} == marks
