@@ -30,6 +30,7 @@ from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.train import EarlyStopping
 from ftc.spec.shardings import Offload, Sharding, sharding_card
 from ftc.spec.strategies import AnySettings
+from ftc.spec.tensor_parallel import sharers
 from ftc.spec.text_forms import FormName, form_card
 from ftc.spec.writing import Writing
 
@@ -257,6 +258,8 @@ class TrainSettings(OpenTrain):
     """Machines on which they run, with equally many each; absent from the plan of a run on one machine."""
     context_parallel: int = 1
     """Processes that share each row; absent from the plan where each has rows of its own."""
+    tensor_parallel: int = 1
+    """Processes that divide each layer, and so compute the same rows; absent from the plan where each has whole ones."""
     sharding: Sharding = "none"
     """What each of them holds; `none` for one process."""
     offload: Offload = "none"
@@ -281,6 +284,11 @@ class TrainSettings(OpenTrain):
         return sharding_card(self.sharding).is_divided
 
     @property
+    def sharers(self) -> int:
+        """Processes that share each row of a step: its tokens, or the layers that it goes through."""
+        return sharers(self.context_parallel, self.tensor_parallel)
+
+    @property
     def parts(self) -> int:
         """Into how many parts each tensor is divided; 1 where it is whole."""
         return sharding_card(self.sharding).parts(self.world_size, self.nodes)
@@ -290,7 +298,7 @@ class TrainSettings(OpenTrain):
         asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints", "embedding")
         sections = ("reranking", "router", "masking", "spans", "sampling", "quantize_aware", "float8")
         usual: dict[str, Any] = dict.fromkeys((*asked, *sections)) | {"compile": False, "save_in_background": False}
-        usual |= {"nodes": 1, "context_parallel": 1, "parameter_groups": (), "kernels": ()}
+        usual |= {"nodes": 1, "context_parallel": 1, "tensor_parallel": 1, "parameter_groups": (), "kernels": ()}
         said = handler(self).items()
         return {name: value for name, value in said if name not in usual or getattr(self, name) != usual[name]}
 
