@@ -52,6 +52,7 @@ _BERT = Architecture(
     summary_prefix="",
     behind_head="nothing",
     mixture="dense",
+    divides_layers=False,
 )
 _REMBERT = replace(_BERT, model_type="rembert", dropout=0.0, attention_dropout=0.0, tokens=("[CLS]", "[SEP]", "<pad>"))
 _ELECTRA = replace(_BERT, model_type="electra", classifier_layers=2, classifier_keeps=())
@@ -80,6 +81,7 @@ _LLAMA = replace(
     tagger=("score",),
     span_head=(),
     tokens=(None, None, None),
+    divides_layers=True,
 )
 _GATED, _NUMBERED = ("gate", "gate_proj", "up_proj", "down_proj"), ("gate", "w1", "w3", "w2")
 _EXPERTS = Mixture(
@@ -95,8 +97,16 @@ _QWEN_MOE = replace(
     ends_with_product=False,  # the router's weights are multiplied with what experts give
     tokens=(None, "<|endoftext|>", "<|endoftext|>"),
     mixture=_EXPERTS,
+    divides_layers=False,
 )
-_DEEPSEEK = replace(_LLAMA, model_type="deepseek_v2", tagger=(), mixture=replace(_EXPERTS, has_loss=False))
+_DEEPSEEK = replace(
+    _QWEN_MOE,
+    model_type="deepseek_v2",
+    ends_with_product=True,
+    tagger=(),
+    tokens=_LLAMA.tokens,
+    mixture=replace(_EXPERTS, has_loss=False),
+)
 _GEMMA2 = replace(
     _LLAMA,
     model_type="gemma2",
@@ -129,6 +139,7 @@ _GPT2 = replace(
     widens_keys=False,
     tagger=("classifier",),
     tokens=("<|endoftext|>", "<|endoftext|>", None),
+    divides_layers=False,
 )
 _GPTJ = replace(
     _GPT2,
@@ -139,6 +150,7 @@ _GPTJ = replace(
     attention_dropout=0.0,
     widens_keys=True,
     tagger=(),
+    divides_layers=True,
 )
 _GPT_NEOX = replace(
     _GPTJ,
@@ -159,6 +171,7 @@ _BLOOM = replace(
     two_norms=False,
     widens_keys=False,
     tokens=(None, None, None),
+    divides_layers=False,
 )
 _BART = replace(
     _BERT,
@@ -259,6 +272,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(
         _GPT_NEOX,
         model_type="falcon",
+        divides_layers=False,
         classifier_reads_one=False,
         inner_ratio=4,
         two_norms=None,
@@ -267,8 +281,8 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_GEMMA2, model_type="gemma", window_every=0, ends_with_product=True, behind_head="nothing"),
     _GEMMA2,
     replace(_GEMMA2, model_type="gemma3_text", scales_rotation=False, window_every=6, tagger=()),
-    replace(_LLAMA, model_type="glm"),
-    replace(_LLAMA, model_type="glm4", ends_with_product=False),
+    replace(_LLAMA, model_type="glm", divides_layers=False),
+    replace(_LLAMA, model_type="glm4", ends_with_product=False, divides_layers=False),
     _GPT2,
     replace(
         _QWEN_MOE,
@@ -306,10 +320,11 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_QWEN_MOE, model_type="mixtral", tokens=_LLAMA.tokens, mixture=_MIXTRAL_EXPERTS),
     replace(_BLOOM, model_type="mpt", counts_padding=True, tokens=_GPT_NEOX.tokens),
     replace(_LLAMA, model_type="olmo", norm="fused", widens_keys=False, tagger=(), tokens=_GPT_NEOX.tokens),
-    replace(_LLAMA, model_type="olmo2", ends_with_product=False, widens_keys=False, tagger=()),
+    replace(_LLAMA, model_type="olmo2", ends_with_product=False, widens_keys=False, tagger=(), divides_layers=False),
     replace(
         _LLAMA,
         model_type="olmo3",
+        divides_layers=False,
         scales_rotation=False,
         window_every=4,
         ends_with_product=False,
@@ -342,9 +357,9 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         attention_dropout=0.0,
         tagger=(),
     ),
-    replace(_LLAMA, model_type="persimmon", norm="fused", activation="relu2"),
+    replace(_LLAMA, model_type="persimmon", norm="fused", activation="relu2", divides_layers=False),
     replace(_GPTJ, model_type="phi", scales_rotation=True, inner_ratio=0, tagger=("score",)),
-    replace(_LLAMA, model_type="phi3"),
+    replace(_LLAMA, model_type="phi3", divides_layers=False),
     replace(_LLAMA, model_type="qwen2", tokens=(None, "<|endoftext|>", "<|endoftext|>")),
     replace(_LLAMA, model_type="qwen3", tokens=(None, "<|endoftext|>", "<|endoftext|>")),
     replace(_QWEN_MOE, model_type="qwen2_moe", mixture=_SHARED_EXPERTS),
@@ -353,7 +368,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_unknown("rwkv"), reads_padding=True),
     replace(_LLAMA, model_type="seed_oss", dropout=0.1, attention_dropout=0.1),
     replace(_LLAMA, model_type="smollm3"),
-    replace(_LLAMA, model_type="stablelm", norm="fused"),
+    replace(_LLAMA, model_type="stablelm", norm="fused", divides_layers=False),
     replace(_LLAMA, model_type="starcoder2", norm="fused", activation="gelu_pytorch_tanh", tokens=_GPT2.tokens),
     replace(
         _GPT2,

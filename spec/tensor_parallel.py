@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-__all__ = ["STYLES", "Style", "divides", "is_whole_plan", "sharers"]
+__all__ = ["STYLES", "WHOLE", "Style", "divides", "is_whole_plan", "sharers"]
 
 Style = Literal["columns", "rows", "gathered columns", "summed gradients"]
 """What each device holds of a module: a share of its outputs, a share of its inputs, a share of its outputs that are put
@@ -23,6 +23,8 @@ STYLES: Mapping[str, Style] = {
     "replicated_with_grad_allreduce": "summed gradients",
 }
 """Styles of transformers' plans that ftc knows, by the names that they have there."""
+WHOLE = ("embedding_rowwise", "embedding_colwise")
+"""Styles of embeddings, which each device holds whole: the output layer may share their weights."""
 _INSIDE: frozenset[Style] = frozenset(("columns", "rows", "summed gradients"))
 """Styles of a layer in which each device computes a share of the heads; the other is for an output layer."""
 
@@ -33,7 +35,7 @@ def is_whole_plan(plan: Mapping[str, str] | None) -> bool:
     Args:
         plan: transformers' `base_model_tp_plan` of a configuration: style by module; None for a model without one.
     """
-    found = {STYLES.get(style) for name, style in (plan or {}).items() if "layers." in name or "h." in name}
+    found = {STYLES.get(style) for style in (plan or {}).values() if style not in WHOLE}
     return {"columns", "rows"} <= found <= _INSIDE
 
 

@@ -128,9 +128,7 @@ def _meshes(world: Any, kind: str, copies: int, parts: int, tensor: int) -> tupl
     names = tuple(name for name, _ in dims)
     if tensor > 1:
         dims.append((TENSOR, tensor))
-    mesh = init_device_mesh(
-        kind, tuple(size for _, size in dims), mesh_dim_names=tuple(name for name, _ in dims)
-    )
+    mesh = init_device_mesh(kind, tuple(size for _, size in dims), mesh_dim_names=tuple(name for name, _ in dims))
     return (mesh[names], mesh[TENSOR]) if tensor > 1 else (mesh, None)
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ftc.spec.tensor_parallel import STYLES, Style, divides
+from ftc.spec.tensor_parallel import STYLES, WHOLE, Style, divides
 
 __all__ = ["TENSOR", "TensorPlan", "devices_of_a_layer", "in_tensor_groups", "sum_gradients"]
 
@@ -25,6 +25,10 @@ TENSOR = "tensor"
 """Name of the dimension of a mesh along which processes divide layers."""
 _SUMMED, _DEVICES = "ftc_summed_gradients", "ftc_tensor_parallel"
 """What is noted at a model: parameters of which each process has a part of the gradient, and how many divide a layer."""
+
+
+_OF_HEADS = (".q_norm", ".k_norm")
+"""Ends of the names of norms behind layers that are divided by columns."""
 
 
 class TensorPlan:
@@ -114,14 +118,22 @@ def _styled(model: Any, devices: int) -> Iterator[tuple[nn.Module, Style]]:
     plan: Mapping[str, str] = getattr(model.config, "base_model_tp_plan", None) or {}
     if not plan:
         raise LookupError(f"transformers has no plan for tensor parallelism of a `{model.config.model_type}` model")
-    if unknown := sorted({style for style in plan.values() if style not in STYLES}):
+    if unknown := sorted({style for style in plan.values() if style not in STYLES and style not in WHOLE}):
         raise LookupError(f"transformers' plan for a `{model.config.model_type}` model has the style `{unknown[0]}`")
     body: Any = getattr(model, model.base_model_prefix, model)
-    patterns = [(re.compile(re.escape(name).replace(r"\*", r"\d+")), STYLES[style]) for name, style in plan.items()]
+    patterns = [
+        (re.compile(re.escape(name).replace(r"\*", r"\d+")), STYLES[style])
+        for name, style in plan.items()
+        if style in STYLES
+    ]
     for name, module in body.named_modules():
-        for pattern, style in patterns:
-            if pattern.fullmatch(name):
-                yield module, style
+        style = next((style for pattern, style in patterns if pattern.fullmatch(name)), None)
+        if style is not None:
+            yield module, style
+        elif name.endswith(_OF_HEADS) and any(
+            True for _ in module.parameters()
+        ):  # each process would see its own heads
+            raise LookupError(f"transformers' plan for a `{model.config.model_type}` model leaves out `{name}`")
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     style_of_head = (getattr(type(model), "_tp_plan", None) or {}).get("lm_head")
     shared = head is not None and head.weight is model.get_input_embeddings().weight

@@ -363,6 +363,8 @@ class Card:
         libraries: Packages that a run needs beside torch and transformers.
         marks: Parts of parameters' names by which an adapter's are known.
         no_sharding: Why torch's `fully_shard` can't divide it; None where it can.
+        divides_layers: Whether it can be trained where devices divide each layer (`train.tensor_parallel`): what is
+            trained follows the layers' columns and rows.
         no_recomputing: Why activations can't be computed anew in the backward pass; None where they can.
         no_merging: Why its adapter can't become part of the base's weights; None where it can, or where there is none.
         saves_what_it_trains: Whether the saved tensors are those that were trained, and not what they lead to.
@@ -382,6 +384,7 @@ class Card:
     libraries: tuple[str, ...]
     marks: tuple[str, ...]
     no_sharding: Obstacle | None
+    divides_layers: bool
     no_recomputing: Obstacle | None
     no_merging: str | None
     saves_what_it_trains: bool
