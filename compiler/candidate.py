@@ -9,7 +9,6 @@ from ftc.spec.context_parallel import row_shares
 from ftc.spec.optimizers import OptimizerKind
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.shardings import Offload, Sharding, sharding_card
-from ftc.spec.tensor_parallel import sharers
 
 __all__ = ["Candidate"]
 
@@ -51,12 +50,17 @@ class Candidate:
     @property
     def sharers(self) -> int:
         """How many devices have the same rows of a step."""
-        return sharers(self.context_parallel, self.tensor_parallel)
+        return self.context_parallel * self.tensor_parallel
 
     @property
     def row_shares(self) -> int:
         """Into how many shares the rows of a step are dealt."""
         return row_shares(self.devices, self.sharers)
+
+    @property
+    def layer_groups(self) -> int:
+        """How many devices, or groups of those that divide layers, compute whole ones: rows are evaluated by each."""
+        return self.devices // self.tensor_parallel
 
     @property
     def is_divided(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 from ftc.spec.architecture_card import Architecture, BehindHead, Family, Mixture, Norm, Positions
+from ftc.spec.mixtures import EXPERTS, GRANITE_EXPERTS, MIXTRAL_EXPERTS, SHARED_EXPERTS
 
 __all__ = ["ARCHITECTURES", "Architecture", "BehindHead", "Family", "Mixture", "Norm", "Positions", "architecture"]
 
@@ -83,29 +84,16 @@ _LLAMA = replace(
     tokens=(None, None, None),
     divides_layers=True,
 )
-_GATED, _NUMBERED = ("gate", "gate_proj", "up_proj", "down_proj"), ("gate", "w1", "w3", "w2")
-_EXPERTS = Mixture(
-    inner="moe_intermediate_size", experts=("experts",), routers=("mlp.gate",), has_loss=True, peft_names=_GATED
-)
-_MIXTRAL_EXPERTS = replace(
-    _EXPERTS, inner="intermediate_size", routers=("mlp.gate", "block_sparse_moe.gate"), peft_names=_NUMBERED
-)
-_SHARED_EXPERTS = replace(_EXPERTS, routers=("mlp.gate", "mlp.shared_expert_gate"), peft_names=())
 _QWEN_MOE = replace(
     _LLAMA,
     model_type="qwen3_moe",
     ends_with_product=False,  # the router's weights are multiplied with what experts give
     tokens=(None, "<|endoftext|>", "<|endoftext|>"),
-    mixture=_EXPERTS,
+    mixture=EXPERTS,
     divides_layers=False,
 )
 _DEEPSEEK = replace(
-    _QWEN_MOE,
-    model_type="deepseek_v2",
-    ends_with_product=True,
-    tagger=(),
-    tokens=_LLAMA.tokens,
-    mixture=replace(_EXPERTS, has_loss=False),
+    _LLAMA, model_type="deepseek_v2", tagger=(), mixture=replace(EXPERTS, has_loss=False), divides_layers=False
 )
 _GEMMA2 = replace(
     _LLAMA,
@@ -291,7 +279,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         unquantized=(".input_layernorm", ".norm", ".post_attention_layernorm"),
         classifier_reads_one=False,
         tokens=_LLAMA.tokens,
-        mixture=replace(_EXPERTS, inner="intermediate_size", routers=("mlp.router",), peft_names=()),
+        mixture=replace(EXPERTS, inner="intermediate_size", routers=("mlp.router",), peft_names=()),
     ),
     replace(_GPT2, model_type="gpt_bigcode", transposed=False, activation="gelu_pytorch_tanh"),
     replace(_GPT2, model_type="gpt_neo", transposed=False, dropout=0.0, attention_dropout=0.0, counts_padding=True),
@@ -305,19 +293,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         tagger=(),
         tokens=_LLAMA.tokens,
         behind_head="by scaling",
-        mixture=Mixture(
-            inner="intermediate_size",
-            experts=("experts", "input_linear", "output_linear"),
-            routers=("block_sparse_moe.router",),
-            has_loss=True,
-            peft_names=(),
-        ),
+        mixture=GRANITE_EXPERTS,
     ),
     replace(_LLAMA, model_type="helium"),
     _LLAMA,
     replace(_LLAMA, model_type="ministral3", scales_rotation=False),
     replace(_LLAMA, model_type="mistral"),
-    replace(_QWEN_MOE, model_type="mixtral", tokens=_LLAMA.tokens, mixture=_MIXTRAL_EXPERTS),
+    replace(_QWEN_MOE, model_type="mixtral", tokens=_LLAMA.tokens, mixture=MIXTRAL_EXPERTS),
     replace(_BLOOM, model_type="mpt", counts_padding=True, tokens=_GPT_NEOX.tokens),
     replace(_LLAMA, model_type="olmo", norm="fused", widens_keys=False, tagger=(), tokens=_GPT_NEOX.tokens),
     replace(_LLAMA, model_type="olmo2", ends_with_product=False, widens_keys=False, tagger=(), divides_layers=False),
@@ -337,7 +319,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         classifier=(),
         tagger=(),
         tokens=_GPT_NEOX.tokens,
-        mixture=replace(_EXPERTS, inner="intermediate_size"),
+        mixture=replace(EXPERTS, inner="intermediate_size"),
     ),
     replace(
         _GPT2,
@@ -362,7 +344,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_LLAMA, model_type="phi3", divides_layers=False),
     replace(_LLAMA, model_type="qwen2", tokens=(None, "<|endoftext|>", "<|endoftext|>")),
     replace(_LLAMA, model_type="qwen3", tokens=(None, "<|endoftext|>", "<|endoftext|>")),
-    replace(_QWEN_MOE, model_type="qwen2_moe", mixture=_SHARED_EXPERTS),
+    replace(_QWEN_MOE, model_type="qwen2_moe", mixture=SHARED_EXPERTS),
     _QWEN_MOE,
     replace(_unknown("recurrent_gemma"), reads_padding=True),
     replace(_unknown("rwkv"), reads_padding=True),

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-__all__ = ["STYLES", "WHOLE", "Style", "divides", "is_whole_plan", "sharers"]
+__all__ = ["STYLES", "WHOLE", "Style", "divides", "is_whole_plan"]
 
 Style = Literal["columns", "rows", "gathered columns", "summed gradients"]
-"""What each device holds of a module: a share of its outputs, a share of its inputs, a share of its outputs that are put
-together behind it, or all of a norm of heads of which each device sees its own."""
+"""What each device holds of a module: a share of its outputs, a share of its inputs, a share of outputs that are put
+together behind it, or all of a norm of heads, of which each device sees its own."""
 
 STYLES: Mapping[str, Style] = {
     "colwise": "columns",
@@ -42,8 +42,3 @@ def is_whole_plan(plan: Mapping[str, str] | None) -> bool:
 def divides(width: int, devices: int) -> bool:
     """Whether a width of a layer, its heads or a vocabulary can be shared by so many devices."""
     return width % devices == 0
-
-
-def sharers(context: int, tensor: int) -> int:
-    """How many processes share each row of a step: those that share its tokens, or each layer."""
-    return context * tensor

@@ -5,6 +5,7 @@ Both methods end in the same document; which one a plan rests on is its `method`
 
 from __future__ import annotations
 
+from ftc.compiler.divided_layers import divided_share, layer_part
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import (
     accumulates,
@@ -91,7 +92,7 @@ def by_closed_form(draft: ClosedDraft) -> MemoryEstimate:
     has_flash = not masks and job.activation_bytes == 2 and kernels(capability)["flash attention"]
     groups = not job.on_card or has_flash
     alone = with_shared_rows(estimate(job), job, one.context_parallel, masks=masks, groups=groups)
-    shared = on_one_of(alone, job, sharding_card(one.sharding), draft.parts, one.offload)
+    shared = on_one_of(alone, job, sharding_card(one.sharding), draft.parts // one.tensor_parallel, one.offload)
     phases = _with_grading(draft, _with_copy(draft, shared))
     allocated = max(phase.peak_bytes for phase in phases)
     reserved = _reserved(draft, allocated, None)
@@ -211,16 +212,18 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         scale = 4.0 if quantized.type == "int8" else 0.0
         weight_bytes = quantized_bytes(_as_held(draft), packed_bytes(draft), row=scale)
     (length, target), sequences = _in_stacks(draft, shape), _sequences(draft)
+    among = draft.candidate.tensor_parallel
+    share = divided_share(draft.model, trained.names, among)
     places = rows * scored_per_row(draft, shape)
     at_once = min(places, draft.candidate.loss_chunk_size or places)
     return MemoryInputs(
-        model=_as_held(draft),
+        model=layer_part(_as_held(draft), among),
         beside=trained.beside,
         is_adapter=not is_whole,
-        num_trainable=num_trainable(draft),
+        num_trainable=round(share * num_trainable(draft)),
         trained_bytes=precision.trained.size,
         num_frozen=trained.num_frozen,
-        state_bytes=device_bytes(draft),
+        state_bytes=round(share * device_bytes(draft)),
         step_bytes=step_bytes(draft),
         head_width=head_card(draft.loaded.head).score_width(
             len(draft.labels), vocabulary=draft.model.vocab_size, hidden=draft.model.hidden_size

@@ -251,8 +251,8 @@ def empty_like_parts(parameter: torch.Tensor, shape: torch.Size, dtype: torch.dt
         made: torch.Tensor = divided.empty(shape, dtype=dtype, device_mesh=mesh, placements=placements)
         return made.to(parameter.device)
     local = torch.empty_like(parameter.to_local(), dtype=dtype)  # type: ignore[attr-defined]
-    form = {"shape": shape, "stride": torch.empty(shape, device="meta").stride()}
-    return divided.DTensor.from_local(local, mesh, placements, run_check=False, **form)
+    stride = torch.empty(shape, device="meta").stride()
+    return divided.DTensor.from_local(local, mesh, placements, run_check=False, shape=shape, stride=stride)
 
 
 def in_step(pieces: Sequence[Sequence[list[int]]], rank: int, stand_in: list[int]) -> Iterator[tuple[list[int], bool]]:

@@ -24,7 +24,7 @@ __all__ = ["TENSOR", "TensorPlan", "devices_of_a_layer", "in_tensor_groups", "su
 TENSOR = "tensor"
 """Name of the dimension of a mesh along which processes divide layers."""
 _SUMMED, _DEVICES = "ftc_summed_gradients", "ftc_tensor_parallel"
-"""What is noted at a model: parameters of which each process has a part of the gradient, and how many divide a layer."""
+"""What is noted at a model: parameters whose gradients are sums over processes, and how many divide a layer."""
 
 
 _OF_HEADS = (".q_norm", ".k_norm")
@@ -82,12 +82,10 @@ def sum_gradients(model: nn.Module) -> None:
 
     They are exchanged as one tensor, once a step.
     """
-    names, mesh = getattr(model, _SUMMED, ((), None))
-    if not names:
-        return
-    parameters = dict(model.named_parameters())
-    found = [parameters[name].grad for name in names if parameters[name].grad is not None]
-    parts = [one.to_local() if hasattr(one, "to_local") else one for one in found]
+    noted: tuple[tuple[str, ...], Any] = getattr(model, _SUMMED, ((), None))
+    names, mesh = noted
+    parameters = dict(model.named_parameters()) if names else {}
+    parts: list[torch.Tensor] = [_local(found) for name in names if (found := parameters[name].grad) is not None]
     if not parts:
         return
     total = torch.cat([one.flatten() for one in parts])
@@ -137,9 +135,9 @@ def _styled(model: Any, devices: int) -> Iterator[tuple[nn.Module, Style]]:
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     style_of_head = (getattr(type(model), "_tp_plan", None) or {}).get("lm_head")
     shared = head is not None and head.weight is model.get_input_embeddings().weight
-    if type(head) is nn.Linear and not shared and STYLES.get(style_of_head or "") == "gathered columns":
-        if divides(head.out_features, devices):
-            yield head, "gathered columns"
+    is_divided = not shared and STYLES.get(style_of_head or "") == "gathered columns"
+    if type(head) is nn.Linear and is_divided and divides(head.out_features, devices):
+        yield head, "gathered columns"
 
 
 def _with_adapters(module: nn.Module, style: Style) -> Iterator[tuple[nn.Module, Style]]:

@@ -84,7 +84,8 @@ class Job:
     @property
     def dropout_number(self) -> int:
         """Whose random numbers of a step are this process's: those that divide each layer draw the same."""
-        return self.accelerator.process_index // self.train.tensor_parallel
+        rank: int = self.accelerator.process_index
+        return rank // self.train.tensor_parallel
 
 
 def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
@@ -172,7 +173,7 @@ def _accumulate_gradients(
         batches = [_batch(job, fed, rows, digest, one) for one, (rows, _) in zip(made, pieces, strict=True)]
         return coupled_gradients(job, coupling, fed, batches, pieces), 1.0
     factor = job.scale.factor
-    share = factor * (world_size / job.train.tensor_parallel) / max(1, targets)  # others average; we need the sum
+    share = factor * job.train.layer_groups / max(1, targets)  # others average; we need the sum
     total = torch.zeros((), device=accelerator.device)
     for number, (rows, counts) in enumerate(pieces, start=1):
         weight = share if counts else 0.0

@@ -107,9 +107,8 @@ class Choices:
 
     def head(self, path: str, base: Base) -> tuple[str, ...]:
         """Settles the modules of a new head, which every adapter trains whole."""
-        frozen = "all modules outside the adapter stay frozen"
-        words = "the new head starts from random weights" if base.head_modules else frozen
-        return self.derive(path, base.head_modules, words)
+        words = ("all modules outside the adapter stay frozen", "the new head starts from random weights")
+        return self.derive(path, base.head_modules, words[bool(base.head_modules)])
 
     def places(self, path: str, kind: str, found: Mapping[str, object], base: Base) -> int:
         """Settles how many modules an adapter changes; a problem where there are none."""
@@ -284,7 +283,6 @@ class Strategy(Document, ABC):
         @property
         def kind(self) -> str:
             """The word by which strategies are told apart."""
-            ...
 
     @abstractmethod
     def settle(self, base: Base) -> Settled:
@@ -363,8 +361,7 @@ class Card:
         libraries: Packages that a run needs beside torch and transformers.
         marks: Parts of parameters' names by which an adapter's are known.
         no_sharding: Why torch's `fully_shard` can't divide it; None where it can.
-        divides_layers: Whether it can be trained where devices divide each layer (`train.tensor_parallel`): what is
-            trained follows the layers' columns and rows.
+        divides_layers: Whether what it trains follows the columns and rows of layers that devices divide.
         no_recomputing: Why activations can't be computed anew in the backward pass; None where they can.
         no_merging: Why its adapter can't become part of the base's weights; None where it can, or where there is none.
         saves_what_it_trains: Whether the saved tensors are those that were trained, and not what they lead to.
