@@ -42,9 +42,9 @@ def undivided_widths(model: ModelFacts, devices: int) -> str | None:
     widths: Mapping[str, int] = {
         "heads": model.num_heads,
         "heads of keys and values": model.num_kv_heads,
-        "numbers between the halves of its feed-forward part": model.intermediate_size,
+        "width of its feed-forward part": model.intermediate_size,
     }
-    return next((f"{width:,} {what}" for what, width in widths.items() if not divides(width, devices)), None)
+    return next((f"{what} ({width:,})" for what, width in widths.items() if not divides(width, devices)), None)
 
 
 def divides_head(model: ModelFacts, devices: int) -> bool:

@@ -91,4 +91,4 @@ def _of_the_model(draft: Draft, devices: int) -> Iterator[str]:
     if model.kind.divides_layers is not True:
         yield f"ftc doesn't know that transformers' plan for a `{model.model_type}` model gives each device whole heads"
     if (width := undivided_widths(model, devices)) is not None:
-        yield f"{devices} devices can't share its {width}"
+        yield f"{devices} devices can't share the model's {width}"

@@ -7,7 +7,7 @@ one together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.models.number_types import torch_type
-from ftc.runtime.models.tensor_parallel import TENSOR, TensorPlan, in_tensor_groups
+from ftc.runtime.models.tensor_parallel import TENSOR, TensorPlan
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.precisions import precision_card
 from ftc.spec.vision_models import vision_model
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "accumulating",
-    "clip_gradients",
     "description",
     "empty_like_parts",
     "fill",
@@ -149,30 +148,6 @@ def accumulating(accelerator: Accelerator, model: nn.Module) -> Iterator[None]:
     finally:
         if waits:
             root.set_requires_all_reduce(True)
-
-
-_AS_TORCH = 1e-6
-"""What torch's own clipping adds to a norm before it divides by it."""
-
-
-def clip_gradients(parameters: Iterable[nn.Parameter], longest: float) -> torch.Tensor:
-    """Shortens gradients together to a length, where they are longer; all processes have to ask.
-
-    Returns:
-        How long they were, as a scalar on the device.
-    """
-    groups = [group for _, group in in_tensor_groups(parameters)]
-    if len(groups) == 1:
-        return whole(nn.utils.clip_grad_norm_(groups[0], longest))
-    held = [gradients for group in groups if (gradients := [one.grad for one in group if one.grad is not None])]
-    norms = [whole(nn.utils.get_total_norm(gradients)) for gradients in held]
-    total = torch.linalg.vector_norm(torch.stack(norms)) if norms else torch.zeros(())
-    factor = torch.clamp(longest / (total + _AS_TORCH), max=1.0)
-    for gradients in held:
-        for one in gradients:  # by parts, since torch's operators take those of one mesh alone
-            part: Any = one.to_local() if hasattr(one, "to_local") else one
-            part.mul_(factor.to(part.device))
-    return total
 
 
 def _root(model: Any) -> nn.Module:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -27,6 +27,7 @@ _SUMMED, _DEVICES = "ftc_summed_gradients", "ftc_tensor_parallel"
 """What is noted at a model: parameters whose gradients are sums over processes, and how many divide a layer."""
 
 
+_P = TypeVar("_P")
 _OF_HEADS = (".q_norm", ".k_norm")
 """Ends of the names of norms behind layers that are divided by columns."""
 
@@ -94,13 +95,18 @@ def sum_gradients(model: nn.Module) -> None:
         part.copy_(summed.view_as(part))
 
 
-def in_tensor_groups(values: Iterable[Any]) -> Iterator[tuple[str, list[Any]]]:
-    """Parameters or gradients by the mesh that they are divided over: operators take those of one mesh together."""
-    found: dict[str, list[Any]] = {}
-    for one in values:
-        mesh = getattr(one, "device_mesh", None)
-        found.setdefault("" if mesh is None else "/".join(mesh.mesh_dim_names or ()), []).append(one)
-    yield from found.items()
+def in_tensor_groups(parameters: Iterable[_P]) -> list[list[_P]]:
+    """Parameters by the processes that hold parts of them: operators take those of the same ones together.
+
+    Where no layers are divided, that is one group.
+    """
+    found: dict[tuple[str, ...], list[_P]] = {}
+    for one in parameters:
+        names = getattr(getattr(one, "device_mesh", None), "mesh_dim_names", None) or ()
+        at = names.index(TENSOR) if TENSOR in names else None
+        is_same = at is not None and cast("Any", one).placements[at].is_replicate()
+        found.setdefault((*names, "same") if is_same else names, []).append(one)
+    return list(found.values())
 
 
 def _inner(model: Any) -> Any:

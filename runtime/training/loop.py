@@ -15,11 +15,12 @@ from torch import nn
 
 from ftc.runtime.artifacts.fingerprints import BatchDigest
 from ftc.runtime.models.context_parallel import ContextGroup
-from ftc.runtime.models.sharding import accumulating, clip_gradients, in_step, whole
+from ftc.runtime.models.sharding import accumulating, in_step, whole
 from ftc.runtime.models.tensor_parallel import sum_gradients
 from ftc.runtime.tasks.package_loss import PackageLoss
 from ftc.runtime.tasks.scorer import Batch, Scorer, focal_loss, packed_batch, total_loss
 from ftc.runtime.tasks.text_groups import coupling_of
+from ftc.runtime.training.clipping import clip_gradients
 from ftc.runtime.training.coupled import coupled_gradients
 from ftc.runtime.training.distillation import Teacher
 from ftc.runtime.training.hand_over import Ahead, looks_ahead, reading

@@ -228,7 +228,7 @@ def _groups(parameters: dict[str, nn.Parameter], train: TrainSettings, model: nn
             for is_inside in (True, False)
         ]
     # Operators take several tensors at once where the same processes hold them.
-    return [{**group, "params": held} for group in groups for _, held in in_tensor_groups(group["params"])]
+    return [{**group, "params": held} for group in groups for held in in_tensor_groups(group["params"])]
 
 
 def _rate_ratio(names: Sequence[str], train: TrainSettings) -> float:
