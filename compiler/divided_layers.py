@@ -7,13 +7,15 @@ shares of the whole ones, so that a device's part is a narrower model: whoever c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
 from ftc.spec.module_names import embedding_part, part_of, role_of
+from ftc.spec.strategies import Beside, Trained
 from ftc.spec.tensor_parallel import divides
 
-__all__ = ["divided_share", "divides_head", "layer_part", "sums_of_layers", "undivided_widths"]
+__all__ = ["beside_part", "divides_head", "layer_part", "sums_of_layers", "trained_share", "undivided_widths"]
 
 
 def layer_part(model: ModelFacts, devices: int) -> ModelFacts:
@@ -52,19 +54,44 @@ def divides_head(model: ModelFacts, devices: int) -> bool:
     return devices > 1 and not model.tied_embeddings and divides(model.vocab_size, devices)
 
 
-def divided_share(model: ModelFacts, names: Iterable[str], devices: int) -> float:
-    """The part of some stored tensors that one device holds; 1 where there are none.
+def trained_share(model: ModelFacts, trained: Trained, devices: int) -> float:
+    """The part of what is trained that one device holds; 1 where nothing of it is in a layer.
 
     Args:
         model: Whole.
-        names: Of tensors; others are left out.
+        trained: Weights of the model, and what stands beside its layers.
         devices: That divide each layer.
     """
-    known = [name for name in names if name in model.tensors]
-    whole = sum(model.tensors[name].num_elements for name in known)
-    if devices == 1 or not whole:
+    if devices == 1:
         return 1.0
-    return sum(_tensor(name, model.tensors[name], model, devices).num_elements for name in known) / whole
+    own = {name: tensor for name, tensor in model.tensors.items() if name in trained.names}
+    held = {name: _tensor(name, tensor, model, devices) for name, tensor in own.items()}
+    whole = sum(map(_weights, trained.beside.values())) + sum(one.num_elements for one in own.values())
+    parts = sum(map(_weights, beside_part(model, trained.beside, devices).values()))
+    return (parts + sum(one.num_elements for one in held.values())) / whole if whole else 1.0
+
+
+def beside_part(model: ModelFacts, beside: Mapping[str, Beside], devices: int) -> dict[str, Beside]:
+    """What stands beside a device's part of each layer: of a low-rank adapter the half that meets the divided side.
+
+    Args:
+        model: Whole.
+        beside: By the names of its linear layers.
+        devices: That divide each layer.
+    """
+    found = dict(beside)
+    for name, one in beside.items() if devices > 1 else ():
+        if name not in model.linear_modules:
+            continue
+        inputs, outputs = _linear(name, (one.inputs, one.outputs), model, devices)
+        part = (inputs + outputs) / max(1, one.inputs + one.outputs)
+        work = {key: round(getattr(one, key) * part) for key in ("forward", "backward", "through")}
+        found[name] = replace(one, inputs=inputs, outputs=outputs, **work)
+    return found
+
+
+def _weights(one: Beside) -> int:
+    return one.width * (one.inputs + one.outputs)
 
 
 def sums_of_layers(model: ModelFacts) -> tuple[int, int]:
@@ -85,7 +112,8 @@ def _by_rows(name: str, form: tuple[int, int], model: ModelFacts) -> bool:
 
 def _linear(name: str, form: tuple[int, int], model: ModelFacts, devices: int) -> tuple[int, int]:
     inputs, outputs = form
-    return (inputs // devices, outputs) if _by_rows(name, form, model) else (inputs, outputs // devices)
+    by_rows = _by_rows(name, model.linear_modules[name], model)
+    return (inputs // devices, outputs) if by_rows else (inputs, outputs // devices)
 
 
 def _tensor(name: str, tensor: TensorFacts, model: ModelFacts, devices: int) -> TensorFacts:

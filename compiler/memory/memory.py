@@ -5,7 +5,7 @@ Both methods end in the same document; which one a plan rests on is its `method`
 
 from __future__ import annotations
 
-from ftc.compiler.divided_layers import divided_share, layer_part
+from ftc.compiler.divided_layers import beside_part, layer_part, trained_share
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import (
     accumulates,
@@ -213,12 +213,12 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         weight_bytes = quantized_bytes(_as_held(draft), packed_bytes(draft), row=scale)
     (length, target), sequences = _in_stacks(draft, shape), _sequences(draft)
     among = draft.candidate.tensor_parallel
-    share = divided_share(draft.model, trained.names, among)
+    share = trained_share(draft.model, trained, among)
     places = rows * scored_per_row(draft, shape)
     at_once = min(places, draft.candidate.loss_chunk_size or places)
     return MemoryInputs(
         model=layer_part(_as_held(draft), among),
-        beside=trained.beside,
+        beside=beside_part(draft.model, trained.beside, among),
         is_adapter=not is_whole,
         num_trainable=round(share * num_trainable(draft)),
         trained_bytes=precision.trained.size,

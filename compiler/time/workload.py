@@ -11,7 +11,7 @@ from typing import Literal, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.compiler.divided_layers import divided_share, layer_part
+from ftc.compiler.divided_layers import beside_part, layer_part, trained_share
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.float8_choices import float8_modules
 from ftc.compiler.quantize_choices import rounded_modules
@@ -70,10 +70,10 @@ def draft_network(draft: ClosedDraft, *, training: bool = True, adapters: bool =
     trained, head, model = draft.trained, head_card(draft.loaded.head), layer_part(draft.model, among)
     network = network_of(
         model,
-        beside=trained.beside if adapters else {},
+        beside=beside_part(draft.model, trained.beside, among) if adapters else {},
         trained=trained.own,
         flows_from_start=trained.from_start,
-        trainable=round(divided_share(draft.model, trained.names, among) * num_trainable(draft)),
+        trainable=round(trained_share(draft.model, trained, among) * num_trainable(draft)),
         new_outputs=head.num_outputs(len(draft.labels)),
         packed_bytes=packed_bytes(draft),
         trained_bytes=precision_card(draft.train.precision).trained.size,

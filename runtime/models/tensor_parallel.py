@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from ftc.spec.tensor_parallel import STYLES, WHOLE, Style, divides
 
-__all__ = ["TENSOR", "TensorPlan", "devices_of_a_layer", "in_tensor_groups", "sum_gradients"]
+__all__ = ["TENSOR", "NoTensorPlanError", "TensorPlan", "devices_of_a_layer", "in_tensor_groups", "sum_gradients"]
 
 TENSOR = "tensor"
 """Name of the dimension of a mesh along which processes divide layers."""
@@ -32,6 +32,10 @@ _OF_HEADS = (".q_norm", ".k_norm")
 """Ends of the names of norms behind layers that are divided by columns."""
 
 
+class NoTensorPlanError(LookupError):
+    """transformers has no plan for a model that ftc can follow; the text says why."""
+
+
 class TensorPlan:
     """What is divided of a model, and how.
 
@@ -40,7 +44,7 @@ class TensorPlan:
         mesh: The processes that divide each layer, in one dimension; None divides nothing.
 
     Raises:
-        LookupError: transformers has no plan for this model that ftc can follow.
+        NoTensorPlanError: transformers has no plan for this model that ftc can follow.
     """
 
     def __init__(self, model: Any, mesh: Any) -> None:
@@ -117,13 +121,17 @@ def _styled(model: Any, devices: int) -> Iterator[tuple[nn.Module, Style]]:
     """Each module that transformers' plan names, with its style.
 
     Raises:
-        LookupError: There is no plan, or it has a style that ftc does not know.
+        NoTensorPlanError: There is no plan, or it has a style that ftc does not know.
     """
     plan: Mapping[str, str] = getattr(model.config, "base_model_tp_plan", None) or {}
     if not plan:
-        raise LookupError(f"transformers has no plan for tensor parallelism of a `{model.config.model_type}` model")
+        raise NoTensorPlanError(
+            f"transformers has no plan for tensor parallelism of a `{model.config.model_type}` model"
+        )
     if unknown := sorted({style for style in plan.values() if style not in STYLES and style not in WHOLE}):
-        raise LookupError(f"transformers' plan for a `{model.config.model_type}` model has the style `{unknown[0]}`")
+        raise NoTensorPlanError(
+            f"transformers' plan for a `{model.config.model_type}` model has the style `{unknown[0]}`"
+        )
     body: Any = getattr(model, model.base_model_prefix, model)
     patterns = [
         (re.compile(re.escape(name).replace(r"\*", r"\d+")), STYLES[style])
@@ -137,7 +145,7 @@ def _styled(model: Any, devices: int) -> Iterator[tuple[nn.Module, Style]]:
         elif name.endswith(_OF_HEADS) and any(
             True for _ in module.parameters()
         ):  # each process would see its own heads
-            raise LookupError(f"transformers' plan for a `{model.config.model_type}` model leaves out `{name}`")
+            raise NoTensorPlanError(f"transformers' plan for a `{model.config.model_type}` model leaves out `{name}`")
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     style_of_head = (getattr(type(model), "_tp_plan", None) or {}).get("lm_head")
     shared = head is not None and head.weight is model.get_input_embeddings().weight

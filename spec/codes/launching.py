@@ -157,7 +157,8 @@ CODES = (
         title="machines don't hold what the plan says",
         cause="With `sharding: hsdp` the processes of a machine hold the model together, and machines hold copies. The "
         "plan counts on launchers that number the processes of a machine one after the other. This launcher numbers "
-        "them otherwise, or starts more of them on one machine than on another.",
+        "them otherwise, or starts more of them on one machine than on another. The same holds for the processes that "
+        "divide each layer with `train.tensor_parallel`.",
         wrong="srun --distribution=cyclic ftc apply job.plan.json",
         right="ftc launch job.plan.json --on slurm",
         exit_code=ExitCode.INTEGRITY,
