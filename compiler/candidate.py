@@ -60,7 +60,7 @@ class Candidate:
     @property
     def layer_groups(self) -> int:
         """How many devices, or groups of those that divide layers, compute whole ones: rows are evaluated by each."""
-        return self.devices // self.tensor_parallel
+        return max(1, self.devices // self.tensor_parallel)
 
     @property
     def is_divided(self) -> bool:

@@ -92,7 +92,7 @@ def by_closed_form(draft: ClosedDraft) -> MemoryEstimate:
     has_flash = not masks and job.activation_bytes == 2 and kernels(capability)["flash attention"]
     groups = not job.on_card or has_flash
     alone = with_shared_rows(estimate(job), job, one.context_parallel, masks=masks, groups=groups)
-    shared = on_one_of(alone, job, sharding_card(one.sharding), draft.parts // one.tensor_parallel, one.offload)
+    shared = on_one_of(alone, job, sharding_card(one.sharding), max(1, draft.parts // one.tensor_parallel), one.offload)
     phases = _with_grading(draft, _with_copy(draft, shared))
     allocated = max(phase.peak_bytes for phase in phases)
     reserved = _reserved(draft, allocated, None)

@@ -124,14 +124,11 @@ def _styled(model: Any, devices: int) -> Iterator[tuple[nn.Module, Style]]:
         NoTensorPlanError: There is no plan, or it has a style that ftc does not know.
     """
     plan: Mapping[str, str] = getattr(model.config, "base_model_tp_plan", None) or {}
+    whose = f"transformers' plan for a `{model.config.model_type}` model"
     if not plan:
-        raise NoTensorPlanError(
-            f"transformers has no plan for tensor parallelism of a `{model.config.model_type}` model"
-        )
+        raise NoTensorPlanError(f"transformers has no plan for a `{model.config.model_type}` model")
     if unknown := sorted({style for style in plan.values() if style not in STYLES and style not in WHOLE}):
-        raise NoTensorPlanError(
-            f"transformers' plan for a `{model.config.model_type}` model has the style `{unknown[0]}`"
-        )
+        raise NoTensorPlanError(f"{whose} has the style `{unknown[0]}`")
     body: Any = getattr(model, model.base_model_prefix, model)
     patterns = [
         (re.compile(re.escape(name).replace(r"\*", r"\d+")), STYLES[style])
@@ -142,10 +139,8 @@ def _styled(model: Any, devices: int) -> Iterator[tuple[nn.Module, Style]]:
         style = next((style for pattern, style in patterns if pattern.fullmatch(name)), None)
         if style is not None:
             yield module, style
-        elif name.endswith(_OF_HEADS) and any(
-            True for _ in module.parameters()
-        ):  # each process would see its own heads
-            raise NoTensorPlanError(f"transformers' plan for a `{model.config.model_type}` model leaves out `{name}`")
+        elif name.endswith(_OF_HEADS) and next(module.parameters(), None) is not None:
+            raise NoTensorPlanError(f"{whose} leaves out `{name}`")  # each process would see its own heads
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     style_of_head = (getattr(type(model), "_tp_plan", None) or {}).get("lm_head")
     shared = head is not None and head.weight is model.get_input_embeddings().weight
