@@ -183,7 +183,7 @@ CODES = (
         "rows alone, as for Llama, Qwen, Mistral and Gemma. Weights are held as they are, not quantized; "
         "they are trained whole or by LoRA, with `sharding: fsdp` or `hsdp`; and the model learns what it writes from "
         "rows.",
-        wrong="budget: {devices: 3}\ntrain: {tensor_parallel: 3}  # the model has 32 heads",
-        right="budget: {devices: 4}\ntrain: {tensor_parallel: 4}",
+        wrong="budget: {devices: 3}\ntrain: {tensor_parallel: 2}",
+        right="budget: {devices: 4}\ntrain: {tensor_parallel: 2}",
     ),
 )
