@@ -416,7 +416,7 @@ def _mixture(tiny: Tiny) -> Mixture | str | None:
 
 
 def _divides_layers(tiny: Tiny) -> bool:
-    """By transformers' plan; `nox -s sharding` compares what processes compute by it."""
+    """By transformers' plan; `tests/runtime/test_tensor_parallel.py` compares what processes compute by it."""
     plan = getattr(type(tiny.config), "base_model_tp_plan", None)
     return tiny.family == "decoder" and _mixture(tiny) == "dense" and is_whole_plan(plan)
 
