@@ -145,7 +145,7 @@ PLANS: dict[str, dict[str, Any]] = {
     "405B full, 128 GPUs": {
         "model": "Llama-3.1-405B",
         "strategy": _FULL,
-        "train": "batch_size: 128",
+        "train": "batch_size: 128, offload: none",
         "nodes": 16,
         "beside": [(f"{_TITAN}, table 5, full training on 512 H100 in float8, TP 8, PP 8", 100, 82.5)],
     },
