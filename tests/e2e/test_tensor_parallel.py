@@ -39,7 +39,7 @@ def test_a_plan_says_how_layers_are_divided(project: MakeProject, ftc: Ftc) -> N
     plan: dict[str, Any] = json.loads((root / "plan.json").read_text())
     train = plan["settings"]["train"]
     assert (train["tensor_parallel"], train["world_size"], train["sharding"]) == (2, 2, "fsdp")
-    assert plan["memory"]["method"] == "trace", plan["memory"]
+    assert plan["memory"]["components"]["gathered weights"] > 0
     alone = ftc("plan", "recipe.yaml", "--origins")
     assert "tensor_parallel" in alone.text
     for more, word in (
