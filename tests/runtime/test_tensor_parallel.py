@@ -97,7 +97,10 @@ def test_two_processes_that_divide_layers_equal_one(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_halves_of_an_adapter_follow_the_layers_beside_them(tmp_path: Path) -> None:
     """Of a model whose norms of heads see other heads in each process."""
-    adapter = {"strategy__adapter__targets": ("q_proj", "o_proj", "down_proj"), "strategy__adapter__num_modules": 6}
+    adapter: dict[str, Any] = {
+        "strategy__adapter__targets": ("q_proj", "o_proj", "down_proj"),
+        "strategy__adapter__num_modules": 6,
+    }
     lora = make_job(tmp_path, "qwen3", "lora", **_ALONE, **_STILL, **adapter)
     lora.run("one")
     changes = {**_DIVIDED, **_STILL, **adapter}
