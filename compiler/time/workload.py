@@ -66,10 +66,9 @@ def draft_network(draft: ClosedDraft, *, training: bool = True, adapters: bool =
         training: Whether it learns; attention may take another kernel where it doesn't.
         adapters: Whether what stands beside layers is computed.
     """
-    among = draft.candidate.tensor_parallel
-    trained, head, model = draft.trained, head_card(draft.loaded.head), layer_part(draft.model, among)
+    trained, head, among = draft.trained, head_card(draft.loaded.head), draft.candidate.tensor_parallel
     network = network_of(
-        model,
+        model := layer_part(draft.model, among),
         beside=beside_part(draft.model, trained.beside, among) if adapters else {},
         trained=trained.own,
         flows_from_start=trained.from_start,
@@ -138,8 +137,7 @@ def lengths_of(draft: Draft, split: str) -> RowLengths:
     """The rows' lengths; where only the report is at hand, rows of its mean."""
     if split in draft.lengths:
         return draft.lengths[split]
-    report = draft.splits[split]
-    rows = max(1, report.rows)
+    rows = max(1, (report := draft.splits[split]).rows)
     tokens = np.full(rows, report.tokens // rows, dtype=np.int64)
     scored = np.full(rows, report.supervised_tokens // rows, dtype=np.int64)
     return RowLengths(tokens, tokens - scored, scored, tokens // 2)
