@@ -87,7 +87,7 @@ def sum_gradients(model: nn.Module) -> None:
 
     They are exchanged as one tensor, once a step.
     """
-    noted: tuple[tuple[str, ...], Any] = getattr(model, _SUMMED, ((), None))
+    noted: Any = getattr(model, _SUMMED, ((), None))
     names, mesh = noted
     parameters = dict(model.named_parameters()) if names else {}
     parts: list[torch.Tensor] = [_local(found) for name in names if (found := parameters[name].grad) is not None]
@@ -130,15 +130,15 @@ def _styled(model: Any, devices: int) -> Iterator[tuple[nn.Module, Style]]:
     if unknown := sorted({style for style in plan.values() if style not in STYLES and style not in WHOLE}):
         raise NoTensorPlanError(f"{whose} has the style `{unknown[0]}`")
     body: Any = getattr(model, model.base_model_prefix, model)
-    patterns = [
+    patterns: list[tuple[re.Pattern[str], Style]] = [
         (re.compile(re.escape(name).replace(r"\*", r"\d+")), STYLES[style])
         for name, style in plan.items()
         if style in STYLES
     ]
     for name, module in body.named_modules():
-        style = next((style for pattern, style in patterns if pattern.fullmatch(name)), None)
-        if style is not None:
-            yield module, style
+        found = next((how for pattern, how in patterns if pattern.fullmatch(name)), None)
+        if found is not None:
+            yield module, found
         elif name.endswith(_OF_HEADS) and next(module.parameters(), None) is not None:
             raise NoTensorPlanError(f"{whose} leaves out `{name}`")  # each process would see its own heads
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
@@ -161,7 +161,8 @@ def _with_adapters(module: nn.Module, style: Style) -> Iterator[tuple[nn.Module,
     yield layer, style
     held: Any = module
     halves = {"columns": "lora_B", "gathered columns": "lora_B", "rows": "lora_A"}
-    yield from ((one, style) for one in getattr(held, halves[style]).values())
+    for one in getattr(held, halves[style]).values():
+        yield one, style
 
 
 def _divide(module: Any, style: Style, mesh: Any) -> None:

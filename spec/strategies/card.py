@@ -283,6 +283,7 @@ class Strategy(Document, ABC):
         @property
         def kind(self) -> str:
             """The word by which strategies are told apart."""
+            ...
 
     @abstractmethod
     def settle(self, base: Base) -> Settled:
@@ -351,8 +352,7 @@ class Card:
 
     Attributes:
         kind: What a recipe calls it.
-        recipe: The section of the recipe.
-        settings: What is settled of it.
+        recipe, settings: The section of the recipe, and what is settled of it.
         label: Its name for people.
         tag: What the hub calls it.
         result: What a run leaves behind: a model, or an adapter beside the base.

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 
 from ftc.runtime.artifacts.tensor_files import read_tensors
 from ftc.runtime.models.tensor_parallel import NoTensorPlanError, TensorPlan
@@ -166,4 +165,4 @@ def test_a_model_without_a_plan_is_not_divided(tmp_path: Path) -> None:
         TensorPlan(qwen3, two)
     assert not is_whole_plan(qwen3.config.base_model_tp_plan)
     assert is_whole_plan(plan)
-    assert not any(isinstance(one, torch.distributed.tensor.DTensor) for one in qwen3.parameters())
+    assert not any(hasattr(one, "placements") for one in qwen3.parameters())
