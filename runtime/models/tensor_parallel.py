@@ -136,7 +136,7 @@ def _styled(model: Any, devices: int) -> Iterator[tuple[nn.Module, Style]]:
         if style in STYLES
     ]
     for name, module in body.named_modules():
-        found = next((how for pattern, how in patterns if pattern.fullmatch(name)), None)
+        found: Style | None = next((how for pattern, how in patterns if pattern.fullmatch(name)), None)
         if found is not None:
             yield module, found
         elif name.endswith(_OF_HEADS) and next(module.parameters(), None) is not None:
