@@ -43,7 +43,7 @@ def undivided_widths(model: ModelFacts, devices: int) -> str | None:
     """What of a model can't be shared by so many devices, in words; None where all can."""
     widths: Mapping[str, int] = {
         "heads": model.num_heads,
-        "heads of keys and values": model.num_kv_heads,
+        "KV heads": model.num_kv_heads,
         "width of its feed-forward part": model.intermediate_size,
     }
     return next((f"{what} ({width:,})" for what, width in widths.items() if not divides(width, devices)), None)

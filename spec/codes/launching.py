@@ -178,8 +178,8 @@ CODES = (
         id="FTC718",
         title="devices can't divide layers",
         cause="With `train.tensor_parallel` several devices of a machine divide each layer by transformers' own plan "
-        "for the model. Their number has to divide that of the machine's devices, of the model's heads (those of keys "
-        "and values, too), and of the width of its feed-forward part. The plan has to divide layers by columns and "
+        "for the model. Their number has to divide that of the machine's devices, of the model's heads (KV heads, "
+        "too), and of the width of its feed-forward part. The plan has to divide layers by columns and "
         "rows alone, as for Llama, Qwen, Mistral and Gemma. Weights are held as they are, not quantized; "
         "they are trained whole or by LoRA, with `sharding: fsdp` or `hsdp`; and the model learns what it writes from "
         "rows.",

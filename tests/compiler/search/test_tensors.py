@@ -77,7 +77,7 @@ def test_a_device_holds_and_computes_its_part_of_a_layer() -> None:
     assert layer_part(tied, 4).tensors["lm_head.weight"].num_elements == head
     assert layer_part(model, 1) is model
     assert undivided_widths(model, 8) is None
-    assert undivided_widths(model, 16) == "heads of keys and values (8)"
+    assert undivided_widths(model, 16) == "KV heads (8)"
     assert sums_of_layers(model) == (2 * 32, 5 * 32)
 
 
