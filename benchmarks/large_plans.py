@@ -142,6 +142,13 @@ PLANS: dict[str, dict[str, Any]] = {
             ),
         ],
     },
+    "405B full, 128 GPUs": {
+        "model": "Llama-3.1-405B",
+        "strategy": _FULL,
+        "train": "batch_size: 128, offload: none",
+        "nodes": 16,
+        "beside": [(f"{_TITAN}, table 5, full training on 512 H100 in float8, TP 8, PP 8", 100, 82.5)],
+    },
     "235B-A22B LoRA, 64 GPUs": {
         "model": "Qwen3-235B-A22B",
         "strategy": _LORA,
@@ -279,6 +286,7 @@ def _said(plan: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "gpus": train["world_size"],
         "sharding": train["sharding"],
+        "tensor_parallel": train.get("tensor_parallel", 1),
         "micro_batch": train["micro_batch"],
         "recomputes": train["activation_checkpointing"],
         "offload": train["offload"],

@@ -30,6 +30,7 @@ class Candidate:
         devices: How many share the run, on all machines.
         loss_chunk_size: Target positions whose scores over the vocabulary are computed at a time; None for all.
         context_parallel: How many devices share each row; 1 where each has rows of its own.
+        tensor_parallel: How many devices divide each layer; 1 where each computes whole ones.
     """
 
     micro_batch: int
@@ -44,11 +45,22 @@ class Candidate:
     devices: int
     loss_chunk_size: int | None = None
     context_parallel: int = 1
+    tensor_parallel: int = 1
+
+    @property
+    def sharers(self) -> int:
+        """How many devices have the same rows of a step."""
+        return self.context_parallel * self.tensor_parallel
 
     @property
     def row_shares(self) -> int:
         """Into how many shares the rows of a step are dealt."""
-        return row_shares(self.devices, self.context_parallel)
+        return row_shares(self.devices, self.sharers)
+
+    @property
+    def layer_groups(self) -> int:
+        """How many devices, or groups of those that divide layers, compute whole ones: rows are evaluated by each."""
+        return max(1, self.devices // self.tensor_parallel)
 
     @property
     def is_divided(self) -> bool:

@@ -100,6 +100,8 @@ class Architecture:
         behind_head: What it does with its output layer's scores over the vocabulary; `nothing` for an encoder, which
             is never trained by them.
         mixture: Its experts, where layers are a mixture of them; `dense` where they aren't.
+        divides_layers: Whether transformers' plan for tensor parallelism divides its layers by columns and rows alone,
+            so that each device has a share of the heads.
     """
 
     model_type: str
@@ -133,6 +135,7 @@ class Architecture:
     summary_prefix: str | None
     behind_head: BehindHead | None
     mixture: Mixture | Literal["dense"] | None
+    divides_layers: bool | None
 
     @property
     def experts(self) -> Mixture | None:

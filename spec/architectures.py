@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 from ftc.spec.architecture_card import Architecture, BehindHead, Family, Mixture, Norm, Positions
+from ftc.spec.mixtures import EXPERTS, GRANITE_EXPERTS, MIXTRAL_EXPERTS, SHARED_EXPERTS
 
 __all__ = ["ARCHITECTURES", "Architecture", "BehindHead", "Family", "Mixture", "Norm", "Positions", "architecture"]
 
@@ -52,6 +53,7 @@ _BERT = Architecture(
     summary_prefix="",
     behind_head="nothing",
     mixture="dense",
+    divides_layers=False,
 )
 _REMBERT = replace(_BERT, model_type="rembert", dropout=0.0, attention_dropout=0.0, tokens=("[CLS]", "[SEP]", "<pad>"))
 _ELECTRA = replace(_BERT, model_type="electra", classifier_layers=2, classifier_keeps=())
@@ -80,23 +82,19 @@ _LLAMA = replace(
     tagger=("score",),
     span_head=(),
     tokens=(None, None, None),
+    divides_layers=True,
 )
-_GATED, _NUMBERED = ("gate", "gate_proj", "up_proj", "down_proj"), ("gate", "w1", "w3", "w2")
-_EXPERTS = Mixture(
-    inner="moe_intermediate_size", experts=("experts",), routers=("mlp.gate",), has_loss=True, peft_names=_GATED
-)
-_MIXTRAL_EXPERTS = replace(
-    _EXPERTS, inner="intermediate_size", routers=("mlp.gate", "block_sparse_moe.gate"), peft_names=_NUMBERED
-)
-_SHARED_EXPERTS = replace(_EXPERTS, routers=("mlp.gate", "mlp.shared_expert_gate"), peft_names=())
 _QWEN_MOE = replace(
     _LLAMA,
     model_type="qwen3_moe",
     ends_with_product=False,  # the router's weights are multiplied with what experts give
     tokens=(None, "<|endoftext|>", "<|endoftext|>"),
-    mixture=_EXPERTS,
+    mixture=EXPERTS,
+    divides_layers=False,
 )
-_DEEPSEEK = replace(_LLAMA, model_type="deepseek_v2", tagger=(), mixture=replace(_EXPERTS, has_loss=False))
+_DEEPSEEK = replace(
+    _LLAMA, model_type="deepseek_v2", tagger=(), mixture=replace(EXPERTS, has_loss=False), divides_layers=False
+)
 _GEMMA2 = replace(
     _LLAMA,
     model_type="gemma2",
@@ -129,6 +127,7 @@ _GPT2 = replace(
     widens_keys=False,
     tagger=("classifier",),
     tokens=("<|endoftext|>", "<|endoftext|>", None),
+    divides_layers=False,
 )
 _GPTJ = replace(
     _GPT2,
@@ -139,6 +138,7 @@ _GPTJ = replace(
     attention_dropout=0.0,
     widens_keys=True,
     tagger=(),
+    divides_layers=True,
 )
 _GPT_NEOX = replace(
     _GPTJ,
@@ -159,6 +159,7 @@ _BLOOM = replace(
     two_norms=False,
     widens_keys=False,
     tokens=(None, None, None),
+    divides_layers=False,
 )
 _BART = replace(
     _BERT,
@@ -259,6 +260,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(
         _GPT_NEOX,
         model_type="falcon",
+        divides_layers=False,
         classifier_reads_one=False,
         inner_ratio=4,
         two_norms=None,
@@ -267,8 +269,8 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_GEMMA2, model_type="gemma", window_every=0, ends_with_product=True, behind_head="nothing"),
     _GEMMA2,
     replace(_GEMMA2, model_type="gemma3_text", scales_rotation=False, window_every=6, tagger=()),
-    replace(_LLAMA, model_type="glm"),
-    replace(_LLAMA, model_type="glm4", ends_with_product=False),
+    replace(_LLAMA, model_type="glm", divides_layers=False),
+    replace(_LLAMA, model_type="glm4", ends_with_product=False, divides_layers=False),
     _GPT2,
     replace(
         _QWEN_MOE,
@@ -277,7 +279,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         unquantized=(".input_layernorm", ".norm", ".post_attention_layernorm"),
         classifier_reads_one=False,
         tokens=_LLAMA.tokens,
-        mixture=replace(_EXPERTS, inner="intermediate_size", routers=("mlp.router",), peft_names=()),
+        mixture=replace(EXPERTS, inner="intermediate_size", routers=("mlp.router",), peft_names=()),
     ),
     replace(_GPT2, model_type="gpt_bigcode", transposed=False, activation="gelu_pytorch_tanh"),
     replace(_GPT2, model_type="gpt_neo", transposed=False, dropout=0.0, attention_dropout=0.0, counts_padding=True),
@@ -291,25 +293,20 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         tagger=(),
         tokens=_LLAMA.tokens,
         behind_head="by scaling",
-        mixture=Mixture(
-            inner="intermediate_size",
-            experts=("experts", "input_linear", "output_linear"),
-            routers=("block_sparse_moe.router",),
-            has_loss=True,
-            peft_names=(),
-        ),
+        mixture=GRANITE_EXPERTS,
     ),
     replace(_LLAMA, model_type="helium"),
     _LLAMA,
     replace(_LLAMA, model_type="ministral3", scales_rotation=False),
     replace(_LLAMA, model_type="mistral"),
-    replace(_QWEN_MOE, model_type="mixtral", tokens=_LLAMA.tokens, mixture=_MIXTRAL_EXPERTS),
+    replace(_QWEN_MOE, model_type="mixtral", tokens=_LLAMA.tokens, mixture=MIXTRAL_EXPERTS),
     replace(_BLOOM, model_type="mpt", counts_padding=True, tokens=_GPT_NEOX.tokens),
     replace(_LLAMA, model_type="olmo", norm="fused", widens_keys=False, tagger=(), tokens=_GPT_NEOX.tokens),
-    replace(_LLAMA, model_type="olmo2", ends_with_product=False, widens_keys=False, tagger=()),
+    replace(_LLAMA, model_type="olmo2", ends_with_product=False, widens_keys=False, tagger=(), divides_layers=False),
     replace(
         _LLAMA,
         model_type="olmo3",
+        divides_layers=False,
         scales_rotation=False,
         window_every=4,
         ends_with_product=False,
@@ -322,7 +319,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         classifier=(),
         tagger=(),
         tokens=_GPT_NEOX.tokens,
-        mixture=replace(_EXPERTS, inner="intermediate_size"),
+        mixture=replace(EXPERTS, inner="intermediate_size"),
     ),
     replace(
         _GPT2,
@@ -342,18 +339,18 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         attention_dropout=0.0,
         tagger=(),
     ),
-    replace(_LLAMA, model_type="persimmon", norm="fused", activation="relu2"),
+    replace(_LLAMA, model_type="persimmon", norm="fused", activation="relu2", divides_layers=False),
     replace(_GPTJ, model_type="phi", scales_rotation=True, inner_ratio=0, tagger=("score",)),
-    replace(_LLAMA, model_type="phi3"),
+    replace(_LLAMA, model_type="phi3", divides_layers=False),
     replace(_LLAMA, model_type="qwen2", tokens=(None, "<|endoftext|>", "<|endoftext|>")),
     replace(_LLAMA, model_type="qwen3", tokens=(None, "<|endoftext|>", "<|endoftext|>")),
-    replace(_QWEN_MOE, model_type="qwen2_moe", mixture=_SHARED_EXPERTS),
+    replace(_QWEN_MOE, model_type="qwen2_moe", mixture=SHARED_EXPERTS),
     _QWEN_MOE,
     replace(_unknown("recurrent_gemma"), reads_padding=True),
     replace(_unknown("rwkv"), reads_padding=True),
     replace(_LLAMA, model_type="seed_oss", dropout=0.1, attention_dropout=0.1),
     replace(_LLAMA, model_type="smollm3"),
-    replace(_LLAMA, model_type="stablelm", norm="fused"),
+    replace(_LLAMA, model_type="stablelm", norm="fused", divides_layers=False),
     replace(_LLAMA, model_type="starcoder2", norm="fused", activation="gelu_pytorch_tanh", tokens=_GPT2.tokens),
     replace(
         _GPT2,

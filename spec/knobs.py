@@ -125,6 +125,17 @@ KNOBS: tuple[Knob, ...] = (
         trace_key=("train", "context_parallel"),
     ),
     Knob(
+        name="tensor_parallel",
+        recipe="train.tensor_parallel",
+        settings=("train.tensor_parallel",),
+        words="tensor parallelism:",
+        effect=Effect.RESOURCE,
+        memory="kind",
+        divides=True,
+        follows_device=True,
+        trace_key=("train", "tensor_parallel"),
+    ),
+    Knob(
         name="sharding",
         recipe="train.sharding",
         settings=("train.sharding",),

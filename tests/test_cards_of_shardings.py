@@ -100,9 +100,15 @@ def test_copies_on_an_unknown_number_of_machines_are_named(text: str) -> None:
     ],
 )
 def test_layers_that_are_divided_elsewhere_are_named(text: str, is_told: bool) -> None:
-    told = [fate for fate in import_text(text).keys if "and no layer while" in fate.reason]
+    told = [fate for fate in import_text(text).keys if "train.tensor_parallel" in fate.help]
     assert len(told) == is_told
-    assert all("sharding: fsdp" in fate.help for fate in told)
+
+
+def test_experts_on_devices_of_their_own_are_named() -> None:
+    (told,) = [
+        fate for fate in import_text(f"{AXOLOTL}expert_parallel_size: 2\n").keys if "layers of its own" in fate.reason
+    ]
+    assert "sharding: fsdp" in told.help
 
 
 @pytest.mark.parametrize(

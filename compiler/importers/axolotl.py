@@ -17,7 +17,7 @@ from ftc.compiler.importers import (
     words,
 )
 from ftc.compiler.importers.axolotl_keys import OTHER_KEYS, PREFERENCE_NUMBERS, RATING_NUMBERS
-from ftc.compiler.importers.meshes import divided_layers, mesh_sizes, shared_rows
+from ftc.compiler.importers.meshes import divided_layers, mesh_sizes, parts_of_layers, shared_rows
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.preference_losses import preference_loss_named
 
@@ -258,7 +258,8 @@ _RULES: rules.Rules = {
     **rules.dropped("a plugin of Axolotl's", "plugins", "check its keys, listed separately"),
     **rules.shared_work("fsdp fsdp_config fsdp_version deepspeed ddp ddp_timeout ddp_find_unused_parameters "
         "accelerator_config device_map"),
-    **divided_layers("tensor_parallel_size expert_parallel_size"),
+    **parts_of_layers("tensor_parallel_size"),
+    **divided_layers("expert_parallel_size"),
     **shared_rows("context_parallel_size"),
     **rules.dropped("a recipe names no launcher", "use_ray ray_num_workers", "`ftc launch PLAN --on ray`"),
     **mesh_sizes("dp_replicate_size", "dp_shard_size"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from ftc.compiler.importers import rounding, rows, rules, trackers, training, vocabulary, words
 from ftc.compiler.importers.commands import LAUNCHER, SCRIPT
-from ftc.compiler.importers.meshes import divided_layers, shared_rows
+from ftc.compiler.importers.meshes import divided_layers, parts_of_layers, shared_rows
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.parameter_patterns import MOST_PATTERNS
 
@@ -324,9 +324,10 @@ _RULES: rules.Rules = {
     **rules.blocking("LLaMA Pro is not supported", "use_llama_pro", "choose lora, qlora or full"),
     **rules.shared_work(f"fsdp_transformer_layer_cls_to_wrap use_mca {LAUNCHER}"),
     **rules.needless("what the command runs", SCRIPT),
-    **divided_layers("tensor_model_parallel_size pipeline_model_parallel_size sequence_parallel "
+    **divided_layers("pipeline_model_parallel_size sequence_parallel "
         "expert_model_parallel_size"),
     **shared_rows("context_parallel_size"),
+    **parts_of_layers("tensor_model_parallel_size"),
     **rules.dropped("a recipe names no launcher", "ray_num_workers ray_run_name ray_storage_path resources_per_worker "
         "placement_strategy", "`ftc launch PLAN --on ray`"),
     **rules.ignored("belongs to another of LLaMA-Factory's commands, which stops at it when it trains",

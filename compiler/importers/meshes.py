@@ -6,21 +6,30 @@ from ftc.compiler.importers.rules import HOW_MANY_MACHINES, Rules, dropped, shar
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.shardings import SHARDINGS
 
-__all__ = ["divided_layers", "mesh_sizes", "shared_rows"]
+__all__ = ["divided_layers", "mesh_sizes", "parts_of_layers", "shared_rows"]
 
 _COPIES = next(card for card in SHARDINGS if card.divided_among == "machine")
 
 
 def divided_layers(keys: str) -> Rules:
-    """Keys that divide the products of a layer, layers or experts among devices."""
-    reason = "devices divide the model's weights, and no layer while it is computed"
+    """Keys that give devices layers or experts of their own."""
+    reason = "devices divide the model's weights, or each layer, and none has layers of its own"
     help = "set `train.sharding: fsdp` and `budget.devices`"
     return dropped(reason, keys, help, off=(False, None, "", 0, 1, {}))
 
 
 def shared_rows(keys: str) -> Rules:
     """Keys that divide the tokens of a row among devices, whose number a launcher gives there."""
-    help = "set `train.context_parallel`, and `budget.devices` to a multiple of it"
+    return _in_groups(keys, "train.context_parallel")
+
+
+def parts_of_layers(keys: str) -> Rules:
+    """Keys that divide each layer among devices; likewise."""
+    return _in_groups(keys, "train.tensor_parallel")
+
+
+def _in_groups(keys: str, path: str) -> Rules:
+    help = f"set `{path}`, and `budget.devices` to a multiple of it"
     return dropped("this file doesn't say how many devices there are", keys, help, off=(False, None, "", 0, 1, {}))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ftc.compiler.importers import rounding, rows, rules, trackers, training, words
-from ftc.compiler.importers.meshes import divided_layers, mesh_sizes, shared_rows
+from ftc.compiler.importers.meshes import mesh_sizes, parts_of_layers, shared_rows
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.divergences import DIVERGENCES
 
@@ -339,7 +339,7 @@ _RULES: rules.Rules = {
     **rules.blocking("reinforcement learning is not supported",
         "ref_checkpointer policy_model reward_and_value_model ppo_epochs grpo_samples reward_functions", _SUPERVISED),
     **rules.shared_work("fsdp_cpu_offload fsdp_reshard_after_forward custom_sharded_layers"),
-    **divided_layers("tensor_parallel_dim tensor_parallel_plan"),
+    **parts_of_layers("tensor_parallel_dim tensor_parallel_plan"),
     **shared_rows("context_parallel_dim"),
     **mesh_sizes("data_parallel_replicate_dim", "data_parallel_shard_dim"),
 }  # fmt: skip

@@ -365,7 +365,7 @@ def _beside(draft: Draft) -> Iterator[tuple[str, int]]:
 
 
 def _eval_pass(draft: ClosedDraft, name: str, count: int) -> _EvalPass:
-    rows = min(draft.candidate.eval_batch, -(-count // draft.candidate.devices))
+    rows = min(draft.candidate.eval_batch, -(-count // draft.candidate.layer_groups))
     if name not in draft.splits:
         lengths = draft.lengths[name]
         target = int((lengths.tokens - lengths.prompt).max()) if is_translated(draft) else 0

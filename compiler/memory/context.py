@@ -82,7 +82,7 @@ def exchange_buffers(draft: ClosedDraft) -> Context | None:
     one, nodes = draft.candidate, draft.recipe.budget.nodes
     if draft.device.kind == "cpu" or one.devices == 1:
         return None
-    count = sharding_card(one.sharding).communicators(one.devices, nodes) + (one.context_parallel > 1)
+    count = sharding_card(one.sharding).communicators(one.devices, nodes) + (one.sharers > 1)
     each = communicator_bytes(channels_of(draft.device.name))
     size = ByteRange(low=count * each.low, expected=count * each.expected, high=count * each.high)
     return Context(NCCL_BUFFERS, size)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from itertools import chain
 
+from ftc.compiler.divided_layers import beside_part, layer_part, trained_share
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import (
     accumulates,
@@ -93,7 +94,7 @@ def by_closed_form(draft: ClosedDraft) -> MemoryEstimate:
     has_flash = not masks and job.activation_bytes == 2 and kernels(capability)["flash attention"]
     groups = not job.on_card or has_flash
     alone = with_shared_rows(estimate(job), job, one.context_parallel, masks=masks, groups=groups)
-    shared = on_one_of(alone, job, sharding_card(one.sharding), draft.parts, one.offload)
+    shared = on_one_of(alone, job, sharding_card(one.sharding), max(1, draft.parts // one.tensor_parallel), one.offload)
     phases = _with_grading(draft, _with_copy(draft, shared))
     allocated = max(phase.peak_bytes for phase in phases)
     reserved = _reserved(draft, allocated, None)
@@ -213,16 +214,18 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         scale, frozen = 4.0 if quantized.type == "int8" else 0.0, precision.frozen.size
         weight_bytes = quantized_bytes(_as_held(draft), packed_bytes(draft), row=scale, frozen=frozen)
     (length, target), sequences = _in_stacks(draft, shape), _sequences(draft)
+    among = draft.candidate.tensor_parallel
+    share = trained_share(draft.model, trained, among)
     places = rows * scored_per_row(draft, shape)
     at_once = min(places, draft.candidate.loss_chunk_size or places)
     return MemoryInputs(
-        model=_as_held(draft),
-        beside=trained.beside,
+        model=layer_part(_as_held(draft), among),
+        beside=beside_part(draft.model, trained.beside, among),
         is_adapter=not is_whole,
-        num_trainable=num_trainable(draft),
+        num_trainable=round(share * num_trainable(draft)),
         trained_bytes=precision.trained.size,
         num_frozen=trained.num_frozen,
-        state_bytes=device_bytes(draft),
+        state_bytes=round(share * device_bytes(draft)),
         step_bytes=step_bytes(draft),
         head_width=head_card(draft.loaded.head).score_width(
             len(draft.labels), vocabulary=draft.model.vocab_size, hidden=draft.model.hidden_size

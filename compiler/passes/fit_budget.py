@@ -16,10 +16,11 @@ from ftc.compiler.memory.memory import by_closed_form, may_run
 from ftc.compiler.memory.uncounted import uncounted_parts
 from ftc.compiler.saving_choices import choose_saving
 from ftc.compiler.search.candidates import by_speed, device_counts, packing_obstacle
-from ftc.compiler.search.contexts import context_obstacle, contexts
+from ftc.compiler.search.contexts import context_obstacle
 from ftc.compiler.search.knobs import Choice, chosen
 from ftc.compiler.search.loss_chunks import chunk_obstacle
 from ftc.compiler.search.search import Found, fastest_that_fits, way_of
+from ftc.compiler.search.tensors import sharings, tensor_obstacle
 from ftc.spec.documents.estimates import MemoryEstimate
 from ftc.spec.documents.plan import Check
 from ftc.spec.links import has_nvlink
@@ -33,7 +34,7 @@ _NOTED_GAP = 0.05
 
 def fit_budget(draft: Draft) -> ClosedDraft:
     """Settles all that the solver chooses, estimates memory, and refuses what does not fit."""
-    draft = _check_context(_check_chunks(_check_packing(_check_devices(draft))))
+    draft = _check_tensor(_check_context(_check_chunks(_check_packing(_check_devices(draft)))))
     return _judge(choose_saving(_choose(_without_absent_trace(draft))))
 
 
@@ -77,6 +78,21 @@ def _check_context(draft: Draft) -> Draft:
     return draft
 
 
+def _check_tensor(draft: Draft) -> Draft:
+    asked = draft.recipe.train.tensor_parallel
+    if asked in ("auto", 1):
+        return draft
+    path, help = "train.tensor_parallel", "remove `tensor_parallel`"
+    if (obstacle := tensor_obstacle(draft, int(asked))) is not None:
+        return draft.find("FTC718", f"devices can't divide layers: {obstacle}", path, help=help)
+    count = device_counts(draft)[-1] // draft.recipe.budget.nodes
+    if count % int(asked):  # a number that the recipe names is refused before
+        summary = f"groups of {asked} devices divide each layer, and this plan can use {count} of a machine"
+        help = f"write `budget: {{devices: {asked}}}` for a machine that has them, or {help}"
+        return draft.find("FTC718", summary, path, help=help)
+    return draft
+
+
 def _check_chunks(draft: Draft) -> Draft:
     obstacle = chunk_obstacle(draft)
     if isinstance(draft.recipe.train.loss_chunk_size, str) or obstacle is None:
@@ -102,10 +118,10 @@ def _choose(draft: Draft) -> ClosedDraft:
 
 
 def _found(draft: Draft) -> tuple[Found, Sequence[Candidate]]:
-    """What the search found among which candidates; devices share rows only where nothing else fits."""
+    """What the search found among which candidates; devices have the same rows only where nothing else fits."""
     tries: list[tuple[Found, Sequence[Candidate]]] = []
-    for context in contexts(draft):
-        candidates = by_speed(draft, context)
+    for sharing in sharings(draft):
+        candidates = by_speed(draft, sharing)
         tries.append((fastest_that_fits(draft, candidates), candidates))
         if tries[-1][0].fits or tries[-1][0].questions:
             return tries[-1]

@@ -38,7 +38,7 @@ from ftc.compiler.rules.reward_rules import (
     teachers_answers_know_their_keys,
     writers_know_their_keys,
 )
-from ftc.compiler.rules.sharing_rules import devices_have_rows, devices_share_rows
+from ftc.compiler.rules.sharing_rules import devices_divide_layers, devices_have_rows, devices_share_rows
 from ftc.compiler.rules.source_rules import readers_stand_alone, sources_can_be_mixed, variants_can_be_made
 from ftc.compiler.rules.track_rules import trackers_write_into_the_project
 from ftc.compiler.rules.train_rules import (
@@ -319,6 +319,7 @@ RULES: tuple[Rule, ...] = (
     schedule_has_something_to_watch,
     micro_batch_divides_the_batch,
     devices_share_rows,
+    devices_divide_layers,
     devices_have_rows,
     link_has_machines,
     rewards_are_complete,

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from ftc.compiler.candidate import Candidate
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import usual_rows
-from ftc.compiler.rules.sharing_rules import asked_context
+from ftc.compiler.rules.sharing_rules import Sharing, asked_sharing
 from ftc.compiler.rules.train_rules import unsharded
 from ftc.compiler.search.loss_chunks import LossChunks
 from ftc.compiler.time.amounts import Amounts
@@ -70,31 +70,28 @@ LAYOUTS: tuple[tuple[Sharding, Offload], ...] = tuple(
 """What each device may hold and where: on the device first, and of these what exchanges least first."""
 
 
-def training_candidates(draft: Draft, context: int | None = None) -> Iterator[Candidate]:
+def training_candidates(draft: Draft, sharing: Sharing | None = None) -> Iterator[Candidate]:
     """All ways to train that the recipe allows, with a sequence for each row; see `packings` for the others.
 
     They evaluate as many rows at once as is usual where memory doesn't matter.
 
     Args:
         draft: Without a candidate.
-        context: How many devices share each row; as many as the recipe says, or one, where left out.
+        sharing: Which devices have the same rows; as the recipe says, or each its own, where left out.
     """
     tokens, asked = draft.recipe.train.micro_batch_tokens, draft.recipe.eval.batch_size
     kinds, kernels = optimizer_kinds(draft), attention_kernels(draft)
-    among, nodes = context or asked_context(draft.recipe), draft.recipe.budget.nodes
-    counts = [
-        count
-        for count in device_counts(draft)
-        if draft.recipe.train.context_parallel != "auto" or count // nodes % among == 0
-    ]
+    group, nodes = sharing or asked_sharing(draft.recipe), draft.recipe.budget.nodes
+    is_asked = group == asked_sharing(draft.recipe) != Sharing()
+    counts = [count for count in device_counts(draft) if is_asked or count // nodes % group.devices == 0]
     for count in counts:
-        shares = max(1, count // among)
-        ways = product(kinds, kernels, _modes(draft), _micro_batches(draft, shares), _layouts(draft, count))
+        shares, layouts = max(1, count // group.devices), _layouts(draft, count, group)
+        ways = product(kinds, kernels, _modes(draft), _micro_batches(draft, shares), layouts)
         for kind, kernel, checkpointing, size, layout in ways:
             if len(kinds) == 1 or _can_share(draft, kind, layout[0], count):
                 rows = usual_rows(draft, count)[0] if asked == "auto" else asked
                 one = Candidate(size, checkpointing, rows, kernel, kind, False, tokens, *layout, count)
-                yield replace(one, context_parallel=among)
+                yield replace(one, context_parallel=group.context, tensor_parallel=group.tensor)
 
 
 def optimizer_kinds(draft: Draft) -> tuple[OptimizerKind, ...]:
@@ -117,8 +114,11 @@ def _can_share(draft: Draft, kind: OptimizerKind, sharding: Sharding, count: int
     return not card.paged or pages_have_room(draft, card, count)
 
 
-def _layouts(draft: Draft, count: int) -> list[tuple[Sharding, Offload]]:
-    """How so many devices may share the work; the model is divided only where it can be."""
+def _layouts(draft: Draft, count: int, group: Sharing) -> list[tuple[Sharding, Offload]]:
+    """How so many devices may share the work; the model is divided only where it can be.
+
+    Where some of them divide each layer, the others divide what each of these has, and keep it.
+    """
     train = draft.recipe.train
     if count == 1:
         return [layout for layout in LAYOUTS if not sharding_card(layout[0]).exchanges]
@@ -129,6 +129,9 @@ def _layouts(draft: Draft, count: int) -> list[tuple[Sharding, Offload]]:
     elif any(unsharded(draft.recipe)):
         cards = [UNDIVIDED]
     asked = _PLACES if train.offload == "auto" else (train.offload,)
+    if group.tensor > 1:
+        divided = [card for card in cards if card.is_divided]
+        return [(card.kind, "none") for card in divided or [SHARDINGS[-1]]]
     return [(card.kind, place) for card in cards for place in card.places if place in asked]
 
 
@@ -260,9 +263,9 @@ def device_counts(draft: Draft) -> tuple[int, ...]:
     if least == 1 and train.determinism in ("bitwise", "best_effort"):
         return (nodes,)
     here = draft.device.count if draft.device.local else 1
-    context = asked_context(draft.recipe)
-    counts = (count for count in range(least, here + 1) if count % context == 0)
-    return tuple(nodes * count for count in counts if _have_rows(draft, nodes * count // context)) or (nodes,)
+    group = asked_sharing(draft.recipe).devices
+    counts = (count for count in range(least, here + 1) if count % group == 0)
+    return tuple(nodes * count for count in counts if _have_rows(draft, nodes * count // group)) or (nodes,)
 
 
 def _have_rows(draft: Draft, shares: int) -> bool:
@@ -310,10 +313,10 @@ Pace = Callable[[ClosedDraft], float]
 """Seconds that training of a draft is expected to take."""
 
 
-def by_speed(draft: Draft, context: int | None = None) -> list[Candidate]:
+def by_speed(draft: Draft, sharing: Sharing | None = None) -> list[Candidate]:
     """All candidates that the recipe allows, the fastest first; for the arguments see `training_candidates`."""
     seconds = pace_of(least(draft))
-    pace = dict(_paced(draft, seconds, context))
+    pace = dict(_paced(draft, seconds, sharing))
     ranked = sorted(pace, key=_order(draft, pace))
     eval_rows = {count: _rows_of_evaluations(draft, count) for count in {candidate.devices for candidate in pace}}
     return [replace(candidate, eval_batch=rows) for candidate in ranked for rows in eval_rows[candidate.devices]]
@@ -347,7 +350,7 @@ def pace_of(draft: ClosedDraft) -> Pace:
     fed: dict[Any, Amounts] = {}
 
     def seconds(one: ClosedDraft) -> float:
-        kernel = one.candidate.attention
+        kernel = one.candidate.attention, one.candidate.tensor_parallel
         if kernel not in networks:
             networks[kernel] = draft_network(one)
         divided = tuple(getattr(one.candidate, knob.name) for knob in KNOBS if knob.divides)
@@ -359,10 +362,10 @@ def pace_of(draft: ClosedDraft) -> Pace:
     return seconds
 
 
-def _paced(draft: Draft, seconds: Pace, context: int | None) -> Iterator[tuple[Candidate, float]]:
+def _paced(draft: Draft, seconds: Pace, sharing: Sharing | None) -> Iterator[tuple[Candidate, float]]:
     """Candidates with their pace; where the recipe leaves it open, rows share sequences only where that is worth it."""
     asked, chunks = draft.recipe.train.packing, LossChunks(draft)
-    for candidate in map(chunks.on, training_candidates(draft, context)):
+    for candidate in map(chunks.on, training_candidates(draft, sharing)):
         packed = [(one, seconds(draft.at(one))) for one in map(chunks.on, packings(draft, candidate))]
         if asked is True and packed:
             yield from packed

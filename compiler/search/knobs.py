@@ -148,6 +148,14 @@ def _context_parallel(choice: Choice) -> Origin:
     return choice.fitting("nothing fits with fewer devices for each row")
 
 
+def _tensor_parallel(choice: Choice) -> Origin:
+    if choice.draft.recipe.train.tensor_parallel != "auto":
+        return choice.asked("train.tensor_parallel")
+    if choice.draft.candidate.tensor_parallel == 1:
+        return choice.derived("each device computes whole layers")
+    return choice.fitting("nothing fits with fewer devices for each layer")
+
+
 def _sharding(choice: Choice) -> Origin:
     one = choice.draft.candidate
     if one.devices == 1:
@@ -212,6 +220,7 @@ ORIGINS: Mapping[str, Callable[[Choice], Origin]] = {
     "micro_batch_tokens": _micro_batch_tokens,
     "devices": _devices,
     "context_parallel": _context_parallel,
+    "tensor_parallel": _tensor_parallel,
     "sharding": _sharding,
     "offload": _offload,
     "attention": _attention,

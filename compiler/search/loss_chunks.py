@@ -59,7 +59,7 @@ class LossChunks:
     def on(self, candidate: Candidate) -> Candidate:
         """A candidate with its chunks."""
         one = candidate
-        key = one.micro_batch, one.packing, one.micro_batch_tokens, one.devices, one.context_parallel
+        key = one.micro_batch, one.packing, one.micro_batch_tokens, one.devices, one.sharers
         if key not in self._known:
             self._known[key] = _chunk_size(self.draft.at(candidate))
         return replace(candidate, loss_chunk_size=self._known[key])

@@ -76,7 +76,7 @@ def sampled(draft: ClosedDraft) -> _Ranges:
     sampling, writing, train = draft.recipe.task.sampling, draft.recipe.writing, draft.train
     assert writing is not None, "the caller looked"
     answered = with_answers(replace(writing, share=1.0), lengths_of(draft, "train"), answer_lengths(writing)[1])
-    batch = min(draft.candidate.eval_batch, -(-train.batch_size // draft.candidate.devices))
+    batch = min(draft.candidate.eval_batch, -(-train.batch_size // draft.candidate.layer_groups))
     subject, teacher = _in_training(draft), teacher_network(draft)
     if teacher is not None and writing.by == "teacher":
         subject = replace(subject, network=teacher)
@@ -96,7 +96,7 @@ def sampled(draft: ClosedDraft) -> _Ranges:
 
 def _written(draft: ClosedDraft, writing: Writing, subject: _Subject, lengths: RowLengths, batch: int) -> _Ranges:
     """Answers to prompts, as short, as long as expected, and as long as they may be."""
-    ranks, size = draft.candidate.devices, activation_bytes(draft)
+    ranks, size = draft.candidate.layer_groups, activation_bytes(draft)
     read = forward_work(subject.network, prompts_amounts(lengths, subject.form, batch, ranks), size)
     answers = (
         answer_amounts(lengths, subject.form, batch, tokens, writing.max_new_tokens, ranks)
@@ -188,7 +188,7 @@ def prompts(draft: ClosedDraft) -> Work:
 
 
 def _prompts(draft: ClosedDraft, subject: _Subject, rows: str) -> Work:
-    lengths, batch, ranks = lengths_of(draft, rows), draft.candidate.eval_batch, draft.candidate.devices
+    lengths, batch, ranks = lengths_of(draft, rows), draft.candidate.eval_batch, draft.candidate.layer_groups
     amounts = prompts_amounts(lengths, subject.form, batch, ranks, known=_shared(draft, subject, lengths.shared))
     return forward_work(subject.network, amounts, activation_bytes(draft))
 
@@ -222,7 +222,7 @@ class _Answers:
 def _answers(draft: ClosedDraft, subject: _Subject, rows: str) -> _Answers:
     lengths, most, sampling = lengths_of(draft, rows), draft.eval.max_new_tokens, draft.recipe.task.sampling
     assert most is not None, "answers are written"
-    batch, ranks = draft.candidate.eval_batch, draft.candidate.devices
+    batch, ranks = draft.candidate.eval_batch, draft.candidate.layer_groups
     least = None if sampling is None else answer_lengths(sampling.writing)[0]  # rows without answers tell no length
     amounts = (answer_amounts(lengths, subject.form, batch, tokens, most, ranks) for tokens in (least, most))
     return _Answers(*(forward_work(subject.network, one, activation_bytes(draft)) for one in amounts))
@@ -290,7 +290,7 @@ def grader_amounts(draft: ClosedDraft, right: RowLengths, new_tokens: int | None
 def _look(draft: ClosedDraft, subject: _Subject, split: str) -> Work:
     """One look at all rows of a split."""
     amounts = evaluation_amounts(
-        lengths_of(draft, split), subject.form, draft.candidate.eval_batch, draft.candidate.devices
+        lengths_of(draft, split), subject.form, draft.candidate.eval_batch, draft.candidate.layer_groups
     )
     reads_one = (
         head_card(subject.form.head).scores_rows

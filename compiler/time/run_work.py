@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from ftc.compiler.divided_layers import divides_head, layer_part, sums_of_layers
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.rules.number_rules import num_evaluations
 from ftc.compiler.sampled_rows import answer_lengths
@@ -295,21 +296,23 @@ def exchanged(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int
         amounts: What a device is fed in the run.
         steps: Optimizer steps.
     """
-    precision, nodes = precision_card(draft.train.precision), draft.recipe.budget.nodes
-    whole = precision.products.size * (draft.model.num_parameters + _beside(draft, network))
+    precision, nodes, one = precision_card(draft.train.precision), draft.recipe.budget.nodes, draft.candidate
+    held = layer_part(draft.model, one.tensor_parallel).num_parameters
+    whole = precision.products.size * (held + _beside(draft, network))
     sizes = {"weights": whole, "gradients": precision.trained.size * network.trainable}
     sent: dict[tuple[Group, str], int] = {}
-    for one in sharding_card(draft.candidate.sharding).exchanges:
-        key = one.group, one.every
-        sent[key] = sent.get(key, 0) + one.sent * sizes[one.content]
+    for exchange in sharding_card(one.sharding).exchanges:
+        key = exchange.group, exchange.every
+        sent[key] = sent.get(key, 0) + exchange.sent * sizes[exchange.content]
     moved = 0.0
     for (group, every), size in sent.items():
         count, members = (
             (steps if every == "step" else amounts.passes),
-            group_size(group, draft.candidate.devices, nodes),
+            group_size(group, one.layer_groups, nodes),
         )
         moved += count * size * (members - 1) / members * _slowness(draft, group)
-    return _host(moved + _keys_of_others(draft, network, amounts) * _slowness(draft, "machine"))
+    inside = _keys_of_others(draft, network, amounts) + _sums_of_states(draft, network, amounts)
+    return _host(moved + inside * _slowness(draft, "machine"))
 
 
 def _keys_of_others(draft: ClosedDraft, network: Network, amounts: Amounts) -> float:
@@ -317,6 +320,20 @@ def _keys_of_others(draft: ClosedDraft, network: Network, amounts: Amounts) -> f
     others, one = draft.candidate.context_parallel - 1, draft.candidate
     times = 3 if checkpointing_card(one.activation_checkpointing).recomputes else 2
     return times * others * amounts.tokens * 2 * network.keys * network.layers * activation_bytes(draft)
+
+
+def _sums_of_states(draft: ClosedDraft, network: Network, amounts: Amounts) -> float:
+    """Bytes of states that a device sends where several divide each layer: sums of what they have computed, forward,
+    again where that is recomputed, and of gradients on the way back; and of scores that are put together.
+    """
+    among, model = draft.candidate.tensor_parallel, draft.model
+    if among == 1:
+        return 0.0
+    forward, backward = sums_of_layers(model)
+    times = 2 if checkpointing_card(draft.candidate.activation_checkpointing).recomputes else 1
+    states = 2 * (times * forward + backward) * amounts.tokens * network.hidden
+    scores = amounts.scored * (network.head_width + 2 * network.hidden) if divides_head(model, among) else 0.0
+    return (states + scores) * (among - 1) / among * activation_bytes(draft)
 
 
 def _slowness(draft: ClosedDraft, group: Group) -> float:

@@ -11,6 +11,7 @@ from typing import Literal, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from ftc.compiler.divided_layers import beside_part, layer_part, trained_share
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.float8_choices import float8_modules
 from ftc.compiler.quantize_choices import rounded_modules
@@ -65,13 +66,13 @@ def draft_network(draft: ClosedDraft, *, training: bool = True, adapters: bool =
         training: Whether it learns; attention may take another kernel where it doesn't.
         adapters: Whether what stands beside layers is computed.
     """
-    trained, head, model = draft.trained, head_card(draft.loaded.head), draft.model
+    trained, head, among = draft.trained, head_card(draft.loaded.head), draft.candidate.tensor_parallel
     network = network_of(
-        model,
-        beside=trained.beside if adapters else {},
+        model := layer_part(draft.model, among),
+        beside=beside_part(draft.model, trained.beside, among) if adapters else {},
         trained=trained.own,
         flows_from_start=trained.from_start,
-        trainable=num_trainable(draft),
+        trainable=round(trained_share(draft.model, trained, among) * num_trainable(draft)),
         new_outputs=head.num_outputs(len(draft.labels)),
         packed_bytes=packed_bytes(draft),
         trained_bytes=precision_card(draft.train.precision).trained.size,
@@ -136,8 +137,7 @@ def lengths_of(draft: Draft, split: str) -> RowLengths:
     """The rows' lengths; where only the report is at hand, rows of its mean."""
     if split in draft.lengths:
         return draft.lengths[split]
-    report = draft.splits[split]
-    rows = max(1, report.rows)
+    rows = max(1, (report := draft.splits[split]).rows)
     tokens = np.full(rows, report.tokens // rows, dtype=np.int64)
     scored = np.full(rows, report.supervised_tokens // rows, dtype=np.int64)
     return RowLengths(tokens, tokens - scored, scored, tokens // 2)

@@ -23,7 +23,7 @@ import torch
 
 from ftc.runtime.artifacts.checkpoint_files import MANIFEST, Manifest, State, step_folder
 from ftc.runtime.artifacts.tensor_files import write_tensors
-from ftc.runtime.models.sharding import Share
+from ftc.runtime.models.row_parts import Share
 from ftc.spec.canonical import file_digest
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.storage.atomic_write import building_folder, building_name

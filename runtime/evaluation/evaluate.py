@@ -32,10 +32,12 @@ from ftc.runtime.execution.session import Session
 from ftc.runtime.metrics.statistics import Statistics
 from ftc.runtime.models.number_types import mixed_precision
 from ftc.runtime.models.sharding import is_sharded
+from ftc.runtime.models.tensor_parallel import devices_of_a_layer
 from ftc.runtime.tasks.language import LanguageScorer
 from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, cut
+from ftc.spec.context_parallel import row_shares
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.attributions import Attribution
 from ftc.spec.documents.decoded import TextDecoder
@@ -285,13 +287,15 @@ def _answers(
     if accelerator.num_processes > 1:
         from accelerate.utils import gather_object
 
-        texts = dict(gather_object(list(texts.items())))
+        is_heard = accelerator.process_index % devices_of_a_layer(work.model) == 0
+        texts = dict(gather_object(list(texts.items()) if is_heard else []))
     return texts
 
 
 def report_progress(session: Session, subject: str, done: int, rows: TokenStream) -> None:
     """Progress over all processes, which share the rows evenly."""
-    everywhere = min(len(rows), done * session.accelerator.num_processes)
+    shares = row_shares(session.accelerator.num_processes, session.plan.settings.train.tensor_parallel)
+    everywhere = min(len(rows), done * shares)
     session.journal.emit(TestProgress(subject=subject, done=everywhere, rows=len(rows)))
 
 

@@ -83,7 +83,8 @@ def reopened(plan: Plan, inputs: Inputs, run: RunFolder, record: RunRecord, list
     let_threads_sleep()
     expand_segments(plan)
     # One process that holds the model whole, however many have trained it: measuring needs no more.
-    train = plan.settings.train.model_copy(update={"world_size": 1, "sharding": "none", "offload": "none"})
+    one = {"world_size": 1, "tensor_parallel": 1, "sharding": "none", "offload": "none"}
+    train = plan.settings.train.model_copy(update=one)
     device = plan.settings.device.model_copy(update={"count": 1})
     settings = plan.settings.model_copy(update={"train": train, "device": device})
     alone = plan.model_copy(update={"settings": settings})

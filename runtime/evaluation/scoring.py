@@ -18,6 +18,7 @@ from ftc.runtime.evaluation.shortcuts import faster_linears
 from ftc.runtime.execution.accelerator import StopTogether
 from ftc.runtime.execution.machine import keeps_freed
 from ftc.runtime.models.sharding import in_step, is_sharded, reshard
+from ftc.runtime.models.tensor_parallel import devices_of_a_layer
 from ftc.runtime.tasks.classification import RowScorer
 from ftc.runtime.tasks.preference import PreferenceScorer
 from ftc.runtime.tasks.scorer import ChunkedScorer, Prediction, ProbabilityScorer, target_losses
@@ -109,7 +110,8 @@ def shared_batches(
 
     `batches` makes batches of a process's share of the rows in `order`.
     """
-    rank, world_size = accelerator.process_index, accelerator.num_processes
+    same = devices_of_a_layer(model)  # those that divide a layer compute the same rows
+    rank, world_size = accelerator.process_index // same, accelerator.num_processes // same
     if is_sharded(model):
         shares = [batches(share_of(order, other, world_size)) for other in range(world_size)]
         return in_step(shares, rank, order[:1])
@@ -123,7 +125,8 @@ def gathered(
     if accelerator.num_processes > 1:
         from accelerate.utils import gather_object
 
-        scores = gather_object(scores)
+        is_heard = accelerator.process_index % devices_of_a_layer(work.model) == 0
+        scores = gather_object(scores if is_heard else [])
     scores = sorted(scores)
     if (coupling := coupling_of(work.scorer)) is None:
         return scores

@@ -22,6 +22,7 @@ from ftc.runtime.execution.agreement import environment_values, machine_values, 
 from ftc.runtime.execution.lost_processes import end_now, loss_of_companion, lost
 from ftc.runtime.execution.machine import device_name, machine_class
 from ftc.runtime.models.sharding import is_sharded, shard
+from ftc.runtime.models.tensor_parallel import NoTensorPlanError
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts
@@ -84,7 +85,7 @@ def divide(accelerator: Accelerator, model: nn.Module, settings: Settings) -> nn
     """The model with each weight in parts, where the plan says so, else as it is.
 
     Raises:
-        Refusal: Its layers can't be told (FTC291), or something of it is still whole (FTC624).
+        Refusal: Its layers can't be told (FTC291) or divided (FTC718), or something of it is still whole (FTC624).
     """
     if not settings.train.is_divided:
         return model
@@ -92,6 +93,10 @@ def divide(accelerator: Accelerator, model: nn.Module, settings: Settings) -> nn
 
     try:
         divided = shard(model, settings.train, accelerator.device, fills=True)
+    except NoTensorPlanError as error:
+        summary, path = "the installed transformers divides this model's layers in another way", "train.tensor_parallel"
+        help = "write `train: {tensor_parallel: 1}`, or install another version of transformers"
+        raise Refusal([diagnostic("FTC718", summary, notes=str(error), help=help, path=path)]) from error
     except LookupError as error:
         kind, notes = settings.train.sharding, str(error)
         summary = f"`{kind}` shards a model layer by layer, and can't find this model's layers"
@@ -217,10 +222,11 @@ def observe(
     values = {"plan": plan.run_id, "ftc's code": code.ftc_sha256[:12], **environment_values(environment)}
     refuse_differences(accelerator, values | machine_values(machine))
     train = plan.settings.train
-    if sharding_card(train.sharding).divided_among == "machine":
+    among = train.parts if sharding_card(train.sharding).divided_among == "machine" else train.tensor_parallel
+    if among > 1:
         group = os.environ.get("GROUP_RANK")  # several launchers' agents may share a host
         places = everywhere(accelerator, platform.node() if group is None else f"machine {group}, {platform.node()}")
-        if mixed := mixed_machines(places, train.parts):
+        if mixed := mixed_machines(places, among):
             raise Refusal([mixed])
     each = everywhere(accelerator, own.model_dump_json())
     return found, tuple(map(ProcessSeen.model_validate_json, each))

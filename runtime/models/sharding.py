@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +16,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.models.number_types import torch_type
+from ftc.runtime.models.tensor_parallel import TENSOR, TensorPlan
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.precisions import precision_card
 from ftc.spec.vision_models import vision_model
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 __all__ = [
-    "Share",
     "accumulating",
     "description",
     "empty_like_parts",
@@ -35,7 +34,6 @@ __all__ = [
     "plain_class_name",
     "reshard",
     "shard",
-    "share_of",
     "split_like",
     "stacks_of",
     "whole",
@@ -68,8 +66,11 @@ def shard(model: nn.Module, train: TrainSettings, device: torch.device, *, fills
 
     card = precision_card(train.precision)
     half = torch_type(card.products) if card.is_mixed else None
+    sizes = train.world_size // train.parts, train.parts // train.tensor_parallel, train.tensor_parallel
+    mesh, layer_mesh = _meshes(torch.distributed.group.WORLD, device.type, *sizes)
+    plan = TensorPlan(model, layer_mesh)
     options: dict[str, Any] = {
-        "mesh": _mesh(torch.distributed.group.WORLD, device.type, train.world_size // train.parts, train.parts),
+        "mesh": mesh,
         "mp_policy": MixedPrecisionPolicy(
             param_dtype=half, reduce_dtype=torch.float32 if half else None, cast_forward_inputs=False
         ),
@@ -81,10 +82,13 @@ def shard(model: nn.Module, train: TrainSettings, device: torch.device, *, fills
         for layer in layers:
             if fills:
                 fill(layer, device, filled)
+            plan.divide(layer)
             fully_shard(layer, **options)
     if fills:
         fill(model, device, filled)
+    plan.divide(model)
     fully_shard(_root(model), **options)
+    plan.note(model)
     for buffer in model.buffers():  # what an adapter's wrapper keeps outside the model proper
         if not buffer.is_meta:
             buffer.data = buffer.data.to(device)
@@ -100,21 +104,31 @@ def _used_by_all(model: nn.Module) -> list[nn.ModuleList]:
 
 
 @lru_cache(maxsize=1)  # each group of processes takes memory of the device, and a run builds several models
-def _mesh(world: Any, kind: str, copies: int, parts: int) -> Any:  # noqa: ARG001 - it is part of the key
-    """The processes of a run in rows: those of one row divide a model, those of a column hold the same part of it.
+def _meshes(world: Any, kind: str, copies: int, parts: int, tensor: int) -> tuple[Any, Any]:  # noqa: ARG001 - part of the key
+    """The processes of a run by what they hold: the mesh over which weights are divided or copied, and that of a layer.
 
-    Launchers number the processes of a machine in a row, so a machine is a row.
+    Launchers number the processes of a machine in a row. Those that divide each layer follow each other, then come
+    those that divide the model by weights, and then machines with copies.
 
     Args:
         world: The group of all processes, which another run in this process would have anew.
         kind: Of the devices.
-        copies: How many rows there are.
-        parts: How many processes each has.
+        copies: How many copies of the model there are.
+        parts: How many processes divide each weight of a copy, or each process's part of it.
+        tensor: How many processes divide each layer.
+
+    Returns:
+        Both meshes; the second is None where each process computes whole layers.
     """
     from torch.distributed.device_mesh import init_device_mesh
 
-    shape, names = ((parts,), ("shard",)) if copies == 1 else ((copies, parts), ("replicate", "shard"))
-    return init_device_mesh(kind, shape, mesh_dim_names=names)
+    dims = [("replicate", copies)] if copies > 1 else []
+    dims.append(("shard", parts))
+    names = tuple(name for name, _ in dims)
+    if tensor > 1:
+        dims.append((TENSOR, tensor))
+    mesh = init_device_mesh(kind, tuple(size for _, size in dims), mesh_dim_names=tuple(name for name, _ in dims))
+    return (mesh[names], mesh[TENSOR]) if tensor > 1 else (mesh, None)
 
 
 @contextmanager
@@ -182,57 +196,6 @@ def whole_tensors(tensors: Mapping[str, torch.Tensor], *, keep: bool) -> dict[st
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """Which part of divided tensors this process holds.
-
-    Attributes:
-        number: Of the part, from 0.
-        count: How many parts there are.
-        is_kept: Whether this process is the one that writes the part; where machines hold copies, one does.
-    """
-
-    number: int
-    count: int
-    is_kept: bool
-
-    def of(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, list[int]]]:
-        """What this process writes of tensors, by name, and where each part begins in the whole one.
-
-        The first part also has what isn't divided.
-        """
-        found = {}
-        for name, tensor in tensors.items():
-            local = getattr(tensor, "to_local", None)
-            if local is not None:
-                part: torch.Tensor = local().detach()
-                begin = min(tensor.shape[0], self.number * -(-tensor.shape[0] // self.count))
-                if part.numel() or not self.number:
-                    found[name] = part, [begin, *[0] * (tensor.ndim - 1)]
-            elif not self.number:
-                found[name] = tensor.detach(), [0] * tensor.ndim
-        return found
-
-
-def share_of(tensors: Mapping[str, torch.Tensor]) -> Share | None:
-    """This process's part of a model's parameters; None where they are whole.
-
-    Parts are rows, as many in each but for the last ones, as `fully_shard` divides.
-    """
-    divided: Any = next((one for one in tensors.values() if hasattr(one, "placements")), None)
-    if divided is None:
-        return None
-    number, count, is_kept = 0, 1, True
-    for place, size, placement in zip(
-        divided.device_mesh.get_coordinate(), divided.device_mesh.shape, divided.placements, strict=True
-    ):
-        if placement.is_shard(0):
-            number, count = place, size
-        else:
-            is_kept = is_kept and place == 0
-    return Share(number, count, is_kept)
-
-
 def split_like(tensor: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
     """A tensor on the device and in the parts of a parameter: a whole one, which all processes have, or its parts."""
     placements = getattr(parameter, "placements", None)
@@ -258,8 +221,13 @@ def empty_like_parts(parameter: torch.Tensor, shape: torch.Size, dtype: torch.dt
         return torch.empty(shape, dtype=dtype)
     from torch.distributed import tensor as divided
 
-    made: torch.Tensor = divided.empty(shape, dtype=dtype, device_mesh=parameter.device_mesh, placements=placements)  # type: ignore[attr-defined]
-    return made.to(parameter.device)
+    mesh: Any = parameter.device_mesh  # type: ignore[attr-defined]
+    if shape != parameter.shape:
+        made: torch.Tensor = divided.empty(shape, dtype=dtype, device_mesh=mesh, placements=placements)
+        return made.to(parameter.device)
+    local = torch.empty_like(parameter.to_local(), dtype=dtype)  # type: ignore[attr-defined]
+    stride = torch.empty(shape, device="meta").stride()
+    return divided.DTensor.from_local(local, mesh, placements, run_check=False, shape=shape, stride=stride)
 
 
 def in_step(pieces: Sequence[Sequence[list[int]]], rank: int, stand_in: list[int]) -> Iterator[tuple[list[int], bool]]:

@@ -57,8 +57,12 @@ def in_parts(model: nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, to
     """Tensors as a divided model takes them; buffers, which it has whole, as they are."""
     if not is_sharded(model):
         return tensors
-    buffers, pattern = dict(model.named_buffers()), next(iter(model.parameters()))
-    return {name: one if name in buffers else split_like(one, pattern) for name, one in tensors.items()}
+    buffers, parameters = dict(model.named_buffers()), dict(model.named_parameters())
+    owners = {name.replace(".default.", "."): one for name, one in parameters.items()} | parameters  # by peft's names
+    pattern = next(iter(parameters.values()))
+    return {
+        name: one if name in buffers else split_like(one, owners.get(name, pattern)) for name, one in tensors.items()
+    }
 
 
 def require(found: int, planned: int, names: list[str], *, is_whole: bool) -> None:

@@ -18,7 +18,8 @@ from ftc.runtime.artifacts.tensor_files import digest_of_tensor
 from ftc.runtime.evaluation.evaluate import measure_validation
 from ftc.runtime.execution.accelerator import any_process, everywhere
 from ftc.runtime.execution.session import Session
-from ftc.runtime.models.sharding import is_sharded, share_of, whole
+from ftc.runtime.models.row_parts import share_of
+from ftc.runtime.models.sharding import is_sharded, whole
 from ftc.runtime.replay.proof import compare_with_proof
 from ftc.runtime.training.loop import Job
 from ftc.runtime.training.optimizers import evaluating, state_tensors

@@ -16,9 +16,11 @@ from torch import nn
 from ftc.runtime.artifacts.fingerprints import BatchDigest
 from ftc.runtime.models.context_parallel import ContextGroup
 from ftc.runtime.models.sharding import accumulating, in_step, whole
+from ftc.runtime.models.tensor_parallel import sum_gradients
 from ftc.runtime.tasks.package_loss import PackageLoss
 from ftc.runtime.tasks.scorer import Batch, Scorer, focal_loss, packed_batch, total_loss
 from ftc.runtime.tasks.text_groups import coupling_of
+from ftc.runtime.training.clipping import clip_gradients
 from ftc.runtime.training.coupled import coupled_gradients
 from ftc.runtime.training.distillation import Teacher
 from ftc.runtime.training.hand_over import Ahead, looks_ahead, reading
@@ -77,8 +79,14 @@ class Job:
     def share(self) -> tuple[int, int]:
         """Which share of a step's rows is this process's, counted from 0, and how many there are."""
         rank, count = self.accelerator.process_index, self.accelerator.num_processes
-        context = 1 if self.context is None else self.context.size
-        return rank // context, row_shares(count, context)
+        sharers = self.train.sharers
+        return rank // sharers, row_shares(count, sharers)
+
+    @property
+    def dropout_number(self) -> int:
+        """Whose random numbers of a step are this process's: those that divide each layer draw the same."""
+        rank: int = self.accelerator.process_index
+        return rank // self.train.tensor_parallel
 
 
 def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
@@ -89,11 +97,11 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
     Raises:
         Refusal: A loss or gradient is not finite; weights and optimizer are as they were before that step.
     """
-    rank, ahead = job.accelerator.process_index, None
+    ahead = None
     for step in range(first_step, job.train.num_steps):
         fed = ahead.fed if ahead else job.source.at(step)
         started = time.perf_counter()
-        seed_everything(stream_seed(job.seeds.dropout, step, rank))
+        seed_everything(stream_seed(job.seeds.dropout, step, job.dropout_number))
         rows = fed.numbers
         targets = sum(job.scorer.num_targets(fed.rows, row) for row in rows)
 
@@ -102,10 +110,11 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
         total, divisor = _accumulate_gradients(job, fed, targets, digest, ahead)
 
         # Clipping, after which a broken step must not reach the weights.
+        sum_gradients(job.model)
         if targets:
             job.scale.unscale(job.optimizer)
         longest = math.inf if job.train.max_grad_norm is None else job.train.max_grad_norm
-        read = reading(total, whole(nn.utils.clip_grad_norm_(job.parameters.values(), longest)))
+        read = reading(total, clip_gradients(job.parameters.values(), longest))
         ahead = _look_ahead(job, step + 1)
         loss, grad_norm = read()
         loss /= divisor
@@ -142,7 +151,7 @@ def training_steps(job: Job, first_step: int) -> Iterator[StepDone]:
 def rehearse(job: Job, step: int, rows: list[int]) -> None:
     """Takes a micro-batch of a step forward and backward, by itself; the gradients are the caller's to forget."""
     fed = job.source.at(step)
-    seed_everything(stream_seed(job.seeds.dropout, step, job.accelerator.process_index))
+    seed_everything(stream_seed(job.seeds.dropout, step, job.dropout_number))
     batch = _batch(job, fed, rows, BatchDigest())
     targets = sum(job.scorer.num_targets(fed.rows, row) for row in rows)
     job.accelerator.backward(_loss(job, batch, 1.0 / max(1, targets), targets))
@@ -165,7 +174,7 @@ def _accumulate_gradients(
         batches = [_batch(job, fed, rows, digest, one) for one, (rows, _) in zip(made, pieces, strict=True)]
         return coupled_gradients(job, coupling, fed, batches, pieces), 1.0
     factor = job.scale.factor
-    share = factor * world_size / max(1, targets)  # wrappers average over devices; we need the sum
+    share = factor * job.train.layer_groups / max(1, targets)  # others average; we need the sum
     total = torch.zeros((), device=accelerator.device)
     for number, (rows, counts) in enumerate(pieces, start=1):
         weight = share if counts else 0.0

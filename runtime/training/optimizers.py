@@ -12,6 +12,7 @@ from torch import nn
 
 from ftc.runtime.models.file_names import stored_names
 from ftc.runtime.models.sharding import split_like
+from ftc.runtime.models.tensor_parallel import in_tensor_groups
 from ftc.runtime.training.weight_average import WeightAverage
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.optimizer_choice import in_layers
@@ -226,7 +227,8 @@ def _groups(parameters: dict[str, nn.Parameter], train: TrainSettings, model: nn
             for group in groups
             for is_inside in (True, False)
         ]
-    return [group for group in groups if group["params"]]
+    # Operators take several tensors at once where the same processes hold them.
+    return [{**group, "params": held} for group in groups for held in in_tensor_groups(group["params"])]
 
 
 def _rate_ratio(names: Sequence[str], train: TrainSettings) -> float:

@@ -157,7 +157,8 @@ CODES = (
         title="machines don't hold what the plan says",
         cause="With `sharding: hsdp` the processes of a machine hold the model together, and machines hold copies. The "
         "plan counts on launchers that number the processes of a machine one after the other. This launcher numbers "
-        "them otherwise, or starts more of them on one machine than on another.",
+        "them otherwise, or starts more of them on one machine than on another. The same holds for the processes that "
+        "divide each layer with `train.tensor_parallel`.",
         wrong="srun --distribution=cyclic ftc apply job.plan.json",
         right="ftc launch job.plan.json --on slurm",
         exit_code=ExitCode.INTEGRITY,
@@ -172,5 +173,17 @@ CODES = (
         "with and without the others before its first step, and stops if they differ.",
         wrong="budget: {devices: 3}\ntrain: {context_parallel: 2}",
         right="budget: {devices: 4}\ntrain: {context_parallel: 2}",
+    ),
+    Code(
+        id="FTC718",
+        title="devices can't divide layers",
+        cause="With `train.tensor_parallel` several devices of a machine divide each layer by transformers' own plan "
+        "for the model. Their number has to divide that of the machine's devices, of the model's heads (KV heads, "
+        "too), and of the width of its feed-forward part. The plan has to divide layers by columns and "
+        "rows alone, as for Llama, Qwen, Mistral and Gemma. Weights are held as they are, not quantized; "
+        "they are trained whole or by LoRA, with `sharding: fsdp` or `hsdp`; and the model learns what it writes from "
+        "rows.",
+        wrong="budget: {devices: 3}\ntrain: {tensor_parallel: 2}",
+        right="budget: {devices: 4}\ntrain: {tensor_parallel: 2}",
     ),
 )

@@ -73,7 +73,7 @@ class TraceJob(Document):
     def accumulates(self) -> bool:
         """Whether an optimizer step has more than one micro-batch on a device."""
         train = self.settings.train
-        return train.batch_size > train.micro_batch * row_shares(train.world_size, train.context_parallel)
+        return train.batch_size > train.micro_batch * row_shares(train.world_size, train.sharers)
 
     def key(self) -> str:
         """Digest of what the answer depends on."""

@@ -18,6 +18,7 @@ from ftc.spec.documents.companion_settings import ClassifierSettings, RewardMode
 from ftc.spec.documents.model_options import ModelOptions
 from ftc.spec.documents.prompted import PromptBaseline
 from ftc.spec.documents.seeds import Seeds
+from ftc.spec.documents.topology import Topology
 from ftc.spec.fused_kernels import FusedPart
 from ftc.spec.heads import Answer, Head, Labels, head_card
 from ftc.spec.number_losses import number_loss
@@ -28,7 +29,6 @@ from ftc.spec.schedules import ScheduleKeys
 from ftc.spec.sections.evaluation import Gate, Judge, SimpleBaseline
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.sections.train import EarlyStopping
-from ftc.spec.shardings import Offload, Sharding, sharding_card
 from ftc.spec.strategies import AnySettings
 from ftc.spec.text_forms import FormName, form_card
 from ftc.spec.writing import Writing
@@ -241,7 +241,7 @@ class OpenTrain(Document):
         return -(-self.num_steps // self.evaluate_every_steps)
 
 
-class TrainSettings(OpenTrain):
+class TrainSettings(OpenTrain, Topology):
     """Training, step by step."""
 
     optimizer: OptimizerSettings  # pyright: ignore[reportIncompatibleVariableOverride] - frozen, as above
@@ -251,16 +251,6 @@ class TrainSettings(OpenTrain):
     """Most tokens that go through the model at once, padding included; None where rows alone decide."""
     packing: bool = False
     """Whether a micro-batch is one sequence of several rows, each with its own positions."""
-    world_size: int
-    """Processes that share each optimizer step's rows."""
-    nodes: int = 1
-    """Machines on which they run, with equally many each; absent from the plan of a run on one machine."""
-    context_parallel: int = 1
-    """Processes that share each row; absent from the plan where each has rows of its own."""
-    sharding: Sharding = "none"
-    """What each of them holds; `none` for one process."""
-    offload: Offload = "none"
-    """Where parts lie between their uses."""
     fused: bool
     """Whether the optimizer's fused kernel is used."""
     determinism: DeterminismSettings
@@ -275,22 +265,12 @@ class TrainSettings(OpenTrain):
         """How the model writes answers that it is trained on; None where rows alone are trained on."""
         return source.writing if (source := self.sampling or self.distillation) is not None else None
 
-    @property
-    def is_divided(self) -> bool:
-        """Whether a process holds a part of each weight, and not the model."""
-        return sharding_card(self.sharding).is_divided
-
-    @property
-    def parts(self) -> int:
-        """Into how many parts each tensor is divided; 1 where it is whole."""
-        return sharding_card(self.sharding).parts(self.world_size, self.nodes)
-
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints", "embedding")
         sections = ("reranking", "router", "masking", "spans", "sampling", "quantize_aware", "float8")
         usual: dict[str, Any] = dict.fromkeys((*asked, *sections)) | {"compile": False, "save_in_background": False}
-        usual |= {"nodes": 1, "context_parallel": 1, "parameter_groups": (), "kernels": ()}
+        usual |= {"nodes": 1, "context_parallel": 1, "tensor_parallel": 1, "parameter_groups": (), "kernels": ()}
         said = handler(self).items()
         return {name: value for name, value in said if name not in usual or getattr(self, name) != usual[name]}
 

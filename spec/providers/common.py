@@ -27,6 +27,7 @@ EVERYWHERE: tuple[Setting, ...] = (
     Setting("train.world_size", "here", _HERE),
     Setting("train.nodes", "here", _HERE),
     Setting("train.context_parallel", "here", _HERE),
+    Setting("train.tensor_parallel", "here", _HERE),
     Setting("train.sharding", "here", _HERE),
     Setting("train.offload", "here", _HERE),
     Setting("train.fused", "here", _HERE),

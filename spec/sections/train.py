@@ -290,6 +290,12 @@ class Train(Document):
     `budget.devices` is a multiple of it; `sharding` says what each device holds, as ever. The gradient is the
     same except for rounding and dropout. Default `auto`: 1, and 2, 4 or more only where nothing else fits
     and a step has a row for each device."""
+    tensor_parallel: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = "auto"
+    """Tensor parallelism: devices of a machine that divide each layer while it is computed, by transformers' own plan
+    for the model: each has a share of the heads and of the feed-forward part, so that a layer's weights and activations
+    take a share of the memory, and each holds the same rows. They exchange states in every layer, which wants a fast
+    link. `budget.devices` is a multiple of it; `sharding: fsdp` divides among the others what each has. The gradient is
+    the same except for rounding and dropout. Default `auto`: 1, and 2, 4 or more only where nothing else fits."""
     offload: Literal["auto", "none", "cpu"] = "auto"
     """With `cpu`, each device's shards under `fsdp` and `hsdp` are kept in host RAM, and the optimizer step runs there:
     least GPU memory, but slow. Default `auto`: `none`, because GPU memory is faster, and `cpu` if that is the fastest

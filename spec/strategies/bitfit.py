@@ -87,6 +87,7 @@ BITFIT = Card(
     libraries=(),
     marks=(),
     no_sharding=None,
+    divides_layers=False,
     no_recomputing=None,
     no_merging=None,
     saves_what_it_trains=True,

@@ -139,6 +139,7 @@ BOTTLENECK = Card(
     libraries=(),
     marks=(".bottleneck.",),
     no_sharding=None,
+    divides_layers=False,
     no_recomputing=None,
     no_merging="they are separate layers",
     saves_what_it_trains=True,

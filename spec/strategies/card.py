@@ -107,9 +107,8 @@ class Choices:
 
     def head(self, path: str, base: Base) -> tuple[str, ...]:
         """Settles the modules of a new head, which every adapter trains whole."""
-        frozen = "all modules outside the adapter stay frozen"
-        words = "the new head starts from random weights" if base.head_modules else frozen
-        return self.derive(path, base.head_modules, words)
+        words = ("all modules outside the adapter stay frozen", "the new head starts from random weights")
+        return self.derive(path, base.head_modules, words[bool(base.head_modules)])
 
     def places(self, path: str, kind: str, found: Mapping[str, object], base: Base) -> int:
         """Settles how many modules an adapter changes; a problem where there are none."""
@@ -350,8 +349,7 @@ class Card:
 
     Attributes:
         kind: What a recipe calls it.
-        recipe: The section of the recipe.
-        settings: What is settled of it.
+        recipe, settings: The section of the recipe, and what is settled of it.
         label: Its name for people.
         tag: What the hub calls it.
         result: What a run leaves behind: a model, or an adapter beside the base.
@@ -360,6 +358,7 @@ class Card:
         libraries: Packages that a run needs beside torch and transformers.
         marks: Parts of parameters' names by which an adapter's are known.
         no_sharding: Why torch's `fully_shard` can't divide it; None where it can.
+        divides_layers: Whether what it trains follows the columns and rows of layers that devices divide.
         no_recomputing: Why activations can't be computed anew in the backward pass; None where they can.
         no_merging: Why its adapter can't become part of the base's weights; None where it can, or where there is none.
         saves_what_it_trains: Whether the saved tensors are those that were trained, and not what they lead to.
@@ -380,6 +379,7 @@ class Card:
     libraries: tuple[str, ...]
     marks: tuple[str, ...]
     no_sharding: Obstacle | None
+    divides_layers: bool
     no_recomputing: Obstacle | None
     no_merging: str | None
     saves_what_it_trains: bool

@@ -136,6 +136,7 @@ FULL = Card(
     libraries=(),
     marks=(),
     no_sharding=None,
+    divides_layers=True,
     no_recomputing=None,
     no_merging=None,
     saves_what_it_trains=True,

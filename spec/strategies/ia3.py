@@ -101,6 +101,7 @@ IA3 = Card(
     libraries=("peft",),
     marks=("ia3_",),
     no_sharding=None,
+    divides_layers=False,
     no_recomputing=None,
     no_merging=None,
     saves_what_it_trains=True,

@@ -81,6 +81,7 @@ LN_TUNING = Card(
     libraries=("peft",),
     marks=("ln_tuning_layers",),
     no_sharding=None,
+    divides_layers=False,
     no_recomputing=None,
     no_merging=None,
     saves_what_it_trains=True,

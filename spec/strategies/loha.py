@@ -115,6 +115,7 @@ LOHA = Card(
     libraries=("peft",),
     marks=("hada_",),
     no_sharding=NOT_IN_PARTS,
+    divides_layers=False,
     no_recomputing=None,
     no_merging=None,
     saves_what_it_trains=True,

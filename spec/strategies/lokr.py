@@ -152,6 +152,7 @@ LOKR = Card(
     libraries=("peft",),
     marks=("lokr_",),
     no_sharding=NOT_IN_PARTS,
+    divides_layers=False,
     no_recomputing=None,
     no_merging=None,
     saves_what_it_trains=True,

@@ -365,6 +365,7 @@ LORA = Card(
     libraries=("peft",),
     marks=("lora_", "trainable_tokens_"),
     no_sharding=None,
+    divides_layers=True,
     no_recomputing=None,
     no_merging=None,
     saves_what_it_trains=True,

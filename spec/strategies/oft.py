@@ -116,6 +116,7 @@ OFT = Card(
     libraries=("peft",),
     marks=("oft_",),
     no_sharding=NOT_IN_PARTS,
+    divides_layers=False,
     no_recomputing=None,
     no_merging=None,
     saves_what_it_trains=True,

@@ -111,6 +111,7 @@ QLORA = Card(
         "the scales of quantized weights can't be sharded",
         "choose `kind: lora`",
     ),
+    divides_layers=False,
     no_recomputing=None,
     no_merging=None,
     saves_what_it_trains=True,

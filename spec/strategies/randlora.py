@@ -149,6 +149,7 @@ RANDLORA = Card(
     libraries=("peft",),
     marks=("randlora_",),
     no_sharding=SHARED_IN_PARTS,
+    divides_layers=False,
     no_recomputing=None,
     no_merging=None,
     saves_what_it_trains=True,

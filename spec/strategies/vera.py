@@ -129,6 +129,7 @@ VERA = Card(
     libraries=("peft",),
     marks=("vera_",),
     no_sharding=SHARED_IN_PARTS,
+    divides_layers=False,
     no_recomputing=None,
     no_merging=None,
     saves_what_it_trains=False,

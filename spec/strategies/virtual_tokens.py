@@ -339,6 +339,7 @@ PROMPT_TUNING = Card(
     libraries=("peft",),
     marks=("prompt_encoder",),
     no_sharding=_WHOLE,
+    divides_layers=False,
     no_recomputing=None,
     no_merging=_UNMERGED,
     saves_what_it_trains=False,
@@ -359,6 +360,7 @@ P_TUNING = Card(
     libraries=("peft",),
     marks=("prompt_encoder",),
     no_sharding=_WHOLE,
+    divides_layers=False,
     no_recomputing=None,
     no_merging=_UNMERGED,
     saves_what_it_trains=False,
@@ -379,6 +381,7 @@ PREFIX_TUNING = Card(
     libraries=("peft",),
     marks=("prompt_encoder",),
     no_sharding=_WHOLE,
+    divides_layers=False,
     no_recomputing=Obstacle(
         "activation checkpointing doesn't work with prefix tuning: a second forward pass would lengthen the prefix",
         "remove it, or choose `prompt_tuning`",

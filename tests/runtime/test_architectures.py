@@ -30,6 +30,7 @@ from ftc.spec.architectures import ARCHITECTURES, Architecture, BehindHead, Fami
 from ftc.spec.documents.facts import TensorFacts
 from ftc.spec.documents.rope import RopeSettings
 from ftc.spec.module_names import head_parts
+from ftc.spec.tensor_parallel import is_whole_plan
 from tests.support.tiny_architectures import INNER, tiny_config
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -414,6 +415,12 @@ def _mixture(tiny: Tiny) -> Mixture | str | None:
     return replace(said, inner=inner, has_loss="def load_balancing_loss_func" in tiny.source, peft_names=names)
 
 
+def _divides_layers(tiny: Tiny) -> bool:
+    """By transformers' plan; `tests/runtime/test_tensor_parallel.py` compares what processes compute by it."""
+    plan = getattr(type(tiny.config), "base_model_tp_plan", None)
+    return tiny.family == "decoder" and _mixture(tiny) == "dense" and is_whole_plan(plan)
+
+
 OBSERVERS: dict[str, Callable[[Tiny], Any]] = {
     "family": _family,
     "widths_in_config": _widths_in_config,
@@ -443,5 +450,6 @@ OBSERVERS: dict[str, Callable[[Tiny], Any]] = {
     "tagger_keeps": lambda tiny: _kept(tiny, TAGGERS) if tiny.family == "encoder" else (),
     "tokens": _tokens,
     "mixture": _mixture,
+    "divides_layers": _divides_layers,
     "behind_head": _behind_head,  # the last one, since it changes the model's configuration
 }

@@ -27,9 +27,9 @@ from ftc.spec.optimizers import OptimizerKind, optimizer_card
 from ftc.spec.precisions import precision_card
 from ftc.spec.reinforcement_losses import reinforcement_loss
 from ftc.spec.schedules import schedule_card
-from ftc.spec.shardings import sharding_card
 from ftc.views import numbers
 from ftc.views.checks import check_lines
+from ftc.views.device_words import device_words
 from ftc.views.estimates import judge_lines, memory_lines, time_lines, verdict_words
 from ftc.views.loss_words import loss_words, scale_words
 from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped, pad, shorten, visible_width
@@ -213,13 +213,7 @@ def _training(plan: Plan, page: Page) -> list[str]:
         _rate_words(train),
         f"{optimizer_words(train.optimizer.kind, fused=train.fused)} in {precision_card(train.precision).label}",
     ]
-    if train.world_size > 1:
-        held = " with its shards in host RAM" if train.offload == "cpu" else ""
-        each = f"{train.nodes} machines with {numbers.plural(train.world_size // train.nodes, 'device')} each"
-        on = f"{train.world_size} devices" if train.nodes == 1 else each
-        parts.append(f"{sharding_card(train.sharding).label}{held} on {on}")
-    if train.context_parallel > 1:
-        parts.append(f"each row shared by {train.context_parallel} devices")
+    parts += device_words(train)
     if train.packing:
         parts.append(f"packing, up to {numbers.count(train.micro_batch_tokens or 0)} tokens per sequence")
     elif train.micro_batch_tokens:
@@ -233,7 +227,7 @@ def _training(plan: Plan, page: Page) -> list[str]:
         by = writer_words(sampling)
         parts.append(f"{loss}: {sampling.group_size} answers per prompt, up to {answers} each{by}")
     elif fed and report:  # how much of what training is fed is padding
-        padding = 1 - report.tokens * train.num_steps / train.steps_per_epoch / train.world_size / fed
+        padding = 1 - report.tokens * train.num_steps / train.steps_per_epoch / train.layer_groups / fed
         parts += [f"{numbers.percent(padding)} padding"] if padding >= _LEAST_PADDING else []
     if train.regression is not None:
         parts.append(number_loss(train.regression.loss).label + scale_words(plan))
@@ -254,7 +248,7 @@ def _training(plan: Plan, page: Page) -> list[str]:
 
 def _batch_words(train: TrainSettings) -> str:
     """How a batch is divided, as transformers names it."""
-    shares = row_shares(train.world_size, train.context_parallel)
+    shares = row_shares(train.world_size, train.sharers)
     accumulation = -(-train.batch_size // (train.micro_batch * shares))
     return f"per-device batch size {train.micro_batch}, gradient accumulation {accumulation}"
 

@@ -58,7 +58,7 @@ def test_rows_are_shared_where_nothing_else_fits() -> None:
     assert two.memory is not None
     assert two.memory.verdict == "fits"
     assert two.origins["train.context_parallel"].reason == "nothing fits with fewer devices for each row"
-    asked = _job(65_536, budget={"vram": "24GiB"}, train={"context_parallel": 1})
+    asked = _job(65_536, budget={"vram": "24GiB"}, train={"context_parallel": 1, "tensor_parallel": 1})
     assert _refusals(asked) in ([("FTC402", "budget.vram")], [("FTC405", "budget.vram")])
 
 

@@ -18,7 +18,7 @@ from ftc.runtime.artifacts import checkpoint, saving
 from ftc.runtime.artifacts.checkpoint_files import Manifest, State
 from ftc.runtime.artifacts.saving import Exchange, Saving
 from ftc.runtime.artifacts.tensor_files import content_digest, write_tensors
-from ftc.runtime.models.sharding import Share
+from ftc.runtime.models.row_parts import Share
 from ftc.runtime.training.selection import Progress
 from ftc.spec.storage import model_files
 from ftc.spec.storage.checkpoint_tensors import OPTIMIZER, WEIGHTS, stored_digests

@@ -1,0 +1,25 @@
+"""Mixtures of experts as model types have them: what rows of `ftc.spec.architectures` share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ftc.spec.architecture_card import Mixture
+
+__all__ = ["EXPERTS", "GRANITE_EXPERTS", "MIXTRAL_EXPERTS", "SHARED_EXPERTS"]
+
+_GATED, _NUMBERED = ("gate", "gate_proj", "up_proj", "down_proj"), ("gate", "w1", "w3", "w2")
+EXPERTS = Mixture(
+    inner="moe_intermediate_size", experts=("experts",), routers=("mlp.gate",), has_loss=True, peft_names=_GATED
+)
+MIXTRAL_EXPERTS = replace(
+    EXPERTS, inner="intermediate_size", routers=("mlp.gate", "block_sparse_moe.gate"), peft_names=_NUMBERED
+)
+SHARED_EXPERTS = replace(EXPERTS, routers=("mlp.gate", "mlp.shared_expert_gate"), peft_names=())
+GRANITE_EXPERTS = Mixture(
+    inner="intermediate_size",
+    experts=("experts", "input_linear", "output_linear"),
+    routers=("block_sparse_moe.router",),
+    has_loss=True,
+    peft_names=(),
+)

@@ -1,0 +1,168 @@
+"""Processes that divide each layer under torchrun do the work of one that has it whole."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ftc.runtime.artifacts.tensor_files import read_tensors
+from ftc.runtime.models.tensor_parallel import NoTensorPlanError, TensorPlan
+from ftc.spec.architectures import ARCHITECTURES
+from ftc.spec.tensor_parallel import is_whole_plan
+from tests.launch.machines import free_port
+from tests.runtime.children import together
+from tests.runtime.jobs import Job, make_job
+from tests.support.tiny_models import write_tiny_model
+
+_ALONE: dict[str, Any] = {"train__batch_size": 4, "train__micro_batch": 2}
+_STILL: dict[str, Any] = {"strategy__adapter__dropout": 0.0}
+_DIVIDED: dict[str, Any] = {
+    **_ALONE,
+    "train__world_size": 2,
+    "device__count": 2,
+    "train__tensor_parallel": 2,
+    "train__sharding": "fsdp",
+}
+_FOUR: dict[str, Any] = {**_DIVIDED, "train__world_size": 4, "device__count": 4}
+_CHUNKED: dict[str, Any] = {"train__loss_chunk_size": 2, "train__activation_checkpointing": True}
+_PACKED: dict[str, Any] = {"train__packing": True, "train__micro_batch_tokens": 33}
+
+
+def _job(name: str, kind: str, strategy: str, changes: dict[str, Any], stop_at: int | None = None) -> dict[str, Any]:
+    return {"name": name, "kind": kind, "strategy": strategy, "changes": changes, "classes": 0, "stop_at": stop_at}
+
+
+def _steps(job: Job, name: str) -> list[dict[str, Any]]:
+    events = [json.loads(line) for line in job.folder(name).events.read_text().splitlines()]
+    return [event for event in events if event["kind"] == "step"]
+
+
+def _measured(job: Job, name: str) -> list[float]:
+    """The losses of validations and of the test split."""
+    events = [json.loads(line) for line in job.folder(name).events.read_text().splitlines()]
+    validations = [float(event["metrics"]["val_loss"]) for event in events if event["kind"] == "evaluated"]
+    tuned = json.loads(job.folder(name).evaluation.read_text())["tuned"]["metrics"]
+    assert validations, "a run is measured on its way"
+    return [*validations, float(tuned["loss"])]
+
+
+def _agree(job: Job, name: str) -> None:
+    """The run of that name and `one` did the same, but for the order of sums."""
+    ours, theirs = (json.loads(job.folder(which).record.read_text()) for which in ("one", name))
+    for same in ("initial_weights_sha256", "supervised_tokens", "steps_done"):
+        assert theirs[same] == ours[same]
+    one, two = (_steps(job, which) for which in ("one", name))
+    losses, lengths = ([[float(step[key]) for step in run] for run in (one, two)] for key in ("loss", "grad_norm"))
+    assert losses[1][0] == pytest.approx(losses[0][0], rel=1e-6)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    assert lengths[1] == pytest.approx(lengths[0], rel=1e-4), "gradients are clipped by the length of all of them"
+    is_whole = (job.folder("one").path / "model").is_dir()
+    saved = "model/model.safetensors" if is_whole else "adapter/adapter_model.safetensors"
+    tensors = [read_tensors(job.folder(which).path / saved) for which in ("one", name)]
+    assert {key: value.shape for key, value in tensors[1].items()} == {k: v.shape for k, v in tensors[0].items()}
+    assert max(float((tensors[0][key] - tensors[1][key]).abs().max()) for key in tensors[0]) < 1e-4
+    assert _measured(job, name) == pytest.approx(_measured(job, "one"), rel=1e-5)
+
+
+def _has_same_bits(job: Job, name: str, other: str) -> None:
+    records = [json.loads(job.folder(which).record.read_text()) for which in (name, other)]
+    assert records[0]["final_weights_sha256"] == records[1]["final_weights_sha256"], "a resumed run gives the same bits"
+
+
+@pytest.mark.slow
+def test_two_processes_that_divide_layers_equal_one(tmp_path: Path) -> None:
+    full = make_job(tmp_path, "llama", "full", **_ALONE)
+    full.run("one")
+    together(
+        tmp_path,
+        [
+            _job("divided", "llama", "full", _DIVIDED),
+            _job("stopped", "llama", "full", _DIVIDED, stop_at=8),
+            _job("chunked", "llama", "full", {**_DIVIDED, **_CHUNKED}),
+            _job("packed", "llama", "full", {**_DIVIDED, **_PACKED}),
+        ],
+    )
+    for name in ("divided", "stopped", "chunked", "packed"):
+        _agree(full, name)
+    _has_same_bits(full, "divided", "stopped")
+
+
+@pytest.mark.slow
+def test_halves_of_an_adapter_follow_the_layers_beside_them(tmp_path: Path) -> None:
+    """Of a model whose norms of heads see other heads in each process."""
+    adapter: dict[str, Any] = {
+        "strategy__adapter__targets": ("q_proj", "o_proj", "down_proj"),
+        "strategy__adapter__num_modules": 6,
+    }
+    lora = make_job(tmp_path, "qwen3", "lora", **_ALONE, **_STILL, **adapter)
+    lora.run("one")
+    changes = {**_DIVIDED, **_STILL, **adapter}
+    jobs = [_job(name, "qwen3", "lora", changes, stop_at) for name, stop_at in (("lora", None), ("stopped", 8))]
+    together(tmp_path, jobs)
+    _agree(lora, "lora")
+    _agree(lora, "stopped")
+    _has_same_bits(lora, "lora", "stopped")
+
+
+@pytest.mark.slow
+def test_groups_that_divide_layers_divide_the_model_among_them(tmp_path: Path) -> None:
+    """Four processes in two groups; three rows a step, so that one stands in."""
+    rows = {"train__learning_rate": 1e-3, "train__batch_size": 3, "train__micro_batch": 1}
+    full = make_job(tmp_path, "qwen3", "full", **_ALONE | rows)
+    full.run("one")
+    jobs = [_job(name, "qwen3", "full", _FOUR | rows, stop_at) for name, stop_at in (("fsdp", None), ("stopped", 4))]
+    together(tmp_path, jobs, processes=4)
+    _agree(full, "fsdp")
+    _has_same_bits(full, "fsdp", "stopped")
+
+
+@pytest.mark.slow
+def test_machines_hold_copies_whose_layers_are_divided(tmp_path: Path) -> None:
+    """Two agents of two processes."""
+    full = make_job(tmp_path, "llama", "full", **_ALONE)
+    full.run("one")
+    way = {**_FOUR, "device__count": 2, "train__nodes": 2, "train__sharding": "hsdp"}
+    jobs = [_job(name, "llama", "full", way, stop_at) for name, stop_at in (("hsdp", None), ("stopped", 4))]
+    together(tmp_path, jobs, processes=2, machines=2)
+    _agree(full, "hsdp")
+    _has_same_bits(full, "hsdp", "stopped")
+
+
+@pytest.mark.slow
+def test_every_card_that_says_so_can_be_divided() -> None:
+    """Scores and gradients of a tiny model of each type, whole and divided by two processes."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--master-port", str(free_port()), "-m", "tests.runtime.divided_models"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    apart: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    assert set(apart) == {row.model_type for row in ARCHITECTURES if row.divides_layers}
+    assert max(apart.values()) < 1e-5, apart
+
+
+def test_a_model_without_a_plan_is_not_divided(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    write_tiny_model(tmp_path / "gpt2", "gpt2")
+    gpt2: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "gpt2")
+    two: Any = SimpleNamespace(size=lambda: 2)
+    with pytest.raises(NoTensorPlanError, match="no plan"):
+        TensorPlan(gpt2, two)
+    write_tiny_model(tmp_path / "qwen3", "qwen3")
+    qwen3: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "qwen3")
+    plan = dict(qwen3.config.base_model_tp_plan)
+    qwen3.config.base_model_tp_plan = {name: style for name, style in plan.items() if "norm" not in name}
+    with pytest.raises(NoTensorPlanError, match="leaves out"):
+        TensorPlan(qwen3, two)
+    qwen3.config.base_model_tp_plan = {**plan, "layers.*.mlp": "a style of later"}
+    with pytest.raises(NoTensorPlanError, match="a style of later"):
+        TensorPlan(qwen3, two)
+    assert not is_whole_plan(qwen3.config.base_model_tp_plan)
+    assert is_whole_plan(plan)
+    assert not any(hasattr(one, "placements") for one in qwen3.parameters())
