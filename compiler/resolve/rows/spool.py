@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ftc.spec.storage.paths import cache_folder
 
-__all__ = ["MOST_IN_MEMORY", "Spool", "spool_folder"]
+__all__ = ["MOST_IN_MEMORY", "Spool", "forget", "spool_folder"]
 
 MOST_IN_MEMORY = 16 * 2**20
 """Bytes from which they go to disk."""
@@ -83,6 +83,19 @@ class Spool:
             left = left[self._file.write(left) :]
         left.release()
         self._waiting = bytearray()
+
+
+def forget(*arrays: NDArray[Any]) -> None:
+    """Gives the pages of mapped arrays back, of whatever was read of them; what is read again comes from the file.
+
+    Without this a process that goes once through a file of many gigabytes seems to hold all of it.
+    """
+    for array in arrays:
+        whole: Any = array
+        while isinstance(whole, np.ndarray):
+            whole = whole.base
+        if isinstance(whole, mmap.mmap) and hasattr(whole, "madvise"):
+            whole.madvise(mmap.MADV_DONTNEED)
 
 
 def _read_at(file: BinaryIO, count: int, begin: int) -> bytes:
