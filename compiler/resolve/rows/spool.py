@@ -33,16 +33,21 @@ def spool_folder() -> Path:
 
 
 class Spool:
-    """Bytes behind one another. The file lies in `spool_folder`, and is gone with the process."""
+    """Bytes behind one another. The file lies in `spool_folder`, and is gone with the process.
 
-    def __init__(self) -> None:
+    Args:
+        most: Bytes from which they go to disk.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = MOST_IN_MEMORY if most is None else most
         self._waiting = bytearray()
         self._file: BinaryIO | None = None
 
     def add(self, data: bytes) -> None:
         """Puts bytes behind the others."""
         self._waiting += data
-        if len(self._waiting) > (MOST_IN_MEMORY if self._file is None else _PIECE_BYTES):
+        if len(self._waiting) > (self._most if self._file is None else min(self._most, _PIECE_BYTES)):
             self._flush()
 
     def settle(self) -> None:
