@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ftc.compiler.resolve.rows.in_processes import ranges, spread
-from ftc.compiler.resolve.rows.row_digests import Digests
+from ftc.compiler.resolve.rows.row_digests import Digests, in_order
 from ftc.compiler.resolve.rows.spool import Spool
 
-__all__ = ["first_rows", "in_order", "rank", "ranks_of", "seeded_order"]
+__all__ = ["first_rows", "rank", "ranks_of", "seeded_order"]
 
 _AT_ONCE = 1 << 14
 
@@ -35,18 +34,6 @@ def ranks_of(seed: int, numbers: Sequence[int] | NDArray[np.int64], key_of: Call
     for data in spread(len(pieces), work):
         found.add(data)
     return Digests(found.mapped("uint8").data)
-
-
-def in_order(ranks: Digests, *before: NDArray[Any]) -> NDArray[np.int64]:
-    """The numbers of values in the order of other values of theirs, and then of their ranks."""
-    words = ranks.words()
-    columns = [*before, words[:, 0].astype(np.uint64)]
-    order = np.lexsort(columns[::-1])
-    is_same = np.ones(max(0, len(order) - 1), np.bool_)
-    for column in columns:
-        ascending = column[order]
-        is_same &= ascending[1:] == ascending[:-1]
-    return np.lexsort((*words.T[::-1], *reversed(before))) if is_same.any() else order
 
 
 def first_rows(rows: Sequence[int], keys: Sequence[bytes], seed: int, most: int) -> array[int]:

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.compiler.resolve.rows.in_processes import ranges
-from ftc.compiler.resolve.rows.row_digests import Digests, first_equal
-from ftc.compiler.resolve.rows.seeded_order import in_order, ranks_of
+from ftc.compiler.resolve.rows.row_digests import Digests, first_equal, in_order
+from ftc.compiler.resolve.rows.seeded_order import ranks_of
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.streams import Split as Part
 from ftc.spec.sections.data import Split

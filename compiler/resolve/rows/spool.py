@@ -90,15 +90,15 @@ class Spool:
         self._waiting = bytearray()
 
 
-def forget(*arrays: NDArray[Any]) -> None:
+def forget(*arrays: NDArray[Any] | memoryview) -> None:
     """Gives the pages of mapped arrays back, of whatever was read of them; what is read again comes from the file.
 
     Without this a process that goes once through a file of many gigabytes seems to hold all of it.
     """
     for array in arrays:
         whole: Any = array
-        while isinstance(whole, np.ndarray):
-            whole = whole.base
+        while isinstance(whole, np.ndarray | memoryview):
+            whole = whole.base if isinstance(whole, np.ndarray) else whole.obj
         if isinstance(whole, mmap.mmap) and hasattr(whole, "madvise"):
             whole.madvise(mmap.MADV_DONTNEED)
 
