@@ -17,6 +17,7 @@ from ftc.compiler.stages import advance
 __all__ = [
     "Digests",
     "canonical_text",
+    "digests_of_each",
     "example_digests",
     "first_equal",
     "in_order",
@@ -109,7 +110,7 @@ canonical_text: Callable[[Any], str] = json.JSONEncoder(
 
 def row_digests(rows: Iterable[Mapping[str, Any]]) -> Digests:
     """sha256 of each row as compact JSON with sorted keys. Nothing in a row is normalized."""
-    return _of_each(rows, lambda row: row)
+    return digests_of_each(rows, lambda row: row)
 
 
 def rows_digest(digests: Iterable[bytes]) -> str:
@@ -134,10 +135,10 @@ def unordered_digest(digests: Iterable[bytes]) -> str:
 
 def example_digests(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Digests:
     """sha256 of what the task reads of each row. Rows that differ only in other columns are the same example."""
-    return _of_each(rows, lambda row: [row.get(one) for one in columns])
+    return digests_of_each(rows, lambda row: [row.get(one) for one in columns])
 
 
-def _of_each(rows: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], Any]) -> Digests:
+def digests_of_each(rows: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], Any]) -> Digests:
     """sha256 of what is read of each row, as compact JSON with sorted keys."""
 
     def of(some: Iterable[Mapping[str, Any]]) -> bytes:

@@ -184,7 +184,7 @@ class JoinedTable(Table):
         )
 
     @classmethod
-    def with_rows(cls, table: Table, rows: Sequence[Row], made_of: Sequence[int]) -> JoinedTable:
+    def with_rows(cls, table: Table, rows: Iterable[Row], made_of: Sequence[int]) -> JoinedTable:
         """A table with further rows behind its own, each made of one of them."""
         joined = table if isinstance(table, JoinedTable) else cls.of([(table, table.rows)])
         return cls(
