@@ -15,7 +15,7 @@ import signal
 import struct
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import accumulate, pairwise
@@ -77,7 +77,9 @@ def found_in(rows: Sequence[_Row], look: Callable[[_Row], Any]) -> Iterator[tupl
         yield from map(tuple, json.loads(data))
 
 
-def spread(count: int, work: Callable[[range], Iterator[bytes]], *, fewest: int = _FEWEST_PIECES) -> Iterator[bytes]:
+def spread(
+    count: int, work: Callable[[range], Iterator[bytes]], *, fewest: int = _FEWEST_PIECES
+) -> Generator[bytes, None, None]:
     """The results of so many pieces of work, in their order.
 
     Args:
