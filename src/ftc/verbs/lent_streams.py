@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.stored import OBJECTS
+from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import streams_folder
 from ftc.spec.storage.processes import is_follower
 from ftc.spec.storage.reading import parse_json
@@ -55,7 +57,7 @@ def with_streams(plan: Plan, root: Path, make: Callable[[], Planned]) -> Planned
     from ftc.runtime.execution.meeting_store import lend
 
     def found() -> Planned:
-        why = _fetched(plan, address) if is_follower(os.environ) and _lacks(plan) else None
+        why = _fetched(plan, address, root) if is_follower(os.environ) and _lacks(plan) else None
         try:
             return make()
         except Refusal as refusal:
@@ -94,7 +96,7 @@ def _stored(plan: Plan, address: str) -> None:
         raise Refusal([unreachable(address, error)]) from error
 
 
-def _fetched(plan: Plan, address: str) -> str | None:
+def _fetched(plan: Plan, address: str, root: Path) -> str | None:
     """Fetches a plan's streams into this machine's cache; why not, where they can't be had.
 
     Raises:
@@ -106,7 +108,8 @@ def _fetched(plan: Plan, address: str) -> str | None:
 
     storage, place = open_storage(address, _PLACE, plan.stream_key), streams_folder(plan.stream_key)
     place.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(place.parent / f".fetching-{place.name}.lock"):  # one of this machine's processes
+    make_ignored(folder := root / ".ftc" / "fetching")
+    with filelock.FileLock(folder / f"{platform.node()}-{place.name}.lock"):  # one of this machine's processes
         if not _lacks(plan):
             return None
         temporary = Path(tempfile.mkdtemp(prefix=".making-", dir=place.parent))
