@@ -312,7 +312,7 @@ def _wholes(rows: TokenRows | _Known, first: int, end: int) -> Digests:
     """A digest of each of some rows, of its tokens and its class."""
     bounds = rows.boundaries[first : end + 1] - rows.boundaries[first]
     ids = np.ascontiguousarray(rows.ids[rows.boundaries[first] : rows.boundaries[end]])
-    data, ends = memoryview(ids.view(np.uint8)), (bounds * ids.itemsize).tolist()
+    data, ends = ids.view(np.uint8).data, (bounds * ids.itemsize).tolist()
     salts = (label.to_bytes(8, "little", signed=True) for label in rows.label[first:end].tolist())
     digests = (
         hashlib.blake2b(data[begin:behind], digest_size=8, salt=salt).digest()

@@ -160,7 +160,7 @@ def test_streams_come_from_the_storage(first: Machine, tmp_path: Path) -> None:
 def test_damaged_streams_of_the_storage_are_not_used(first: Machine, tmp_path: Path, is_listed: bool) -> None:
     second = copied(first, "b")
     _with_storage(first, second, tmp_path / "store")
-    assert [one.code for one in together(under_torchrun([first, second], "apply", PLAN))] == [0, 0]
+    assert [one.code for one in together(start([first, second], "apply", PLAN))] == [0, 0]
     shutil.rmtree(first.root / "runs" / "tiny")
     shutil.rmtree(second.cache / "streams")
     (place,) = (tmp_path / "store" / "streams").iterdir()
@@ -171,7 +171,7 @@ def test_damaged_streams_of_the_storage_are_not_used(first: Machine, tmp_path: P
         listed = json.loads((place / "streams.json").read_text())
         listed["manifest"]["files"] = {"../../../evil": next(iter(listed["manifest"]["files"].values()))}
         (place / "streams.json").write_text(json.dumps(listed))
-    told = together(under_torchrun([first, second], "apply", PLAN))
+    told = together(start([first, second], "apply", PLAN))
     assert not [*second.root.parent.glob("**/evil")]
     if not is_listed:  # the first process sees that the list is another one, and stores its own
         assert [one.code for one in told] == [0, 0], [one.text for one in told]
@@ -182,7 +182,7 @@ def test_damaged_streams_of_the_storage_are_not_used(first: Machine, tmp_path: P
     assert "has another sha256 than its list" in told[0].err
     assert not (place / "streams.json").exists()
     assert not [*second.cache.glob("streams/[!.]*")]
-    told = together(under_torchrun([first, second], "apply", PLAN))
+    told = together(start([first, second], "apply", PLAN))
     assert [one.code for one in told] == [0, 0], "what was damaged was stored anew"
 
 
