@@ -60,7 +60,7 @@ class SoughtRuns:
 
     def may_have(self, digests: Digests) -> NDArray[np.bool_]:
         """(runs,) Which of some runs may be sought; all that are sought are among them."""
-        return self._cells[digests >> self._shift]
+        return np.asarray(self._cells[digests >> self._shift])
 
     def meet(self, digests: Digests) -> None:
         """Takes runs that may be sought."""

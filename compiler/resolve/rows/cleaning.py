@@ -8,8 +8,8 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
 
 import numpy as np
 
@@ -157,7 +157,8 @@ def spelling_findings(task: Task, labeled: Labeled, tables: Collection[Table]) -
         )
 
 
-class _Named(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Named:
     """Rows of tables, named when they are asked for."""
 
     of: list[tuple[Table, array[int]]]
