@@ -250,7 +250,7 @@ def _common(train: TokenRows | _Known, *, from_answer: bool) -> list[int]:
             at = at[at >= begins] if from_answer else at[at < ends]
             tokens, each = np.unique(train.ids[bounds[0] : bounds[-1]][at], return_counts=True)
             counts.update(dict(zip(tokens.tolist(), each.tolist(), strict=True)))
-        forget(train.ids)
+            forget(train.ids)
         if (
             not counts
             or (most := max(counts.items(), key=lambda one: (one[1], -one[0])))[1] < _TEMPLATE_SHARE * num_rows

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ftc.verbs.plan import Planned
     from ftc.verbs.storage import Storage
 
-__all__ = ["right_streams", "with_streams"]
+__all__ = ["fetch_streams", "right_streams", "store_streams", "with_streams"]
 
 _PLACE = "streams"
 """Folder of all streams in a site's storage, each in one of its key's name."""
@@ -57,7 +57,7 @@ def with_streams(plan: Plan, root: Path, make: Callable[[], Planned]) -> Planned
     from ftc.runtime.execution.meeting_store import lend
 
     def found() -> Planned:
-        why = _fetched(plan, address, root) if is_follower(os.environ) and _lacks(plan) else None
+        why = fetch_streams(plan, address, root) if is_follower(os.environ) and _lacks(plan) else None
         try:
             return make()
         except Refusal as refusal:
@@ -66,7 +66,7 @@ def with_streams(plan: Plan, root: Path, make: Callable[[], Planned]) -> Planned
             told = [replace(one, notes=(*one.notes, why)) for one in refusal.diagnostics]
             raise Refusal(told) from None
 
-    return lend(found, lambda: _lacks(plan), lambda planned: _stored(planned.plan, address))
+    return lend(found, lambda: _lacks(plan), lambda planned: store_streams(planned.plan, address))
 
 
 def _lacks(plan: Plan) -> bool:
@@ -74,7 +74,7 @@ def _lacks(plan: Plan) -> bool:
     return not all((folder / f"{name}.arrow").exists() for name in plan.lock.data.splits)
 
 
-def _stored(plan: Plan, address: str) -> None:
+def store_streams(plan: Plan, address: str) -> None:
     """Stores a plan's streams as this machine has them, unless they are there.
 
     Raises:
@@ -96,7 +96,7 @@ def _stored(plan: Plan, address: str) -> None:
         raise Refusal([unreachable(address, error)]) from error
 
 
-def _fetched(plan: Plan, address: str, root: Path) -> str | None:
+def fetch_streams(plan: Plan, address: str, root: Path) -> str | None:
     """Fetches a plan's streams into this machine's cache; why not, where they can't be had.
 
     Raises:
