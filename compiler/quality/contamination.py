@@ -18,6 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.compiler.quality.near import is_among
+from ftc.compiler.quality.sought_runs import Digests, SoughtRuns
+from ftc.compiler.resolve.rows.in_processes import spread
+from ftc.compiler.resolve.rows.spool import forget
 from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec.documents.quality import SEEN_SHARE, Contamination, QualityReport
 from ftc.spec.documents.streams import Split, TokenStream
@@ -33,12 +36,11 @@ _MARKS = 2
 """Tokens such as `<s>` that mark a text without a template."""
 _COMMON_SHARE, _COMMON_FLOOR = 0.02, 20
 _CHUNK = 1_000_000
-"""Training tokens that are compared at once."""
+"""Tokens that are compared at once."""
 _FACTORS = np.random.Generator(np.random.PCG64(10)).integers(1, 2**63, size=_RUN, dtype=np.uint64) * np.uint64(2) + (
     np.uint64(1)
 )
 
-Digests = NDArray[np.uint64]
 _MEASURED: tuple[Split, ...] = ("validation", "test")
 
 
@@ -130,79 +132,131 @@ def _image_numbers(
 
 def _contaminations(parts: Mapping[Split, TokenRows], train: TokenRows | _Known) -> tuple[Contamination, ...]:
     """What each of the parts shares with training rows, which are gone through once."""
-    runs = {name: _runs(measured.ids, measured.boundaries) for name, measured in parts.items()}
-    known = _are_in(np.concatenate([np.zeros(0, np.uint64), *(digests for digests, _ in runs.values())]), train)
-    found, end = [], 0
-    for name, measured in parts.items():
-        begin, end = end, end + len(runs[name][0])
-        found.append(_contamination(name, measured, train, runs[name], known[begin:end]))
-    return tuple(found)
+    if not parts:
+        return ()
+    sought = SoughtRuns(sum(len(measured.ids) for measured in parts.values()))
+    for number, measured in enumerate(parts.values()):
+        for first, end in _chunks(measured):
+            digests, starts = _runs_of(measured, first, end)
+            sought.add(number, digests, starts + int(measured.boundaries[first]))
+    chunks = [*_chunks(train)]
+
+    def survivors(which: range) -> Iterator[bytes]:
+        for first, end in (chunks[number] for number in which):
+            digests, _ = _runs_of(train, first, end)
+            forget(train.ids)
+            yield np.unique(digests[sought.may_have(digests)]).tobytes()
+
+    for data in spread(len(chunks), survivors):
+        sought.meet(np.frombuffer(data, np.uint64))
+    seen = {number: np.zeros(len(measured.ids), np.bool_) for number, measured in enumerate(parts.values())}
+    for number, digests, starts, are_known in sought.met():
+        measured = [*parts.values()][number]
+        rows = np.searchsorted(measured.boundaries, starts, side="right") - 1
+        seen[number][starts[_is_telling(digests, rows, len(measured.row)) & are_known]] = True
+    openings = _template_of(train)
+    return tuple(
+        _contamination(name, measured, seen[number], openings) for number, (name, measured) in enumerate(parts.items())
+    )
+
+
+def _chunks(rows: TokenRows | _Known) -> Iterator[tuple[int, int]]:
+    """The first row and the one behind the last of each so many tokens, at least one row in each."""
+    first, bounds = 0, rows.boundaries
+    while first < len(rows.label):
+        end = max(first + 1, int(np.searchsorted(bounds, bounds[first] + _CHUNK, side="right")) - 1)
+        yield first, end
+        first = end
+
+
+def _runs_of(rows: TokenRows | _Known, first: int, end: int) -> tuple[Digests, NDArray[np.int64]]:
+    """The runs of some rows, and where each begins, from the first row's first token on."""
+    bounds = rows.boundaries[first : end + 1]
+    return _runs(rows.ids[bounds[0] : bounds[-1]], bounds - bounds[0])
 
 
 def _contamination(
-    name: Split,
-    measured: TokenRows,
-    train: TokenRows | _Known,
-    runs: tuple[Digests, NDArray[np.int64]],
-    are_known: NDArray[np.bool_],
+    name: Split, measured: TokenRows, is_start: NDArray[np.bool_], template: tuple[list[int], list[int]]
 ) -> Contamination:
-    digests, starts = runs
-    rows = np.searchsorted(measured.boundaries, starts, side="right") - 1
-    written = np.concatenate([[0], np.cumsum(_of_template(measured, train))])  # (tokens + 1,) template's before each
-    is_own = written[starts + _RUN] == written[starts]
-    seen = is_own & _is_telling(digests, rows, len(measured.row)) & are_known
-    marks = np.zeros(len(measured.ids) + 1, dtype=np.int64)
-    np.add.at(marks, starts[seen], 1)
-    np.add.at(marks, starts[seen] + _RUN, -1)
-    is_seen = np.concatenate([[0], np.cumsum(np.cumsum(marks)[:-1] > 0)])  # (tokens + 1,) seen ones before each
-    counts = np.diff(is_seen[measured.boundaries])
-    own = np.diff(measured.boundaries) - np.diff(written[measured.boundaries])
-    shares = counts / np.maximum(1, own)
+    """What a part's rows share, by where the runs begin that training rows have, too."""
+    num_rows = num_mostly = num_seen = num_own = 0
+    for first, end in _chunks(measured):
+        bounds = measured.boundaries[first : end + 1] - measured.boundaries[first]
+        begin = int(measured.boundaries[first])
+        ids = measured.ids[begin : begin + int(bounds[-1])]
+        is_written = _of_template(ids, bounds, measured.prompt_length[first:end], template)
+        written = np.concatenate([[0], np.cumsum(is_written)])  # (tokens + 1,) template's before each
+        starts = np.flatnonzero(is_start[begin : begin + len(ids)])
+        starts = starts[written[starts + _RUN] == written[starts]]
+        marks = np.zeros(len(ids) + 1, dtype=np.int64)
+        np.add.at(marks, starts, 1)
+        np.add.at(marks, starts + _RUN, -1)
+        is_seen = np.concatenate([[0], np.cumsum(np.cumsum(marks)[:-1] > 0)])  # (tokens + 1,) seen ones before each
+        counts = np.diff(is_seen[bounds])
+        own = np.diff(bounds) - np.diff(written[bounds])
+        num_rows += int((counts > 0).sum())
+        num_mostly += int((counts / np.maximum(1, own) >= SEEN_SHARE).sum())
+        num_seen, num_own = num_seen + int(counts.sum()), num_own + int(own.sum())
+        forget(measured.ids)
     return Contamination(
         split=name,
         run=_RUN,
         of=len(measured.row),
-        rows=int((counts > 0).sum()),
-        mostly=int((shares >= SEEN_SHARE).sum()),
-        share=float(counts.sum() / max(1, int(own.sum()))),
+        rows=num_rows,
+        mostly=num_mostly,
+        share=float(num_seen / max(1, num_own)),
     )
 
 
-def _of_template(measured: TokenRows, train: TokenRows | _Known) -> NDArray[np.bool_]:
-    """Which tokens of the measured rows a template wrote: those with which almost all training rows begin, and those
-    that stand before almost all their answers.
+def _of_template(
+    ids: NDArray[np.int32],
+    bounds: NDArray[np.int64],
+    prompt_length: NDArray[np.int32],
+    template: tuple[list[int], list[int]],
+) -> NDArray[np.bool_]:
+    """Which tokens of some rows a template wrote: those with which almost all training rows begin, and those that
+    stand before almost all their answers.
     """
-    is_written = np.zeros(len(measured.ids), dtype=bool)
-    firsts, answers = measured.boundaries[:-1], measured.boundaries[:-1] + measured.prompt_length
-    ends = measured.boundaries[1:]
-    known, known_ends = train.boundaries[:-1], train.boundaries[1:]
-    opening = _common(train.ids, known, known_ends, 1)
-    for place, token in enumerate(opening):
+    is_written = np.zeros(len(ids), dtype=bool)
+    firsts, answers, ends = bounds[:-1], bounds[:-1] + prompt_length, bounds[1:]
+    for place, token in enumerate(template[0]):
         at = firsts + place
         at = at[at < ends]
-        is_written[at[measured.ids[at] == token]] = True
-    closing = _common(train.ids, known + train.prompt_length - 1, known - 1, -1)
-    for place, token in enumerate(closing):
+        is_written[at[ids[at] == token]] = True
+    for place, token in enumerate(template[1]):
         at = answers - 1 - place
         at = at[at >= firsts]
-        is_written[at[measured.ids[at] == token]] = True
+        is_written[at[ids[at] == token]] = True
     return is_written
 
 
-def _common(ids: NDArray[np.int32], starts: NDArray[np.int64], ends: NDArray[np.int64], step: int) -> list[int]:
+def _template_of(train: TokenRows | _Known) -> tuple[list[int], list[int]]:
+    """The tokens with which almost all training rows begin, and those before almost all answers, backward."""
+    return _common(train, from_answer=False), _common(train, from_answer=True)
+
+
+def _common(train: TokenRows | _Known, *, from_answer: bool) -> list[int]:
     """The tokens that almost all rows have from a place on, forward or backward; a few of them are no template but the
     marks of a text's begin and end.
     """
     found: list[int] = []
-    while len(starts) >= _LEAST_ROWS:
-        at = starts + step * len(found)
-        at = at[(ends - at) * step > 0]
-        if len(at) < _TEMPLATE_SHARE * len(starts):
+    num_rows = len(train.label)
+    while num_rows >= _LEAST_ROWS:
+        counts = Counter[int]()
+        for first, end in _chunks(train):
+            bounds = train.boundaries[first : end + 1]
+            begins, ends = bounds[:-1] - bounds[0], bounds[1:] - bounds[0]
+            at = begins + (train.prompt_length[first:end] - 1 - len(found) if from_answer else len(found))
+            at = at[at >= begins] if from_answer else at[at < ends]
+            tokens, each = np.unique(train.ids[bounds[0] : bounds[-1]][at], return_counts=True)
+            counts.update(dict(zip(tokens.tolist(), each.tolist(), strict=True)))
+            forget(train.ids)
+        if (
+            not counts
+            or (most := max(counts.items(), key=lambda one: (one[1], -one[0])))[1] < _TEMPLATE_SHARE * num_rows
+        ):
             break
-        tokens, counts = np.unique(ids[at], return_counts=True)
-        if counts.max() < _TEMPLATE_SHARE * len(starts):
-            break
-        found.append(int(tokens[counts.argmax()]))
+        found.append(most[0])
     return found if len(found) > _MARKS else []
 
 
@@ -223,33 +277,45 @@ def _runs(ids: NDArray[np.int32], boundaries: NDArray[np.int64]) -> tuple[Digest
 
 
 def _is_telling(digests: Digests, rows: NDArray[np.int64], num_rows: int) -> NDArray[np.bool_]:
-    """Which runs few enough rows have in common."""
+    """Which runs few enough rows have in common; the rows ascend."""
     most = max(1, min(max(_COMMON_FLOOR, int(_COMMON_SHARE * num_rows)), num_rows // 2))
-    known, places = np.unique(digests, return_inverse=True)
-    pairs = np.unique(np.stack([places, rows], axis=1), axis=0)[:, 0]
-    return np.asarray(np.bincount(pairs, minlength=len(known))[places] <= most)
-
-
-def _are_in(digests: Digests, train: TokenRows | _Known) -> NDArray[np.bool_]:
-    """Which runs stand in a training row."""
-    known, places = np.unique(digests, return_inverse=True)
-    found = np.zeros(len(known), dtype=bool)
-    first, bounds = 0, train.boundaries
-    while first < len(train.label) and len(known):
-        end = max(first + 1, int(np.searchsorted(bounds, bounds[first] + _CHUNK, side="right")) - 1)
-        part = train.ids[bounds[first] : bounds[end]]
-        runs, _ = _runs(part, bounds[first : end + 1] - bounds[first])
-        found |= is_among(known, runs)
-        first = end
-    return np.asarray(found[places])
+    order = np.argsort(digests, kind="stable")
+    ascending, owners = digests[order], rows[order]
+    is_other = np.ones(len(order), np.bool_)  # another run than the one before
+    is_other[1:] = ascending[1:] != ascending[:-1]
+    run = np.cumsum(is_other) - 1
+    is_other[1:] |= owners[1:] != owners[:-1]
+    is_telling = np.zeros(len(order), np.bool_)
+    is_telling[order] = (np.bincount(run[is_other]) <= most)[run]
+    return is_telling
 
 
 def _same_rows(test: TokenRows, others: TokenRows | _Known) -> int:
     """Test rows that are among the others as well, token for token and with the same class."""
-    counts = Counter(_wholes(test))
-    return sum(counts[row] for row in {row for row in _wholes(others) if row in counts})
+    own = [np.zeros(0, np.uint64), *(_wholes(test, first, end) for first, end in _chunks(test))]
+    known, times = np.unique(np.concatenate(own), return_counts=True)
+    chunks = [*_chunks(others)]
+
+    def common(which: range) -> Iterator[bytes]:
+        for first, end in (chunks[number] for number in which):
+            found = _wholes(others, first, end)
+            forget(others.ids)
+            yield found[is_among(found, known)].tobytes()
+
+    is_met = np.zeros(len(known), np.bool_)
+    for data in spread(len(chunks), common):
+        is_met[np.searchsorted(known, np.frombuffer(data, np.uint64))] = True
+    return int(times[is_met].sum())
 
 
-def _wholes(rows: TokenRows | _Known) -> Iterator[tuple[bytes, int]]:
-    for begin, end, label in zip(rows.boundaries, rows.boundaries[1:], rows.label, strict=False):
-        yield rows.ids[begin:end].tobytes(), int(label)
+def _wholes(rows: TokenRows | _Known, first: int, end: int) -> Digests:
+    """A digest of each of some rows, of its tokens and its class."""
+    bounds = rows.boundaries[first : end + 1] - rows.boundaries[first]
+    ids = np.ascontiguousarray(rows.ids[rows.boundaries[first] : rows.boundaries[end]])
+    data, ends = ids.view(np.uint8).data, (bounds * ids.itemsize).tolist()
+    salts = (label.to_bytes(8, "little", signed=True) for label in rows.label[first:end].tolist())
+    digests = (
+        hashlib.blake2b(data[begin:behind], digest_size=8, salt=salt).digest()
+        for begin, behind, salt in zip(ends, ends[1:], salts, strict=False)
+    )
+    return np.frombuffer(b"".join(digests), np.uint64)

@@ -23,6 +23,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ftc.compiler.resolve.rows.in_processes import frame, ranges, spread, unframed
 from ftc.compiler.resolve.rows.row_digests import Digests as RowDigests
 from ftc.compiler.resolve.rows.row_digests import first_equal
 from ftc.compiler.resolve.rows.splits import connected
@@ -82,6 +83,10 @@ class Shingles:
 
     def __len__(self) -> int:
         return len(self._bounds) - 1
+
+    def settle(self) -> None:
+        """Writes what waits, so that a forked process doesn't."""
+        self._spool.settle()
 
     def between(self, begin: int, end: int) -> tuple[Digests, NDArray[np.int64]]:
         """Those of some texts, one behind the other, and how many each has."""
@@ -196,26 +201,38 @@ def _band_keys(shingles: Shingles, numbers: NDArray[np.int64]) -> tuple[Spool, l
     """A digest of each band of the MinHash signatures of those texts that have enough runs of words: one band behind
     the other for each so many texts, and the numbers of these.
     """
-    spool, found = Spool(), list[NDArray[np.int64]]()
-    for begin in range(0, len(shingles), TEXTS_AT_ONCE):
-        end = min(len(shingles), begin + TEXTS_AT_ONCE)
-        digests, lengths = shingles.between(begin, end)
-        is_compared = np.zeros(end - begin, np.bool_)
-        is_compared[numbers[slice(*np.searchsorted(numbers, (begin, end)))] - begin] = True
-        is_compared &= lengths >= FEWEST_SHINGLES
-        if not is_compared.any():
-            continue
-        values = _mixed((digests[np.repeat(is_compared, lengths)] >> np.uint64(32)).astype(np.uint32))
-        starts = np.cumsum([0, *lengths[is_compared][:-1]])
-        keys = np.zeros((_BANDS, len(starts)), np.uint64)
-        for number, (slope, shift) in enumerate(zip(_SLOPES, _SHIFTS, strict=True)):
-            key = keys[number // _BAND_ROWS]
-            key ^= np.minimum.reduceat(values * slope + shift, starts)
-            key *= _FACTOR
-            key ^= key >> np.uint64(29)
-        spool.add(keys.tobytes())
-        found.append(np.flatnonzero(is_compared) + begin)
+    pieces, spool, found = ranges(len(shingles), TEXTS_AT_ONCE), Spool(), list[NDArray[np.int64]]()
+    shingles.settle()
+
+    def work(which: range) -> Iterator[bytes]:
+        for piece in (pieces[number] for number in which):
+            yield frame(None, [one.tobytes() for one in _keys_of(shingles, piece, numbers)])
+
+    for data in spread(len(pieces), work):
+        _, (keys, which_texts) = unframed(data)
+        if which_texts:
+            spool.add(keys)
+            found.append(np.frombuffer(which_texts, np.int64))
     return spool, found
+
+
+def _keys_of(shingles: Shingles, piece: range, numbers: NDArray[np.int64]) -> tuple[Digests, NDArray[np.int64]]:
+    """(bands, texts) The digests of those of a piece's texts that have enough runs of words, and the texts' numbers."""
+    digests, lengths = shingles.between(piece.start, piece.stop)
+    is_compared = np.zeros(len(piece), np.bool_)
+    is_compared[numbers[slice(*np.searchsorted(numbers, (piece.start, piece.stop)))] - piece.start] = True
+    is_compared &= lengths >= FEWEST_SHINGLES
+    keys = np.zeros((_BANDS, int(is_compared.sum())), np.uint64)
+    if not keys.size:
+        return keys, np.zeros(0, np.int64)
+    values = _mixed((digests[np.repeat(is_compared, lengths)] >> np.uint64(32)).astype(np.uint32))
+    starts = np.cumsum([0, *lengths[is_compared][:-1]])
+    for number, (slope, shift) in enumerate(zip(_SLOPES, _SHIFTS, strict=True)):
+        key = keys[number // _BAND_ROWS]
+        key ^= np.minimum.reduceat(values * slope + shift, starts)
+        key *= _FACTOR
+        key ^= key >> np.uint64(29)
+    return keys, np.flatnonzero(is_compared) + piece.start
 
 
 def _mixed(values: NDArray[np.uint32]) -> NDArray[np.uint32]:

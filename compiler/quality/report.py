@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ftc.compiler.quality.seen import SeenTexts
 from ftc.compiler.quality.sensitive import Presidio
 from ftc.compiler.quality.texts import damage
 from ftc.compiler.resolve.rows.labels import Labeled
@@ -26,18 +26,16 @@ from ftc.spec.documents.quality import (
     Sample,
 )
 from ftc.spec.documents.streams import SPLITS, Split
-from ftc.spec.personal_data import SECRETS, matching
+from ftc.spec.personal_data import SECRETS
 from ftc.spec.sections.data import QualityRules
 
 __all__ = [
     "PAIRS",
     "Divided",
-    "Seen",
     "agreement",
     "cohen_kappa",
     "fleiss_kappa",
     "krippendorff_alpha",
-    "look_through",
     "quality_report",
 ]
 
@@ -116,18 +114,6 @@ _SHOWN = 3
 _SECRETS = frozenset(rule.words for rule in SECRETS)
 
 
-class Seen(NamedTuple):
-    """What a text holds that it should not.
-
-    Attributes:
-        rules: Personal data and secrets, by the words of each rule.
-        damages: Each kind of damage, with the text around the first place.
-    """
-
-    rules: tuple[str, ...]
-    damages: tuple[tuple[str, str], ...]
-
-
 @dataclass(frozen=True, slots=True)
 class Divided:
     """One part of the data, with what its rows are compared by.
@@ -135,7 +121,7 @@ class Divided:
     Attributes:
         rows: The rows and their places.
         texts: Text of each.
-        seen: What was found in a text, by its index; texts with nothing are absent.
+        seen: What was found in the texts.
         keys: For each, a number that it shares with all rows of which the task reads the same.
         normal: For each, a number that it shares with all whose texts differ only in case, marks and white space.
         clusters: For each, a number that it shares with all rows that resemble it.
@@ -143,7 +129,7 @@ class Divided:
 
     rows: PartRows
     texts: Sequence[str]
-    seen: Mapping[int, Seen]
+    seen: SeenTexts
     keys: NDArray[np.int64]
     normal: NDArray[np.int64]
     clusters: NDArray[np.int64]
@@ -248,13 +234,16 @@ def _copies(name: Split, part: Divided, label: str | None) -> Iterator[_Match]:
             yield _Match("copies", rule, name, part, later, _like(part, first))
     if not label:
         return
-    classes = [str(row[label]) for row in part.rows.rows]
+    known: dict[str, int] = {}
+    numbers = (known.setdefault(str(row[label]), len(known)) for row in part.rows.rows)
+    classes, names = np.fromiter(numbers, np.int32, len(part)), [*known]
     first = _first_in(part.normal, part.normal)
-    rows = np.array([row for row, other in enumerate(first.tolist()) if classes[other] != classes[row]], np.int64)
+    rows = np.flatnonzero(classes[first] != classes)
 
     def show(row: int) -> str:
         other = int(first[row])
-        return f"{shown(classes[row])}, and {shown(classes[other])} in {part.place(other)}: {part.shown(row)}"
+        here, there = (shown(names[classes[one]]) for one in (row, other))
+        return f"{here}, and {there} in {part.place(other)}: {part.shown(row)}"
 
     if len(rows):
         yield _Match("labels", "same text, different labels", name, part, rows, show)
@@ -298,27 +287,30 @@ def _like(part: Divided, first: NDArray[np.int64]) -> Callable[[int], str]:
     return show
 
 
-def look_through(text: str, presidio: Presidio | None) -> Seen | None:
-    """What a text holds that it should not; None for nothing."""
-    found, damages = (*matching(text), *(presidio.matching(text) if presidio else ())), (*damage(text),)
-    return Seen(found, damages) if found or damages else None
-
-
 def _in_texts(name: Split, part: Divided) -> Iterator[_Match]:
     """What was found in the texts."""
-    damaged: dict[str, dict[int, str]] = {}
-    sensitive: dict[str, list[int]] = {}
-    for row, (found, damages) in part.seen.items():
-        for words, around in damages:
-            damaged.setdefault(words, {})[row] = masked_for(found) if found else shown(around)
-        for words in found:
-            sensitive.setdefault(words, []).append(row)
-    for words, places in sorted(damaged.items()):
-        yield _Match("encoding", words, name, part, np.array([*places], np.int64), places.__getitem__)
-    for words, rows in sorted(sensitive.items()):
-        yield _Match(
-            "secrets" if words in _SECRETS else "personal", words, name, part, np.array(rows, np.int64), lambda row: ""
-        )
+    damaged: dict[str, list[NDArray[np.int64]]] = {}
+    sensitive: dict[str, list[NDArray[np.int64]]] = {}
+    for seen, rows in part.seen.kinds():
+        for words in seen.damages:
+            damaged.setdefault(words, []).append(rows)
+        for words in seen.rules:
+            sensitive.setdefault(words, []).append(rows)
+    for words, some in sorted(damaged.items()):
+        yield _Match("encoding", words, name, part, np.sort(np.concatenate(some)), _around(part, words))
+    for words, some in sorted(sensitive.items()):
+        kind: Kind = "secrets" if words in _SECRETS else "personal"
+        yield _Match(kind, words, name, part, np.sort(np.concatenate(some)), lambda row: "")
+
+
+def _around(part: Divided, words: str) -> Callable[[int], str]:
+    """Shows the text around a row's first damage of a kind; nothing of it where it holds personal data or secrets."""
+
+    def show(row: int) -> str:
+        rules = part.seen.rules_of(row)
+        return masked_for(rules) if rules else shown(dict(damage(part.texts[row]))[words])
+
+    return show
 
 
 def _judgment(value: object) -> str | None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from array import array
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ftc.compiler.resolve.rows.data import ResolvedData
+from ftc.compiler.resolve.rows.in_processes import found_in
 from ftc.compiler.resolve.rows.ratings import answers_in
 from ftc.compiler.resolve.rows.splits import Part
 from ftc.compiler.resolve.rows.table import JoinedTable, PartRows, Row
@@ -36,27 +43,35 @@ def every_pair(
         columns: Column by part of the task.
     """
     names = columns["chosen"], columns["rejected"]
-    if all(len(answers_in(row[name])) == 1 for part in parts.values() for row in part.rows for name in names):
+
+    def count(row: Row) -> int | None:
+        pairs = math.prod(len(answers_in(row[name])) for name in names)
+        return None if pairs == 1 else pairs
+
+    counts = {name: np.ones(len(part.numbers), np.int64) for name, part in parts.items()}
+    for name, part in parts.items():
+        for place, pairs in found_in(part.rows, count):
+            counts[name][place] = pairs
+    if all((each == 1).all() for each in counts.values()):
         return parts, ()
-    made: dict[Part, PartRows] = {name: _paired(part, names) for name, part in parts.items()}
+    made: dict[Part, PartRows] = {name: _paired(part, names, counts[name]) for name, part in parts.items()}
     pairs, rows = (sum(len(part.numbers) for part in some.values()) for some in (made, parts))
     told = f"{pairs:,} of {rows:,} rows; a row has the same weight however many it has"
     return made, (Check(name="pairs", code=None, result=told),)
 
 
-def _paired(part: PartRows, names: tuple[str, str]) -> PartRows:
-    rows: list[Row] = []
-    made_of: list[int] = []
-    for number, row in zip(part.numbers, part.rows, strict=True):
-        chosen, rejected = (answers_in(row[name]) for name in names)
-        pairs = [(better, worse) for better in chosen for worse in rejected]
-        made_of += [number] * len(pairs)
-        rows += [
-            {**row, CHOSEN_COLUMN: better, REJECTED_COLUMN: worse, PAIR_WEIGHT_COLUMN: 1 / len(pairs)}
-            for better, worse in pairs
-        ]
-    mean = len(part.numbers) / max(1, len(rows))
-    for made in rows:
-        made[PAIR_WEIGHT_COLUMN] /= mean
+def _paired(part: PartRows, names: tuple[str, str], counts: NDArray[np.int64]) -> PartRows:
+    """A part with the pairs of its rows, as many of each as `counts` says, none of which stays in memory."""
+    total = int(counts.sum())
+    mean = len(part.numbers) / max(1, total)
+
+    def rows() -> Iterator[Row]:
+        for row in part.rows:
+            chosen, rejected = (answers_in(row[name]) for name in names)
+            weight = 1 / max(1, len(chosen) * len(rejected)) / mean
+            for better, worse in product(chosen, rejected):
+                yield {**row, CHOSEN_COLUMN: better, REJECTED_COLUMN: worse, PAIR_WEIGHT_COLUMN: weight}
+
+    made_of = array("q", np.repeat(np.array(part.numbers, np.int64), counts).tobytes())
     first = len(part.table.rows)
-    return PartRows(JoinedTable.with_rows(part.table, rows, made_of), range(first, first + len(rows)))
+    return PartRows(JoinedTable.with_rows(part.table, rows(), made_of), range(first, first + total))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ftc.compiler.resolve.rows.spool import forget
 from ftc.compiler.tokens.token_rows import RowCounts, TokenRows
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
@@ -183,6 +184,7 @@ def _by_split(counts: Mapping[str, RowCounts], count: Callable[[RowCounts], int]
 
 
 _SHOWN_DOUBLED = 3
+_AT_ONCE = 1 << 14  # rows
 
 
 def token_findings(
@@ -229,10 +231,15 @@ def _rows_with_pair(tokens: TokenRows, number: int, end: str) -> list[int]:
 
     Rows of three tokens or fewer are no text.
     """
-    starts, ends = tokens.boundaries[:-1], tokens.boundaries[1:]
-    long = np.flatnonzero(ends - starts > 3)
-    places = [starts[long]] if end == "begin" else [ends[long] - 2, ends[long] - 3]
-    is_pair = np.zeros(len(long), dtype=np.bool_)
-    for first in places:
-        is_pair |= (tokens.ids[first] == number) & (tokens.ids[first + 1] == number)
-    return [int(row) for row in tokens.row[long[is_pair]]]
+    found: list[int] = []
+    for begin in range(0, len(tokens.row), _AT_ONCE):
+        bounds = tokens.boundaries[begin : begin + _AT_ONCE + 1]
+        starts, ends = bounds[:-1], bounds[1:]
+        long = np.flatnonzero(ends - starts > 3)
+        places = [starts[long]] if end == "begin" else [ends[long] - 2, ends[long] - 3]
+        is_pair = np.zeros(len(long), dtype=np.bool_)
+        for first in places:
+            is_pair |= (tokens.ids[first] == number) & (tokens.ids[first + 1] == number)
+        found += tokens.row[begin + long[is_pair]].tolist()
+        forget(tokens.ids)
+    return found

@@ -92,6 +92,11 @@ class KeptPieces:
                 found = self._recall(piece)
                 yield self._made(piece, encode) if found is None else found
 
+    def finish(self) -> None:
+        """Trims the cache where any were wanted: else none were put there, either."""
+        if self._used:
+            self.trim()
+
     def trim(self) -> None:
         """Removes pieces that were not used for longest, while all of them take too much; those used here stay."""
         for folder in self._cache.folder.parent.glob("*/"):

@@ -177,7 +177,7 @@ def _encode(
             )
             for split, part in data.parts.items()
         }
-        kept.trim()
+        kept.finish()
     return splits, probe, found
 
 

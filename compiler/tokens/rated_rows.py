@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
+import numpy as np
+
+from ftc.compiler.resolve.rows.row_digests import digests_of_each, first_equal
 from ftc.compiler.resolve.rows.row_store import rewrite
 from ftc.compiler.resolve.rows.table import PartRows
 from ftc.spec.tasks.rows import OTHER_ANSWER_COLUMN
@@ -23,16 +26,20 @@ def write_other_answers(part: PartRows, columns: Mapping[str, str]) -> None:
         columns: Column by part.
     """
     rows = part.rows
-    asked = [row[columns["messages"]][:-1] if "messages" in columns else row[columns["prompt"]] for row in rows]
-    total, following = len(rows), list(range(1, len(rows))) + [0]
+    prompts = digests_of_each(
+        rows, lambda row: row[columns["messages"]][:-1] if "messages" in columns else row[columns["prompt"]]
+    )
+    asked, total = first_equal(prompts), len(rows)
+    following = np.roll(np.arange(total), -1)
     for place in (*range(total - 1, -1, -1), *range(total - 1, -1, -1)):  # twice: behind the last comes the first
         after = (place + 1) % total
         following[place] = after if asked[after] != asked[place] else following[after]
-    places, numbers = {number: place for place, number in enumerate(part.numbers)}, count()
+    own, numbers = np.array(part.numbers, np.int64), count()
 
     def change(row: dict[str, Any]) -> None:
-        if (place := places.get(next(numbers))) is not None:
-            other = following[place] if asked[following[place]] != asked[place] else (place + 1) % total
+        place = int(np.searchsorted(own, number := next(numbers)))
+        if place < total and own[place] == number:
+            other = int(following[place]) if asked[following[place]] != asked[place] else (place + 1) % total
             row[OTHER_ANSWER_COLUMN] = _answer(row, rows[other], columns)
 
     rewrite(part.table.rows, change)

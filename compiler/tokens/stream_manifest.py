@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, ValidationError
 
-from ftc.compiler.resolve.files.digests import DigestCache
+from ftc.compiler.resolve.files.digests import DigestCache, digests_of
 from ftc.spec import canonical
 from ftc.spec.base import Document
-from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.lockfile import ImagesLock, SourceLock
@@ -156,8 +155,9 @@ def keep_manifest(folder: Path, made_from: StreamKey, manifest: Manifest) -> Non
     Raises:
         OSError: A file can't be read.
     """
-    paths = {path.name: path for path in sorted(folder.iterdir())}
-    files = {name: FileFacts(size=path.stat().st_size, sha256=file_digest(path)) for name, path in paths.items()}
+    paths = sorted(folder.iterdir())
+    digests = digests_of(paths)
+    files = {one.name: FileFacts(size=one.stat().st_size, sha256=digests[one]) for one in paths}
     Cache(folder).keep(_NAME, dict(made_from), manifest.model_copy(update={"files": files}).to_json())
 
 

@@ -10,6 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ftc.compiler.resolve.rows.images import Picture
+from ftc.compiler.resolve.rows.in_processes import spread
+from ftc.compiler.resolve.rows.spool import forget
 from ftc.compiler.stages import advance
 from ftc.compiler.tokens.token_rows import TokenRows, supervised_counts
 from ftc.spec.documents.stream_images import sizes_file
@@ -37,19 +39,43 @@ def write_stream(path: Path, tokens: TokenRows, place: Callable[[int], str] = la
     """
     parts = [*_parts(tokens.boundaries)]
     if len(parts) > 1:
-        shards = []
-        for number, part in enumerate(parts):
-            some, file = _between(tokens, part), path.with_name(f"{path.stem}.{number:05}.arrow")
-            _write(file, _table(some, place))
-            shards.append(Shard(file.name, len(part), len(some.ids), _digest(some)))
+        shards = _write_shards(path, tokens, parts, place)
         _write(path, _list(shards))
         digest = digest_of([one.sha256 for one in shards])
     else:
-        _write(path, _table(tokens, place))
-        digest = _digest(tokens)
+        digest = _write_rows(path, tokens, place)
+        advance("writing", len(tokens.row))
     with replacing(lengths_file(path)) as lengths:
         np.save(lengths, _row_lengths(tokens, parts), allow_pickle=False)
     return _report(tokens, digest)
+
+
+def _write_shards(path: Path, tokens: TokenRows, parts: Sequence[range], place: Callable[[int], str]) -> list[Shard]:
+    """Writes the shards of a stream, in several processes."""
+    files = [path.with_name(f"{path.stem}.{number:05}.arrow") for number in range(len(parts))]
+
+    def work(which: range) -> Iterator[bytes]:
+        yield from (_write_rows(files[one], _between(tokens, parts[one]), place).encode() for one in which)
+
+    shards = []
+    digests = spread(len(parts), work, fewest=2)
+    for file, part, digest in zip(files, parts, digests, strict=True):
+        num_tokens = int(tokens.boundaries[part.stop] - tokens.boundaries[part.start])
+        shards.append(Shard(file.name, len(part), num_tokens, digest.decode()))
+        advance("writing", len(part))
+    return shards
+
+
+def _write_rows(path: Path, tokens: TokenRows, place: Callable[[int], str]) -> str:
+    """Writes rows to one file, and gives their digest."""
+    _write(path, _table(tokens, place))
+    digest = _digest(tokens)
+    _forget(tokens)
+    return digest
+
+
+def _forget(tokens: TokenRows) -> None:
+    forget(tokens.ids, tokens.mask, tokens.boundaries, tokens.targets.values, tokens.offsets.values)
 
 
 def write_image_sizes(stream: Path, images: Sequence[Sequence[str]] | None, pictures: Mapping[str, Picture]) -> None:
@@ -143,12 +169,9 @@ def _write(path: Path, table: pa.Table) -> None:
 
 
 def _names(rows: NDArray[np.int64], place: Callable[[int], str]) -> pa.LargeStringArray:
-    found = []
-    for begin in range(0, max(1, len(rows)), _AT_ONCE):
-        part = rows[begin : begin + _AT_ONCE].tolist()
-        found.append(pa.array(map(place, part), pa.large_string()))
-        advance("writing", len(part))
-    return pa.concat_arrays(found)
+    begins = range(0, max(1, len(rows)), _AT_ONCE)
+    pieces = (rows[begin : begin + _AT_ONCE].tolist() for begin in begins)
+    return pa.concat_arrays([pa.array(map(place, piece), pa.large_string()) for piece in pieces])
 
 
 def _row_lengths(tokens: TokenRows, parts: Sequence[range]) -> NDArray[np.int32]:
@@ -157,21 +180,26 @@ def _row_lengths(tokens: TokenRows, parts: Sequence[range]) -> NDArray[np.int32]
     firsts = np.zeros(len(places) - 1, dtype=np.int64)
     has_target = places[1:] > places[:-1]
     firsts[has_target] = targets[places[:-1][has_target]]
-    lengths, scored = np.diff(tokens.boundaries), supervised_counts(tokens)
-    shared = np.full(len(lengths), _shared(tokens))
-    shards = [np.repeat(np.arange(len(parts)), [*map(len, parts)])] if len(parts) > 1 else []
-    return np.stack((lengths, tokens.prompt_length, scored, firsts, shared, *shards)).astype(np.int32)
+    found = np.empty((5 + (len(parts) > 1), len(firsts)), np.int32)
+    found[0], found[1], found[2] = np.diff(tokens.boundaries), tokens.prompt_length, supervised_counts(tokens)
+    found[3], found[4] = firsts, _shared(tokens)
+    if len(parts) > 1:
+        found[5] = np.repeat(np.arange(len(parts)), [*map(len, parts)])
+    return found
 
 
 def _shared(tokens: TokenRows) -> int:
     """Tokens with which all prompts begin, of each of which at least one is left."""
     starts = tokens.boundaries[:-1]
-    most = int(tokens.prompt_length.min()) - 1 if len(starts) else 0
-    for place in range(most):
-        column = tokens.ids[starts + place]
-        if (column != column[0]).any():
-            return place
-    return max(0, most)
+    most = max(0, int(tokens.prompt_length.min()) - 1) if len(starts) else 0
+    first = tokens.ids[:most].copy()  # of the first row, which begins with them
+    for begin in range(0, len(starts), _AT_ONCE):
+        for place in range(most):
+            if (tokens.ids[starts[begin : begin + _AT_ONCE] + place] != first[place]).any():
+                most = place
+                break
+        forget(tokens.ids)
+    return most
 
 
 def _arrow_lists(lists: Lists) -> pa.LargeListArray:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.compiler.resolve.rows.spool import Spool
+from ftc.compiler.resolve.rows.spool import Spool, forget
 from ftc.spec.documents.streams import DroppedRow, Lists
 
 __all__ = [
@@ -250,4 +250,5 @@ def supervised_counts(tokens: TokenRows) -> NDArray[np.int64]:
         some = bounds[begin : begin + _AT_ONCE + 1]
         before = np.concatenate([[0], np.cumsum(tokens.mask[some[0] : some[-1]])])
         found[begin : begin + _AT_ONCE] = np.diff(before[some - some[0]])
+        forget(tokens.mask)
     return found

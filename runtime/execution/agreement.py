@@ -13,11 +13,11 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ftc.runtime.execution.lost_processes import loss_of_companion, lost, refusal_of
+from ftc.runtime.execution.meeting_store import MEETING_SECONDS, come, meeting_store
 from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts
@@ -33,10 +33,8 @@ __all__ = [
     "RAY_JOB",
     "RAY_VERSION",
     "RUN_FOLDER",
-    "STORE_FD",
     "Report",
     "arriving",
-    "by_the_first",
     "compare",
     "compare_refusals",
     "environment_values",
@@ -49,23 +47,14 @@ __all__ = [
     "see_folder",
 ]
 
-_MEETING_SECONDS = 1800.0
-"""How long the others may take until they have read the plan; one without the streams' cache tokenizes rows."""
 _LEAVE_SECONDS = 10.0
 _APPEAR_SECONDS = 20.0
 _POLL_SECONDS = 0.1
 _MOST_LINES = 12
-STORE_FD = "FTC_STORE_FD"
-"""Names the socket, open already, at which the processes that `ftc apply` starts find each other."""
 RAY_JOB, RAY_VERSION = "FTC_RAY_JOB", "FTC_RAY_VERSION"
 """What a worker of Ray tells its process: the job's id there, and Ray's version."""
 RUN_FOLDER = "the run's folder"
 """Among the values of a report: processes that see different states of it don't share a disk."""
-
-_opened: list[tuple[Any, int, int]] = []
-"""The store of `by_the_first`, for the meeting behind it."""
-_hosted: list[Any] = []
-"""Stores that this process serves to the others, for as long as it lives."""
 
 
 class Report(Document):
@@ -96,7 +85,7 @@ def meet(values: Mapping[str, str], refusal: Refusal | None = None) -> None:
     """
     if not is_one_of_several(os.environ):
         return
-    store, rank, world_size = _store()
+    store, rank, world_size = meeting_store()
     own = Report(rank=rank, host=platform.node(), values=dict(values), refusals=_in_words(refusal))
     reports = _exchanged(store, own, world_size)
     if refusal is not None and all(one.refusals == own.refusals for one in reports):
@@ -115,79 +104,21 @@ def arriving() -> Iterator[None]:
         raise
 
 
-def by_the_first(act: Callable[[], None]) -> None:
-    """Has the first process do something before the processes meet, while the others wait.
-
-    Where it raises, the others go on to the meeting, at which the first one then tells all why it refuses.
-
-    Raises:
-        Refusal: In the others: the first process was lost (FTC644).
-    """
-    if not is_one_of_several(os.environ):
-        act()
-        return
-    opened = store, rank, _ = _store()
-    _opened.append(opened)
-    if rank == 0:
-        try:
-            act()
-        finally:
-            store.set("first", "")
-    elif not _come(store, ["first"], _MEETING_SECONDS, unless=lambda: loss_of_companion(0.0)):
-        raise Refusal([lost("process 0", f"it was not ready within {_MEETING_SECONDS:g} s")])
-
-
-def _store() -> tuple[Any, int, int]:
-    if _opened:  # a socket that was handed down can be taken once
-        return _opened.pop()
-    from torch import distributed
-
-    dist: Any = distributed  # of which it says nothing about its stores
-
-    rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    try:
-        if (socket := os.environ.pop(STORE_FD, None)) is not None:
-            port, wait = int(os.environ["MASTER_PORT"]), timedelta(seconds=_MEETING_SECONDS)
-            store: Any = dist.TCPStore(
-                "127.0.0.1", port, None, True, wait, wait_for_workers=False, master_listen_fd=int(socket)
-            )
-            _hosted.append(store)
-        else:
-            store, rank, world_size = next(dist.rendezvous("env://", timeout=timedelta(seconds=_MEETING_SECONDS)))
-    except (RuntimeError, OSError, ValueError) as error:
-        raise Refusal([lost("the launcher", str(error).partition("\n")[0])]) from error
-    return dist.PrefixStore("ftc/meeting", store), rank, world_size
-
-
 def _exchanged(store: Any, own: Report, world_size: int) -> list[Report]:
     """Everybody's report. The first process, which may keep the store, leaves when all have read."""
     try:
         store.set(f"report/{own.rank}", json.dumps(own.to_json()))
         keys = [f"report/{rank}" for rank in range(world_size)]
-        if not _come(store, keys, _MEETING_SECONDS, unless=lambda: loss_of_companion(0.0)):
+        if not come(store, keys, MEETING_SECONDS, unless=lambda: loss_of_companion(0.0)):
             absent = [rank for rank, key in enumerate(keys) if not store.check([key])]
-            raise Refusal([lost(f"process {absent[0]}", f"it did not begin within {_MEETING_SECONDS:g} s")])
+            raise Refusal([lost(f"process {absent[0]}", f"it did not begin within {MEETING_SECONDS:g} s")])
         reports = [Report.model_validate_json(store.get(key)) for key in keys]
         store.set(f"read/{own.rank}", "")
         if own.rank == 0:
-            _come(store, [f"read/{rank}" for rank in range(world_size)], _LEAVE_SECONDS)
+            come(store, [f"read/{rank}" for rank in range(world_size)], _LEAVE_SECONDS)
     except RuntimeError as error:  # torch's own errors of a store whose process is gone
         raise refusal_of("another process", "the connection to it broke") from error
     return reports
-
-
-def _come(
-    store: Any, keys: Sequence[str], seconds: float, unless: Callable[[], Diagnostic | None] = lambda: None
-) -> bool:
-    """Whether all keys are there within a time, and before a process is lost."""
-    ends = time.monotonic() + seconds
-    while not store.check(list(keys)):
-        if loss := unless():
-            raise Refusal([loss])
-        if time.monotonic() > ends:
-            return False
-        time.sleep(_POLL_SECONDS)
-    return True
 
 
 def _in_words(refusal: Refusal | None) -> tuple[str, ...]:

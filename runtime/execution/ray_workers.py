@@ -15,9 +15,10 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
-from ftc.runtime.execution.agreement import RAY_JOB, RAY_VERSION, STORE_FD
+from ftc.runtime.execution.agreement import RAY_JOB, RAY_VERSION
 from ftc.runtime.execution.child_processes import ends_with_parent
 from ftc.runtime.execution.lost_processes import how_it_ended, lost, may_be_retried
+from ftc.runtime.execution.meeting_store import STORE_FD
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.exit_codes import ExitCode
 

@@ -316,13 +316,14 @@ def current(target: Planned | Plan | Path | str, *, offline: bool = False, folde
 
         return planned_result(job)
     if path.suffix == ".json":
+        from ftc.verbs.lent_streams import with_streams
         from ftc.verbs.unpack import unpacked_plan
 
-        saved = load_plan(path)
+        saved, root = load_plan(path), project_root(path)
         again = partial(_compiled_again, saved, path, offline=offline)
         if is_follower(os.environ):
-            return located_plan(saved, project_root(path), lambda: unchanged(saved, again()))
-        return unpacked_plan(saved, project_root(path)) or unchanged(saved, again())
+            return with_streams(saved, root, lambda: located_plan(saved, root, lambda: unchanged(saved, again())))
+        return with_streams(saved, root, lambda: unpacked_plan(saved, root) or unchanged(saved, again()))
     return plan(path, offline=offline)
 
 

@@ -126,6 +126,66 @@ def test_streams_that_are_nowhere_are_named(first: Machine) -> None:
     assert "[FTC704]" in told[0].err
 
 
+def _with_storage(first: Machine, second: Machine, place: Path) -> None:
+    """Has two machines share an address, of which the second has neither rows nor streams."""
+    for one in (first, second):
+        (one.root / "ftc.launch.yaml").write_text(f"ftc_launch: 1\nstorage: file://{place}\n")
+    shutil.rmtree(second.cache / "streams")
+    (second.root / "rows.csv").unlink()
+
+
+@_SESSION
+def test_streams_come_from_the_storage(first: Machine, tmp_path: Path) -> None:
+    second = copied(first, "b")
+    _with_storage(first, second, tmp_path / "store")
+    told = together(under_torchrun([first, second], "apply", PLAN))
+    assert [one.code for one in told] == [0, 0], [one.text for one in told]
+    (made,), (fetched,) = ([*one.cache.glob("streams/[!.]*")] for one in (first, second))
+    assert fetched.name == made.name
+    assert (fetched / "train.arrow").read_bytes() == (made / "train.arrow").read_bytes()
+    assert not (fetched / "manifest.json").exists(), "they aren't what rows of this machine gave"
+    assert (fetched / "unpacked.json").exists()
+    (segment,) = _record(first)["segments"]
+    assert len({one["inputs_sha256"] for one in segment["processes"]}) == 1
+
+    shutil.rmtree(first.root / "runs" / "tiny")
+    shutil.rmtree(tmp_path / "store")
+    told = together(under_torchrun([first, second], "apply", PLAN))
+    assert [one.code for one in told] == [0, 0], [one.text for one in told]
+    assert not (tmp_path / "store" / "streams").exists(), "nobody lacked any"
+
+
+@_SESSION
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_damaged_streams_of_the_storage_are_not_used(first: Machine, tmp_path: Path, is_listed: bool) -> None:
+    second = copied(first, "b")
+    _with_storage(first, second, tmp_path / "store")
+    assert [one.code for one in together(start([first, second], "apply", PLAN))] == [0, 0]
+    shutil.rmtree(first.root / "runs" / "tiny")
+    shutil.rmtree(second.cache / "streams")
+    (place,) = (tmp_path / "store" / "streams").iterdir()
+    if is_listed:
+        file = max((place / "objects").iterdir(), key=lambda one: one.stat().st_size)
+        file.write_bytes(bytes(reversed(file.read_bytes())))
+    else:
+        listed = json.loads((place / "streams.json").read_text())
+        listed["manifest"]["files"] = {"../../../evil": next(iter(listed["manifest"]["files"].values()))}
+        (place / "streams.json").write_text(json.dumps(listed))
+    told = together(start([first, second], "apply", PLAN))
+    assert not [*second.root.parent.glob("**/evil")]
+    if not is_listed:  # the first process sees that the list is another one, and stores its own
+        assert [one.code for one in told] == [0, 0], [one.text for one in told]
+        return
+    assert [one.code for one in told] == [6, 6], [one.text for one in told]
+    assert "[FTC704]" in told[0].err
+    assert "are damaged" in told[0].err
+    assert "has another sha256 than its list" in told[0].err
+    assert not (place / "streams.json").exists()
+    assert not [*second.cache.glob("streams/[!.]*")]
+    told = together(start([first, second], "apply", PLAN))
+    assert [one.code for one in told] == [0, 0], "what was damaged was stored anew"
+
+
 @_SESSION
 def test_a_killed_worker_is_named_and_the_run_goes_on(planned: Machine, tmp_path: Path) -> None:
     """D6 and D7: it was exit code 1, as for a bug, with torch's own words."""

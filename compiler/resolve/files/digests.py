@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from ftc.compiler.resolve.models.weights import TensorRange, read_ranges
+from ftc.spec.canonical import file_digest
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.storage.atomic_write import Stamp, is_settled, stamp_of, write_file
 from ftc.spec.storage.cache import Cache, named_content
@@ -26,7 +27,7 @@ from ftc.spec.storage.cached import TENSORS
 from ftc.spec.storage.model_files import TensorDigest, content_digest
 from ftc.spec.storage.reading import parse_json
 
-__all__ = ["DigestCache", "recall_tensors", "remember_tensors", "tensor_digests"]
+__all__ = ["DigestCache", "digests_of", "recall_tensors", "remember_tensors", "tensor_digests"]
 
 _MAX_WORKERS = 8
 _CHUNK_BYTES = 1 << 20
@@ -106,6 +107,16 @@ def _entry(path: Path, kind: str) -> tuple[str, dict[str, str]]:
     """Name and key of what is remembered of a file."""
     name = hashlib.sha256(os.fsencode(path)).hexdigest()
     return f"{name}.{kind}", {"kind": f"digests, {kind}", "path": name}
+
+
+def digests_of(paths: Sequence[Path]) -> dict[Path, str]:
+    """sha256 of several files at once, hashed now whatever is remembered of them.
+
+    Raises:
+        OSError: One can't be read.
+    """
+    by_size = sorted(paths, key=lambda path: -path.stat().st_size)
+    return dict(zip(by_size, _in_threads(file_digest, by_size), strict=True))
 
 
 def tensor_digests(path: Path) -> dict[str, TensorDigest]:

@@ -52,10 +52,10 @@ class NoSplit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SplitAsked:
-    """What a recipe asks of a data set; None where it doesn't say."""
+    """What a recipe asks of a data set; None where it names no configuration."""
 
     config: str | None
-    split: str | None
+    split: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def files_of_split(names: Collection[str], readme: bytes | None, asked: SplitAsk
         raise NoSplit(f"has no configuration `{asked.config}`: its README.md lists none", "leave out `config`")
     config = _chosen(configs, asked.config) if configs else _Config(_DEFAULT, {}, "", is_default=True)
     if not config.patterns:
-        return _of_one_kind(_by_name(names, config.folder, asked.split or "train"), asked.split or "train")
+        return _of_one_kind(_by_name(names, config.folder, asked.split), asked.split)
     split = _split(config, asked.split)
     patterns = [re.compile(_expression(config.folder + pattern)) for pattern in config.patterns[split]]
     found = sorted(name for name in names if any(one.fullmatch(name) for one in patterns))
@@ -163,11 +163,8 @@ def _chosen(configs: Sequence[_Config], asked: str | None) -> _Config:
     raise NoSplit(f"has {len(configs)} configurations, and the recipe names none", help, is_ambiguous=True)
 
 
-def _split(config: _Config, asked: str | None) -> str:
+def _split(config: _Config, wanted: str) -> str:
     names = list(config.patterns)
-    if asked is None and len(names) == 1:
-        return names[0]
-    wanted = asked or "train"
     if wanted in names:
         return wanted
     near = nearest(wanted, names)

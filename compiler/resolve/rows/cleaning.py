@@ -5,15 +5,21 @@ Nothing is tidied in silence: a finding or a check names the rows, and the lock 
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
 
 from ftc.compiler.quality.spellings import separating, slips, spellings, variants
 from ftc.compiler.resolve.rows.columns import Columns
+from ftc.compiler.resolve.rows.in_processes import found_in
 from ftc.compiler.resolve.rows.labels import Labeled
 from ftc.compiler.resolve.rows.row_checks import EMPTY, value_faults
 from ftc.compiler.resolve.rows.row_store import Row, rewrite
-from ftc.compiler.resolve.rows.table import Table
+from ftc.compiler.resolve.rows.table import Table, shown
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.plan import Check
 from ftc.spec.language.safe_repr import label_name, quoted
@@ -23,7 +29,7 @@ from ftc.spec.sections.data import Data, Difference
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import ANSWER_COLUMN, LabelRows
 
-__all__ = ["EmptyRows", "hidden_characters", "normalize_labels", "respell", "spelling_findings"]
+__all__ = ["EmptyRows", "hidden_characters", "missing_looking", "normalize_labels", "respell", "spelling_findings"]
 
 _SHOWN = 5
 
@@ -52,17 +58,17 @@ class EmptyRows:
         """The table without its empty rows. Where all are empty it stays as it is, and the checks of values tell."""
         if not self._drops:
             return table
-        empty: set[int] = set()
+        is_empty = np.zeros(len(table.rows), np.bool_)
         for column, faults in value_faults(self._task, columns, table):
             rows = sorted({row for (code, _), found in faults.items() if code == EMPTY for row in found})
             if rows and len(rows) < len(table.rows):
                 self._by_column.setdefault(column, []).extend(table.where(row) for row in rows)
-                empty.update(rows)
-        if len(empty) == len(table.rows):
+                is_empty[rows] = True
+        if is_empty.all():
             return table
         self._read += len(table.rows)
-        self.count[use] += len(empty)
-        return table.kept([row for row in range(len(table.rows)) if row not in empty]) if empty else table
+        self.count[use] += int(is_empty.sum())
+        return table.kept(array("q", np.flatnonzero(~is_empty).tobytes())) if is_empty.any() else table
 
     def findings(self) -> Iterator[Diagnostic]:
         """What was left out, with the name of every row."""
@@ -107,22 +113,20 @@ def respell(labeled: Labeled, tables: Collection[Table], found: Mapping[str, str
             row[ANSWER_COLUMN] = row[labeled.column]
 
     for table in tables if found else ():
-        rewrite(table.rows, change)
+        rewrite(table.rows, change, apart=True)
 
 
 def spelling_findings(task: Task, labeled: Labeled, tables: Collection[Table]) -> Iterator[Diagnostic]:
     """Labels that are probably one class, with counts and rows."""
-    rows: dict[str, list[str]] = {}
-    for table in tables:
-        for number, row in enumerate(table.rows):
-            for label in labeled.of(row[labeled.column]):
-                rows.setdefault(label, []).append(table.where(number))
-    counts = {label: len(names) for label, names in rows.items()}
+    counts = sum((labeled.count(table.rows) for table in tables), Counter[str]())
+    groups, slipped = variants(counts), slips(counts)
+    rows = _rows_of({*(one for group in groups for one in group), *slipped, *slipped.values()}, labeled, tables)
 
     def told(label: str, most: int) -> str:
-        return f"{label_name(label, quoted=True)} {counts[label]:,} ({row_list(rows[label][:most], counts[label])})"
+        listed = row_list([*islice(rows[label], most)], counts[label])
+        return f"{label_name(label, quoted=True)} {counts[label]:,} ({listed})"
 
-    if groups := variants(counts):
+    if groups:
         kinds = separating(groups)
         others = [label for group in groups for label in group[1:]]
         fixes = isinstance(task.rows(), LabelRows)
@@ -141,7 +145,7 @@ def spelling_findings(task: Task, labeled: Labeled, tables: Collection[Table]) -
             rows=[name for label in others for name in rows[label]],
             remedy=[("data.labels.normalize", f"[{', '.join(kinds)}]")] if fixes else (),
         )
-    if found := {label: near for label, near in slips(counts).items() if not any(label in group for group in groups)}:
+    if found := {label: near for label, near in slipped.items() if not any(label in group for group in groups)}:
         yield diagnostic(
             "FTC395",
             f"{len(found):,} class{' of one row is' if len(found) == 1 else 'es of one row are'} almost spelled like a "
@@ -149,8 +153,35 @@ def spelling_findings(task: Task, labeled: Labeled, tables: Collection[Table]) -
             notes=[f"{told(label, 1)}, beside {told(near, 1)}" for label, near in list(found.items())[:_SHOWN]],
             help="correct the label in the file, or leave it if it is meant",
             path="data.fields",
-            rows=[rows[label][0] for label in found],
+            rows=[next(iter(rows[label])) for label in found],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """Rows of tables, named when they are asked for."""
+
+    of: list[tuple[Table, array[int]]]
+
+    def __iter__(self) -> Iterator[str]:
+        return (table.where(number) for table, numbers in self.of for number in numbers)
+
+
+def _rows_of(labels: Collection[str], labeled: Labeled, tables: Collection[Table]) -> dict[str, _Named]:
+    """Where each of some labels stands; as often in a row as it has it."""
+    found: dict[str, _Named] = {label: _Named([]) for label in labels}
+
+    def look(row: Row) -> list[str] | None:
+        return [one for one in labeled.of(row[labeled.column]) if one in found] or None
+
+    for table in tables if found else ():
+        numbers: dict[str, array[int]] = {label: array("q") for label in labels}
+        for number, some in found_in(table.rows, look):
+            for label in some:
+                numbers[label].append(number)
+        for label, its in numbers.items():
+            found[label].of.append((table, its))
+    return found
 
 
 def hidden_characters(labeled: Labeled | None, tables: Collection[Table]) -> Iterator[Diagnostic]:
@@ -159,15 +190,12 @@ def hidden_characters(labeled: Labeled | None, tables: Collection[Table]) -> Ite
         for column in table.columns:
             if hidden := hidden_in(column):
                 yield _hidden(f"{table.file}: the name of column {quoted(column)} holds {hidden}", ())
-        rows: dict[str, list[int]] = {}
-        for number, row in enumerate(table.rows if labeled else ()):
-            for label in labeled.of(row[labeled.column]) if labeled else ():
-                rows.setdefault(label, []).append(number)
-        for label in sorted(rows)[:_MOST_LABELS]:
-            if hidden := hidden_in(label):
-                names = [table.where(number) for number in rows[label]]
-                listed = row_list(names[:_SHOWN], len(names))
-                yield _hidden(f"the label {quoted(label)} holds {hidden}, in {len(names):,} rows", [listed])
+        counts = labeled.count(table.rows) if labeled else Counter[str]()
+        odd = {label: hidden for label in sorted(counts)[:_MOST_LABELS] if (hidden := hidden_in(label))}
+        rows = _rows_of(odd, labeled, [table]) if labeled and odd else {}
+        for label, hidden in odd.items():
+            listed = row_list([*islice(rows[label], _SHOWN)], counts[label])
+            yield _hidden(f"the label {quoted(label)} holds {hidden}, in {counts[label]:,} rows", [listed])
 
 
 _MOST_LABELS = 1000
@@ -179,3 +207,37 @@ def _hidden(summary: str, notes: Sequence[str]) -> Diagnostic:
 
 
 _WORDS: dict[Difference, str] = {"case": "case", "space": "white space", "unicode": "Unicode form"}
+
+
+_MARKS = frozenset("nan NaN NAN <NA> NaT None null NULL #N/A #NA #NAME? #NULL! #NUM! #REF! #VALUE! #DIV/0!".split())
+"""What data frames, databases, Python and spreadsheets write where there is nothing, or where a formula failed."""
+_PARTS = ("text", "label")
+"""Parts of tasks in which such a word is hardly ever meant; an answer may well be `null`."""
+
+
+def missing_looking(table: Table, columns: Columns, meant: Collection[str]) -> Iterator[Diagnostic]:
+    """A warning for each column that holds such marks; `meant` are labels that the recipe names."""
+    names = [columns.by_part[part] for part in _PARTS if part in columns.by_part]
+
+    def look(row: Row) -> dict[str, str] | None:
+        values = ((name, row.get(name)) for name in names)
+        is_mark = ((name, one) for name, one in values if isinstance(one, str) and one.strip() in _MARKS)
+        return {name: one for name, one in is_mark if one not in meant} or None
+
+    rows_by_column: dict[str, array[int]] = {name: array("q") for name in names}
+    marks_by_column: dict[str, set[str]] = {name: set() for name in names}
+    for number, found in found_in(table.rows, look) if names else ():
+        for name, mark in found.items():
+            rows_by_column[name].append(number)
+            marks_by_column[name].add(mark)
+    for column, rows in rows_by_column.items():
+        if rows:
+            marks = ", ".join(shown(mark) for mark in sorted(marks_by_column[column])[:5])
+            yield diagnostic(
+                "FTC368",
+                f"column `{column}` contains a mark for a missing value in {len(rows):,} of {len(table.rows):,} rows",
+                table.span(rows[0]),
+                help="remove the rows, or fill them in; if it is a class, add it to `task.labels`",
+                notes=[f"{table.places(rows)}: {marks}"],
+                path="data.source",
+            )

@@ -9,16 +9,22 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ftc.compiler.quality.findings import quality_findings
 from ftc.compiler.quality.near import TEXTS_AT_ONCE, Likeness, ReadTexts, find_likeness
-from ftc.compiler.quality.report import Divided, Seen, look_through, quality_report
+from ftc.compiler.quality.report import Divided, quality_report
+from ftc.compiler.quality.seen import SeenTexts, look_through
 from ftc.compiler.quality.sensitive import Presidio, load_presidio
 from ftc.compiler.quality.texts import RowTexts
 from ftc.compiler.resolve.rows.augment import augmented, paraphrases_of
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
-from ftc.compiler.resolve.rows.cleaning import EmptyRows, hidden_characters, normalize_labels, spelling_findings
+from ftc.compiler.resolve.rows.cleaning import (
+    EmptyRows,
+    hidden_characters,
+    missing_looking,
+    normalize_labels,
+    spelling_findings,
+)
 from ftc.compiler.resolve.rows.columns import Columns, missing_annotations, missing_columns, task_columns
 from ftc.compiler.resolve.rows.data_files import DataFile, DataFiles
 from ftc.compiler.resolve.rows.division import read_division
@@ -29,7 +35,7 @@ from ftc.compiler.resolve.rows.labels import Labeled, exchanged, labels_of, sort
 from ftc.compiler.resolve.rows.mixture import divide_sources, draw_epoch, join_sources, sources_of
 from ftc.compiler.resolve.rows.numbers import number_findings, number_names, number_scales
 from ftc.compiler.resolve.rows.reading import SpanOf
-from ftc.compiler.resolve.rows.row_checks import check_values, missing_looking
+from ftc.compiler.resolve.rows.row_checks import check_values
 from ftc.compiler.resolve.rows.row_digests import (
     Digests,
     example_digests,
@@ -38,7 +44,8 @@ from ftc.compiler.resolve.rows.row_digests import (
     rows_digest,
     unordered_digest,
 )
-from ftc.compiler.resolve.rows.splits import MEASURED, Part, first_rows, num_copies
+from ftc.compiler.resolve.rows.seeded_order import first_rows
+from ftc.compiler.resolve.rows.splits import MEASURED, Part, num_copies
 from ftc.compiler.resolve.rows.table import PartRows, Table
 from ftc.compiler.resolve.rows.tested_rows import NONE, HeldOut, keep_tested
 from ftc.compiler.resolve.rows.time_order import order_findings
@@ -117,6 +124,7 @@ def resolve_data(
     texts = {use: RowTexts(table.rows, columns) for use, table in tables.items()}
     likeness, seen = _compared(texts, data.quality.similarity, presidio := _presidio(data, span_of))
     parts, notes, kept = _divide(data, tables, columns, labeled, texts, likeness, seen, span_of, tested)
+    del likeness, seen
     rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
     train = rows["train"].rows
     names = sorted_of(labeled, train) if labeled else number_names(task, columns, train)
@@ -233,7 +241,7 @@ def _divide(
     labeled: Labeled | None,
     texts: Mapping[str, RowTexts],
     likeness: Likeness,
-    seen: Mapping[str, Mapping[int, Seen]],
+    seen: Mapping[str, SeenTexts],
     span_of: SpanOf,
     tested: HeldOut,
 ) -> tuple[dict[Part, Divided], list[Diagnostic], tuple[Check, ...]]:
@@ -269,7 +277,7 @@ def _divide(
         return Divided(
             rows,
             RowTexts(rows.rows, columns),
-            _of_part(seen[use], which),
+            seen[use].of(which),
             equal[which + begins[use]],
             likeness.normal[use][which],
             likeness.cluster[use][which],
@@ -287,10 +295,10 @@ def _divide(
 
 def _compared(
     texts: Mapping[str, RowTexts], similarity: float | None, presidio: Presidio | None
-) -> tuple[Likeness, dict[str, dict[int, Seen]]]:
+) -> tuple[Likeness, dict[str, SeenTexts]]:
     """Which texts are alike, and what was found in each that holds something, in one pass."""
     begin_stage("comparing", sum(map(len, texts.values())))
-    seen: dict[str, dict[int, Seen]] = {use: {} for use in texts}
+    seen = {use: SeenTexts() for use in texts}
     pieces = [(use, piece) for use, rows in texts.items() for piece in ranges(len(rows), TEXTS_AT_ONCE)]
 
     def read(which: range) -> Iterator[bytes]:
@@ -306,22 +314,13 @@ def _compared(
         for (use, piece), data in zip(pieces, spread(len(pieces), read), strict=True):
             (told, gave_up, counts), (digests, runs) = unframed(data)
             for row, rules, damages in told:
-                seen[use][row] = Seen(tuple(rules), tuple(map(tuple, damages)))
+                seen[use].add(row, rules, damages)
             if presidio is not None and gave_up:
                 presidio.timed_out.happened = True
             advance("comparing", len(piece))
             yield ReadTexts(digests, runs, counts)
 
     return find_likeness(received(), {use: len(rows) for use, rows in texts.items()}, similarity), seen
-
-
-def _of_part(seen: Mapping[int, Seen], rows: NDArray[np.int64]) -> dict[int, Seen]:
-    """What was found in the texts of some rows, which ascend, by their index among these."""
-    found = np.array([*seen], np.int64)
-    places = np.searchsorted(rows, found)
-    places[places == len(rows)] = 0
-    of_part = rows[places] == found if len(rows) else np.zeros(len(found), np.bool_)
-    return {place: seen[row] for place, row in zip(places[of_part].tolist(), found[of_part].tolist(), strict=True)}
 
 
 def _placed(found: Diagnostic, span_of: SpanOf) -> Diagnostic:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from itertools import chain
 
 from ftc.compiler.resolve.rows.reading import SpanOf
 from ftc.compiler.resolve.rows.row_digests import canonical_text
@@ -15,7 +16,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.sections.data import Data
 
-__all__ = ["Division", "read_division"]
+__all__ = ["Division", "interned", "read_division"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Division:
 
     strata: list[str] | None
     groups: list[str] | None
-    times: list[float] | None
+    times: Sequence[float] | None
 
 
 def read_division(data: Data, table: Table, labeled: str | None, span_of: SpanOf) -> Division:
@@ -45,7 +46,8 @@ def read_division(data: Data, table: Table, labeled: str | None, span_of: SpanOf
     found: list[Diagnostic] = []
     by_size = split.time is None and split.by == "share"
 
-    def column(key: str, name: str | None) -> list[Any] | None:
+    def column(key: str, name: str | None) -> str | None:
+        """The column that a name means."""
         if name is None:
             return None
         at = name if name in table.columns else data.fields.get(name, name)
@@ -58,7 +60,7 @@ def read_division(data: Data, table: Table, labeled: str | None, span_of: SpanOf
             absent = diagnostic("FTC362", summary, span_of(path), help=help, notes=notes, path=path)
             found.append(without_form(table, at, span_of(path), path) or absent)
             return None
-        return [row.get(at) for row in table.rows]
+        return at
 
     strata = column("stratify", split.stratify or (labeled if by_size else None))
     groups = column("group", split.group)
@@ -66,31 +68,42 @@ def read_division(data: Data, table: Table, labeled: str | None, span_of: SpanOf
     times = _times(split.time or "", stamps, table, found, span_of) if stamps is not None else None
     if found:
         raise Refusal(found)
-    as_text = [None if values is None else [*map(canonical_text, values)] for values in (strata, groups)]
+    as_text = [
+        None if at is None else interned(canonical_text(row.get(at)) for row in table.rows) for at in (strata, groups)
+    ]
     return Division(as_text[0], as_text[1], times)
 
 
-def _times(
-    name: str, stamps: Sequence[Any], table: Table, found: list[Diagnostic], span_of: SpanOf
-) -> list[float] | None:
+def interned(texts: Iterable[str]) -> list[str]:
+    """Texts, each of which is in memory once however often it stands there."""
+    known: dict[str, str] = {}
+    return [known.setdefault(text, text) for text in texts]
+
+
+def _times(name: str, at: str, table: Table, found: list[Diagnostic], span_of: SpanOf) -> array[float] | None:
     """Every value as a number that grows with time. All are numbers, or all are text; dates without a zone are UTC."""
-    kind: type | tuple[type, ...] = str if isinstance(next(iter(stamps), None), str) else (int, float)
-    times = [_time(value) if isinstance(value, kind) else None for value in stamps]
-    bad = [row for row, time in enumerate(times) if time is None]
-    if not bad and len(stamps) > 1 and len({*times}) == 1:
+    stamps = (row.get(at) for row in table.rows)
+    is_text = isinstance(first := next(stamps, None), str)
+    times, bad = array("d"), array("q")
+    for row, stamp in enumerate(chain([first], stamps)):
+        time = _time(stamp) if isinstance(stamp, str if is_text else int | float) else None
+        times.append(math.nan if time is None else time)
+        if time is None:
+            bad.append(row)
+    if not bad and len(times) > 1 and min(times) == max(times):
         help, path = "name a column with different times, or remove `time`", "data.split.time"
-        summary = f"column `{name}` has the same time in all {len(stamps):,} rows, so it can't split them"
+        summary = f"column `{name}` has the same time in all {len(times):,} rows, so it can't split them"
         found.append(diagnostic("FTC380", summary, span_of(path), help=help, path=path))
         return None
     if not bad:
-        return [time for time in times if time is not None]
+        return times
     found.append(
         diagnostic(
             "FTC380",
-            f"column `{name}` has no valid time in {len(bad):,} of {len(stamps):,} rows",
+            f"column `{name}` has no valid time in {len(bad):,} of {len(times):,} rows",
             span_of("data.split.time"),
             help="write ISO 8601, such as `2024-05-31` or `2024-05-31T12:00:00Z`, or a number in every row",
-            notes=[f"{table.where(row)} contains {shown(stamps[row])}" for row in bad[:3]],
+            notes=[f"{table.where(row)} contains {shown(table.rows[row].get(at))}" for row in bad[:3]],
             path="data.split.time",
         )
     )

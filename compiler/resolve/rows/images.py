@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 
 from ftc.compiler.resolve.files.safe_files import UnsafePath, not_regular, safe_path, why_unreadable
 from ftc.compiler.resolve.rows.columns import Columns, value_of
+from ftc.compiler.resolve.rows.in_processes import found_in
 from ftc.compiler.resolve.rows.row_store import Row, rewrite
 from ftc.compiler.resolve.rows.table import Home, Table
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -208,7 +210,7 @@ def image_columns(data: Data) -> tuple[str, ...]:
 def without_reader(columns: Columns, tables: Mapping[str, Table]) -> Iterator[Diagnostic]:
     """A finding where rows have images, for a model that reads none (FTC125)."""
     for table in tables.values():
-        rows = [number for number, row in enumerate(table.rows) if any(True for _ in _slots(columns, row))]
+        rows = array("q", (row for row, _ in found_in(table.rows, lambda row: any(_slots(columns, row)) or None)))
         if rows:
             yield diagnostic(
                 "FTC125",

@@ -15,16 +15,18 @@ import signal
 import struct
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import accumulate, pairwise
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from ftc.compiler.resolve.machine.local import usable_threads
 from ftc.compiler.stages import be_silent
 
-__all__ = ["ROWS_AT_ONCE", "frame", "num_jobs", "ranges", "spread", "unframed", "with_jobs"]
+__all__ = ["ROWS_AT_ONCE", "found_in", "frame", "num_jobs", "ranges", "spread", "unframed", "with_jobs"]
+
+_Row = TypeVar("_Row")
 
 ROWS_AT_ONCE = 1024
 """Rows whose results are one piece."""
@@ -57,14 +59,35 @@ def ranges(count: int, at_once: int | None = None) -> list[range]:
     return [range(begin, min(count, begin + at_once)) for begin in range(0, count, at_once)]
 
 
-def spread(count: int, work: Callable[[range], Iterator[bytes]]) -> Iterator[bytes]:
+def found_in(rows: Sequence[_Row], look: Callable[[_Row], Any]) -> Iterator[tuple[int, Any]]:
+    """What is found in rows, each with the row's number, in their order.
+
+    Args:
+        rows: The rows.
+        look: What it finds in a row, as a JSON value; None where it finds nothing. It leaves the row as it is.
+    """
+    pieces = ranges(len(rows))
+
+    def work(which: range) -> Iterator[bytes]:
+        for piece in (pieces[number] for number in which):
+            numbered = zip(piece, rows[piece.start : piece.stop], strict=True)
+            yield json.dumps([(number, one) for number, row in numbered if (one := look(row)) is not None]).encode()
+
+    for data in spread(len(pieces), work):
+        yield from map(tuple, json.loads(data))
+
+
+def spread(
+    count: int, work: Callable[[range], Iterator[bytes]], *, fewest: int = _FEWEST_PIECES
+) -> Generator[bytes, None, None]:
     """The results of so many pieces of work, in their order.
 
     Args:
         count: Pieces of work.
         work: Gives the result of each of some pieces, one after the other.
+        fewest: Pieces from which several processes are worth it.
     """
-    jobs = min(num_jobs(), count) if count >= _FEWEST_PIECES else 1
+    jobs = min(num_jobs(), count) if count >= fewest else 1
     done = 0
     if jobs > 1:
         with _started(jobs, count, work) as workers:

@@ -6,11 +6,13 @@ Each finding names the first place, with line and column where the file has line
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, assert_never
 
 from ftc.compiler.resolve.rows.columns import Columns
+from ftc.compiler.resolve.rows.in_processes import found_in
 from ftc.compiler.resolve.rows.ratings import answers_in
 from ftc.compiler.resolve.rows.row_store import Row, rewrite
 from ftc.compiler.resolve.rows.table import Table, shown
@@ -74,14 +76,13 @@ def check_together(task: Task, columns: Columns, table: Table) -> list[Diagnosti
     if check is None:
         return []
     if isinstance(kind_of_rows := task.rows(), AnswerRows) and kind_of_rows.is_extractive:
-        rewrite(table.rows, lambda row: _fill_starts(row[columns.by_part["context"]], row[columns.by_part["answers"]]))
-    rows_by_kind: dict[tuple[str, str], list[int]] = {}
+        context, answers = columns.by_part["context"], columns.by_part["answers"]
+        rewrite(table.rows, lambda row: _fill_starts(row[context], row[answers]), apart=True)
+    rows_by_kind: dict[tuple[str, str], array[int]] = {}
     firsts: dict[tuple[str, str], _Fault] = {}
-    for number, row in enumerate(table.rows):
-        if (fault := check(row)) is not None:
-            kind = fault.code, fault.words
-            rows_by_kind.setdefault(kind, []).append(number)
-            firsts.setdefault(kind, fault)
+    for number, (code, words, value, word) in found_in(table.rows, check):
+        rows_by_kind.setdefault((code, words), array("q")).append(number)
+        firsts.setdefault((code, words), _Fault(code, words, value, word))
     found = []
     has_lines = table.lines is not None and table.file.lower().endswith(CONLL_SUFFIXES)  # one for each word
     for kind, rows in rows_by_kind.items():

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ftc.compiler.resolve.rows.json_pieces import plain_lines
 from ftc.compiler.resolve.rows.row_store import Row, RowWriter, StoredRows, stored
 from ftc.compiler.resolve.rows.table import LARGEST_ROW, Faults, Table, shown
 from ftc.compiler.resolve.rows.text_rows import decoded_pieces, text_lines, whole_text
@@ -54,6 +55,8 @@ def read_json_lines(path: Path, faults: Faults) -> Table:
     Raises:
         OSError: The file can't be read.
     """
+    if (plain := plain_lines(path, _plain_row)) is not None:
+        return Table(faults.file, plain[1], plain[0], range(1, len(plain[0]) + 1))
     rows, lines, columns = RowWriter(), array("q"), dict[str, None]()
     for number, text in text_lines(path, faults, "write one JSON object a line"):
         begin = text.strip()
@@ -90,6 +93,19 @@ def parsed_object(text: str) -> Row:
         raise ValueError(f"{_reason(error)}{place}") from None
     if not isinstance(value, dict):
         raise ValueError(f"it is {shown(value)}")
+    return value
+
+
+def _plain_row(text: str) -> Row:
+    """The object that a line is.
+
+    Raises:
+        ValueError, RecursionError: It is none, or an odd one.
+    """
+    value = _DECODER.decode(text)
+    _refuse_odd_values(text, value)
+    if not isinstance(value, dict):
+        raise ValueError("it is no object")
     return value
 
 

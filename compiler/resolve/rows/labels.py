@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
 from ftc.compiler.resolve.rows.columns import Columns
+from ftc.compiler.resolve.rows.in_processes import ranges, spread
 from ftc.compiler.resolve.rows.row_checks import label_text, sorted_labels
 from ftc.compiler.resolve.rows.row_store import Row, rewrite
 from ftc.compiler.resolve.rows.splits import MEASURED, Part
@@ -69,11 +71,22 @@ class Labeled:
                 row[self.column] = [label_text(item) for item in value]
 
         for table in tables:
-            rewrite(table.rows, change)
+            rewrite(table.rows, change, apart=True)
 
-    def count(self, rows: Iterable[Row]) -> Counter[str]:
+    def count(self, rows: Sequence[Row]) -> Counter[str]:
         """How often each label occurs: rows, entities or words."""
-        return Counter(label for row in rows for label in self.of(row[self.column]))
+        pieces, found = ranges(len(rows)), Counter[str]()
+
+        def work(which: range) -> Iterator[bytes]:
+            for piece in (pieces[number] for number in which):
+                some = rows[piece.start : piece.stop]
+                counts = Counter(label for row in some for label in self.of(row[self.column]))
+                yield json.dumps([*counts.items()]).encode()
+
+        for data in spread(len(pieces), work):
+            for label, count in json.loads(data):
+                found[label] += count
+        return found
 
 
 def labels_of(task: Task, columns: Columns) -> Labeled | None:
@@ -133,7 +146,7 @@ def exchanged(labeled: Labeled, rows: Sequence[Row], texts: Sequence[str]) -> st
     return f"exchange the columns in `data.fields`, if label and text are mixed up: {seen}"
 
 
-def sorted_of(labeled: Labeled, rows: Iterable[Row]) -> tuple[str, ...]:
+def sorted_of(labeled: Labeled, rows: Sequence[Row]) -> tuple[str, ...]:
     """The labels in the order of the recipe, else those of the training rows, sorted."""
     return labeled.declared or sorted_labels(labeled.count(rows))
 

@@ -14,16 +14,19 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows
 from ftc.compiler.resolve.rows.columns import missing_columns, task_columns
-from ftc.compiler.resolve.rows.division import Division
+from ftc.compiler.resolve.rows.division import Division, interned
 from ftc.compiler.resolve.rows.prompt_columns import prompt_columns
 from ftc.compiler.resolve.rows.reading import SpanOf
 from ftc.compiler.resolve.rows.row_checks import check_values
 from ftc.compiler.resolve.rows.row_digests import example_digests
 from ftc.compiler.resolve.rows.row_store import Row, stored
-from ftc.compiler.resolve.rows.splits import Part, divide, rank
+from ftc.compiler.resolve.rows.seeded_order import seeded_order
+from ftc.compiler.resolve.rows.splits import Part, divide
 from ftc.compiler.resolve.rows.table import JoinedTable, PartRows, Table
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span
 from ftc.spec.documents.plan import Check
@@ -115,10 +118,11 @@ def divide_sources(
     numbers = _source_numbers(table, len(sources))
     divided: Sequence[int] = range(len(numbers))
     if any(source.only_train for source in sources):
-        divided = [row for row, source in enumerate(numbers) if not sources[source].only_train]
+        divided = array("q", (row for row, source in enumerate(numbers) if not sources[source].only_train))
     strata = by.strata
     if sources and data.split.by == "share" and by.times is None:
-        strata = [f"{numbers[row]:03} {by.strata[row] if by.strata else ''}" for row in range(len(numbers))]
+        texts = (f"{number:03} {by.strata[row] if by.strata else ''}" for row, number in enumerate(numbers))
+        strata = interned(texts)
 
     def of_divided(values: Sequence[Any]) -> Sequence[Any]:
         return values if isinstance(divided, range) else [values[row] for row in divided]
@@ -133,11 +137,9 @@ def divide_sources(
     )
     if isinstance(divided, range):
         return parts, findings
-    found: dict[Part, array[int]] = {
-        part: array("q", [divided[index] for index in rows]) for part, rows in parts.items()
-    }
-    only_trained = sorted(set(range(len(numbers))) - set(divided))
-    found["train"] = array("q", sorted([*found["train"], *only_trained]))
+    found: dict[Part, array[int]] = {part: array("q", map(divided.__getitem__, rows)) for part, rows in parts.items()}
+    only_trained = np.setdiff1d(np.arange(len(numbers)), divided, assume_unique=True)
+    found["train"] = array("q", np.sort(np.concatenate([found["train"], only_trained])).tobytes())
     return found, findings
 
 
@@ -153,21 +155,24 @@ def draw_epoch(data: Data, part: PartRows, columns: Sequence[str]) -> tuple[Part
     if not sources:
         return part, ()
     numbers = _source_numbers(part.table, len(sources))
-    by_source = [[row for row in part.numbers if numbers[row] == number] for number in range(len(sources))]
+    rows, its_source = np.array(part.numbers, np.int64), np.array(numbers, np.int32)[np.array(part.numbers, np.int64)]
+    by_source = [array("q", rows[its_source == number].tobytes()) for number in range(len(sources))]
     given = [len(rows) for rows in by_source]
     if any(source.weight is None for source in sources):
         return part, (_check(part.table, given, given),)
     weights = [Fraction(repr(source.weight)) for source in sources]
     keys = example_digests(part.table.rows, columns)
     counts = _counts(given, weights, data.stopping_strategy == "all_exhausted", data.max_rows)
-    drawn, again = [], []
-    for rows, count in zip(by_source, counts, strict=True):
-        order = sorted(rows, key=lambda row: (rank(keys[row], data.split.seed), row))
-        drawn += order[:count]
-        again += [order[index % len(order)] for index in range(len(order), count)]
+    drawn, again = [np.zeros(0, np.int64)], array("q")
+    for its_rows, count in zip(by_source, counts, strict=True):
+        order = seeded_order(its_rows, keys, data.split.seed)
+        drawn.append(order[:count])
+        if count > len(order):
+            again.frombytes(np.resize(order, count)[len(order) :].tobytes())
     table = JoinedTable.with_copies(part.table, again) if again else part.table
-    repeated = range(len(part.table.rows), len(part.table.rows) + len(again))
-    return PartRows(table, [*sorted(drawn), *repeated]), (_check(part.table, counts, given),)
+    taken = array("q", np.sort(np.concatenate(drawn)).tobytes())
+    taken.extend(range(len(part.table.rows), len(part.table.rows) + len(again)))
+    return PartRows(table, taken), (_check(part.table, counts, given),)
 
 
 def _counts(given: Sequence[int], weights: Sequence[Fraction], repeats: bool, most: int | None) -> list[int]:

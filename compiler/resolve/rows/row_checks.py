@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ftc.compiler.resolve.rows.columns import Columns
+from ftc.compiler.resolve.rows.in_processes import found_in
 from ftc.compiler.resolve.rows.ratings import answers_in, rating_of, step_rating_of
-from ftc.compiler.resolve.rows.table import Table, shown
+from ftc.compiler.resolve.rows.table import Row, Table, shown
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.tasks import PARTS, Task
@@ -24,7 +26,6 @@ __all__ = [
     "conversation_fault",
     "is_exchange",
     "label_text",
-    "missing_looking",
     "number_in",
     "sorted_labels",
     "value_faults",
@@ -159,26 +160,30 @@ def check_values(task: Task, columns: Columns, table: Table) -> list[Diagnostic]
     return found
 
 
-def value_faults(task: Task, columns: Columns, table: Table) -> Iterator[tuple[str, dict[_Fault, list[int]]]]:
+def value_faults(task: Task, columns: Columns, table: Table) -> list[tuple[str, dict[_Fault, array[int]]]]:
     """Each column that the task reads, with the rows whose values it can't use, by what is wrong with them."""
-    form = task.rows()
-    for part, column in columns.by_part.items():
-        values = PARTS[part].values
-        takes_lists = values == "label" and isinstance(form, LabelRows) and form.several
-        check = _labels_fault if takes_lists else CHECKS[values]
-        if values == "images" and "messages" in columns.by_part:
-            check = _left_images_fault
-        rows_by_fault: dict[_Fault, list[int]] = {}
-        for index, row in enumerate(table.rows if column in table.columns else ()):
-            if (fault := check(row.get(column))) is not None:
-                rows_by_fault.setdefault(fault, []).append(index)
-        yield column, rows_by_fault
-    for column in columns.own:
-        faulty: dict[_Fault, list[int]] = {}
-        for index, row in enumerate(table.rows if column in table.columns else ()):
-            if (fault := _number_fault(row.get(column))) is not None:
-                faulty.setdefault(fault, []).append(index)
-        yield column, faulty
+    checks = [(column, _check_of(part, task, columns)) for part, column in columns.by_part.items()]
+    checks += [(column, _number_fault) for column in columns.own]
+    present = [(place, *one) for place, one in enumerate(checks) if one[0] in table.columns]
+
+    def look(row: Row) -> list[tuple[int, str, str]] | None:
+        faults = ((place, check(row.get(column))) for place, column, check in present)
+        return [(place, *fault) for place, fault in faults if fault is not None] or None
+
+    found: list[dict[_Fault, array[int]]] = [{} for _ in checks]
+    for number, faults in found_in(table.rows, look) if present else ():
+        for place, code, words in faults:
+            found[place].setdefault((code, words), array("q")).append(number)
+    return [(column, by_fault) for (column, _), by_fault in zip(checks, found, strict=True)]
+
+
+def _check_of(part: str, task: Task, columns: Columns) -> Callable[[Any], _Fault | None]:
+    """What is wrong with a value of a part."""
+    values, form = PARTS[part].values, task.rows()
+    if values == "images" and "messages" in columns.by_part:
+        return _left_images_fault
+    takes_lists = values == "label" and isinstance(form, LabelRows) and form.several
+    return _labels_fault if takes_lists else CHECKS[values]
 
 
 def _left_images_fault(value: Any) -> _Fault | None:
@@ -375,26 +380,3 @@ def sorted_labels(labels: Iterable[str]) -> tuple[str, ...]:
     if all(label.removeprefix("-").isdecimal() and label.isascii() for label in unique):
         return tuple(sorted(unique, key=lambda label: (int(label), label)))
     return tuple(sorted(unique))
-
-
-_MARKS = frozenset("nan NaN NAN <NA> NaT None null NULL #N/A #NA #NAME? #NULL! #NUM! #REF! #VALUE! #DIV/0!".split())
-"""What data frames, databases, Python and spreadsheets write where there is nothing, or where a formula failed."""
-_PARTS = ("text", "label")
-"""Parts of tasks in which such a word is hardly ever meant; an answer may well be `null`."""
-
-
-def missing_looking(table: Table, columns: Columns, meant: Collection[str]) -> Iterator[Diagnostic]:
-    """A warning for each column that holds such marks; `meant` are labels that the recipe names."""
-    for column in (columns.by_part[part] for part in _PARTS if part in columns.by_part):
-        values = [str(row.get(column)) if isinstance(row.get(column), str) else "" for row in table.rows]
-        rows = [row for row, value in enumerate(values) if value.strip() in _MARKS and value not in meant]
-        if rows:
-            marks = ", ".join(shown(mark) for mark in sorted({values[row] for row in rows})[:5])
-            yield diagnostic(
-                "FTC368",
-                f"column `{column}` contains a mark for a missing value in {len(rows):,} of {len(table.rows):,} rows",
-                table.span(rows[0]),
-                help="remove the rows, or fill them in; if it is a class, add it to `task.labels`",
-                notes=[f"{table.places(rows)}: {marks}"],
-                path="data.source",
-            )

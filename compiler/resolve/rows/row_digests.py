@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.compiler.resolve.rows.in_processes import ranges, spread
-from ftc.compiler.resolve.rows.spool import Spool
+from ftc.compiler.resolve.rows.spool import Spool, forget
 from ftc.compiler.stages import advance
 
 __all__ = [
     "Digests",
     "canonical_text",
+    "digests_of_each",
     "example_digests",
     "first_equal",
+    "in_order",
     "row_digests",
     "rows_digest",
     "unordered_digest",
@@ -61,10 +63,6 @@ class Digests(Sequence[bytes]):
 
     __hash__ = None  # type: ignore[assignment]  # as a list's
 
-    def some(self, numbers: Sequence[int] | NDArray[np.int64]) -> Digests:
-        """Those of some rows."""
-        return Digests(np.frombuffer(self.data, f"V{_BYTES}")[np.asarray(numbers, np.int64)].tobytes())
-
     def words(self) -> NDArray[np.uint64]:
         """(rows, 4) The digests as numbers, whose order is that of the bytes."""
         return np.frombuffer(self.data, ">u8").reshape(-1, 4)
@@ -85,7 +83,23 @@ def first_equal(digests: Digests) -> NDArray[np.int64]:
     heads = order[is_new]
     found = np.empty(len(order), np.int64)
     found[order] = heads[np.cumsum(is_new) - 1]
+    forget(digests.data)
     return found
+
+
+def in_order(digests: Digests, *before: NDArray[Any]) -> NDArray[np.int64]:
+    """The numbers of values in the order of other values of theirs, and then of their digests."""
+    words = digests.words()
+    columns = [*before, words[:, 0].astype(np.uint64)]
+    order = np.lexsort(columns[::-1])
+    is_same = np.ones(max(0, len(order) - 1), np.bool_)
+    for column in columns:
+        ascending = column[order]
+        is_same &= ascending[1:] == ascending[:-1]
+    if is_same.any():
+        order = np.lexsort((*words.T[::-1], *reversed(before)))
+    forget(digests.data)
+    return order
 
 
 canonical_text: Callable[[Any], str] = json.JSONEncoder(
@@ -96,27 +110,35 @@ canonical_text: Callable[[Any], str] = json.JSONEncoder(
 
 def row_digests(rows: Iterable[Mapping[str, Any]]) -> Digests:
     """sha256 of each row as compact JSON with sorted keys. Nothing in a row is normalized."""
-    return _of_each(rows, lambda row: row)
+    return digests_of_each(rows, lambda row: row)
 
 
 def rows_digest(digests: Iterable[bytes]) -> str:
     """sha256, in hexadecimal, over rows in their order."""
-    return hashlib.sha256(digests.data if isinstance(digests, Digests) else b"".join(digests)).hexdigest()
+    if not isinstance(digests, Digests):
+        return hashlib.sha256(b"".join(digests)).hexdigest()
+    found = hashlib.sha256(digests.data).hexdigest()
+    forget(digests.data)
+    return found
 
 
 def unordered_digest(digests: Iterable[bytes]) -> str:
     """sha256, in hexadecimal, over the same rows in any order: a shuffled file has the same, a copied row another."""
     if not isinstance(digests, Digests):
         return rows_digest(sorted(digests))
-    return hashlib.sha256(np.sort(np.frombuffer(digests.data, f"S{_BYTES}")).view(np.uint8).data).hexdigest()
+    order, words, state = in_order(digests), digests.words(), hashlib.sha256()
+    for piece in ranges(len(order)):
+        state.update(np.ascontiguousarray(words[order[piece.start : piece.stop]]).view(np.uint8).data)
+    forget(digests.data)
+    return state.hexdigest()
 
 
 def example_digests(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Digests:
     """sha256 of what the task reads of each row. Rows that differ only in other columns are the same example."""
-    return _of_each(rows, lambda row: [row.get(one) for one in columns])
+    return digests_of_each(rows, lambda row: [row.get(one) for one in columns])
 
 
-def _of_each(rows: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], Any]) -> Digests:
+def digests_of_each(rows: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], Any]) -> Digests:
     """sha256 of what is read of each row, as compact JSON with sorted keys."""
 
     def of(some: Iterable[Mapping[str, Any]]) -> bytes:

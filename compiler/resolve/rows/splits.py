@@ -8,25 +8,25 @@ the newest are test. Rows with the same content stay together, since a row that 
 
 from __future__ import annotations
 
-import hashlib
 import math
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.compiler.resolve.rows.row_digests import Digests, first_equal
+from ftc.compiler.resolve.rows.in_processes import ranges
+from ftc.compiler.resolve.rows.row_digests import Digests, first_equal, in_order
+from ftc.compiler.resolve.rows.seeded_order import ranks_of
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.streams import Split as Part
 from ftc.spec.sections.data import Split
 
-__all__ = ["MEASURED", "Part", "connected", "divide", "first_rows", "num_copies", "rank"]
+__all__ = ["MEASURED", "Part", "connected", "divide", "num_copies"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +67,23 @@ class Units:
             strata: Each row's stratum. A set's is the one that most of its rows have, the least of several such.
         """
         firsts = [_first_of(column) for column in (keys, groups, alike) if column is not None]
-        later = ((first, np.flatnonzero(first != np.arange(len(keys)))) for first in firsts)
-        pairs = (pair for first, rows in later for pair in zip(first[rows].tolist(), rows.tolist(), strict=True))
-        roots = firsts[0] if len(firsts) == 1 else connected(len(keys), pairs)
+        roots = firsts[0] if len(firsts) == 1 else connected(len(keys), _pairs_of(firsts))
         rows = np.argsort(roots, kind="stable")
         bounds = np.append(np.flatnonzero(np.diff(roots[rows], prepend=-1)), len(rows))
         names = tuple(sorted(set(strata))) if strata is not None else ("",)
         units = cls(rows, bounds, Digests(b""), np.zeros(len(bounds) - 1, np.int64), names)
-        ranks, numbers = bytearray(), {name: number for number, name in enumerate(names)}
-        for unit, some in enumerate(units.sets()):
-            if groups is None:
-                key = keys[some[0]] if len(some) == 1 else min(keys[row] for row in some)
-            else:
-                key = min(groups[row].encode("utf-8", "surrogatepass") for row in some)
-            ranks += rank(key, seed)
+        numbers = {name: number for number, name in enumerate(names)}
+        named = rows[bounds[:-1]]  # the row of each set that its place in the order follows from
+        if strata is not None:
+            units.strata[:] = np.fromiter(map(numbers.__getitem__, strata), np.int64, len(keys))[named]
+        for unit in np.flatnonzero(units.sizes > 1).tolist():
+            some = rows[bounds[unit] : bounds[unit + 1]].tolist()
+            named[unit] = min(some, key=keys.__getitem__ if groups is None else lambda row: _plain(groups[row]))
             if strata is not None:
                 counts = Counter(strata[row] for row in some)
                 units.strata[unit] = numbers[min(counts, key=lambda name: (-counts[name], name))]
-        return replace(units, ranks=Digests(ranks))
+        key_of = keys.__getitem__ if groups is None else lambda row: _plain(groups[row])
+        return replace(units, ranks=ranks_of(seed, named, key_of))
 
     def __len__(self) -> int:
         return len(self.bounds) - 1
@@ -94,23 +93,11 @@ class Units:
         """(units,) Rows of each set."""
         return np.diff(self.bounds)
 
-    def sets(self) -> Iterator[list[int]]:
-        """The rows of each set."""
-        for begin in range(0, len(self), _AT_ONCE):
-            bounds = self.bounds[begin : begin + _AT_ONCE + 1]
-            rows, ends = self.rows[bounds[0] : bounds[-1]].tolist(), (bounds - bounds[0]).tolist()
-            yield from (rows[first:last] for first, last in pairwise(ends))
-
     def sorted(self, *before: NDArray[Any]) -> Self:
-        """The sets by values of theirs, and then in the seeded order."""
-        return self.some(_in_order(self.ranks, *before))
-
-    def some(self, which: NDArray[np.int64]) -> Self:
-        """Some of the sets, in the order of their numbers."""
+        """The sets by values of theirs, and then in the seeded order, which has no ranks any more."""
+        which = in_order(self.ranks, *before)
         bounds = np.concatenate([[0], np.cumsum(self.sizes[which])])
-        return replace(
-            self, rows=self.rows_of(which), bounds=bounds, ranks=self.ranks.some(which), strata=self.strata[which]
-        )
+        return replace(self, rows=self.rows_of(which), bounds=bounds, ranks=Digests(b""), strata=self.strata[which])
 
     def rows_of(self, which: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows of some sets, one set behind the other."""
@@ -120,28 +107,28 @@ class Units:
         return self.rows[places]
 
 
-def rank(key: bytes, seed: int) -> bytes:
-    """A key's place in the seeded order: sha256 over seed and key."""
-    return hashlib.sha256(b"%d:" % seed + key).digest()
+def _plain(group: str) -> bytes:
+    return group.encode("utf-8", "surrogatepass")
 
 
-def _in_order(ranks: Digests, *before: NDArray[Any]) -> NDArray[np.int64]:
-    """The numbers of values in the order of other values of theirs, and then of their ranks."""
-    words = ranks.words()
-    columns = [*before, words[:, 0].astype(np.uint64)]
-    order = np.lexsort(columns[::-1])
-    is_same = np.ones(max(0, len(order) - 1), np.bool_)
-    for column in columns:
-        is_same &= column[order[1:]] == column[order[:-1]]
-    return np.lexsort((*words.T[::-1], *reversed(before))) if is_same.any() else order
+def _pairs_of(firsts: Sequence[NDArray[np.int64]]) -> Iterator[tuple[int, int]]:
+    """Each row with the first one that it shares a value with, where that is another."""
+    for first in firsts:
+        for piece in ranges(len(first), _AT_ONCE):
+            some, rows = first[piece.start : piece.stop], np.arange(piece.start, piece.stop)
+            is_later = some != rows
+            yield from zip(some[is_later].tolist(), rows[is_later].tolist(), strict=True)
 
 
 def _first_of(values: Sequence[Any]) -> NDArray[np.int64]:
     """(rows,) For each row, the first row with the same value."""
     if isinstance(values, Digests):
         return first_equal(values)
+    if isinstance(values, array):
+        _, first_at, places = np.unique(np.array(values), return_index=True, return_inverse=True)
+        return np.asarray(first_at[places], np.int64)
     first: dict[Any, int] = {}
-    return np.array([first.setdefault(value, row) for row, value in enumerate(values)], np.int64)
+    return np.fromiter((first.setdefault(value, row) for row, value in enumerate(values)), np.int64, len(values))
 
 
 def connected(count: int, pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
@@ -204,12 +191,10 @@ def divide(
     asked: dict[Part, float] = {part: share for part, share in shares.items() if isinstance(share, float) and share > 0}
     if split.by == "hash":
         if groups is not None:
-            units = Units.of(split.seed, [group.encode("utf-8", "surrogatepass") for group in groups])
+            units = Units.of(split.seed, [*map(_plain, groups)])
         else:
-            ranks, rows = bytearray(), np.arange(len(keys))
-            for key in keys:
-                ranks += rank(key, split.seed)
-            units = Units(rows, np.arange(len(keys) + 1), Digests(ranks), np.zeros(len(keys), np.int64), ("",))
+            rows, ranks = np.arange(len(keys)), ranks_of(split.seed, range(len(keys)), keys.__getitem__)
+            units = Units(rows, np.arange(len(keys) + 1), ranks, np.zeros(len(keys), np.int64), ("",))
         parts = _by_hash(units, asked)
     elif times is not None:
         units = Units.of(split.seed, keys, alike=alike)
@@ -226,15 +211,6 @@ def divide(
             summary, help = f"fold {split.fold} has no row", "use fewer folds, or more rows"
             findings.append(diagnostic("FTC371", summary, help=help, path="data.split.fold"))
     return {part: array("q", np.sort(rows).tobytes()) for part, rows in parts.items()}, findings
-
-
-def first_rows(rows: Sequence[int], keys: Sequence[bytes], seed: int, most: int) -> array[int]:
-    """At most so many of the rows, which ascend: the first in the seeded order. Ascending."""
-    ranks = bytearray()
-    for row in rows:
-        ranks += rank(keys[row], seed)
-    taken = np.sort(_in_order(Digests(ranks))[:most])
-    return array("q", np.array(rows, np.int64)[taken].tobytes())
 
 
 def num_copies(keys: Sequence[bytes]) -> int:

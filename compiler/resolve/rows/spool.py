@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ftc.spec.storage.paths import cache_folder
 
-__all__ = ["MOST_IN_MEMORY", "Spool", "spool_folder"]
+__all__ = ["MOST_IN_MEMORY", "Spool", "forget", "spool_folder"]
 
 MOST_IN_MEMORY = 16 * 2**20
 """Bytes from which they go to disk."""
@@ -33,16 +33,21 @@ def spool_folder() -> Path:
 
 
 class Spool:
-    """Bytes behind one another. The file lies in `spool_folder`, and is gone with the process."""
+    """Bytes behind one another. The file lies in `spool_folder`, and is gone with the process.
 
-    def __init__(self) -> None:
+    Args:
+        most: Bytes from which they go to disk.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = MOST_IN_MEMORY if most is None else most
         self._waiting = bytearray()
         self._file: BinaryIO | None = None
 
     def add(self, data: bytes) -> None:
         """Puts bytes behind the others."""
         self._waiting += data
-        if len(self._waiting) > (MOST_IN_MEMORY if self._file is None else _PIECE_BYTES):
+        if len(self._waiting) > (self._most if self._file is None else min(self._most, _PIECE_BYTES)):
             self._flush()
 
     def settle(self) -> None:
@@ -83,6 +88,19 @@ class Spool:
             left = left[self._file.write(left) :]
         left.release()
         self._waiting = bytearray()
+
+
+def forget(*arrays: NDArray[Any] | memoryview) -> None:
+    """Gives the pages of mapped arrays back, of whatever was read of them; what is read again comes from the file.
+
+    Without this a process that goes once through a file of many gigabytes seems to hold all of it.
+    """
+    for array in arrays:
+        whole: Any = array
+        while isinstance(whole, np.ndarray | memoryview):
+            whole = whole.base if isinstance(whole, np.ndarray) else whole.obj
+        if isinstance(whole, mmap.mmap) and hasattr(whole, "madvise"):
+            whole.madvise(mmap.MADV_DONTNEED)
 
 
 def _read_at(file: BinaryIO, count: int, begin: int) -> bytes:

@@ -111,8 +111,8 @@ class Table:
         return replace(
             self,
             rows=some_of(self.rows, rows),
-            lines=array("q", [self.lines[row] for row in rows]) if self.lines else None,
-            numbers=array("q", [self.numbers[row] for row in rows] if self.numbers else rows),
+            lines=_taken("q", self.lines, rows) if self.lines else None,
+            numbers=_taken("q", self.numbers, rows) if self.numbers else array("q", rows),
         )
 
 
@@ -142,9 +142,12 @@ class Origins(NamedTuple):
 
     def some(self, rows: Sequence[int]) -> Origins:
         """Those of some rows."""
-        return self._replace(
-            table=array("i", [self.table[row] for row in rows]), row=array("q", [self.row[row] for row in rows])
-        )
+        return self._replace(table=_taken("i", self.table, rows), row=_taken("q", self.row, rows))
+
+
+def _taken(kind: str, values: Sequence[int], rows: Iterable[int]) -> array[int]:
+    """Some of the values, one after the other, so that no list of them is ever in memory."""
+    return array(kind, map(values.__getitem__, rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,7 @@ class JoinedTable(Table):
         )
 
     @classmethod
-    def with_rows(cls, table: Table, rows: Sequence[Row], made_of: Sequence[int]) -> JoinedTable:
+    def with_rows(cls, table: Table, rows: Iterable[Row], made_of: Sequence[int]) -> JoinedTable:
         """A table with further rows behind its own, each made of one of them."""
         joined = table if isinstance(table, JoinedTable) else cls.of([(table, table.rows)])
         return cls(
@@ -189,7 +192,7 @@ class JoinedTable(Table):
             columns=table.columns,
             rows=stored(chain(table.rows, rows)),
             left_out=table.left_out,
-            origins=joined.origins.some([*range(len(table.rows)), *made_of]),
+            origins=joined.origins.some(array("q", chain(range(len(table.rows)), made_of))),
             counts=joined.counts,
         )
 

@@ -81,29 +81,57 @@ class Storage:
             OSError: The disk refused.
         """
         with building_folder(target) as folder:
-            for name, facts in state.files.items():
-                place = folder / name
-                place.parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    self._insist(lambda: self.filesystem.get_file(self._object(facts), str(place)))  # noqa: B023
-                except FileNotFoundError:
-                    raise Damaged(f"{name} is missing") from None
-                size = place.stat().st_size
-                if size != facts.size:
-                    raise Damaged(f"{name} has {size} bytes instead of {facts.size}")
-                if file_digest(place) != facts.sha256:
-                    raise Damaged(f"{name} has another sha256 than its list")
+            self.fetch_files(state.files, folder)
+
+    def fetch_files(self, files: Mapping[str, FileFacts], folder: Path) -> None:
+        """Puts files into a folder, each compared with its digest.
+
+        Raises:
+            Damaged: A file is missing, or another one.
+            OSError: The disk refused.
+        """
+        for name, facts in files.items():
+            place = folder / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._insist(lambda: self.filesystem.get_file(self._object(facts), str(place)))  # noqa: B023
+            except FileNotFoundError:
+                raise Damaged(f"{name} is missing") from None
+            size = place.stat().st_size
+            if size != facts.size:
+                raise Damaged(f"{name} has {size} bytes instead of {facts.size}")
+            if file_digest(place) != facts.sha256:
+                raise Damaged(f"{name} has another sha256 than its list")
 
     def keep(self, state: StoredState, files: Mapping[str, Path]) -> None:
         """Stores a state: what of its files isn't there yet, then its list."""
+        self.keep_files(state.files, files)
+        self.write(list_name(state.step, is_over=state.is_over), state.to_text().encode())
+
+    def keep_files(self, listed: Mapping[str, FileFacts], files: Mapping[str, Path]) -> None:
+        """Stores what of some files isn't there yet."""
         if not self.there:
             self.there |= self._insist(self._sizes)
-        for name, facts in state.files.items():
+        for name, facts in listed.items():
             if self.there.get(facts.sha256) != facts.size or facts.sha256 in self.doubted:
                 self._insist(lambda: self._put(files[name], facts))  # noqa: B023
                 self.there[facts.sha256] = facts.size
                 self.doubted.discard(facts.sha256)
-        self.write(list_name(state.step, is_over=state.is_over), state.to_text().encode())
+
+    def text(self, name: str) -> bytes | None:
+        """Content of a small file; None where there is none."""
+        self.filesystem.invalidate_cache()
+        try:
+            found: bytes = self._insist(
+                lambda: self.filesystem.cat_file(f"{self.base}/{name}", start=0, end=_LARGEST_LIST)
+            )
+        except FileNotFoundError:
+            return None
+        return found
+
+    def remove(self, name: str) -> None:
+        """Deletes a small file."""
+        self._insist(lambda: self.filesystem.rm_file(f"{self.base}/{name}"))
 
     def write(self, name: str, content: bytes) -> None:
         """Writes a small file."""

@@ -52,7 +52,7 @@ def brought_back(planned: Planned, listen: EventListener, doubted: set[str]) -> 
         Refusal: The storage can't be used (FTC720), or packages for it are missing (FTC650).
         OSError: The disk refused; this machine's own state is left.
     """
-    from ftc.runtime.execution.agreement import by_the_first
+    from ftc.runtime.execution.meeting_store import by_the_first
 
     address = site_settings(planned.root).storage
     if address is None:

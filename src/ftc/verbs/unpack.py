@@ -8,7 +8,6 @@ streams are marked as unpacked in ftc's cache, so that no plan takes them for wh
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -40,7 +39,7 @@ from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.outputs import reason_of
 from ftc.spec.storage.paths import streams_folder
 from ftc.spec.storage.plain_tar import END, chunks, header, padding, size_in_tar, size_of_first
-from ftc.spec.storage.reading import LARGEST_DOCUMENT, open_regular, parse_json, read_regular
+from ftc.spec.storage.reading import LARGEST_DOCUMENT, open_regular, read_regular
 from ftc.verbs.pack import recipe_files
 from ftc.verbs.plan import is_expected, located_plan, read_plan, too_short
 
@@ -288,22 +287,13 @@ def _judged_streams(plan: Plan, listed: Package, scratch: Path) -> tuple[StreamK
     Raises:
         Refusal: FTC712.
     """
-    from ftc.compiler.tokens.stream_manifest import Manifest, stream_key
-    from ftc.spec.documents.streams import open_stream
+    from ftc.verbs.lent_streams import right_streams
 
     files = {name.removeprefix(STREAMS): one for name, one in listed.files.items() if name.startswith(STREAMS)}
     try:
-        said = parse_json(read_regular(scratch / STREAMS_FILE, LARGEST_DOCUMENT))
-        made_from, manifest = said["made_from"], Manifest.model_validate_json(json.dumps(said["manifest"]))
-        is_right = stream_key(made_from) == plan.stream_key and manifest.files == files
-        for split, locked in plan.lock.data.splits.items():
-            found = open_stream(scratch / STREAMS / f"{split}.arrow").digest()
-            is_right &= found == locked.stream_sha256 == manifest.splits[split].stream_digest
-        if is_right and not any("/" in name for name in files):
-            return made_from, manifest
-    except (OSError, ValueError, LookupError, TypeError):
-        pass  # a document of another shape, or no stream
-    raise _damaged("its token streams are not those of its plan")
+        return right_streams(plan, read_regular(scratch / STREAMS_FILE, LARGEST_DOCUMENT), scratch / STREAMS, files)
+    except (OSError, ValueError):
+        raise _damaged("its token streams are not those of its plan") from None
 
 
 def _keep_streams(plan: Plan, folder: Path, made_from: StreamKey, manifest: Manifest) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from ftc.compiler.resolve.rows import in_processes
-from ftc.compiler.resolve.rows.in_processes import frame, num_jobs, ranges, spread, unframed, with_jobs
+from ftc.compiler.resolve.rows.in_processes import found_in, frame, num_jobs, ranges, spread, unframed, with_jobs
 from ftc.compiler.resolve.rows.row_digests import row_digests
 from ftc.compiler.resolve.rows.row_store import stored
 from ftc.compiler.resolve.rows.spool import Spool
@@ -137,3 +137,13 @@ def test_a_frame_gives_back_what_it_was_given() -> None:
     assert ranges(0) == []
     assert [*map(len, ranges(10, 4))] == [4, 4, 2]
     assert Spool().read(0, 0) == b""
+
+
+@alone
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_what_is_found_comes_with_the_number_of_its_row(jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_processes, "ROWS_AT_ONCE", 7)
+    rows = stored({"n": number} for number in range(100))
+    with with_jobs(jobs):
+        found = [*found_in(rows, lambda row: [row["n"], "third"] if row["n"] % 3 == 0 else None)]
+    assert found == [(number, [number, "third"]) for number in range(0, 100, 3)]

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.resolve.rows.splits import divide, first_rows, num_copies
+from ftc.compiler.resolve.rows.seeded_order import first_rows
+from ftc.compiler.resolve.rows.splits import divide, num_copies
 from ftc.spec.sections.data import PathSource, Split
 
 SHARES = st.integers(0, 49).map(lambda percent: percent / 100)

@@ -1,0 +1,84 @@
+"""Measures what each stage of `ftc plan` takes with many made-up talks: CPU seconds of the first process and of those
+that it starts, and the most memory that the first process has held until the stage ended.
+
+What the first process does while others wait for it limits how much faster several processes are. Memory is `VmHWM`,
+pages of mapped files included, as `/usr/bin/time` reports it.
+
+    python benchmarks/plan_stages.py [--model FOLDER_OF_SMOLLM2] [--rows 200000] [--jobs 2]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from plan_many_rows import RECIPE, conversations
+from support.processes import machine
+from support.project import MODEL, make_project
+
+
+class Stages:
+    """Says at the end of each stage what it took."""
+
+    def __init__(self) -> None:
+        self.name = "start"
+        self.before = (time.monotonic(), 0.0, 0.0)
+
+    def begin(self, name: str) -> None:
+        """Ends the stage before."""
+        used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        now = (time.monotonic(), *(one.ru_utime + one.ru_stime for one in used))
+        seconds = [round(after - first, 1) for after, first in zip(now, self.before, strict=True)]
+        figures = dict(zip(("wall_s", "first_cpu_s", "others_cpu_s"), seconds, strict=True))
+        print(json.dumps({"stage": self.name, **figures, "most_mib": _most() >> 20}), file=sys.stderr, flush=True)
+        self.name, self.before = name, now
+
+
+def _most() -> int:
+    """Bytes that this process has held at most."""
+    (line,) = (one for one in Path("/proc/self/status").read_text(encoding="ascii").splitlines() if "VmHWM" in one)
+    return int(line.split()[1]) * 1024
+
+
+def main() -> None:
+    """Parses the command line and measures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = conversations(arguments.rows, arguments.model)
+        recipe = make_project(Path(folder) / "project", RECIPE, rows, arguments.model)
+        os.environ["FTC_CACHE"] = str(Path(folder) / "cache")
+        if os.fork():  # so that what making the rows took counts for nothing
+            os.wait()
+            return
+        print(machine(), file=sys.stderr)
+        stages = Stages()
+        from ftc.compiler import stages as told
+
+        begin = told.begin_stage
+
+        def begin_stage(name: str, total: int | None = None) -> None:
+            stages.begin(name)
+            begin(name, total)
+
+        told.begin_stage = begin_stage
+        from ftc.cli.main import console
+
+        sys.argv = ["ftc", "plan", str(recipe), "--jobs", str(arguments.jobs)]
+        code = console()
+        stages.begin("end")
+        sys.stdout.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
