@@ -91,7 +91,7 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
     options = likely_options(task, table) if table else {}
     columns = _columns(task, options, table) if table else None
     num_rows = len(table.rows) if table else 0
-    first = _first_rows(table, columns.found) if table and columns else ()
+    first = _first_rows(table, columns) if table and columns else ()
     if table and columns:
         _settle(task, options, table, columns)
     chosen = _model(file.parent, task, base)
@@ -198,8 +198,12 @@ def _columns(task: str, options: dict[str, Any], table: Table) -> _Columns:
         facts,
     )
     named = {part: _quoted(found[part]) if part in found else "COLUMN" for part in parts}
+    if section and len(found) == len(parts):
+        optional = task_columns(section, found, table.columns).by_part
+        columns.found.update({part: column for part, column in optional.items() if part not in found})
+        named |= {part: _quoted(column) for part, column in columns.found.items()}
     line = f"fields: {{{', '.join(f'{part}: {column}' for part, column in named.items() if part != column)}}}"
-    if len(found) < len(named):
+    if len(found) < len(parts):
         columns.lines.append(f"  # {line}   # the file has {', '.join(map(quoted, table.columns[:_MOST_LISTED]))}")
     elif any(part != column for part, column in named.items()):
         columns.lines.append(f"  {line}")
@@ -236,11 +240,13 @@ def _settle(task: str, options: dict[str, Any], table: Table, columns: _Columns)
         columns.settled.append(f"labels.normalize: [{', '.join(kinds)}], which spells {short}")
 
 
-def _first_rows(table: Table, found: dict[str, str]) -> tuple[ShownRow, ...]:
-    """The first rows in which no part is empty."""
+def _first_rows(table: Table, columns: _Columns) -> tuple[ShownRow, ...]:
+    """The first rows in which no part is empty that a row can't do without."""
+    found = columns.found
+    needed = [found[part] for part in columns.parts if part in found]
 
     def is_whole(row: Row) -> bool:
-        return all(row.get(column) not in (None, "") for column in found.values())
+        return all(row.get(column) not in (None, "") for column in needed)
 
     numbers = [number for number, row in enumerate(table.rows) if is_whole(row)][:_SHOWN_ROWS]
     return tuple(
