@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ftc.compiler.quality.spellings import separating, spellings, variants
 from ftc.compiler.recipes.guesses import KINDS, USUAL, guesses, label_candidates, likely_options, likely_task
-from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root
+from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, read_json_object
 from ftc.compiler.resolve.machine.device import read_calibration, resolve_device
 from ftc.compiler.resolve.models.model import PLACEHOLDER
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
@@ -23,6 +23,8 @@ from ftc.compiler.resolve.rows.file_sets import files_of, is_pattern
 from ftc.compiler.resolve.rows.labels import labels_of
 from ftc.compiler.resolve.rows.table import JoinedTable, Row, Table, shown
 from ftc.compiler.resolve.rows.tables import read_rows
+from ftc.spec.architectures import architecture
+from ftc.spec.base_models import BASE_MODELS
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.started import GuessedColumn, ShownRow, Started
 from ftc.spec.language.did_you_mean import nearest
@@ -273,7 +275,9 @@ class _Model:
 
 def _model(folder: Path, task: str, base: str | None) -> _Model:
     """The model asked for, else one that lies in `models` beside the recipe, else the task's usual one on the hub."""
-    here = sorted(config.parent.relative_to(folder).as_posix() for config in folder.glob("models/*/config.json"))
+    configs = sorted((_unfitness(config, task), config) for config in folder.glob("models/*/config.json"))
+    fit = [config for (is_unfit, _), config in configs if not is_unfit] or [config for _, config in configs]
+    here = [config.parent.relative_to(folder).as_posix() for config in fit]
     if base is not None:
         return _Model(base, "")
     if here:
@@ -282,6 +286,23 @@ def _model(folder: Path, task: str, base: str | None) -> _Model:
     if is_switched_on(OFFLINE):
         return _Model(PLACEHOLDER, "a folder beside this recipe, or an id on the hub")
     return _Model(KINDS[task].CARD.starter, "a small public one, on the hub; `ftc models` lists others")
+
+
+def _unfitness(config: Path, task: str) -> tuple[bool, bool]:
+    """How little a model suits a task: it can't do it, and it is of another family than the task's usual model.
+
+    A model that nobody knows may be any.
+    """
+    try:
+        family = architecture(str(read_json_object(config, None).get("model_type"))).family
+    except Refusal:
+        return False, False
+    card = KINDS[task].CARD
+    usual = next((architecture(one.model_type).family for one in BASE_MODELS if one.name == card.starter), None)
+    section = _section(task, {})
+    can = section is None or any(family in mode.families for mode in section.modes())
+    is_unfit = not can or (card.needs_decoder and family != "decoder")
+    return family is not None and is_unfit, None not in (family, usual) and family != usual
 
 
 def _quoted(text: str) -> str:
