@@ -46,7 +46,7 @@ from ftc.spec.tasks.rows import (
 )
 from ftc.spec.text_forms import FormName
 
-__all__ = ["Wording", "row_form"]
+__all__ = ["Wording", "row_form", "turns_column"]
 
 
 class Wording(NamedTuple):
@@ -110,7 +110,7 @@ def row_form(
                 references=REFERENCES_COLUMN if isinstance(kind, AnswerRows | PromptRows) else None,
                 is_split=wording.family == "encoder_decoder",
                 images=columns.get("image"),
-                turns=_turns(columns, rows),
+                turns=turns_column(columns, rows),
                 is_question=wording.form == "sample",
             )
         case _:
@@ -185,10 +185,12 @@ def _answer_form(part: str, columns: Mapping[str, str], rows: Sequence[Mapping[s
 
 def _answered(columns: Mapping[str, str], part: str, rows: Sequence[Mapping[str, Any]]) -> PromptForm:
     """An answer behind its prompt, which turns may stand before."""
-    return PromptForm(prompt="{{ " + columns["prompt"] + " }}", completion=columns[part], turns=_turns(columns, rows))
+    return PromptForm(
+        prompt="{{ " + columns["prompt"] + " }}", completion=columns[part], turns=turns_column(columns, rows)
+    )
 
 
-def _turns(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> str | None:
+def turns_column(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> str | None:
     """The column of the turns before a prompt, where a column gives them or a row's prompt is a conversation."""
     has_turns = columns.keys() & {"system", "history"} or any(TURNS_COLUMN in row for row in rows)
     return TURNS_COLUMN if has_turns else None

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ftc.cli.main import main
+from ftc.compiler.tokens.encoder import TextTokenizer
 from tests.support.projects import make_model
 
 
@@ -179,3 +180,33 @@ def test_the_batch_that_is_proposed_gives_the_steps_that_are_named(
     assert small["help"] == [f"write `batch_size: {batch}` for {steps} steps an epoch, or use more rows"]
     train = planned(capsys, "--set", f"train.batch_size={batch}", "--set", "train.epochs=1")
     assert train["plan"]["settings"]["train"]["num_steps"] == steps
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answers", ["texts", "conversations"])
+def test_a_tuned_model_answers_below_the_system_message_of_each_new_row(
+    answers: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def row(n: int) -> dict[str, Any]:
+        texts = {"chosen": f"warm {n}", "rejected": f"mild {n}"}
+        if answers == "texts":
+            return {"system": "be brief", "prompt": f"cold {n}", **texts}
+        turns = {key: [said("user", f"cold {n}"), said("assistant", text)] for key, text in texts.items()}
+        return {"system": "be brief", **turns}
+
+    begin([row(n) for n in range(20)], capsys)
+    assert main(["apply", "recipe.yaml", "--offline", "--yes", "--set", "train.max_steps=1"]) == 0
+    asked = {"prompt": "cold 3"} if answers == "texts" else {"messages": [said("user", "cold 3")]}
+    Path("new.jsonl").write_text(json.dumps({"system": "be brief", **asked}) + "\n", encoding="utf-8")
+    read_texts: list[str] = []
+    encode = TextTokenizer.encode
+
+    def kept(self: TextTokenizer, texts: Any, *rest: Any, **more: Any) -> Any:
+        read_texts.extend(one.text for one in texts)
+        return encode(self, texts, *rest, **more)
+
+    monkeypatch.setattr(TextTokenizer, "encode", kept)
+    capsys.readouterr()
+    assert main(["predict", "rows", "--data", "new.jsonl", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["system"] == "be brief"
+    assert any("<s>system: be brief</s><s>user: cold 3</s>" in text for text in read_texts)

@@ -43,7 +43,7 @@ from ftc.spec.tasks.rows import (
     TextRows,
 )
 
-__all__ = ["write_canonical"]
+__all__ = ["turns_before", "with_turns", "write_canonical"]
 
 _ROLES = {
     **dict.fromkeys(("human", "user"), "user"),
@@ -100,6 +100,7 @@ def _write_pair(row: Row, by_part: Mapping[str, str]) -> None:
     _rewrite(row, present, _as_answers_or_messages)
     if asked is not None:
         row[by_part["prompt"]] = asked[-1]["content"]
+        row[TURNS_COLUMN] = asked[:-1]
         _rewrite(row, present[-2:], partial(_behind, asked))
     _write_system(row, by_part, present[-2:])
 
@@ -139,16 +140,21 @@ def _write_asked(row: Row, by_part: Mapping[str, str]) -> list[dict[str, Any]]:
 def _write_system(row: Row, by_part: Mapping[str, str], answers: Sequence[str]) -> None:
     """The system message of a column, in each conversation that has none and before the prompt of texts."""
     if turns := _system_turns(value_of(row, by_part, "system")):
-        _rewrite(row, answers, partial(_below, turns))
-        row[TURNS_COLUMN] = _below(turns, row[TURNS_COLUMN]) if row.get(TURNS_COLUMN) else turns
+        _rewrite(row, answers, partial(with_turns, turns))
+        row[TURNS_COLUMN] = with_turns(turns, before) if (before := turns_before(row)) else turns
 
 
-def _below(turns: list[dict[str, Any]], value: Any) -> Any:
+def turns_before(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The turns that stand before a row's prompt, or none."""
+    return row.get(TURNS_COLUMN) or []
+
+
+def with_turns(turns: list[dict[str, Any]], value: Any) -> Any:
     """A conversation, or each of several, that begins with the turns, unless it has its own; a text as it is."""
     if not isinstance(value, list) or not value or isinstance(value[0], str):
         return value
     if all(isinstance(one, list) for one in value):
-        return [_below(turns, one) for one in value]
+        return [with_turns(turns, one) for one in value]
     begins = isinstance(value[0], dict) and value[0].get("role") == "system"
     return value if begins else [*turns, *value]
 
@@ -240,7 +246,7 @@ def _write_conversation(row: Row, by_part: Mapping[str, str]) -> None:
         row[column] = turns
         if image is not None and left:
             row[image] = left
-        row[column] = _below(_system_turns(system), row[column])
+        row[column] = with_turns(_system_turns(system), row[column])
 
 
 def _write_numbers(row: Row, columns: Sequence[str]) -> None:

@@ -57,13 +57,13 @@ def read_separated(path: Path, usual: str, delimiter: str | None, faults: Faults
         )
     if unnamed := [number for number, name in enumerate(header, 1) if not name.strip()]:
         index = "; pandas writes row numbers so, unless `to_csv` has `index=False`" if unnamed == [1] else ""
-        is_one, first = len(unnamed) == 1, unnamed[0]
+        is_one, number = len(unnamed) == 1, unnamed[0]
         of = (
-            f"column {first} of the header has no name"
+            f"column {number} of the header has no name"
             if is_one
             else f"{len(unnamed)} columns of the header have no name"
         )
-        of += "" if is_one else f", the first of them is column {first}"
+        of += "" if is_one else f", the first of them is column {number}"
         help = f"give the column a name, or remove it{index}" if is_one else "give each a name, or remove them"
         faults.add("FTC358", of, line, help=help)
     if faults.found:
