@@ -86,8 +86,9 @@ def batch_fits_the_rows(draft: ClosedDraft) -> Iterator[Diagnostic]:
         at = "train.batch_size" if draft.source.node("train.batch_size") is not None else "data.max_rows"
         of_each = f" with {group:,} answers each" if sampling else ""
         summary = f"batch size {batch:,} is larger than the {rows:,} training rows{of_each}"
-        help = f"write `batch_size: {max(1, rows // 8) * group}` for eight steps an epoch, or use more rows"
-        yield _found(draft, "FTC234", summary, at, help=help, notes="each epoch is one step")
+        steps = math.ceil(rows / (fewer := math.ceil(rows / 8)))
+        smaller = f"write `batch_size: {fewer * group}` for {steps} steps an epoch, or " if steps > 1 else ""
+        yield _found(draft, "FTC234", summary, at, help=f"{smaller}use more rows", notes="each epoch is one step")
 
 
 def warm_up_leaves_training(draft: ClosedDraft) -> Iterator[Diagnostic]:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ftc.compiler.quality.spellings import separating, spellings, variants
 from ftc.compiler.recipes.guesses import KINDS, USUAL, guesses, label_candidates, likely_options, likely_task
-from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root
+from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, read_json_object
 from ftc.compiler.resolve.machine.device import read_calibration, resolve_device
 from ftc.compiler.resolve.models.model import PLACEHOLDER
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
@@ -23,6 +23,8 @@ from ftc.compiler.resolve.rows.file_sets import files_of, is_pattern
 from ftc.compiler.resolve.rows.labels import labels_of
 from ftc.compiler.resolve.rows.table import JoinedTable, Row, Table, shown
 from ftc.compiler.resolve.rows.tables import read_rows
+from ftc.spec.architectures import architecture
+from ftc.spec.base_models import BASE_MODELS
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.started import GuessedColumn, ShownRow, Started
 from ftc.spec.language.did_you_mean import nearest
@@ -91,7 +93,7 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
     options = likely_options(task, table) if table else {}
     columns = _columns(task, options, table) if table else None
     num_rows = len(table.rows) if table else 0
-    first = _first_rows(table, columns.found) if table and columns else ()
+    first = _first_rows(table, columns) if table and columns else ()
     if table and columns:
         _settle(task, options, table, columns)
     chosen = _model(file.parent, task, base)
@@ -198,8 +200,12 @@ def _columns(task: str, options: dict[str, Any], table: Table) -> _Columns:
         facts,
     )
     named = {part: _quoted(found[part]) if part in found else "COLUMN" for part in parts}
+    if section and len(found) == len(parts):
+        optional = task_columns(section, found, table.columns).by_part
+        columns.found.update({part: column for part, column in optional.items() if part not in found})
+        named |= {part: _quoted(column) for part, column in columns.found.items()}
     line = f"fields: {{{', '.join(f'{part}: {column}' for part, column in named.items() if part != column)}}}"
-    if len(found) < len(named):
+    if len(found) < len(parts):
         columns.lines.append(f"  # {line}   # the file has {', '.join(map(quoted, table.columns[:_MOST_LISTED]))}")
     elif any(part != column for part, column in named.items()):
         columns.lines.append(f"  {line}")
@@ -236,11 +242,13 @@ def _settle(task: str, options: dict[str, Any], table: Table, columns: _Columns)
         columns.settled.append(f"labels.normalize: [{', '.join(kinds)}], which spells {short}")
 
 
-def _first_rows(table: Table, found: dict[str, str]) -> tuple[ShownRow, ...]:
-    """The first rows in which no part is empty."""
+def _first_rows(table: Table, columns: _Columns) -> tuple[ShownRow, ...]:
+    """The first rows in which no part is empty that a row can't do without."""
+    found = columns.found
+    needed = [found[part] for part in columns.parts if part in found]
 
     def is_whole(row: Row) -> bool:
-        return all(row.get(column) not in (None, "") for column in found.values())
+        return all(row.get(column) not in (None, "") for column in needed)
 
     numbers = [number for number, row in enumerate(table.rows) if is_whole(row)][:_SHOWN_ROWS]
     return tuple(
@@ -267,7 +275,9 @@ class _Model:
 
 def _model(folder: Path, task: str, base: str | None) -> _Model:
     """The model asked for, else one that lies in `models` beside the recipe, else the task's usual one on the hub."""
-    here = sorted(config.parent.relative_to(folder).as_posix() for config in folder.glob("models/*/config.json"))
+    configs = sorted((_unfitness(config, task), config) for config in folder.glob("models/*/config.json"))
+    fit = [config for (is_unfit, _), config in configs if not is_unfit] or [config for _, config in configs]
+    here = [config.parent.relative_to(folder).as_posix() for config in fit]
     if base is not None:
         return _Model(base, "")
     if here:
@@ -276,6 +286,23 @@ def _model(folder: Path, task: str, base: str | None) -> _Model:
     if is_switched_on(OFFLINE):
         return _Model(PLACEHOLDER, "a folder beside this recipe, or an id on the hub")
     return _Model(KINDS[task].CARD.starter, "a small public one, on the hub; `ftc models` lists others")
+
+
+def _unfitness(config: Path, task: str) -> tuple[bool, bool]:
+    """How little a model suits a task: it can't do it, and it is of another family than the task's usual model.
+
+    A model that nobody knows may be any.
+    """
+    try:
+        family = architecture(str(read_json_object(config, None).get("model_type"))).family
+    except Refusal:
+        return False, False
+    card = KINDS[task].CARD
+    usual = next((architecture(one.model_type).family for one in BASE_MODELS if one.name == card.starter), None)
+    section = _section(task, {})
+    can = section is None or any(family in mode.families for mode in section.modes())
+    is_unfit = not can or (card.needs_decoder and family != "decoder")
+    return family is not None and is_unfit, None not in (family, usual) and family != usual
 
 
 def _quoted(text: str) -> str:

@@ -46,7 +46,7 @@ from ftc.spec.version import VERSION
 
 __all__ = ["CompiledData", "compile_data"]
 
-_FORMAT = 12
+_FORMAT = 13
 """Raised when the same inputs would give other streams."""
 
 

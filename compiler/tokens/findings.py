@@ -63,7 +63,7 @@ _COUNTED = (
         lambda counts: counts.merged,
         "row",
         "prompt and answer share a token in {}",
-        "end the prompt template without a space or line break",
+        "end the prompt's template without a space or line break: `task.prompt`, or a file in `model.chat_template`",
         "task.prompt",
     ),
     _Counted(

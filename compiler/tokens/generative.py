@@ -336,9 +336,8 @@ class Preferences:
         if any(end <= begin for begin, end in spans):
             self._counts.drop(i, "an answer is empty")
             return
-        for one in (chosen, rejected):
-            self._counts.merged += one.merges
-            self._counts.stop_missing += one.row.stop_missing
+        self._counts.merged += chosen.merges or rejected.merges  # a row counts once, whichever answer it is
+        self._counts.stop_missing += chosen.row.stop_missing or rejected.row.stop_missing
         if surplus > 0:
             self._counts.cut.append(i)
         length, (begin, end) = len(chosen.tokens.ids), spans[1]

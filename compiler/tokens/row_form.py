@@ -46,7 +46,7 @@ from ftc.spec.tasks.rows import (
 )
 from ftc.spec.text_forms import FormName
 
-__all__ = ["Wording", "row_form"]
+__all__ = ["Wording", "row_form", "turns_column"]
 
 
 class Wording(NamedTuple):
@@ -70,7 +70,7 @@ def row_form(
         columns: Column by part.
         labels: Outputs of the head, in order.
         wording: Form, prompt and system message.
-        rows: Some; the first says whether the answers of preferences are messages.
+        rows: Those of a part; the first says whether the answers of preferences are messages.
     """
     kind = task.rows()
     match wording.form:
@@ -110,7 +110,7 @@ def row_form(
                 references=REFERENCES_COLUMN if isinstance(kind, AnswerRows | PromptRows) else None,
                 is_split=wording.family == "encoder_decoder",
                 images=columns.get("image"),
-                turns=TURNS_COLUMN if columns.keys() & {"system", "history"} else None,
+                turns=turns_column(columns, rows),
                 is_question=wording.form == "sample",
             )
         case _:
@@ -158,26 +158,39 @@ def _judged_form(
             separator=task.separator,
         )
     if isinstance(kind, ScoredAnswerRows):
-        return AnswerForm(written=_own_answer(columns))
+        return AnswerForm(written=_own_answer(columns, rows))
     if not isinstance(kind, RatedRows):
         has_several = bool(rows) and CHOSEN_COLUMN in rows[0]
         added = {"chosen": CHOSEN_COLUMN, "rejected": REJECTED_COLUMN} if has_several else {}
         chosen, rejected = (_answer_form(part, {**columns, **added}, rows) for part in ("chosen", "rejected"))
         return PreferenceForm(chosen=chosen, rejected=rejected, weight=PAIR_WEIGHT_COLUMN if has_several else None)
-    own = _own_answer(columns)
+    own = _own_answer(columns, rows)
     other = own.model_copy(update={"messages" if isinstance(own, ChatForm) else "completion": OTHER_ANSWER_COLUMN})
     return PreferenceForm(chosen=own, rejected=other, rating=RATING_COLUMN)
 
 
-def _own_answer(columns: Mapping[str, str]) -> ChatForm | PromptForm:
+def _own_answer(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> ChatForm | PromptForm:
     """How a single answer is read: as the end of a conversation, or behind its prompt."""
     if "messages" in columns:
         return ChatForm(messages=columns["messages"], train_on="last")
-    return PromptForm(prompt="{{ " + columns["prompt"] + " }}", completion=columns["completion"])
+    return _answered(columns, "completion", rows)
 
 
 def _answer_form(part: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> ChatForm | PromptForm:
     """How one of the two answers of a preference is read: messages, or text after the prompt."""
     if rows and isinstance(rows[0][columns["chosen"]], list):
         return ChatForm(messages=columns[part])
-    return PromptForm(prompt="{{ " + columns["prompt"] + " }}", completion=columns[part])
+    return _answered(columns, part, rows)
+
+
+def _answered(columns: Mapping[str, str], part: str, rows: Sequence[Mapping[str, Any]]) -> PromptForm:
+    """An answer behind its prompt, which turns may stand before."""
+    return PromptForm(
+        prompt="{{ " + columns["prompt"] + " }}", completion=columns[part], turns=turns_column(columns, rows)
+    )
+
+
+def turns_column(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """The column of the turns before a prompt, where a column gives them or a row's prompt is a conversation."""
+    has_turns = columns.keys() & {"system", "history"} or any(TURNS_COLUMN in row for row in rows)
+    return TURNS_COLUMN if has_turns else None

@@ -17,7 +17,7 @@ from ftc.compiler.resolve.files.safe_files import read_json_object
 from ftc.compiler.resolve.models.image_processor import sized
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
-from ftc.compiler.resolve.rows.canonical_rows import write_canonical
+from ftc.compiler.resolve.rows.canonical_rows import turns_before, with_turns, write_canonical
 from ftc.compiler.resolve.rows.columns import Columns, value_of
 from ftc.compiler.resolve.rows.images import ImageStore, image_faults
 from ftc.compiler.resolve.rows.prompt_columns import prompt_columns
@@ -27,7 +27,7 @@ from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import ChatForm, EmbedForm, PromptForm, RerankForm, TagForm, TextForm
 from ftc.compiler.tokens.image_tokens import tokens_of_images
 from ftc.compiler.tokens.other_rows import OPTIONAL, measuring, without_probes
-from ftc.compiler.tokens.row_form import Wording, row_form
+from ftc.compiler.tokens.row_form import Wording, row_form, turns_column
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.stream_writer import write_images, write_stream
@@ -95,8 +95,8 @@ def _input_columns(plan: Plan, columns: Sequence[str] = ()) -> tuple[dict[str, s
     by_part = {part: column for part, column in text.columns.items() if part not in card.answer_parts}
     if _scores_answers(plan):  # a prompt with the answer to score, or a conversation that ends with it
         return ({**by_part, "completion": "completion"} if by_part else {"messages": "messages"}), ()
-    if form_card(text.form).is_pair and not by_part:
-        by_part = {"messages": "messages"}  # conversations of which only the ends differ
+    if form_card(text.form).is_pair and not by_part.keys() - {"system"}:
+        by_part["messages"] = "messages"  # conversations of which only the ends differ
     template = plan.recipe.task.template
     named = prompt_columns(template, tuple(text.columns.values())) if template else ()
     return by_part, tuple(name for name in named if name not in by_part.values())
@@ -235,6 +235,11 @@ def _with_stand_ins(plan: Plan, by_part: Mapping[str, str], named: Sequence[str]
     return rows
 
 
+def _asked_in(by_part: Mapping[str, str]) -> str:
+    """The column of what is asked: a prompt, a text or a conversation."""
+    return by_part.get("prompt") or by_part.get("text") or by_part["messages"]
+
+
 def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
     """What gives a row, in place, the answer that its form needs."""
     text, columns = plan.settings.text, plan.settings.text.columns
@@ -247,9 +252,9 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
         row[INSTRUCTION_PROMPT], row[ANSWER_COLUMN] = value_of(row, by_part, "prompt"), row.get("completion")
 
     def copied(row: Row) -> None:
-        source = by_part.get("prompt") or by_part.get("text") or by_part["messages"]
+        source = _asked_in(by_part)
         row[INSTRUCTION_PROMPT], row[ANSWER_COLUMN] = row.get(source), STAND_IN
-        row["messages"] = _asked(row.get(source))
+        row["messages"] = with_turns(turns_before(row), _asked(row.get(source)))
 
     match text.form:
         case "classify":
@@ -376,8 +381,9 @@ def _form(
         prompt = PromptForm(prompt=_COPIED, completion=ANSWER_COLUMN)
         return prompt, facts.model_copy(update={"chat_template": None})
     if form_card(text.form).is_pair:
-        is_list = isinstance(rows[0].get(next(iter(by_part.values()))), list)
-        asked = PromptForm(prompt=_COPIED, completion=ANSWER_COLUMN, system=text.system)
+        is_list = isinstance(rows[0].get(_asked_in(by_part)), list)
+        turns = turns_column(text.columns, rows)
+        asked = PromptForm(prompt=_COPIED, completion=ANSWER_COLUMN, system=text.system, turns=turns)
         return (ChatForm() if is_list else asked), facts
     wording = Wording(text.form, text.prompt, text.system, family, facts.eos_id)
     form = row_form(task, text.columns, text.labels, wording, rows)

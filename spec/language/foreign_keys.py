@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["KEYS", "VALUES"]
+__all__ = ["IN_SECTIONS", "KEYS", "VALUES"]
 
 KEYS: dict[str, str] = {
     **dict.fromkeys(("base_model", "model_name", "model_name_or_path", "checkpoint_dir"), "model.base"),
@@ -70,6 +70,9 @@ KEYS: dict[str, str] = {
 }
 """The place of this language that means the same, by the word of another tool."""
 
+IN_SECTIONS: dict[str, str] = {"budget.memory": "vram", "budget.max_memory": "vram"}
+"""What this language calls a word in one of its sections, which may mean something else in another."""
+
 VALUES: dict[str, str] = {
     "bf16": "write `precision: bfloat16` in `train`",
     "fp16": "write `precision: float16` in `train`",
@@ -79,6 +82,14 @@ VALUES: dict[str, str] = {
     "qlora": "write `kind: qlora` in `strategy`",
     "use_peft": "name the kind of adapter in `strategy`, such as `kind: lora`",
     "warmup_steps": "write it in `train.schedule`",
+    **dict.fromkeys(
+        ("warmup", "num_warmup_steps", "warm_up"),
+        "write `warmup_ratio`, a share of the steps, or `warmup_steps` in `train.schedule`",
+    ),
+    **dict.fromkeys(
+        ("save_every", "save_steps", "save_strategy", "saves_per_epoch", "checkpoint_every"),
+        "write `evaluate_every` in `train`: `epoch`, or a number of steps; each evaluation also writes a checkpoint",
+    ),
     "gradient_accumulation_steps": (
         "write the product as `batch_size` in `train`; `micro_batch` is the per-device batch size"
     ),

@@ -204,10 +204,10 @@ def _renamed(key: str, name: str, span: Span) -> tuple[Fix, ...]:
 
 def _own_name(key: str, section: str) -> str | None:
     """What ftc calls another tool's key of this section; None for a key of another section, or none."""
-    from ftc.spec.language.foreign_keys import KEYS
+    from ftc.spec.language.foreign_keys import IN_SECTIONS, KEYS
 
     home, _, name = KEYS.get(key, "").rpartition(".")
-    return name if name and home == section else None
+    return IN_SECTIONS.get(f"{section}.{key}") or (name if name and home == section else None)
 
 
 def _advice(plain: dict[str, Any], path: Path, known: tuple[str, ...]) -> tuple[str, str]:
@@ -230,8 +230,10 @@ def _advice(plain: dict[str, Any], path: Path, known: tuple[str, ...]) -> tuple[
 
 def _foreign_word(key: str, section: str) -> tuple[str, str] | None:
     """Label and help for another tool's word, or None where it is not known, or is a word of this language too."""
-    from ftc.spec.language.foreign_keys import KEYS, VALUES
+    from ftc.spec.language.foreign_keys import IN_SECTIONS, KEYS, VALUES
 
+    if own := IN_SECTIONS.get(f"{section}.{key}"):
+        return f"ftc calls it `{own}`", f"write `{own}`"
     if places_of_key(key):
         return None
     if place := KEYS.get(key):
@@ -322,6 +324,10 @@ def _bad_value(source: Source, path: Path, group: list[Any]) -> Diagnostic:
         edit = f"[{node.text}]" if _PLAIN_WORD.fullmatch(node.text) and not node.quoted else None
     elif isinstance(node, Scalar) and node.quoted and _QUOTED_NUMBER.fullmatch(str(value)):
         edit, help = node.text, "remove the quotes"
+    elif isinstance(value, float) and value.is_integer() and "a whole number" in kinds:
+        edit, help = f"{value:.0f}", f"write `{value:.0f}`"
+    elif isinstance(node, Scalar) and kinds == ["text"] and isinstance(value, int | float):
+        edit, help = f'"{node.text}"', f'write `"{node.text}"`, in quotes'
     elif isinstance(value, str) and value in _TRUTHS and "`true` or `false`" in kinds:
         edit, help = _TRUTHS[value], "in YAML 1.2 only `true` and `false` are booleans"
     elif isinstance(node, Scalar) and "a mapping" in kinds and (kind := kind_meant(path, node.text)):

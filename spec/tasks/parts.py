@@ -83,8 +83,16 @@ class Part:
     """Whether it says what a row is about, unlike a label or what all rows are told."""
 
 
-TEXT = Part("text", "text", ("text", "sentence", "message", "content", "review", "document", "body", "input"), True)
-TEXT_PAIR = Part("text_pair", "text", ("text_pair", "hypothesis", "sentence2"), True)
+TEXT = Part(
+    "text",
+    "text",
+    (
+        *("text", "sentence", "message", "content", "review", "document", "body", "input"),
+        *("premise", "sentence1", "question1", "text1", "text_a"),
+    ),
+    True,
+)
+TEXT_PAIR = Part("text_pair", "text", ("text_pair", "hypothesis", "sentence2", "question2", "text2", "text_b"), True)
 LABEL = Part(
     "label", "label", ("label", "labels", "class", "category", "target", "sentiment", "topic", "output"), False
 )
@@ -103,7 +111,7 @@ COMPLETION = Part(
     "completion", "text", ("completion", "response", "answer", "output", "target", "summary", "headline"), True
 )
 INSTRUCTION = Part("instruction", "text", ("instruction",), True)
-INPUT = Part("input", "optional text", ("input",), True)
+INPUT = Part("input", "optional text", ("input", "context"), True)
 OUTPUT = Part("output", "text", ("output", "response"), True)
 MESSAGES = Part("messages", "messages", ("messages", "conversations", "conversation", "dialogue", "chat"), True)
 SYSTEM = Part("system", "optional text", ("system",), False)

@@ -10,7 +10,7 @@ from pydantic import Field
 from ftc.spec.base import Real
 from ftc.spec.preference_losses import PREFERENCE_LOSSES, PreferenceLoss, PreferenceLossCard, preference_loss
 from ftc.spec.tasks.card import EVERY_FAMILY, Guessed, Mode, Sign, TaskCard, TaskSection
-from ftc.spec.tasks.parts import CHOSEN, COMPLETION, MESSAGES, PROMPT, RATING, REJECTED
+from ftc.spec.tasks.parts import CHOSEN, COMPLETION, MESSAGES, PROMPT, RATING, REJECTED, SYSTEM
 from ftc.spec.tasks.rows import PairRows, RatedRows
 
 __all__ = ["Preference"]
@@ -63,12 +63,12 @@ class Preference(TaskSection):
     """
 
     CARD: ClassVar[TaskCard] = TaskCard(
-        parts=(CHOSEN, REJECTED, PROMPT, COMPLETION, MESSAGES, RATING),
+        parts=(CHOSEN, REJECTED, PROMPT, COMPLETION, MESSAGES, RATING, SYSTEM),
         row_forms=(*_PAIRS, *_RATINGS),
         template_form=None,
         written_parts=(),
         answer_parts=("chosen", "rejected", "completion", "rating"),
-        beside={"prompt": ("chosen",)},
+        beside={"prompt": ("chosen",), "system": ("chosen", "completion", "messages")},
         signs=((Sign("chosen", "name"), Sign("rejected", "name")), *_RATED_SIGNS),
         guess_order=5,
         guessed=tuple(Guessed(signs, {"loss": _RATING_LOSS}) for signs in _RATED_SIGNS),

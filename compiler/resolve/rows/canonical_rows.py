@@ -43,7 +43,7 @@ from ftc.spec.tasks.rows import (
     TextRows,
 )
 
-__all__ = ["write_canonical"]
+__all__ = ["turns_before", "with_turns", "write_canonical"]
 
 _ROLES = {
     **dict.fromkeys(("human", "user"), "user"),
@@ -64,20 +64,21 @@ def write_canonical(task: Task, columns: Columns, table: Table) -> None:
         case MessageRows() | AnswerRows() | TextGroupRows() | PromptRows() | RatedRows():
             change = _of_columns(_BY_PART[type(rows)], by_part)
         case PairRows():
-            present = tuple(by_part[part] for part in ("prompt", "chosen", "rejected") if part in by_part)
-            change = partial(_rewrite, columns=present, form=_as_answers_or_messages)
+            change = partial(_write_pair, by_part=by_part)
         case ScoredAnswerRows(by=by):
             change = partial(_write_scored, by_part=by_part, by=by)
         case StepRows(labels=labels):
             change = partial(_write_steps, column=by_part["step_labels"], labels=labels)
         case NumberRows():
             change = partial(_write_numbers, columns=rows.columns or (by_part["score"],))
+        case LabelRows(several=True):
+            change = partial(_rewrite, columns=(by_part["label"],), form=_as_list)
         case LabelRows(written=True):
             change = partial(_write_label, column=by_part["label"])
         case TagRows() if "tokens" in by_part:
             columns_ = by_part["tokens"], by_part["tags"]  # one text with spaces is the only way that a CSV file has
             change = partial(_rewrite, columns=columns_, form=lambda v: v.split() if isinstance(v, str) else v)
-        case InstructionRows() if by_part.keys() & {"instruction", "system", "history", "image"}:
+        case InstructionRows() if by_part.keys() & {"prompt", "instruction", "system", "history", "image"}:
             change = partial(_write_prompt, by_part=by_part)
         case TextRows() | LabelRows() | TagRows() | InstructionRows():
             return
@@ -92,10 +93,83 @@ def _rewrite(row: Row, columns: Sequence[str], form: Callable[[Any], Any]) -> No
             row[column] = form(row[column])
 
 
+def _write_pair(row: Row, by_part: Mapping[str, str]) -> None:
+    """Conversations in one form, with the system message of a column first, or as what stands before a prompt."""
+    present = tuple(by_part[part] for part in ("prompt", "chosen", "rejected") if part in by_part)
+    asked = _asked(value_of(row, by_part, "prompt"))
+    _rewrite(row, present, _as_answers_or_messages)
+    if asked is not None:
+        row[by_part["prompt"]] = asked[-1]["content"]
+        row[TURNS_COLUMN] = asked[:-1]
+        _rewrite(row, present[-2:], partial(_behind, asked))
+    _write_system(row, by_part, present[-2:])
+
+
+def _asked(prompt: Any) -> list[dict[str, Any]] | None:
+    """The turns of a prompt that is a conversation up to a question; None for any other."""
+    turns = _as_messages(prompt)
+    if not isinstance(turns, list) or not turns or not all(isinstance(turn, dict) for turn in turns):
+        return None
+    are_texts = all(isinstance(turn.get("content"), str) for turn in turns)
+    return turns if are_texts and turns[-1].get("role") == "user" else None
+
+
+def _behind(asked: list[dict[str, Any]], value: Any) -> Any:
+    """An answer, or each of several, as the end of the conversation that asks for it."""
+    if isinstance(value, str):
+        return [*asked, {"role": "assistant", "content": value}]
+    if not isinstance(value, list) or not value:
+        return value
+    if all(isinstance(one, str | list) for one in value):
+        return [_behind(asked, one) for one in value]
+    return [*asked, *value] if isinstance(value[0], dict) and value[0].get("role") == "assistant" else value
+
+
+def _write_asked(row: Row, by_part: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A prompt that is a conversation as its last question, and its completion as text. Returns the turns before."""
+    asked = _asked(value_of(row, by_part, "prompt"))
+    if asked is None:
+        return []
+    row[by_part["prompt"]] = asked[-1]["content"]
+    match _as_messages(value_of(row, by_part, "completion")):
+        case [{"role": "assistant", "content": str(answer)}]:
+            row[by_part["completion"]] = answer
+    return [{**turn, TRAIN_MARK: False} if turn.get("role") == "assistant" else turn for turn in asked[:-1]]
+
+
+def _write_system(row: Row, by_part: Mapping[str, str], answers: Sequence[str]) -> None:
+    """The system message of a column, in each conversation that has none and before the prompt of texts."""
+    if turns := _system_turns(value_of(row, by_part, "system")):
+        _rewrite(row, answers, partial(with_turns, turns))
+        row[TURNS_COLUMN] = with_turns(turns, before) if (before := turns_before(row)) else turns
+
+
+def turns_before(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The turns that stand before a row's prompt, or none."""
+    return row.get(TURNS_COLUMN) or []
+
+
+def with_turns(turns: list[dict[str, Any]], value: Any) -> Any:
+    """A conversation, or each of several, that begins with the turns, unless it has its own; a text as it is."""
+    if not isinstance(value, list) or not value or isinstance(value[0], str):
+        return value
+    if all(isinstance(one, list) for one in value):
+        return [with_turns(turns, one) for one in value]
+    begins = isinstance(value[0], dict) and value[0].get("role") == "system"
+    return value if begins else [*turns, *value]
+
+
+def _system_turns(system: Any) -> list[dict[str, Any]]:
+    return [{"role": "system", "content": system}] if isinstance(system, str) and system.strip() else []
+
+
 def _write_rating(row: Row, by_part: Mapping[str, str]) -> None:
     """A rating as a truth value, and a conversation in one form; what is no rating stays for the checks."""
     if "messages" in by_part:
         _rewrite(row, (by_part["messages"],), _as_messages)
+    if turns := _write_asked(row, by_part):
+        row[TURNS_COLUMN] = turns
+    _write_system(row, by_part, [by_part["messages"]] if "messages" in by_part else [])
     if (rating := rating_of(row.get(by_part["rating"]))) is not None:
         row[RATING_COLUMN] = rating
 
@@ -117,13 +191,14 @@ def _write_steps(row: Row, column: str, labels: tuple[str, str]) -> None:
 
 
 def _as_messages(value: Any) -> Any:
-    """ShareGPT's `{from, value}` as `{role, content}`, and one mark for turns that are not trained on."""
+    """ShareGPT's `{from, value}` as `{role, content}`, `developer` as `system`, and one mark for untrained turns."""
     if not isinstance(value, list) or not all(isinstance(turn, dict) for turn in value):
         return value
     if all({"from", "value"} <= turn.keys() for turn in value):
         marks = [{key: turn[key] for key in FOREIGN_MARKS if key in turn} for turn in value]
         said = [{"role": _ROLES.get(turn["from"], turn["from"]), "content": turn["value"]} for turn in value]
         value = [{**turn, **own} for turn, own in zip(said, marks, strict=True)]
+    value = [{**turn, "role": "system"} if turn.get("role") == "developer" else turn for turn in value]
     return [_marked(turn) if turn.keys() & set(FOREIGN_MARKS) else turn for turn in value]
 
 
@@ -140,6 +215,17 @@ def _marked(turn: dict[str, Any]) -> dict[str, Any]:
         return turn
     plain = {key: value for key, value in turn.items() if key not in FOREIGN_MARKS}
     return {**plain, TRAIN_MARK: False} if any(mark is not None and not mark for mark in marks) else plain
+
+
+def _as_list(value: Any) -> Any:
+    """The list that a text is in JSON, which is the only way that a CSV file has; anything else as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    return found if isinstance(found, list) else value
 
 
 def _write_label(row: Row, column: str) -> None:
@@ -160,9 +246,7 @@ def _write_conversation(row: Row, by_part: Mapping[str, str]) -> None:
         row[column] = turns
         if image is not None and left:
             row[image] = left
-        begins = isinstance(turns, list) and turns and isinstance(turns[0], dict) and turns[0].get("role") == "system"
-        if isinstance(turns, list) and not begins and isinstance(system, str) and system.strip():
-            row[column] = [{"role": "system", "content": system}, *turns]
+        row[column] = with_turns(_system_turns(system), row[column])
 
 
 def _write_numbers(row: Row, columns: Sequence[str]) -> None:
@@ -231,13 +315,13 @@ def _write_prompt(row: Row, by_part: Mapping[str, str]) -> None:
     if "image" in by_part:
         row[by_part["image"]] = image_references(row.get(by_part["image"]))
     system, history = value_of(row, by_part, "system"), value_of(row, by_part, "history")
-    turns: list[dict[str, Any]] = []
-    if isinstance(system, str) and system.strip():
-        turns.append({"role": "system", "content": system})
+    before, turns = _write_asked(row, by_part), _system_turns(system)
+    if before and before[0]["role"] == "system":
+        turns = []
     for question, answer in (one for one in history if is_exchange(one)) if isinstance(history, list) else ():
         turns += [{"role": "user", "content": question}, {"role": "assistant", "content": answer, TRAIN_MARK: False}]
-    if turns:
-        row[TURNS_COLUMN] = turns
+    if turns or before:
+        row[TURNS_COLUMN] = [*turns, *before]
     instruction, given = value_of(row, by_part, "instruction"), value_of(row, by_part, "input")
     if isinstance(instruction, str):
         row[INSTRUCTION_PROMPT] = (

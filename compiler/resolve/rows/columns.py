@@ -90,16 +90,22 @@ def task_columns(
     """The columns that the task reads: those of `data.fields`, else those named like the parts, else the only ones
     with another usual name.
 
-    A required part is always there, whether or not its column exists; an optional one only if it is mapped, if there
-    is a column of its name, or if the task can't do without. A prompt template takes the place of what it is made of.
+    A required part is always there, whether or not its column exists; an optional one only if it is mapped, or if there
+    is a column of its name, or a single one with another usual name that no other part has. A prompt template takes the
+    place of what it is made of.
     """
     template = task.template
     by_part, recognized = _row_form(task, fields, columns, has_template=template is not None)
     for part, neighbors in task.CARD.beside.items():
         if PARTS[part].values == "images" and not reads_images and part not in fields:
             continue  # to a model that reads text alone, a column of images is one like any other
-        if part not in by_part and by_part.keys() & set(neighbors) and (part in fields or part in columns):
+        if part in by_part or not by_part.keys() & set(neighbors):
+            continue
+        if part in fields or part in columns:
             by_part[part] = fields.get(part, part)
+        elif template is None and (column := _beside(task, part, by_part, fields, columns)) is not None:
+            by_part[part] = column
+            recognized = (*recognized, part)
     return Columns(by_part, prompt_columns(template, columns) if template else (), recognized, task.own_columns)
 
 
@@ -119,6 +125,17 @@ def _row_form(
             return by_part, guessed
     form = (*mapped, *forms)[0]
     return {part: fields.get(part, part) for part in form}, ()
+
+
+def _beside(
+    task: Task, part: str, by_part: Mapping[str, str], fields: Mapping[str, str], columns: Sequence[str]
+) -> str | None:
+    """The column of an optional part by another usual name, unless a form of row has the part or it plays another."""
+    if any(part in form for form in task.CARD.row_forms):
+        return None
+    own = {one.name for one in task.CARD.parts}
+    taken = {*by_part.values(), *fields.values(), *own}
+    return column_for(part, [column for column in columns if column not in taken])
 
 
 def _unused(part: str, form: Sequence[str], fields: Mapping[str, str], columns: Sequence[str]) -> str | None:

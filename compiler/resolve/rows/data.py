@@ -126,9 +126,13 @@ def resolve_data(
     parts, notes, kept = _divide(data, tables, columns, labeled, texts, likeness, seen, span_of, tested)
     del likeness, seen
     rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
+    rows["train"], checks = draw_epoch(data, rows["train"], columns.used)  # no other row is ever trained on
     train = rows["train"].rows
     names = sorted_of(labeled, train) if labeled else number_names(task, columns, train)
     quality = quality_report(parts, data.quality, labeled, tables["rows"], presidio)
+    if labeled:
+        trained = dict(sorted(labeled.count(train).items()))
+        quality = quality.model_copy(update={"labels": {**quality.labels, "train": trained}})
     rated = names if isinstance(task.rows(), NumberRows | ScoredAnswerRows) else ()
     told = unlearned_labels(labeled, names, rows) if labeled else number_findings(rated, rows)
     unlearned = [_placed(finding, span_of) for finding in told]
@@ -141,7 +145,6 @@ def resolve_data(
     notes += [_placed(finding, span_of) for finding in odd]
     found = [*unlearned, *(_placed(finding, span_of) for finding in quality_findings(quality, data.quality))]
     _refuse(found)
-    rows["train"], checks = draw_epoch(data, rows["train"], columns.used)
     if data.augment is not None:
         rows["train"], check = augmented(data.augment, rows["train"], columns, phrases)
         checks = (*checks, check)

@@ -12,6 +12,7 @@ from ftc.compiler.resolve.rows.columns import Columns
 from ftc.compiler.resolve.rows.in_processes import found_in
 from ftc.compiler.resolve.rows.ratings import answers_in, rating_of, step_rating_of
 from ftc.compiler.resolve.rows.table import Row, Table, shown
+from ftc.compiler.resolve.rows.value_help import help_of
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.tasks import PARTS, Task
@@ -125,16 +126,6 @@ def _content_fault(content: Any, role: str, *, may_be_absent: bool) -> tuple[str
 _Fault = tuple[str, str]
 """Code, and words that complete "column `x` …"."""
 
-_HELP = {
-    "FTC363": "fix or remove the rows",
-    "FTC364": "leave these rows out with `data: {empty: drop}`, or fill them in",
-    "FTC365": 'write a turn as `{"role": "user", "content": "…"}`; after an optional system turn, user and '
-    "assistant take turns",
-    "FTC366": "remove the last turn or the whole row",
-    "FTC367": "write `from` as `human`, `gpt`, `system`, `tool` or one of their common synonyms",
-    "FTC378": 'write answers as `{"text": ["…"], "answer_start": [0]}`, as a text or as a list of texts',
-}
-
 
 def check_values(task: Task, columns: Columns, table: Table) -> list[Diagnostic]:
     """Findings for values that the task can't use: one for each column and kind of fault, with the rows that have it.
@@ -150,7 +141,7 @@ def check_values(task: Task, columns: Columns, table: Table) -> list[Diagnostic]
                     code,
                     f"column `{column}` {words} in {len(rows):,} of {len(table.rows):,} rows",
                     table.span(rows[0]),
-                    help=_HELP[code],
+                    help=help_of(code, words),
                     notes=[table.places(rows), f"{table.where(rows[0])} contains {shown(first)}"],
                     path="data.source",
                     rows=map(table.where, rows),

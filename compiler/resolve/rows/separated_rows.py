@@ -50,13 +50,22 @@ def read_separated(path: Path, usual: str, delimiter: str | None, faults: Faults
     found = delimiter or (hint[1] if hint else _delimiter(first, usual))
     records = _records(chain(first[skipped:], text), found, faults, skipped)
     line, header = next(records, (1, []))
-    if twice := sorted({name for name in header if header.count(name) > 1}):
+    if twice := sorted({name for name in header if header.count(name) > 1 and name.strip()}):
         names = ", ".join(shown(name) for name in twice[:5])
         faults.add(
             "FTC358", f"duplicate column names in the header: {names}", line, help=("give each column a unique name")
         )
     if unnamed := [number for number, name in enumerate(header, 1) if not name.strip()]:
-        faults.add("FTC358", f"column {unnamed[0]} of the header has no name", line, help="give the column a name")
+        index = "; pandas writes row numbers so, unless `to_csv` has `index=False`" if unnamed == [1] else ""
+        is_one, number = len(unnamed) == 1, unnamed[0]
+        of = (
+            f"column {number} of the header has no name"
+            if is_one
+            else f"{len(unnamed)} columns of the header have no name"
+        )
+        of += "" if is_one else f", the first of them is column {number}"
+        help = f"give the column a name, or remove it{index}" if is_one else "give each a name, or remove them"
+        faults.add("FTC358", of, line, help=help)
     if faults.found:
         return Table(faults.file, (), ())
     remark = f"values separated by {DELIMITERS[found]} (detected)" if found != usual and not delimiter else ""

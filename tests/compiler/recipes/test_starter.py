@@ -175,6 +175,17 @@ def test_a_model_beside_the_recipe_is_named_and_others_are_listed(tmp_path: Path
     assert "model: {base: models/large}  # or `models/small`\n" in starter(tmp_path / "large", rows())
 
 
+def test_the_model_that_suits_the_task_is_named_and_none_that_cannot_do_it(tmp_path: Path) -> None:
+    for name, kind in (("a-decoder", "llama"), ("b-encoder", "bert"), ("c-both", "t5")):
+        (tmp_path / "models" / name).mkdir(parents=True)
+        (tmp_path / "models" / name / "config.json").write_text(json.dumps({"model_type": kind}))
+    text = starter(tmp_path, rows())
+    assert "model: {base: models/b-encoder}  # or `models/a-decoder`, `models/c-both`\n" in text
+    (tmp_path / "new.yaml").unlink()
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    assert "model: {base: models/a-decoder}\n" in starter(tmp_path, [{"messages": turns}] * 12, "chat")
+
+
 def begun(folder: Path, **changes: Any) -> tuple[Started, str]:
     (folder / "data").mkdir(exist_ok=True)
     (folder / "data" / "tickets.csv").write_bytes(tickets_csv(**changes))

@@ -57,6 +57,9 @@ def test_a_key_in_the_wrong_section_is_sent_to_the_right_one() -> None:
         ({"strategy": {"kind": "lora", "lora_r": 8}}, "ftc calls it `rank`", "write `rank`"),
         ({"train": {"max_seq_length": 8}}, "ftc calls it `max_length`", "write `max_length` in `data`"),
         ({"train": {"eval_steps": 8}}, "ftc calls it `evaluate_every`", "write `evaluate_every`"),
+        ({"train": {"save_steps": 8}}, "a name from other tools", "each evaluation also writes a checkpoint"),
+        ({"train": {"schedule": {"warmup": 8}}}, "a name from other tools", "write `warmup_ratio`"),
+        ({"budget": {"memory": "8GiB"}}, "ftc calls it `vram`", "write `vram`"),
         ({"train": {"bf16": True}}, "a name from other tools", "write `precision: bfloat16` in `train`"),
     ],
 )
@@ -65,7 +68,7 @@ def test_a_word_for_another_kind_or_of_another_tool(sections: dict[str, Any], la
     assert found.code == "FTC104"
     assert found.label.startswith(label)
     assert help in found.help[0]
-    is_rename = help in ("write `rank`", "write `evaluate_every`")
+    is_rename = help in ("write `rank`", "write `evaluate_every`", "write `vram`")
     assert bool(found.fixes) == is_rename, (
         "a key of this section is renamed; what else was meant is for a person to judge"
     )
@@ -134,6 +137,17 @@ def test_a_wrong_item_of_a_list_is_one_mistake() -> None:
 def test_numbers_in_quotes_are_text_and_the_help_says_so() -> None:
     found = one(SHORTEST + 'train: {learning_rate: "2e-4"}\n')
     assert (found.code, found.help) == ("FTC102", ("remove the quotes",))
+
+
+def test_numbers_and_words_of_yaml_among_texts_are_put_into_quotes() -> None:
+    found = problems_of(recipe_text(task={"kind": "classification", "labels": [0, True]}))
+    assert [one.help for one in found] == [('write `"0"`, in quotes',), ('write `"true"`, in quotes',)]
+    assert [one.fixes[0].edits[0].text for one in found] == ['"0"', '"true"']
+
+
+def test_a_whole_number_with_a_point_is_written_without() -> None:
+    found = one(SHORTEST + "train: {batch_size: 16.0}\n")
+    assert (found.help, found.fixes[0].edits[0].text) == (("write `16`",), "16")
 
 
 def test_a_number_where_text_is_meant_is_the_text_as_written() -> None:

@@ -132,3 +132,25 @@ def test_a_source_may_name_the_columns_of_the_prompt_otherwise(tmp_path: Path) -
     with pytest.raises(Refusal) as refused:
         mixed(tmp_path, {"b.jsonl": [{"reply": "no"}] * 20}, Data(source=sources), task)
     assert "b.jsonl has no column `question`, which the prompt uses" in refused.value.diagnostics[0].summary
+
+
+def test_classes_are_counted_in_the_epoch_that_is_trained_on(tmp_path: Path) -> None:
+    """What is not drawn is never trained on, so that no weight of a class and no count of the plan goes by it."""
+    sources = (MixedPath(path="a.jsonl", weight=3), MixedPath(path="b.jsonl", weight=1))
+    files = {"a.jsonl": rows_of("apple", 40), "b.jsonl": rows_of("pear", 400)}
+    for row in files["b.jsonl"]:
+        row["label"] = "ham"
+    data = mixed(tmp_path, files, Data(source=sources, split=Split(validation=0, test=0)))
+    trained = Counter(row["label"] for row in data.parts["train"].rows)
+    assert trained.total() == 53
+    assert data.quality.labels["train"] == dict(trained)
+
+
+def test_a_class_of_which_no_row_is_drawn_is_not_measured_as_if_it_were_learned(tmp_path: Path) -> None:
+    sources = (MixedPath(path="a.jsonl", weight=1), MixedPath(path="b.jsonl", weight=0.0001))
+    files = {"a.jsonl": rows_of("apple", 100), "b.jsonl": rows_of("pear", 100)}
+    for row in files["b.jsonl"]:
+        row["label"] = "other"
+    with pytest.raises(Refusal) as caught:
+        mixed(tmp_path, files, Data(source=sources, split=Split(validation=0, test=0.1)))
+    assert [one.code for one in caught.value.diagnostics] == ["FTC372"]

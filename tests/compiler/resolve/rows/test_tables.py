@@ -197,6 +197,7 @@ def test_json_files_hold_one_array(tmp_path: Path, content: str, code: str, word
         ("a,b\n1\n", "FTC357", 2, "a row with 1 field;"),
         ("a,a\n1,2\n", "FTC358", 1, 'duplicate column names in the header: "a"'),
         ("a,\n1,2\n", "FTC358", 1, "column 2 of the header has no name"),
+        ("a,b,,\n1,2,,\n", "FTC358", 1, "2 columns of the header have no name, the first of them is column 3"),
         (
             'a,b\n1,2\n"3,4\n5,6\n',
             "FTC355",
