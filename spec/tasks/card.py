@@ -1,7 +1,6 @@
 """What is known of a task: the section of the recipe, its card, and the modes that it can be done in.
 
-A task is a class in a file of its own, which the tuple `ftc.spec.tasks.TASKS` lists. Everything else asks its card and
-its mode, and names no task.
+A task is a class in a file of its own, listed in `ftc.spec.tasks.TASKS`. Everything else asks its card and its mode.
 """
 
 from __future__ import annotations
