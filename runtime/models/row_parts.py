@@ -47,12 +47,11 @@ class Share:
     def _rows(self, tensor: Any) -> tuple[torch.Tensor, int]:
         """The rows of a divided tensor that this process writes, and the first one's number."""
         part: torch.Tensor = tensor.to_local().detach()
-        mesh, rows = tensor.device_mesh, tensor.shape[0]
-        place, among = self.number // self.tensor, self.count // self.tensor
-        own = self.number % self.tensor
-        names = mesh.mesh_dim_names or ()
+        rows, place, among = tensor.shape[0], self.number // self.tensor, self.count // self.tensor
         if self.tensor == 1:
             return part, _begin(rows, place, among)
+        own, mesh = self.number % self.tensor, tensor.device_mesh
+        names = mesh.mesh_dim_names or ()
         if TENSOR not in names or tensor.placements[names.index(TENSOR)].is_replicate():
             # All processes that divide a layer hold the same; the first of them writes it.
             return (part if own == 0 else part[:0]), _begin(rows, place, among)
