@@ -24,6 +24,7 @@ def reward_model_settings(draft: Draft, role: Role) -> RewardModelSettings | Non
         run=known.run,
         mean=known.mean,
         spread=known.spread,
+        steps=known.steps,
         max_length=known.max_length,
         frames_sha256=frames.sha256,
     )

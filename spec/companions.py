@@ -18,7 +18,7 @@ from ftc.spec.documents.settings import Settings
 from ftc.spec.rewards import reward_model_of
 from ftc.spec.sections.recipe import Recipe
 
-__all__ = ["COMPANIONS", "Asked", "Companion", "Pinned", "Role", "recipes_name", "value_at"]
+__all__ = ["COMPANIONS", "Asked", "Companion", "Pinned", "Role", "companion", "recipes_name", "value_at"]
 
 Role = Literal["classifier", "teacher", "reward_model", "eval_reward_model", "parent"]
 """What a model beside the trained one is for. No card stands for `parent`, the run whose adapter is trained further: it
@@ -30,6 +30,8 @@ class Asked(NamedTuple):
 
     base: str
     revision: str | None
+    aggregate: str | None = None
+    """How one score comes from those of an answer's steps, where it says so."""
 
     @property
     def is_run(self) -> bool:
@@ -121,7 +123,7 @@ def value_at(values: Mapping[str, Any], path: str) -> Mapping[str, Any]:
 def _rewarding(recipe: Recipe) -> Asked | None:
     sampling = recipe.task.sampling
     asked = reward_model_of(sampling.rewards) if sampling is not None else None
-    return Asked(asked.base, asked.revision) if asked is not None and asked.base is not None else None
+    return Asked(asked.base, asked.revision, asked.aggregate) if asked is not None and asked.base is not None else None
 
 
 def _place_of_reward(recipe: Recipe) -> str:
@@ -193,9 +195,18 @@ COMPANIONS: tuple[Companion, ...] = (
         shapes_weights=False,
         measures=True,
         helps={"FTC312": "`ftc run merge RUN -o FOLDER` makes a complete model of a run's adapter; use that folder"},
-        asked=lambda recipe: Asked(one.base, one.revision) if (one := recipe.eval.reward_model) else None,
+        asked=lambda recipe: (
+            Asked(one.base, one.revision, one.aggregate) if (one := recipe.eval.reward_model) else None
+        ),
         pinned=lambda settings: settings.eval.reward_model,
         license=lambda settings: None,
     ),
 )
 """Every role, in the order in which people are told."""
+
+_BY_ROLE: dict[Role, Companion] = {card.role: card for card in COMPANIONS}
+
+
+def companion(role: Role) -> Companion:
+    """The card of a role."""
+    return _BY_ROLE[role]

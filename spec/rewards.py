@@ -16,6 +16,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from ftc.spec.base import Bytes, Document, Effect, Real
 from ftc.spec.extension_points import ENTRY
 from ftc.spec.judges import Judge
+from ftc.spec.step_scores import StepAggregate
 
 __all__ = [
     "REWARDS",
@@ -166,7 +167,7 @@ REWARDS: tuple[RewardCard, ...] = (
         reference=None,
         recorded=True,
         verifies=False,
-        reads=("base", "revision"),
+        reads=("base", "revision", "aggregate"),
         required=("base",),
         package=None,
         foreign={},
@@ -220,7 +221,8 @@ class RewardTerm(Document):
     reference's. `regex`: `pattern` is found in it. `json_schema`: it is JSON that `json_schema` accepts. `format`: it
     is made of `tags`. `length`: it has so many characters. Each of these gives 1 or 0. `unit_tests`: the share of the
     row's tests that its code passes, in a confined process (Linux). `judge`: the grade of a language model, 0 for 1 and
-    1 for 10. `reward_model`: the score of a reward model, on its own scale. `package`: what the function `name` of an
+    1 for 10. `reward_model`: the score of a reward model, on its own scale, or of a process
+    reward model by `aggregate`. `package`: what the function `name` of an
     installed package returns."""
     weight: Real = Field(default=1.0, ge=-1000, le=1000)
     """What the reward is multiplied by before all are added up. Default: 1, so that all count equally."""
@@ -263,6 +265,11 @@ class RewardTerm(Document):
     its files by digest. Default: none; `reward_model` needs one."""
     revision: str | None = Field(default=None, min_length=1, max_length=200)
     """Branch, tag or commit of `base` on the hub. Default: the main branch; the lock pins its commit."""
+    aggregate: StepAggregate | None = None
+    """How one reward comes from the steps of an answer, each scored between 0 and 1 by a process reward model (a run of
+    `loss: step_cross_entropy`). `min`: the worst step. `mean`: the mean. `product`: the chance that every step is
+    right. `last`: the last step. Default: `min`, because an answer is as good as its worst step, and a product rewards
+    answers of fewer steps; a model that scores whole answers has none."""
     name: str | None = Field(default=None, pattern=f"^{ENTRY}$")
     """Package and name of the reward that `package` asks, such as `courtesy-metrics:courtesy`. Default: none; `package`
     needs one."""

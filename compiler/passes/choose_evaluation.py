@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from ftc.compiler.draft import ClosedDraft, Draft, Reasons
 from ftc.compiler.reward_models import reward_model_settings
+from ftc.spec.companions import companion
 from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSettings
 from ftc.spec.documents.plan import Check, EvaluateStep, ExportStep, ProveStep, Step, TrainStep, VerifyStep
 from ftc.spec.documents.prompted import prompted_apart
@@ -20,6 +21,7 @@ from ftc.spec.judges import Judge
 from ftc.spec.metrics import metric_named
 from ftc.spec.rewards import judge_of
 from ftc.spec.sections.evaluation import SimpleBaseline, parse_gate
+from ftc.spec.step_scores import aggregate_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.tasks.rows import AnswerRows
 
@@ -76,10 +78,12 @@ def _checks(section: OpenEval, why: Reasons) -> Iterator[Check]:
 def _scoring(draft: Draft) -> Iterator[Check]:
     """Which reward models score answers."""
     for role, known in draft.reward_models.items():
-        what = "sampled answers, and those that are evaluated" if role == "reward_model" else "answers to test rows"
+        card = companion(role)
+        what = "sampled answers, and those that are evaluated" if card.shapes_weights else "answers to test rows"
+        by = f", {aggregate_card(known.steps.aggregate).label} of each," if known.steps is not None else ""
         trained = f", which run {known.run} trained," if known.run else ""
-        words = f"`{known.model.name}`{trained} scores {what}; its memory is an analytical estimate"
-        yield Check(name=role.replace("_", " "), code=None, result=words)
+        words = f"`{known.model.name}`{trained} scores {what}{by}; its memory is an analytical estimate"
+        yield Check(name=card.title, code=None, result=words.replace(",;", ";"))
 
 
 def _sent(judge: Judge, what: str) -> str:

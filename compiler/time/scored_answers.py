@@ -56,14 +56,15 @@ def _ranges(
 
 
 def _network(draft: ClosedDraft, role: Role) -> Network:
-    model = draft.reward_models[role].model
+    known = draft.reward_models[role]
+    model = known.model
     return network_of(
         model,
         beside={},
         trained=(),
         flows_from_start=False,
         trainable=0,
-        new_outputs=1,
+        new_outputs=known.outputs,
         attention=kernel_of(model, draft.device, "sdpa", draft.train.precision, training=False),
     )
 

@@ -24,7 +24,7 @@ from ftc.compiler.resolve.rows.images import ImageStore
 from ftc.compiler.resolve.rows.row_digests import example_digests
 from ftc.compiler.resolve.rows.tested_rows import TEST_ROWS, HeldOut, tested_text
 from ftc.compiler.stages import begin_stage
-from ftc.compiler.tokens.answer_frames import FramedRows, framed_rows
+from ftc.compiler.tokens.answer_frames import FramedRows, framed_rows, readers
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.every_pair import with_every_pair
 from ftc.compiler.tokens.findings import Limits, stream_findings, token_findings
@@ -105,7 +105,7 @@ def make_streams(
         texts = tokenizer_folder(models[0], model.tokenizer.own)
         probes = make_probes(draft, files, data, form, splits, TextTokenizer(texts / FILE))
         taught, alone = _taught(draft, data, form, splits["train"], (texts, models[1].get("teacher")))
-        framed = framed_rows(draft.reward_models, data, form, splits, models[1])
+        framed = framed_rows(readers(draft.reward_models, models[1]), data.parts, form, splits)
         found += [*probes.warnings, *alone]
     except Refusal as refusal:
         told = map(model.tokenizer.at_template, refusal.diagnostics)

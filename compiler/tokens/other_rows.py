@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from ftc.compiler.quality.contamination import with_other_rows
 from ftc.compiler.quality.spellings import spellings
@@ -16,13 +18,15 @@ from ftc.compiler.resolve.rows.cleaning import EmptyRows, respell
 from ftc.compiler.resolve.rows.columns import Columns, missing_columns, prompt_columns
 from ftc.compiler.resolve.rows.images import ImageStore, image_columns, read_images
 from ftc.compiler.resolve.rows.joint_checks import check_together
-from ftc.compiler.resolve.rows.labels import labels_of
+from ftc.compiler.resolve.rows.labels import Labeled, labels_of
 from ftc.compiler.resolve.rows.reading import Reading
 from ftc.compiler.resolve.rows.row_checks import check_values, value_faults
 from ftc.compiler.resolve.rows.table import Home, PartRows, Table
 from ftc.compiler.resolve.rows.tables import SUFFIXES, read_rows
+from ftc.compiler.tokens.answer_frames import FramedRows, Reader, framed_rows
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.every_pair import every_pair
+from ftc.compiler.tokens.forms import TextForm
 from ftc.compiler.tokens.image_tokens import tokens_of_images
 from ftc.compiler.tokens.probes import groups_of
 from ftc.compiler.tokens.rated_rows import write_other_answers
@@ -32,10 +36,13 @@ from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.stream_manifest import kept_streams
 from ftc.compiler.tokens.stream_writer import write_images, write_stream
 from ftc.compiler.tokens.token_rows import TokenRows
+from ftc.spec.companions import Role, companion
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.lockfile import LockedSplit
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.probes import scoring_models, with_frames
 from ftc.spec.documents.quality import QualityReport
+from ftc.spec.documents.reward_models import frames_file
 from ftc.spec.documents.slices import EARLIER, LABEL, LENGTH, NO_VALUE
 from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.documents.streams import SplitReport, open_stream
@@ -58,9 +65,8 @@ __all__ = [
 OPTIONAL = ("optional text", "tools", "history", "images")
 """Values of parts whose column a file may lack."""
 
-_OF_PROBES = ("forgetting", "swapped", "reward_model")
-"""Figures that come from rows beside the test split, or from text around its answers; judge and classifier read any
-rows' answers."""
+_OF_PROBES = ("forgetting", "swapped")
+"""Figures that come from rows beside the test split; judge and classifier read any rows' answers."""
 
 
 def read_other(plan: Plan, file: Path, shown_as: str) -> Table:
@@ -86,7 +92,14 @@ def read_other(plan: Plan, file: Path, shown_as: str) -> Table:
     return replace(read_rows(file, shown_as, None, reading), home=Home.beside(file))
 
 
-def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, folder: Path) -> Plan:
+def compile_rows(
+    plan: Plan,
+    model_folder: Path,
+    file: Path,
+    shown_as: str,
+    folder: Path,
+    scorers: Mapping[Role, Path] = MappingProxyType({}),
+) -> Plan:
     """Writes a file's rows as the test split of a plan, and gives that plan; see `compile_table`.
 
     Args:
@@ -95,8 +108,9 @@ def compile_rows(plan: Plan, model_folder: Path, file: Path, shown_as: str, fold
         file: The rows.
         shown_as: The file as the user calls it.
         folder: Where the stream goes.
+        scorers: Folders of the plan's reward models that score answers to these rows, by role.
     """
-    return compile_table(plan, model_folder, read_other(plan, file, shown_as), folder)
+    return compile_table(plan, model_folder, read_other(plan, file, shown_as), folder, scorers)
 
 
 def check_labeled(plan: Plan, table: Table) -> None:
@@ -127,7 +141,9 @@ def labeled_rows(plan: Plan, table: Table) -> list[int]:
     return [row for row in range(len(table.rows)) if row not in faulty]
 
 
-def compile_table(plan: Plan, model_folder: Path, table: Table, folder: Path) -> Plan:
+def compile_table(
+    plan: Plan, model_folder: Path, table: Table, folder: Path, scorers: Mapping[Role, Path] = MappingProxyType({})
+) -> Plan:
     """Writes rows as the test split of a plan, and gives that plan.
 
     Args:
@@ -135,9 +151,11 @@ def compile_table(plan: Plan, model_folder: Path, table: Table, folder: Path) ->
         model_folder: Where tokenizer and template lie.
         table: The rows, which are brought into the form that is encoded.
         folder: Where the stream goes.
+        scorers: Folders of the plan's reward models that score answers to these rows, by role.
 
     Raises:
-        Refusal: The rows can't be used (FTC350 to FTC388), or the columns of the plan's slices aren't there (FTC241).
+        Refusal: The rows can't be used (FTC350 to FTC388), a reward model can't read them (FTC459), or the columns of
+            the plan's slices aren't there (FTC241).
     """
     task, text = plan.recipe.task.settled(plan.settings.model.family), plan.settings.text
     template = task.template
@@ -155,20 +173,12 @@ def compile_table(plan: Plan, model_folder: Path, table: Table, folder: Path) ->
     part = PartRows.whole(table)
     labeled = labels_of(task, columns)
     if labeled:
-        labeled.write_as_text([table])
-        spelled = spellings(labeled.count(part.rows), plan.recipe.data.labels.normalize, text.labels)
-        respell(labeled, [table], spelled if isinstance(task.rows(), LabelRows) else {})
-        known = {*text.labels, *(tag[2:] for tag in text.labels if tag[:2] in ("B-", "I-"))}
-        if unknown := [name for name in labeled.count(part.rows) if name not in known]:
-            listed = ", ".join(f"`{name[:64]}`" for name in sorted(unknown)[:5])
-            help = f"the run's labels: {', '.join(text.labels[:12])}"
-            summary = f"{table.file} has labels that the run does not have: {listed}"
-            raise Refusal([diagnostic("FTC372", summary, help=help)])
+        _spell(plan, task, labeled, table, part)
     if isinstance(task.rows(), PairRows):
         part = every_pair({"test": part}, text.columns)[0]["test"]
     if isinstance(task.rows(), RatedRows):
         write_other_answers(part, text.columns)
-    rows = _encoded(plan, task, model_folder, part, store)
+    form, rows = _encoded(plan, task, model_folder, part, store)
     if not len(rows.row):
         help = "use rows that fit into the run's maximum length"
         raise Refusal([diagnostic("FTC371", f"no row of {table.file} can be evaluated", help=help)])
@@ -180,9 +190,28 @@ def compile_table(plan: Plan, model_folder: Path, table: Table, folder: Path) ->
     nobody = {EARLIER: [NO_VALUE] * len(rows.row)}  # the rows of this file are nobody's test split
     groups = groups_of(plan.settings.eval.slices, part, rows.row.tolist(), builtin, nobody)
     write_text(folder / "groups.json", groups.to_text())
-    measured = without_probes(measuring(plan, report, groups.digest() if groups.columns else None))
+    frames = _framed(framed_rows(_readers(plan, scorers), {"test": part}, form, {"test": rows}), folder)
+    measured = without_probes(measuring(plan, report, groups.digest() if groups.columns else None), frames)
     counts = dict(labeled.count(part.rows)) if labeled else {}
     return measured.model_copy(update={"quality": _shared(plan, rows, counts)})
+
+
+def _spell(plan: Plan, task: Task, labeled: Labeled, table: Table, part: PartRows) -> None:
+    """Writes labels as the run spells them.
+
+    Raises:
+        Refusal: The run doesn't have one of them (FTC372).
+    """
+    text = plan.settings.text
+    labeled.write_as_text([table])
+    spelled = spellings(labeled.count(part.rows), plan.recipe.data.labels.normalize, text.labels)
+    respell(labeled, [table], spelled if isinstance(task.rows(), LabelRows) else {})
+    known = {*text.labels, *(tag[2:] for tag in text.labels if tag[:2] in ("B-", "I-"))}
+    if unknown := [name for name in labeled.count(part.rows) if name not in known]:
+        listed = ", ".join(f"`{name[:64]}`" for name in sorted(unknown)[:5])
+        help = f"the run's labels: {', '.join(text.labels[:12])}"
+        summary = f"{table.file} has labels that the run does not have: {listed}"
+        raise Refusal([diagnostic("FTC372", summary, help=help)])
 
 
 def _shared(plan: Plan, rows: TokenRows, counts: dict[str, int]) -> QualityReport:
@@ -212,22 +241,48 @@ def measuring(plan: Plan, report: SplitReport, groups_sha256: str | None) -> Pla
     return plan.model_copy(update={"lock": lock, "data": {"test": report}, "settings": settings})
 
 
-def without_probes(plan: Plan) -> Plan:
-    """The plan without what belongs to the run's own test rows, or lies beside them."""
-    none: dict[str, None] = dict.fromkeys(("retention_sha256", "swaps_sha256", "reward_model"))
+def without_probes(plan: Plan, frames: Mapping[Role, str] = MappingProxyType({})) -> Plan:
+    """The plan without what belongs to the run's own test rows, or lies beside them.
+
+    Args:
+        plan: A plan.
+        frames: Digests of the text around answers to its test split, by reward model; the others score none.
+    """
+    none: dict[str, None] = dict.fromkeys(("retention_sha256", "swaps_sha256"))
     evaluate = plan.settings.eval.model_copy(update=none)
-    gates = {name: gate for name, gate in evaluate.gates.items() if name not in _OF_PROBES}
-    evaluate = evaluate.model_copy(update={"gates": gates})
     train = plan.settings.train.model_copy(update={"distillation": None})  # who taught is asked for nothing more
-    if (sampling := train.sampling) is not None:  # nor who rewarded
-        train = train.model_copy(update={"sampling": sampling.model_copy(update={"reward_model": None})})
-    settings = plan.settings.model_copy(update={"eval": evaluate, "train": train})
+    settings = with_frames(plan.settings.model_copy(update={"eval": evaluate, "train": train}), frames)
+    scored = () if settings.eval.reward_model is not None else ("reward_model",)
+    gates = {name: gate for name, gate in evaluate.gates.items() if name not in (*_OF_PROBES, *scored)}
+    settings = settings.model_copy(update={"eval": settings.eval.model_copy(update={"gates": gates})})
     # What is known of the run's own test rows says nothing of these.
     quality = plan.quality.model_copy(update={"contamination": (), "chosen_by": 0, "trained_on": 0})
     return plan.model_copy(update={"settings": settings, "quality": quality})
 
 
-def _encoded(plan: Plan, task: Task, model_folder: Path, part: PartRows, store: ImageStore) -> TokenRows:
+def _framed(framed: Mapping[Role, FramedRows], folder: Path) -> dict[Role, str]:
+    """Writes the text around answers, and gives its digest by reward model."""
+    for role, one in framed.items():
+        write_text(folder / frames_file(role), one.frames.to_text())
+    return {role: one.facts.sha256 for role, one in framed.items()}
+
+
+def _readers(plan: Plan, scorers: Mapping[Role, Path]) -> dict[Role, Reader]:
+    """What reading rows needs of the reward models that lie in these folders."""
+    found = dict[Role, Reader]()
+    for role, known in scoring_models(plan.settings).items():
+        if role in scorers:
+            folder, path = scorers[role], companion(role).base(plan.recipe)
+            config = read_config(read_json_object(folder / "config.json", None))
+            tokenizer = read_tokenizer(folder, config.model_type)
+            found[role] = Reader(known.base, tokenizer, known.steps, path, folder)
+    return found
+
+
+def _encoded(
+    plan: Plan, task: Task, model_folder: Path, part: PartRows, store: ImageStore
+) -> tuple[TextForm, TokenRows]:
+    """What a row's text is, and the rows as tokens."""
     text = plan.settings.text
     texts = tokenizer_folder(model_folder, plan.settings.model.tokenizer)
     tokenizer = TextTokenizer(texts / "tokenizer.json")
@@ -236,7 +291,7 @@ def _encoded(plan: Plan, task: Task, model_folder: Path, part: PartRows, store: 
     wording = Wording(text.form, text.prompt, text.system, plan.settings.model.family, facts.eos_id)
     form = row_form(task, text.columns, text.labels, wording, part.rows)
     with TemplateRenderer() as renderer:
-        return encode_rows(
+        rows = encode_rows(
             part.rows,
             form,
             tokenizer,
@@ -248,3 +303,4 @@ def _encoded(plan: Plan, task: Task, model_folder: Path, part: PartRows, store: 
             place=part.place,
             images=tokens_of_images(sized(config.vision, model_folder), tokenizer, store.pictures),
         )
+    return form, rows

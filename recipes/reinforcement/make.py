@@ -1,4 +1,4 @@
-"""Makes what `sums.yaml` and `code.yaml` need, out of nothing: rows, and tiny models that have begun to learn.
+"""Makes what the recipes here need, out of nothing: rows, and tiny models that have begun to learn.
 
 Each model is a Llama of two layers that reads characters. It is trained here on a part of the rows, for so few steps
 that it is often wrong; the recipe goes on with other rows, of which it sees no answer. Takes two minutes on one core.
@@ -14,6 +14,8 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 LARGEST, SHOWN, STEPS, BATCH = 49, 500, 200, 128
+COMPARED, ASKED, WRONG = 1400, 16, 6
+"""Sums of which answers are compared, how often the model answers each, and wrong answers to each."""
 _SPECIAL = ("<pad>", "<s>", "</s>")
 _CHARACTERS = "0123456789+="
 _WORDS = {"add": "+", "subtract": "-", "multiply": "*"}
@@ -27,6 +29,33 @@ def sums() -> list[dict[str, str]]:
     rows = [{"prompt": f"{a}+{b}=", "answer": str(a + b)} for a in numbers for b in numbers]
     random.Random(7).shuffle(rows)
     return rows
+
+
+def pairs(rows: list[dict[str, str]], model: Any, tokenizer: Any) -> list[dict[str, str]]:
+    """The right answer of each row beside wrong ones: those that the model samples, one digit changed, and any sum."""
+    import torch
+
+    torch.manual_seed(8)
+    draw = random.Random(8)
+    asked: dict[int, list[dict[str, str]]] = {}
+    for row in rows:
+        asked.setdefault(len(row["prompt"]), []).append(row)
+    made = []
+    for group in asked.values():
+        ids = torch.tensor([tokenizer.encode(row["prompt"]).ids for row in group])
+        options = {"do_sample": True, "top_k": 0, "max_new_tokens": 4, "num_return_sequences": ASKED}
+        found = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **options)[:, ids.shape[1] :]
+        said = tokenizer.decode_batch(found.tolist())
+        for number, row in enumerate(group):
+            right, own = row["answer"], said[number * ASKED : (number + 1) * ASKED]
+            wrong = [*dict.fromkeys(one for one in own if one not in ("", right))][: WRONG // 3]
+            while len(wrong) < WRONG:
+                place = draw.randrange(len(right))
+                near = right[:place] + draw.choice("0123456789") + right[place + 1 :]
+                other = near if len(wrong) % 2 else str(draw.randint(0, 2 * LARGEST))
+                wrong += [other] if other not in (right, *wrong) else []
+            made += [{"prompt": row["prompt"], "chosen": right, "rejected": one} for one in wrong]
+    return made
 
 
 def functions() -> list[dict[str, Any]]:
@@ -91,24 +120,34 @@ def train(tokenizer: Any, rows: list[dict[str, Any]], steps: int = STEPS, positi
     return model
 
 
+def write_rows(file: str, rows: list[dict[str, Any]]) -> None:
+    """Writes rows beside this file."""
+    (HERE / "data").mkdir(exist_ok=True)
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (HERE / "data" / file).write_text(text, encoding="utf-8")
+    print(f"{len(rows)} rows in data/{file}")
+
+
 def write(name: str, model: Any, file: str, rows: list[dict[str, Any]]) -> None:
     """Writes a model and rows beside this file."""
     folder = HERE / "models" / name
     model.save_pretrained(folder)
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n", encoding="utf-8")
-    (HERE / "data").mkdir(exist_ok=True)
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    (HERE / "data" / file).write_text(text, encoding="utf-8")
-    print(f"{len(rows)} rows in data/{file}, the model in models/{name}")
+    write_rows(file, rows)
+    print(f"the model in models/{name}")
 
 
 def main() -> int:
-    """Writes both."""
+    """Writes all of them."""
     for name in ("adder", "coder"):
         (HERE / "models" / name).mkdir(parents=True, exist_ok=True)
     rows = sums()
-    adder = train(write_tokenizer(HERE / "models" / "adder"), rows[:SHOWN])
+    characters = write_tokenizer(HERE / "models" / "adder")
+    adder = train(characters, rows[:SHOWN])
     write("adder", adder, "sums.jsonl", rows[SHOWN:])
+    write_rows("pairs.jsonl", pairs(rows[SHOWN : SHOWN + COMPARED], adder, characters))
+    write_rows("asked.jsonl", rows[SHOWN : SHOWN + COMPARED])
+    write_rows("unseen.jsonl", rows[SHOWN + COMPARED :])
     coded = functions()
     tokenizer = write_tokenizer(HERE / "models" / "coder", _CODE, 64)
     coder = train(tokenizer, coded[: len(coded) // 4], CODE_STEPS, 64)

@@ -1,5 +1,7 @@
 """A reward model that scores written answers: each with its row's prompt, as its own template and tokenizer write both.
 
+A process reward model reads prompt and steps as the rows of its training joined them, and scores each step.
+
 Answers of one call are batched by length alone, so that the same answers give the same scores in a run, in its replay
 and where it goes on.
 """
@@ -19,6 +21,7 @@ from ftc.runtime.models.base_model import FolderBase, frozen_dtype, quiet_transf
 from ftc.runtime.models.number_types import mixed_precision
 from ftc.runtime.tasks.reward import RewardScorer
 from ftc.runtime.tasks.scorer import Batch, padded
+from ftc.runtime.tasks.token_classification import WordScorer
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, cut
 from ftc.spec.companions import Role
@@ -32,7 +35,7 @@ from ftc.spec.storage.tokenizer_file import FILE, load_tokenizer, tokenizer_call
 __all__ = ["AnswerScores", "RewardModel"]
 
 _PAD_ID = 0
-"""Fills short rows; no score depends on it, since each is read at its last token."""
+"""Fills short rows; no score depends on it, since none is read there, and no place before it sees it."""
 
 
 class AnswerScores(NamedTuple):
@@ -45,6 +48,18 @@ class AnswerScores(NamedTuple):
 
     values: list[float]
     cut: int
+
+
+class _Row(NamedTuple):
+    """Tokens of a row, and the places at which it is scored."""
+
+    ids: list[int]
+    ends: list[int]
+
+    def cut_to(self, most: int) -> _Row:
+        """So many tokens of its end, with the places that are among them."""
+        gone = max(0, len(self.ids) - most)
+        return _Row(self.ids[gone:], [end - gone for end in self.ends if end >= gone])
 
 
 class RewardModel:
@@ -69,10 +84,8 @@ class RewardModel:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._model = _load(settings, self._own, folder).to(device).eval()
-        changes = {"pad_id": _PAD_ID, "family": self._own.family, "head": "regression"}
-        arithmetic = partial(mixed_precision, settings.train.precision)
         self._precision = settings.train.precision
-        self._scorer = RewardScorer(self._model, settings.model.model_copy(update=changes), arithmetic)
+        self._scorer = _scorer(settings, self._own, self._model)
 
     @property
     def name(self) -> str:
@@ -95,17 +108,16 @@ class RewardModel:
             Interrupted: Somebody asked to stop.
             Refusal: Its tokenizer fails (FTC325), or it gives a score that is no finite number (FTC459).
         """
-        frames, own = self._frames.splits[split], self._own
-        whole = [text.join(frames[number]) for number, text in zip(numbers, texts, strict=True)]
-        encoded = tokenizer_call(self._file, self._tokenizer.encode_batch, whole, add_special_tokens=False)
-        rows = [[*self._frames.before, *one.ids, *self._frames.after] for one in encoded]
-        lengths = np.array([len(row) for row in rows], dtype=np.int64)
+        own = self._own
+        rows = self._rows(split, numbers, texts)
+        lengths = np.array([len(row.ids) for row in rows], dtype=np.int64)
         values = [0.0] * len(rows)
-        for places in cut(by_length(list(range(len(rows))), lengths), batch_size):
+        for places in cut(by_length([n for n, row in enumerate(rows) if row.ends], lengths), batch_size):
             stop.check()
-            for place, value in zip(places, self._read([rows[one][-own.max_length :] for one in places]), strict=True):
-                values[place] = own.mean + own.spread * value
-                if not math.isfinite(values[place]):
+            read = self._read([rows[one].cut_to(own.max_length) for one in places])
+            for place, found in zip(places, read, strict=True):
+                values[place] = own.steps.score(found) if own.steps else own.mean + own.spread * found[0]
+                if not all(map(math.isfinite, (*found, values[place]))):
                     raise self._without_score(split, numbers[place], values[place])
         return AnswerScores(values, int((lengths > own.max_length).sum()))
 
@@ -115,24 +127,57 @@ class RewardModel:
         help = f"set `train.precision` to another one than `{self._precision}`, or use another reward model"
         return Refusal([diagnostic("FTC459", summary, help=help)])
 
+    def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        encoded = tokenizer_call(self._file, self._tokenizer.encode_batch, list(texts), add_special_tokens=False)
+        return [one.ids for one in encoded]
+
+    def _rows(self, split: str, numbers: Sequence[int], texts: Sequence[str]) -> list[_Row]:
+        """Each answer with the text around it, by its tokens; read is its last one, or the last one of each step."""
+        before, after, steps = self._frames.before, self._frames.after, self._own.steps
+        if steps is None:
+            whole = [self._frames.whole(split, *one) for one in zip(numbers, texts, strict=True)]
+            lines = [[*before, *ids, *after] for ids in self._tokens(whole)]
+            return [_Row(line, [len(line) - 1]) for line in lines]
+        rows = list[_Row]()
+        for number, text in zip(numbers, texts, strict=True):  # each part by itself, as in the rows of its training
+            prompt, *parts = self._tokens([self._frames.prompt(split, number), *steps.steps(text)])
+            row = _Row([*before, *prompt], [])
+            for part in parts:
+                row.ids.extend([*part, *after])
+                row.ends.append(len(row.ids) - 1)
+            rows.append(row)
+        return rows
+
     @torch.no_grad()
-    def _read(self, rows: list[list[int]]) -> list[float]:
-        """The model's output for each row, at its last token."""
-        ids, attention = padded([np.array(row, dtype=np.int32) for row in rows], _PAD_ID)
-        ends = torch.arange(len(rows)) * ids.shape[1] + torch.from_numpy(attention).sum(dim=1) - 1
-        places = torch.from_numpy(ids), torch.from_numpy(attention), ends
-        batch = Batch(*places, torch.zeros(len(rows)), torch.arange(len(rows)))
-        found: list[float] = self._scorer.logits(self._model, batch.to(self._device))[:, 0].tolist()
-        return found
+    def _read(self, rows: list[_Row]) -> list[list[float]]:
+        """What the model says at each place of each row: its output, or the chance that the step is right."""
+        ids, attention = padded([np.array(row.ids, dtype=np.int32) for row in rows], _PAD_ID)
+        counts = [len(row.ends) for row in rows]
+        owners = torch.arange(len(rows)).repeat_interleave(torch.tensor(counts))
+        ends = owners * ids.shape[1] + torch.tensor([end for row in rows for end in row.ends])
+        batch = Batch(torch.from_numpy(ids), torch.from_numpy(attention), ends, torch.zeros(len(ends)), owners)
+        logits = self._scorer.logits(self._model, batch.to(self._device))
+        said = logits[:, 0] if self._own.steps is None else logits.softmax(dim=-1)[:, self._own.steps.right]
+        return [part.tolist() for part in said.split(counts)]
+
+
+def _scorer(settings: Settings, own: RewardModelSettings, model: Any) -> RewardScorer | WordScorer:
+    """What reads a reward model's head: at the end of an answer, or of each step."""
+    arithmetic = partial(mixed_precision, settings.train.precision)
+    if own.steps is not None:
+        return WordScorer(model, settings.model.model_copy(update={"pad_id": _PAD_ID}), arithmetic)
+    changes = {"pad_id": _PAD_ID, "family": own.family, "head": "regression"}
+    return RewardScorer(model, settings.model.model_copy(update=changes), arithmetic)
 
 
 def _load(settings: Settings, own: RewardModelSettings, folder: Path) -> Any:
-    from transformers import AutoModelForSequenceClassification
+    from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
+    kind = AutoModelForSequenceClassification if own.steps is None else AutoModelForTokenClassification
     try:
         with quiet_transformers():
             options = {"dtype": frozen_dtype(settings), "pad_token_id": _PAD_ID}
-            model = FolderBase(folder).load(AutoModelForSequenceClassification, options)
+            model = FolderBase(folder).load(kind, options)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         summary = f"`{own.base}` can't be loaded as {own.architecture}"

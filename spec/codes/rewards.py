@@ -150,9 +150,10 @@ CODES: tuple[Code, ...] = (
         id="FTC459",
         title="reward model that can't score these answers",
         cause="A reward model reads a prompt with a written answer and gives one number. The model that is named gives "
-        "none or several, scores steps, or is the result of a run of another task; its chat template can't write the "
-        "rows, or writes answers otherwise than as they are; rows and answers are longer than it can read; a score is "
-        "no finite number, which a number type that overflows gives; or the task writes no answers.",
+        "none or several, scores steps without being named by its run, or is the result of a run of another task; "
+        "`aggregate` is there for a model that scores no steps; its chat template can't write the rows, or changes "
+        "answers in a way that isn't known of reasoning; rows and answers are longer than it can read; a score is no "
+        "finite number, which a number type that overflows gives; or the task writes no answers.",
         wrong="task: {kind: classification}\neval: {reward_model: {base: 'run:helpful'}}",
         right="task: {kind: generation}\neval: {reward_model: {base: 'run:helpful'}}",
     ),

@@ -9,6 +9,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from ftc.spec.architectures import Family
 from ftc.spec.base import Document, Real
 from ftc.spec.documents.facts import FileFacts, ModelFacts
+from ftc.spec.documents.reward_models import StepReading
 from ftc.spec.names import InsidePath
 
 __all__ = ["ClassifierSettings", "CompanionModel", "RewardModelSettings", "WordnetSettings"]
@@ -74,6 +75,8 @@ class RewardModelSettings(CompanionModel):
     where the output is the score."""
     spread: Real = Field(default=1.0, gt=0)
     """What the output is multiplied by: the standard deviation of these numbers. Absent as above."""
+    steps: StepReading | None = None
+    """How it scores an answer by its steps; absent for one that scores whole answers."""
     max_length: int
     """Longest row that it can read, in tokens; of a longer one it reads the end."""
     frames_sha256: str
@@ -81,7 +84,7 @@ class RewardModelSettings(CompanionModel):
 
     @model_serializer(mode="wrap")
     def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        usual = {name: type(self).model_fields[name].default for name in ("run", "mean", "spread")}
+        usual = {name: type(self).model_fields[name].default for name in ("run", "mean", "spread", "steps")}
         return {name: value for name, value in handler(self).items() if getattr(self, name) != usual.get(name, ...)}
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from ftc.spec import canonical
 from ftc.spec.base import Document
-from ftc.spec.companions import COMPANIONS, Role
+from ftc.spec.companions import COMPANIONS, Role, companion
 from ftc.spec.documents.companion_settings import RewardModelSettings
 from ftc.spec.documents.reward_models import AnswerFrames, frames_file
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.slices import Groups
 from ftc.spec.documents.streams import TAUGHT, open_stream
 
-__all__ = ["Probe", "Swapped", "planned_probes", "scoring_models", "swaps_digest"]
+__all__ = ["Probe", "Swapped", "planned_probes", "scoring_models", "swaps_digest", "with_frames"]
+
+Settled = TypeVar("Settled", bound=Document)
 
 
 class Swapped(Document):
@@ -85,6 +88,20 @@ def scoring_models(plan: Settings) -> dict[Role, RewardModelSettings]:
         if isinstance(one := card.pinned(plan), RewardModelSettings):
             found[card.role] = one
     return found
+
+
+def with_frames(plan: Settings, frames: Mapping[Role, str]) -> Settings:
+    """The settings with those reward models alone for which there is text around answers, by its digest."""
+    for role, own in scoring_models(plan).items():
+        kept = own.model_copy(update={"frames_sha256": frames[role]}) if role in frames else None
+        plan = _replaced(plan, companion(role).pins.split("."), kept)
+    return plan
+
+
+def _replaced(section: Settled, keys: Sequence[str], value: object) -> Settled:
+    """A copy of a section with another value at a path."""
+    first, *rest = keys
+    return section.model_copy(update={first: _replaced(getattr(section, first), rest, value) if rest else value})
 
 
 def _frames_digest(folder: Path, role: str) -> str:

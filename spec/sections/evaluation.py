@@ -12,6 +12,7 @@ from ftc.spec.documents.slices import measured
 from ftc.spec.heads import head_card
 from ftc.spec.judges import Judge
 from ftc.spec.metrics import METRIC_BY_NAME, METRICS, Need, Trait, metric_named, needs_of
+from ftc.spec.step_scores import StepAggregate
 from ftc.spec.tasks import Task
 
 __all__ = [
@@ -172,6 +173,15 @@ class RewardModel(Document):
     one output in safetensors format. It runs on the run's device; the lock pins its files by digest."""
     revision: str | None = Field(default=None, min_length=1, max_length=200)
     """Branch, tag or commit on the hub. Default: the main branch; the lock pins its commit."""
+    aggregate: StepAggregate | None = None
+    """How one score comes from the steps of an answer, where the model is a process reward model (a run of `loss:
+    step_cross_entropy`), which scores each between 0 and 1. `min`: the worst step. `mean`: the mean. `product`: the
+    chance that every step is right. `last`: the last step. Default: `min`, because an answer is as good as its worst
+    step, and a product favors answers of fewer steps; a model that scores whole answers has none."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if name != "aggregate" or value is not None}
 
 
 class Eval(Document):

@@ -319,6 +319,11 @@ class TaskSection(Document):
         return ""
 
     @property
+    def scored_unit(self) -> Literal["answers", "steps"] | None:
+        """What its models give a score: answers, or each step of one; None for a task that trains no reward model."""
+        return None
+
+    @property
     def masked_share(self) -> float | None:
         """Share of a row's tokens that are masked; None for a task that masks none."""
         return None

@@ -13,10 +13,12 @@ from ftc.spec.tasks.card import EVERY_FAMILY, OF_NEW_HEAD, Guessed, Mode, Scale,
 from ftc.spec.tasks.parts import CHOSEN, COMPLETION, MESSAGES, PROMPT, RATING, REJECTED, SCORE, STEP_LABELS, STEPS
 from ftc.spec.tasks.rows import PairRows, ScoredAnswerRows, StepRows
 
-__all__ = ["Reward"]
+__all__ = ["RIGHT", "Reward"]
 
 _LABELS = ("wrong", "right")
 """What steps are called, in the order of the head's outputs."""
+RIGHT = _LABELS.index("right")
+"""Output of a process reward model that speaks for a step."""
 
 
 def _unused(*keys: str) -> tuple[Unused, ...]:
@@ -152,6 +154,11 @@ class Reward(TaskSection):
     def separator(self) -> str:
         """What stands behind each step."""
         return self.step_separator
+
+    @property
+    def scored_unit(self) -> Literal["answers", "steps"]:
+        """What the model gives a score, by what a row is."""
+        return "steps" if self.reward_loss.rows == "steps" else "answers"
 
     def modes(self) -> tuple[Mode, ...]:
         """By what a row is."""

@@ -27,7 +27,8 @@ def lengths(count: int, tokens: int = 20) -> RowLengths:
 
 def known(role: Role, layers: int, positions: int = 512) -> tuple[dict[Role, Any], dict[str, Any]]:
     model = model_facts(hidden=512, layers=layers, architecture="LlamaForSequenceClassification")
-    facts = RewardModelFacts(model=model, run=None, mean=0, spread=1, max_length=positions, path="task.rewards[0].base")
+    own: dict[str, Any] = {"run": None, "mean": 0, "spread": 1, "steps": None}
+    facts = RewardModelFacts(model=model, **own, max_length=positions, path="task.rewards[0].base")
     splits = ("train", "validation", "test") if role == "reward_model" else ("test",)
     frames = FrameFacts(sha256="a" * 64, tokens=dict.fromkeys(splits, 3000), longest=60)
     return {role: facts}, {role: frames}

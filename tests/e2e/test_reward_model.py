@@ -12,6 +12,8 @@ import pytest
 
 from ftc import api
 from ftc.spec.canonical import file_digest
+from ftc.spec.documents.reward_models import AnswerFrames, frames_file
+from ftc.spec.storage.paths import streams_folder
 from tests.e2e.conftest import Ftc, in_a_copy
 from tests.support.projects import make_project, recipe_of, write_rows
 
@@ -164,6 +166,17 @@ def test_what_cannot_score_answers_is_refused_at_its_place(root: Path, ftc: Ftc)
             )
             (copy / name).write_text(written)
     assert "writes some answers otherwise than as they are" in refused("./scorer")
+    for name in ("chat_template.jinja", "tokenizer_config.json"):
+        if (copy / name).is_file():
+            part = "message['content'].split('</think>')[-1]"
+            written = (folder / name).read_text().replace("message['content']", part)
+            (copy / name).write_text(written)
+    policy.write_text(text.replace("base: 'run:judge', weight", "base: './scorer', weight"))
+    planned = api.plan(policy).plan
+    frames = streams_folder(planned.stream_key) / frames_file("reward_model")
+    reasoning = AnswerFrames.model_validate_json(frames.read_bytes()).reasoning
+    assert reasoning is not None, "what it makes of reasoning is known"
+    assert reasoning.written("<s>", "<think>a</think>b") == "<s>b"
     steps = json.loads((copy / "config.json").read_text())
     steps["architectures"] = ["LlamaForTokenClassification"]
     (copy / "config.json").write_text(json.dumps(steps))
@@ -223,15 +236,31 @@ def test_an_adapter_needs_a_merged_model(
     again = ftc("run", "eval", run.name)
     assert again.code == 0, again.text
     assert "models/judge" in again.text
+    (root / "models" / "judge").rename(root / "models" / "away")
+    elsewhere = ftc("run", "eval", run.name, "--data", "asked.jsonl")
+    assert elsewhere.code == 0, elsewhere.text
+    assert "Not measured: scores by the reward model `models/judge`" in elsewhere.text
+    assert "is not on this machine" in elsewhere.text
 
 
 def test_what_a_finished_run_is_used_for(root: Path, ftc: Ftc) -> None:
     run = run_of(root, "policy").name
     measured = ftc("run", "eval", run)
     assert measured.code == 0, measured.text
-    elsewhere = ftc("run", "eval", run, "--data", "asked.jsonl")
-    assert "FTC685" in elsewhere.text
-    assert "scores answers to the run's own rows alone" in elsewhere.text
+    asked = (root / "asked.jsonl").read_text().splitlines(keepends=True)
+    tested = [
+        json.loads(line)["row"] for line in (run_of(root, "policy") / "predictions.ndjson").read_text().splitlines()
+    ]
+    (root / "again.jsonl").write_text("".join(asked[row] for row in tested))
+    elsewhere = ftc("run", "eval", run, "--data", "again.jsonl", "--json")
+    assert elsewhere.code == 0, elsewhere.text
+    again = json.loads(elsewhere.out)
+    before = json.loads((run_of(root, "policy") / "eval.json").read_text())
+    assert again["left_out"] == []
+    mine = again["evaluation"]
+    assert float(mine["reward_model"]["tuned"]) == pytest.approx(float(before["reward_model"]["tuned"]), abs=1e-5)
+    means = [float(found["tuned"]["metrics"]["mean_reward"]) for found in (mine, before)]
+    assert means[0] == pytest.approx(means[1], abs=1e-5)
     predicted = ftc("predict", run, "--data", "asked.jsonl", "-o", "said.jsonl")
     assert predicted.code == 0, predicted.text
     drifted = ftc("drift", run, "--data", "asked.jsonl")

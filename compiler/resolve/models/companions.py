@@ -112,7 +112,7 @@ def pinned(card: Companion, asked: Asked, lock: Lock | None) -> Mapping[str, Any
     if lock is None:
         return {}
     before = card.said(lock)
-    is_same = (before.get(card.key), before.get("revision")) == asked
+    is_same = (before.get(card.key), before.get("revision")) == (asked.base, asked.revision)
     return value_at(lock.train.settings, card.pins) if is_same else {}
 
 

@@ -10,17 +10,18 @@ from ftc.compiler.resolve.models.beginning import EarlierRun
 from ftc.compiler.resolve.models.companions import World, numbered_labels, pinned
 from ftc.compiler.resolve.models.model import ResolvedModel
 from ftc.compiler.resolve.models.parent import left_model
-from ftc.spec.companions import Companion
+from ftc.spec.companions import Asked, Companion
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.lockfile import Lock
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.reward_models import RewardModelFacts
+from ftc.spec.documents.reward_models import RewardModelFacts, StepReading
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.sections.recipe import Recipe
+from ftc.spec.step_scores import STEP_AGGREGATES
+from ftc.spec.tasks.reward import RIGHT
 
 __all__ = ["folder_of_run", "reward_model_facts"]
 
-_TASK = "reward"
 _HEAD = re.compile(r"(classifier|score|classification_head)(\.out_proj)?\.weight")
 """The last layer of the heads for sequences that transformers has."""
 _LONGEST = 1_000_000
@@ -44,19 +45,15 @@ def _run(card: Companion, recipe: Recipe, lock: Lock | None, world: World) -> Ea
 
 
 def _fits(plan: Plan, run_id: str) -> None:
-    """Lets pass a run that trained a reward model of whole answers.
+    """Lets pass a run that trained a reward model.
 
     Raises:
         Refusal: It did not (FTC459).
     """
     task = plan.recipe.task
-    summary = ""
-    if task.kind != _TASK:
+    if task.scored_unit is None:
         summary = f"run `{run_id}` trained no reward model: its task is `{task.kind}`"
-    elif task.declared_labels is not None:
-        summary = f"run `{run_id}` trained a process reward model, which scores the steps of an answer"
-    if summary:
-        help = "name a run of `task: {kind: reward}` with another `loss`; `ftc run list` lists the runs"
+        help = "name a run of `task: {kind: reward}`; `ftc run list` lists the runs"
         raise Refusal([diagnostic("FTC459", summary, help=help)])
 
 
@@ -83,13 +80,18 @@ def reward_model_facts(
         summary, help = "a run has no revision", "remove `revision`, or name the run by its id"
         raise Refusal([diagnostic("FTC459", summary, world.span_of(where), help=help, path=where)])
     config = read_json_object(model.folder / "config.json", span, path)
-    if fault := _fault(model, config):
+    found = _run(card, recipe, lock, world) if asked.is_run else None
+    steps = _steps(found, asked)
+    if fault := _fault(model, config, steps):
         help = "use a model that gives an answer one score, such as the result of `task: {kind: reward}`"
         summary = f"`{facts.name}` can't score answers: {fault}"
         raise Refusal([diagnostic("FTC459", summary, span, help=help, path=path)])
+    if steps is None and asked.aggregate is not None:
+        where = f"{card.place(recipe)}.aggregate"
+        summary = f"`aggregate` has no effect: `{facts.name}` scores an answer as a whole"
+        raise Refusal([diagnostic("FTC459", summary, world.span_of(where), help="remove `aggregate`", path=where)])
     run, mean, spread = None, 0.0, 1.0
-    if asked.is_run:
-        found = _run(card, recipe, lock, world)
+    if found is not None:
         run = found.beginning.parent.run_id
         changed = [name for name, one in facts.files.items() if found.files.get(name) != one.sha256]
         if changed:
@@ -100,14 +102,27 @@ def reward_model_facts(
         if (rated := found.beginning.plan.settings.train.regression) is not None:
             ((mean, spread),) = ((one.mean, one.spread) for one in rated.scales)
     longest = facts.max_positions or _LONGEST
-    return RewardModelFacts(model=facts, run=run, mean=mean, spread=spread, max_length=longest, path=path)
+    return RewardModelFacts(model=facts, run=run, mean=mean, spread=spread, steps=steps, max_length=longest, path=path)
 
 
-def _fault(model: ResolvedModel, config: dict[str, Any]) -> str:
+def _steps(found: EarlierRun | None, asked: Asked) -> StepReading | None:
+    """How a run's model scores the steps of an answer; None for one that scores whole answers, or that no run left."""
+    task = found.beginning.plan.recipe.task if found is not None else None
+    if task is None or task.scored_unit != "steps":
+        return None
+    return StepReading(separator=task.separator, aggregate=asked.aggregate or STEP_AGGREGATES[0].kind, right=RIGHT)
+
+
+def _fault(model: ResolvedModel, config: dict[str, Any], steps: StepReading | None) -> str:
     """Why a model gives an answer no single score; empty where it does."""
     facts = model.facts
     if facts.architecture.endswith("ForTokenClassification"):
-        return "it scores the steps of an answer (a process reward model), and not the answer"
+        if steps is None:
+            return (
+                "it scores the steps of an answer (a process reward model), and its files don't say how rows join "
+                "them; a run of `loss: step_cross_entropy` can be named, as `run:NAME`"
+            )
+        return "it reads an answer with an encoder and a decoder" if facts.family == "encoder_decoder" else ""
     if not facts.architecture.endswith("ForSequenceClassification"):
         return f"its class is {quoted(facts.architecture or 'none')}"
     if facts.family == "encoder_decoder":

@@ -48,6 +48,7 @@ def run_eval(args: Namespace) -> int:
                 "data": found.data,
                 "stream_sha256": found.plan.data["test"].stream_digest,
                 "passed": found.passed,
+                "left_out": list(found.left_out),
                 "evaluation": found.evaluation.to_json(),
             }
         )
@@ -55,7 +56,8 @@ def run_eval(args: Namespace) -> int:
         from ftc.views.run import evaluation_text
 
         title = f"run {found.run.record.id} on {found.data or 'its test split'}"
-        write(evaluation_text(found.plan, found.evaluation, title, page=page(sys.stdout, args)))
+        text = evaluation_text(found.plan, found.evaluation, title, found.left_out, page=page(sys.stdout, args))
+        write(text)
     return ExitCode.FINE if found.passed else ExitCode.GATE_FAILED
 
 

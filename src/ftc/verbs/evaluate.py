@@ -6,7 +6,7 @@ So is a person's look at test rows.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,12 +39,14 @@ class Remeasured:
         plan: Its plan with the rows that were measured as test split.
         data: The rows' file as the user calls it; None for the run's own test split.
         evaluation: What was measured, gates included.
+        left_out: What the run's own evaluation has and this one hasn't, each with its reason.
     """
 
     run: Run
     plan: Plan
     data: str | None
     evaluation: Evaluation
+    left_out: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -71,19 +73,16 @@ def evaluate(
         Refusal: The run has no result, its model or rows aren't here (FTC685), or the file's rows can't be used.
     """
     found = finished_run(run, folder)
-    model = _model(found)
+    model, left_out = _model(found), tuple[str, ...]()
     with tempfile.TemporaryDirectory(prefix="ftc-rows-") as scratch:
         if data is None:
             plan, streams = _own_rows(found)
         else:
             from ftc.compiler.tokens.other_rows import compile_rows
 
-            sampling = found.plan.settings.train.sampling
-            if sampling is not None and sampling.reward_model is not None:
-                help = "leave out `--data` to measure it on its own test rows"
-                raise refused(found, "its reward model scores answers to the run's own rows alone", help)
-            streams = Path(scratch)
-            plan = compile_rows(found.plan, model, Path(data), str(data), streams)
+            scorers, absent = _scorers(found)
+            streams, left_out = Path(scratch), (*_of_own_rows(found.plan), *absent)
+            plan = compile_rows(found.plan, model, Path(data), str(data), streams, scorers)
         from ftc.runtime.evaluation.evaluate_again import evaluate_again
         from ftc.runtime.execution.execute import Inputs
         from ftc.spec.storage.paths import RunFolder
@@ -92,7 +91,7 @@ def evaluate(
         name = None if data is None else str(data)
         listen = noting(found, plan, name, on_event or (lambda event: None))
         evaluation = evaluate_again(plan, inputs, RunFolder(found.folder), found.record, listen)
-    return Remeasured(found, plan, name, evaluation)
+    return Remeasured(found, plan, name, evaluation, left_out)
 
 
 def evaluate_on_harness(
@@ -232,6 +231,41 @@ def _companions(run: Run, plan: Plan) -> dict[Role, Path]:
             summary = f"its {card.title} `{pinned.base}` is not here"
             raise refused(run, summary, "restore it at the path in the recipe")
     return found
+
+
+def _scorers(run: Run) -> tuple[dict[Role, Path], tuple[str, ...]]:
+    """Folders of the reward models that score answers to other rows, and why others score none.
+
+    Raises:
+        Refusal: One isn't here whose scores are all that the run is measured by (FTC685).
+    """
+    from ftc.compiler.audit.locate import companion_folders
+    from ftc.spec.companions import companion
+    from ftc.spec.documents.probes import scoring_models
+
+    here, absent = companion_folders(run.plan, run.root), list[str]()
+    found: dict[Role, Path] = {}
+    for role, pinned in scoring_models(run.plan.settings).items():
+        card = companion(role)
+        if role in here:
+            found[role] = here[role]
+        elif card.shapes_weights:
+            why = f"its {card.title} `{pinned.base}` is not here"
+            raise refused(run, why, "restore it at the path in the recipe")
+        else:
+            absent.append(f"scores by the reward model `{pinned.base}` and gates on them: it is not on this machine")
+    return found, tuple(absent)
+
+
+def _of_own_rows(plan: Plan) -> Iterator[str]:
+    """What lies beside a run's own test rows, and belongs to no others."""
+    settings = plan.settings.eval
+    if settings.retention_sha256 is not None:
+        yield "forgetting and gates on it: the run's own evaluation measured it, and other rows don't change it"
+    if settings.baselines:
+        yield "prompts for the base model: their examples were drawn for the run's own test rows"
+    if settings.swaps_sha256 is not None:
+        yield "exchanged words and gates on them: they were exchanged in the run's own test rows"
 
 
 def _own_rows(run: Run) -> tuple[Plan, Path]:

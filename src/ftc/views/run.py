@@ -114,17 +114,21 @@ def _evaluations_words(purposes: Sequence[str]) -> str:
     return f"Test set evaluated {numbers.times(len(purposes))}: {', '.join(each)}."
 
 
-def evaluation_text(plan: Plan, evaluation: Evaluation, title: str, *, page: Page = PLAIN) -> str:
+def evaluation_text(
+    plan: Plan, evaluation: Evaluation, title: str, left_out: Sequence[str] = (), *, page: Page = PLAIN
+) -> str:
     """A measurement by itself.
 
     Args:
         plan: The run's plan.
         evaluation: The measurement.
         title: Which model, and on which rows.
+        left_out: What the run's own evaluation has and this one hasn't, each with its reason.
         page: Width and colors.
     """
     title = f"{escaped(title)}, {numbers.plural(evaluation.tuned.rows, 'row')}"
-    return blocks(_measured(plan, evaluation, page, title))
+    missing = [line for one in left_out for line in page.wrap(f"Not measured: {escaped(one)}.")]
+    return blocks([*_measured(plan, evaluation, page, title), *([missing] if missing else [])])
 
 
 def wall_seconds(record: RunRecord) -> float | None:
