@@ -122,9 +122,8 @@ def resolve_data(
     labeled = labels_of(task, columns)
     respelled, alike = _spelled(data, task, labeled, tables.values()) if labeled else ((), ())
     texts = {use: RowTexts(table.rows, columns) for use, table in tables.items()}
-    likeness, seen = _compared(texts, data.quality.similarity, presidio := _presidio(data, span_of))
-    parts, notes, kept = _divide(data, tables, columns, labeled, texts, likeness, seen, span_of, tested)
-    del likeness, seen
+    compared = _compared(texts, data.quality.similarity, presidio := _presidio(data, span_of))
+    parts, notes, kept = _divide(data, tables, columns, labeled, texts, *compared, span_of, tested)
     rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
     rows["train"], checks = draw_epoch(data, rows["train"], columns.used)  # no other row is ever trained on
     train = rows["train"].rows
