@@ -59,9 +59,9 @@ def test_a_step_is_traced_as_it_runs(
 
 def test_layers_of_a_trained_tower_stand_for_each_other(tmp_path: Path) -> None:
     """A tower with a way back is traced with few layers, and has as many bytes as with all of them."""
-    MODELS["llava"](tmp_path)
+    MODELS["qwen2_vl"](tmp_path)
     job = job_of(tmp_path, ())
-    config = {**job.config, "vision_config": {**job.config["vision_config"], "num_hidden_layers": 9}}
+    config = {**job.config, "vision_config": {**job.config["vision_config"], "depth": 9}}
     job = job.model_copy(update={"config": config, "layer_weights": ()})
     log, traced = whole_log(job)
     assert traced < 11

@@ -358,5 +358,5 @@ def test_memory_counts_as_many_squares_as_a_row_has_room_for(tmp_path: Path, mon
     """Small images are one square each: their pixels as numbers and in the operands' type, and two masks of them."""
     vision = vision_of(PROCESSORS["smolvlm"](tmp_path, monkeypatch), tmp_path)
     room = vision.features(1, 1).each
-    found = [image_bytes(vision, squares * room, squares * room, 32, 2, eager=False) for squares in (1, 7)]
+    found = [image_bytes(vision, (), squares * room, squares * room, 32, 2, eager=False) for squares in (1, 7)]
     assert found[1] == 7 * found[0] > 7 * 28 * 28 * (3 * (4 + 2) + 2 * 8)
