@@ -48,15 +48,17 @@ def as_sampled(t: Translation, key: str, under: str = "", rewards: str = "") -> 
         found = t.around.locate(model) if model else None
         if model and found is None and model.startswith(("/", "~", "$")):
             help = "name a run, a folder in the project or an id on the hub as `base` of a reward of `reward_model`"
-            t.drop(scorer, f"the reward model `{model[:80]}` is outside the project", help)
+            why = "a variable without a value in the file" if model.startswith("$") else "outside the project"
+            t.drop(scorer, f"the reward model `{model[:80]}` is {why}", help)
             model = None
         scored = [{"kind": _SCORED, "base": found or model}] if model else []
         are_known = len(known) == len(t.names(rewards))
         if scored or (known and are_known):
-            t.carry([scorer, *([rewards] if are_known else [])], "task.rewards", [*scored, *known])
+            keys = [*([scorer] if scored else []), *([rewards] if are_known else [])]
+            t.carry(keys, "task.rewards", [*scored, *known])
         if are_known and (known or scored):
             return
-        t.add("task.rewards", [{"kind": "exact_match"}], "in place of the reward functions")
+        t.add("task.rewards", [{"kind": "exact_match"}], "in place of the rewards")
         kinds = ", ".join(f"`{card.kind}`" for card in REWARDS)
         t.drop(
             rewards,

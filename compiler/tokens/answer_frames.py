@@ -119,7 +119,8 @@ def _framed_rows(
         for name in names:
             part, rows = parts[name], splits[name]
             whole = some_of(part.table.rows, rows.row.tolist())
-            reasoning = _proved(known, form, source, whole[:1]) or reasoning
+            if whole and not any(found.values()):
+                reasoning = _proved(known, form, source, whole[:1])
             found[name] = _framed(known, form, source, whole, part, rows.row.tolist(), reasoning)
             lengths = [len(source.before) + len(after) + one for one in _lengths(tokenizer, found[name])]
             tokens[name], longest = sum(lengths), max([longest, *lengths])
@@ -202,11 +203,10 @@ def _framed(
             if isinstance(found, str):
                 raise _unreadable(known, part.place(number), found)
             frames.append(found)
-        if reasoning is None:
-            continue
         texts = source.render([{**row, form.completion: REASONED[0]} for row in some])
         for number, text, (before, behind) in zip(places, texts, frames[start:], strict=True):
-            if getattr(text, "text", None) != reasoning.written(before, REASONED[0]) + behind:
+            reasoned = before + REASONED[0] if reasoning is None else reasoning.written(before, REASONED[0])
+            if getattr(text, "text", None) != reasoned + behind:
                 raise _unreadable(known, part.place(number), "its chat template writes reasoning as in no other row")
     return tuple(frames)
 

@@ -1,7 +1,7 @@
 """What a reward model's chat template makes of reasoning in an answer, found out by marks before any answer is written.
 
-Templates of models that reason take an answer apart at `</think>`: they drop the reasoning, or write it anew between
-their own tags, with other blanks around it. Here such a rule is looked for among those that templates are known to
+Templates of models that reason take an answer apart at `</think>`: they drop the reasoning, or write it between their
+own tags, with other blanks around it. Here such a rule is looked for among those that templates are known to
 have, and believed only where it gives what the template gives for every probe.
 """
 

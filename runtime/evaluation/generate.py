@@ -125,8 +125,8 @@ def _writes_by_row(model: Any, settings: Settings) -> bool:
 
 def rows_may_leave(model: Any, settings: Settings, device: torch.device) -> bool:
     """Whether answers end, and a batch can go on without some of its rows: the model keeps all keys and values."""
-    stops = settings.model.stop_ids
-    if not stops or not _writes_by_row(model, settings) or not _takes_known(model):
+    stops, base = settings.model.stop_ids, model.get_base_model() if hasattr(model, "get_base_model") else model
+    if not stops or not _writes_by_row(model, settings) or not _takes_known(model) or _rotates_by_length(base.config):
         return False
     with mixed_precision(settings.train.precision, device), torch.no_grad():
         one = torch.full((1, 1), stops[0], device=device)
@@ -304,7 +304,13 @@ def _counts_padding(config: Any, longest: int) -> bool:
     of_config = getattr(config, "original_max_position_embeddings", None)
     made_for = min((int(one) for one in (*known, of_config) if one), default=0)
     by_place = architecture(config.model_type).counts_padding is not False
-    return by_place or (longest > made_for and not rotation_kinds(places).isdisjoint(BY_LENGTH))
+    return by_place or (longest > made_for and _rotates_by_length(config))
+
+
+def _rotates_by_length(config: Any) -> bool:
+    """Whether rotations follow from the longest row of a batch, so that they change when it leaves."""
+    places = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    return not rotation_kinds(places).isdisjoint(BY_LENGTH)
 
 
 def _takes_known(model: Any) -> bool:

@@ -30,23 +30,21 @@ class Draws(Protocol):
         ...
 
 
-class _Ended:
-    """Notes which rows have ended, and stops `generate` when enough of them have: a stopping criterion.
+class _EnoughEnded:
+    """Stops `generate` when enough rows have ended: a stopping criterion of transformers.
 
     Args:
         stops: Tokens that end an answer.
-        count: Rows of the batch.
-        device: Where they are.
+        prompt: Tokens before the answers.
     """
 
-    def __init__(self, stops: Sequence[int], count: int, device: torch.device) -> None:
-        self.rows = torch.zeros(count, dtype=torch.bool, device=device)
-        self._stops = torch.tensor(stops, device=device)
+    def __init__(self, stops: torch.Tensor, prompt: int) -> None:
+        self._stops, self._prompt = stops, prompt
 
     def __call__(self, ids: torch.Tensor, _scores: Any, **_more: Any) -> torch.Tensor:
         """(B,) whether to stop, the same for each row."""
-        self.rows |= torch.isin(ids[:, -1], self._stops)
-        return torch.full_like(self.rows, bool(self.rows.sum() * _LEAVE_TOGETHER >= len(self.rows)))
+        ended = torch.isin(ids[:, self._prompt :], self._stops).any(dim=1)
+        return torch.full_like(ended, bool(ended.sum() * _LEAVE_TOGETHER >= len(ended)))
 
 
 def written_by_shrinking(
@@ -72,26 +70,27 @@ def written_by_shrinking(
     most = model.generation_config.max_new_tokens
     lines: list[list[int]] = [[] for _ in ids]
     rows = list(range(len(ids)))
+    ends = torch.tensor(stops, device=ids.device)
     while True:
-        ended = _Ended(stops, len(rows), ids.device)
+        before = ids.shape[1]
         output = model.generate(
             input_ids=ids,
             attention_mask=attention,
             max_new_tokens=most - len(lines[rows[0]]),
-            stopping_criteria=[ended],
+            stopping_criteria=[_EnoughEnded(ends, before)],
             return_dict_in_generate=True,
             **({} if known is None else {name: known}),
             **({} if draw is None else {"logits_processor": [draw]}),
         )
-        for row, line in zip(rows, output.sequences[:, ids.shape[1] :].tolist(), strict=True):
+        fresh = output.sequences[:, before:]
+        for row, line in zip(rows, fresh.tolist(), strict=True):
             lines[row] += line
-        left = (~ended.rows).nonzero()[:, 0]
+        left = (~torch.isin(fresh, ends).any(dim=1)).nonzero()[:, 0]
         if not len(left) or len(lines[rows[0]]) >= most:
             return lines
         known = output["cache" if "cache" in output else "past_key_values"]  # by the version of transformers
         known.batch_select_indices(left)
-        before, ids = ids.shape[1], output.sequences[left]
-        grown = attention.new_ones(len(left), ids.shape[1] - before)
+        ids, grown = output.sequences[left], attention.new_ones(len(left), fresh.shape[1])
         attention = torch.cat((attention[left], grown), dim=1)
         rows = [rows[place] for place in left.tolist()]
         if draw is not None:

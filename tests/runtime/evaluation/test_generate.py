@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import GenerationConfig
 
 from ftc.runtime.evaluation import generate
@@ -84,20 +85,29 @@ def test_answers_behind_a_shared_beginning_are_those_of_whole_prompts(
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma2"])
 @pytest.mark.parametrize("heat", [None, 0.8])
-def test_a_row_leaves_its_batch_when_its_answer_has_ended(tmp_path: Path, kind: str, heat: float | None) -> None:
+@pytest.mark.parametrize("is_shared", [False, True], ids=["whole prompts", "a shared beginning"])
+@pytest.mark.parametrize("is_wrapped", [False, True], ids=["alone", "with an adapter"])
+def test_a_row_leaves_its_batch_when_its_answer_has_ended(
+    tmp_path: Path, kind: str, heat: float | None, *, is_shared: bool, is_wrapped: bool
+) -> None:
     """Gemma's layers look back only so far: their rows stay."""
     rows, writer, numbers = prompts(tmp_path), model(tmp_path, kind), [0, 1, 2, 3, 4]
+    if is_wrapped:
+        writer = get_peft_model(writer, LoraConfig(r=2, target_modules="all-linear", fan_in_fan_out=kind == "gpt2"))
     asked = settings(tmp_path)
     asked = asked.model_copy(update={"model": asked.model.model_copy(update={"stop_ids": tuple(range(40))})})
     sizes: list[int] = []
-    writer.register_forward_hook(lambda _, __, output: sizes.append(len(output.logits)))
+    base = writer.get_base_model() if is_wrapped else writer
+    base.register_forward_hook(lambda _, __, output: sizes.append(len(output.logits)))
     config = GenerationConfig(max_new_tokens=40, eos_token_id=list(asked.model.stop_ids), pad_token_id=0)
 
     def lines(some: list[int]) -> list[list[int]]:
         draw = Sampler(some, heat, 0, CPU) if heat else None
         may_leave = rows_may_leave(writer, asked, CPU)
         with eval_mode(writer), configured(writer, config):
-            found = generated(writer, rows, some, asked, CPU, may_leave=may_leave, draw=draw)
+            shared = SharedPrompt.of(writer, rows, numbers, CPU) if is_shared else None
+            known = {"shared": shared.length, **shared.for_rows(len(some))} if shared else {}
+            found = generated(writer, rows, some, asked, CPU, may_leave=may_leave, draw=draw, **known)
         return [list(itertools.takewhile(lambda token: token not in asked.model.stop_ids, line)) for line in found]
 
     alone = [lines([number])[0] for number in numbers]
@@ -106,6 +116,13 @@ def test_a_row_leaves_its_batch_when_its_answer_has_ended(tmp_path: Path, kind: 
     assert lines(numbers) == alone
     together = [size for size in sizes if size > 1]
     assert (min(together) < 5) == (kind != "gemma2")
+
+
+def test_rows_stay_where_rotations_follow_from_the_longest(tmp_path: Path) -> None:
+    asked, writer = settings(tmp_path), model(tmp_path, "llama")
+    assert rows_may_leave(writer, asked, CPU)
+    writer.config.rope_parameters = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
+    assert not rows_may_leave(writer, asked, CPU)
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
