@@ -23,8 +23,10 @@ __all__ = [
     "CHECKS",
     "EMPTY",
     "ROLES",
+    "asked_fault",
     "check_values",
     "conversation_fault",
+    "is_conversation",
     "is_exchange",
     "label_text",
     "number_in",
@@ -67,6 +69,26 @@ def conversation_fault(messages: Any) -> tuple[str, str] | None:
     if all(not message.get("tool_calls") and _is_empty(_words(message.get("content"))) for message in answers):
         return "FTC364", "has only empty answers"
     return None
+
+
+def is_conversation(value: Any) -> bool:
+    """Whether a prompt is meant as turns and not as text."""
+    return isinstance(value, list) and bool(value) and all(isinstance(turn, dict) for turn in value)
+
+
+def asked_fault(turns: list[dict[str, Any]]) -> tuple[str, str] | None:
+    """Code and words for what is wrong with a prompt of turns, of which the last is the user's, or None."""
+    if (last := turns[-1].get("role")) == "assistant":
+        return "FTC365", "ends with a turn of `assistant`; a prompt ends with one of `user`"
+    if fault := conversation_fault([*turns, {"role": "assistant", "content": "x"}]):
+        return fault
+    if not all(isinstance(turn.get("content"), str) for turn in turns):
+        return "FTC365", "has a turn whose content is not text"
+    return None if last == "user" else ("FTC365", f"ends with a turn of `{last}`; a prompt ends with one of `user`")
+
+
+def _prompt_fault(value: Any) -> _Fault | None:
+    return (asked_fault(value) if is_conversation(value) else None) or _text_fault(value)
 
 
 def _words(content: Any) -> str:
@@ -173,6 +195,8 @@ def _check_of(part: str, task: Task, columns: Columns) -> Callable[[Any], _Fault
     values, form = PARTS[part].values, task.rows()
     if values == "images" and "messages" in columns.by_part:
         return _left_images_fault
+    if part == "prompt":
+        return _prompt_fault
     takes_lists = values == "label" and isinstance(form, LabelRows) and form.several
     return _labels_fault if takes_lists else CHECKS[values]
 
