@@ -103,7 +103,8 @@ def test_several_sources_keep_the_turns(tmp_path: Path) -> None:
 
 def test_turns_of_test_rows_alone_are_read() -> None:
     columns = {"prompt": "prompt", "completion": "completion"}
-    texts, turns = [{"prompt": "q"}], [{"prompt": "q"}, {"prompt": "q", TURNS_COLUMN: []}]
+    texts: list[dict[str, Any]] = [{"prompt": "q"}]
+    turns = [*texts, {"prompt": "q", TURNS_COLUMN: []}]
     assert turns_column(columns, texts, turns) == TURNS_COLUMN
     assert turns_column(columns, texts, texts) is None
     assert turns_column({**columns, "system": "system"}, texts) == TURNS_COLUMN
