@@ -116,4 +116,4 @@ def test_damaged_streams_leave_nothing(
     shutil.copytree(tmp_path / "own", folder)
     store_streams(plan, address_of(tmp_path))
     shutil.rmtree(folder)
-    assert fetch_streams(plan, address_of(tmp_path), root) is None, "what was damaged was stored anew"
+    assert fetch_streams(plan, address_of(tmp_path), root) is None, "what was damaged was stored again"
