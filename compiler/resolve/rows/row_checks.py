@@ -12,7 +12,7 @@ from ftc.compiler.resolve.rows.columns import Columns
 from ftc.compiler.resolve.rows.in_processes import found_in
 from ftc.compiler.resolve.rows.ratings import answers_in, rating_of, step_rating_of
 from ftc.compiler.resolve.rows.table import Row, Table, shown
-from ftc.compiler.resolve.rows.value_help import help_of
+from ftc.compiler.resolve.rows.value_help import FRACTION_AS_LABEL, NUMBER_AS_TEXT, TAGS_AS_NUMBERS, help_of
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.tasks import PARTS, Task
@@ -227,7 +227,7 @@ def _label_fault(value: Any) -> _Fault | None:
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
         return None
     if isinstance(value, float):
-        return "FTC363", "is a number with a fraction; a label is text, a whole number, true or false"
+        return "FTC363", FRACTION_AS_LABEL
     return (EMPTY, "has no value") if value is None else ("FTC363", f"is {_kind(value)}, not a label")
 
 
@@ -284,7 +284,7 @@ def _number_fault(value: Any) -> _Fault | None:
     if number_in(value) is not None:
         return None
     if isinstance(value, str):
-        return (EMPTY, "is empty") if _is_empty(value) else ("FTC363", "is text and not a number such as 4.5")
+        return (EMPTY, "is empty") if _is_empty(value) else ("FTC363", NUMBER_AS_TEXT)
     if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
         return "FTC363", "is not a finite number"
     return (EMPTY, "has no value") if value is None else ("FTC363", f"is {_kind(value)}, not a number")
@@ -328,7 +328,7 @@ CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
     "numbers": _numbers_fault,
     "words": _words_fault,
     "tags": lambda value: (
-        ("FTC363", "contains numbers; a tag is a name, such as `B-PER`")
+        ("FTC363", TAGS_AS_NUMBERS)
         if isinstance(value, list) and any(isinstance(item, int) for item in value)
         else _words_fault(value)
     ),
