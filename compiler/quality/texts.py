@@ -13,6 +13,7 @@ from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec.documents.quality import QualityFinding, QualityReport, Sample
 from ftc.spec.documents.streams import SPLITS, Split
 from ftc.spec.tasks import PARTS
+from ftc.spec.tasks.rows import ASKED_COLUMN
 
 __all__ = ["RowTexts", "damage", "mojibake", "row_text", "with_lengths"]
 
@@ -45,9 +46,8 @@ class RowTexts(Sequence[str]):
 
     def _text(self, row: Mapping[str, Any]) -> str:
         images = value_of(row, self._by_part, "image") or ()
-        return "\n".join(
-            [*(text for name in self._names for text in _texts(row.get(name))), *map(_image_words, images)]
-        )
+        asked, contents = _texts(row.get(ASKED_COLUMN)), (_texts(row.get(name)) for name in self._names)
+        return "\n".join([*asked, *(text for texts in contents for text in texts), *map(_image_words, images)])
 
 
 def _image_words(digest: str) -> str:

@@ -274,10 +274,9 @@ class _Model:
 
 
 def _model(folder: Path, task: str, base: str | None) -> _Model:
-    """The model asked for, else one that lies in `models` beside the recipe, else the task's usual one on the hub."""
+    """The model asked for, else one in `models` that can do the task, else the usual one of the task on the hub."""
     configs = sorted((_unfitness(config, task), config) for config in folder.glob("models/*/config.json"))
-    fit = [config for (is_unfit, _), config in configs if not is_unfit] or [config for _, config in configs]
-    here = [config.parent.relative_to(folder).as_posix() for config in fit]
+    here = [config.parent.relative_to(folder).as_posix() for (is_unfit, _), config in configs if not is_unfit]
     if base is not None:
         return _Model(base, "")
     if here:

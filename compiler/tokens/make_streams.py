@@ -99,7 +99,7 @@ def make_streams(
     try:
         for part in data.parts.values() if isinstance(task.rows(), RatedRows) else ():
             write_other_answers(part, columns)
-        form = row_form(task, columns, data.labels, wording, data.parts["train"].rows)
+        form = row_form(task, columns, data.labels, wording, *(part.rows for part in data.parts.values()))
         splits, probe, odd = _encode(draft, data, form, models[0], made_from)
         found = [*odd, *_findings(draft, data, splits, odd)]
         texts = tokenizer_folder(models[0], model.tokenizer.own)

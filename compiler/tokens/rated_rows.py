@@ -11,7 +11,7 @@ import numpy as np
 from ftc.compiler.resolve.rows.row_digests import digests_of_each, first_equal
 from ftc.compiler.resolve.rows.row_store import rewrite
 from ftc.compiler.resolve.rows.table import PartRows
-from ftc.spec.tasks.rows import OTHER_ANSWER_COLUMN
+from ftc.spec.tasks.rows import ASKED_COLUMN, OTHER_ANSWER_COLUMN
 
 __all__ = ["write_other_answers"]
 
@@ -27,7 +27,12 @@ def write_other_answers(part: PartRows, columns: Mapping[str, str]) -> None:
     """
     rows = part.rows
     prompts = digests_of_each(
-        rows, lambda row: row[columns["messages"]][:-1] if "messages" in columns else row[columns["prompt"]]
+        rows,
+        lambda row: (
+            row[columns["messages"]][:-1]
+            if "messages" in columns
+            else [row[columns["prompt"]], *row.get(ASKED_COLUMN, ())]
+        ),
     )
     asked, total = first_equal(prompts), len(rows)
     following = np.roll(np.arange(total), -1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, assert_never
 
+from ftc.compiler.resolve.rows.in_processes import found_in
 from ftc.compiler.tokens.forms import (
     AnswerForm,
     ChatForm,
@@ -60,8 +61,15 @@ class Wording(NamedTuple):
     """Token that ends a text."""
 
 
+_Parts = Sequence[Sequence[Mapping[str, Any]]]
+
+
 def row_form(
-    task: Task, columns: Mapping[str, str], labels: tuple[str, ...], wording: Wording, rows: Sequence[Mapping[str, Any]]
+    task: Task,
+    columns: Mapping[str, str],
+    labels: tuple[str, ...],
+    wording: Wording,
+    *parts: Sequence[Mapping[str, Any]],
 ) -> TextForm:
     """How rows are read: from the column of each part.
 
@@ -70,7 +78,7 @@ def row_form(
         columns: Column by part.
         labels: Outputs of the head, in order.
         wording: Form, prompt and system message.
-        rows: Those of a part; the first says whether the answers of preferences are messages.
+        parts: The rows of each part; the very first one says whether the answers of preferences are messages.
     """
     kind = task.rows()
     match wording.form:
@@ -98,7 +106,7 @@ def row_form(
         case "chat":
             return ChatForm(messages=columns["messages"], tools=columns.get("tools"), train_on=task.turns)
         case "preference" | "answer" | "steps":
-            return _judged_form(task, columns, labels, rows)
+            return _judged_form(task, columns, labels, parts)
         case "raw" | "masked" | "spans":
             return _block_form(task, columns["text"])
         case "prompt" | "sample":
@@ -110,7 +118,7 @@ def row_form(
                 references=REFERENCES_COLUMN if isinstance(kind, AnswerRows | PromptRows) else None,
                 is_split=wording.family == "encoder_decoder",
                 images=columns.get("image"),
-                turns=turns_column(columns, rows),
+                turns=turns_column(columns, *parts),
                 is_question=wording.form == "sample",
             )
         case _:
@@ -145,10 +153,10 @@ def _group_form(task: Task, columns: Mapping[str, str], kind: TextGroupRows) -> 
 
 
 def _judged_form(
-    task: Task, columns: Mapping[str, str], labels: tuple[str, ...], rows: Sequence[Mapping[str, Any]]
+    task: Task, columns: Mapping[str, str], labels: tuple[str, ...], parts: _Parts
 ) -> PreferenceForm | AnswerForm | StepForm:
     """Two answers, one beside that of another row to the same prompt, one with its number, or one in steps."""
-    kind = task.rows()
+    kind, rows = task.rows(), parts[0]
     if isinstance(kind, StepRows):
         return StepForm(
             prompt=columns["prompt"],
@@ -158,39 +166,41 @@ def _judged_form(
             separator=task.separator,
         )
     if isinstance(kind, ScoredAnswerRows):
-        return AnswerForm(written=_own_answer(columns, rows))
+        return AnswerForm(written=_own_answer(columns, parts))
     if not isinstance(kind, RatedRows):
         has_several = bool(rows) and CHOSEN_COLUMN in rows[0]
         added = {"chosen": CHOSEN_COLUMN, "rejected": REJECTED_COLUMN} if has_several else {}
-        chosen, rejected = (_answer_form(part, {**columns, **added}, rows) for part in ("chosen", "rejected"))
+        chosen, rejected = (_answer_form(part, {**columns, **added}, parts) for part in ("chosen", "rejected"))
         return PreferenceForm(chosen=chosen, rejected=rejected, weight=PAIR_WEIGHT_COLUMN if has_several else None)
-    own = _own_answer(columns, rows)
+    own = _own_answer(columns, parts)
     other = own.model_copy(update={"messages" if isinstance(own, ChatForm) else "completion": OTHER_ANSWER_COLUMN})
     return PreferenceForm(chosen=own, rejected=other, rating=RATING_COLUMN)
 
 
-def _own_answer(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> ChatForm | PromptForm:
+def _own_answer(columns: Mapping[str, str], parts: _Parts) -> ChatForm | PromptForm:
     """How a single answer is read: as the end of a conversation, or behind its prompt."""
     if "messages" in columns:
         return ChatForm(messages=columns["messages"], train_on="last")
-    return _answered(columns, "completion", rows)
+    return _answered(columns, "completion", parts)
 
 
-def _answer_form(part: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> ChatForm | PromptForm:
+def _answer_form(part: str, columns: Mapping[str, str], parts: _Parts) -> ChatForm | PromptForm:
     """How one of the two answers of a preference is read: messages, or text after the prompt."""
-    if rows and isinstance(rows[0][columns["chosen"]], list):
+    if (rows := parts[0]) and isinstance(rows[0][columns["chosen"]], list):
         return ChatForm(messages=columns[part])
-    return _answered(columns, part, rows)
+    return _answered(columns, part, parts)
 
 
-def _answered(columns: Mapping[str, str], part: str, rows: Sequence[Mapping[str, Any]]) -> PromptForm:
+def _answered(columns: Mapping[str, str], part: str, parts: _Parts) -> PromptForm:
     """An answer behind its prompt, which turns may stand before."""
     return PromptForm(
-        prompt="{{ " + columns["prompt"] + " }}", completion=columns[part], turns=turns_column(columns, rows)
+        prompt="{{ " + columns["prompt"] + " }}", completion=columns[part], turns=turns_column(columns, *parts)
     )
 
 
-def turns_column(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """The column of the turns before a prompt, where a column gives them or a row's prompt is a conversation."""
-    has_turns = columns.keys() & {"system", "history"} or any(TURNS_COLUMN in row for row in rows)
-    return TURNS_COLUMN if has_turns else None
+def turns_column(columns: Mapping[str, str], *parts: Sequence[Mapping[str, Any]]) -> str | None:
+    """The column of the turns before a prompt, where a column gives them or the prompt of a row in any part does."""
+    if columns.keys() & {"system", "history"}:
+        return TURNS_COLUMN
+    found = (one for rows in parts for one in found_in(rows, lambda row: TURNS_COLUMN in row or None))
+    return None if next(found, None) is None else TURNS_COLUMN

@@ -22,6 +22,7 @@ from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.reward_models import FrameFacts
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.names import InsidePath
+from ftc.spec.storage.atomic_write import sweep
 from ftc.spec.storage.cache import Cache, distrust
 from ftc.spec.storage.cached import DIGESTS
 from ftc.spec.storage.paths import cache_folder, streams_folder
@@ -155,6 +156,7 @@ def keep_manifest(folder: Path, made_from: StreamKey, manifest: Manifest) -> Non
     Raises:
         OSError: A file can't be read.
     """
+    sweep(folder)  # of a process that was killed, whose work another one did
     paths = sorted(folder.iterdir())
     digests = digests_of(paths)
     files = {one.name: FileFacts(size=one.stat().st_size, sha256=digests[one]) for one in paths}

@@ -45,12 +45,12 @@ def by_the_first(act: Callable[[], None]) -> None:
             act()
         finally:
             store.set("first", "")
-    elif not come(store, ["first"], MEETING_SECONDS, unless=lambda: loss_of_companion(0.0)):
-        raise Refusal([lost("process 0", f"it was not ready within {MEETING_SECONDS:g} s")])
+    else:
+        _said(store, {0: "first"})
 
 
 def lend(make: Callable[[], _Made], lacks: Callable[[], bool], give: Callable[[_Made], None]) -> _Made:
-    """What each process makes; the first one, behind that, gives the others what they lack before they begin.
+    """What each process makes; the first one, behind that, gives the others what they still lack before they begin.
 
     Every process of the run calls it, once. One process has nobody to lend to.
 
@@ -67,12 +67,18 @@ def lend(make: Callable[[], _Made], lacks: Callable[[], bool], give: Callable[[_
     opened = store, rank, world_size = meeting_store()
     _opened.append(opened)
     if rank:
-        store.set(f"lacks/{rank}", "1" if (is_lacking := lacks()) else "0")
+        if is_lacking := lacks():
+            _said(store, {0: "made"})
+            is_lacking = lacks()  # what one process makes, all of its machine have
+        store.set(f"lacks/{rank}", "1" if is_lacking else "0")
         if is_lacking:
             _said(store, {0: "lent"})
         return make()
     try:
-        made = make()
+        try:
+            made = make()
+        finally:
+            store.set("made", "")
         asked = {one: f"lacks/{one}" for one in range(1, world_size)}
         _said(store, asked)
         if any(store.check([one]) and store.get(one) == b"1" for one in asked.values()):

@@ -10,6 +10,7 @@ from typing import Literal
 
 __all__ = [
     "ANSWER_COLUMN",
+    "ASKED_COLUMN",
     "CHOSEN_COLUMN",
     "FOREIGN_MARKS",
     "INSTRUCTION_PROMPT",
@@ -61,6 +62,9 @@ NEGATIVES_COLUMN = "ftc: negatives"
 """Column that is added for the wrong passages of a query, a list."""
 TURNS_COLUMN = "ftc: turns"
 """Column that is added for the turns before a prompt: a system message, and earlier questions with their answers."""
+ASKED_COLUMN = "ftc: asked"
+"""Column that is added for those of these turns that a prompt of several turns has before its last one. They are part
+of what a row asks, which a system message or a history in a column of its own is by that column."""
 TRAIN_MARK = "train"
 """Key of a message that is false where the message is context and not trained on; absent anywhere else."""
 FOREIGN_MARKS = ("weight", TRAIN_MARK, "training")

@@ -60,6 +60,16 @@ def test_streams_come_back_with_the_same_bytes(planned: tuple[Plan, Path], tmp_p
     assert api.plan(root / "recipe.yaml").plan.stream_key == plan.stream_key
 
 
+def test_a_cache_that_takes_nothing_is_a_reason_and_no_error(
+    planned: tuple[Plan, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, root = planned
+    store_streams(plan, address_of(tmp_path))
+    (tmp_path / "full").write_text("a file where the cache's folder belongs")
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "full"))
+    assert "could not be fetched" in (fetch_streams(plan, address_of(tmp_path), root) or "")
+
+
 def _swap(place: Path) -> None:
     file = max((place / "objects").iterdir(), key=lambda one: one.stat().st_size)
     file.write_bytes(bytes(reversed(file.read_bytes())))
@@ -116,4 +126,4 @@ def test_damaged_streams_leave_nothing(
     shutil.copytree(tmp_path / "own", folder)
     store_streams(plan, address_of(tmp_path))
     shutil.rmtree(folder)
-    assert fetch_streams(plan, address_of(tmp_path), root) is None, "what was damaged was stored anew"
+    assert fetch_streams(plan, address_of(tmp_path), root) is None, "what was damaged was stored again"

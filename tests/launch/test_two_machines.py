@@ -183,7 +183,7 @@ def test_damaged_streams_of_the_storage_are_not_used(first: Machine, tmp_path: P
     assert not (place / "streams.json").exists()
     assert not [*second.cache.glob("streams/[!.]*")]
     told = together(start([first, second], "apply", PLAN))
-    assert [one.code for one in told] == [0, 0], "what was damaged was stored anew"
+    assert [one.code for one in told] == [0, 0], "what was damaged was stored again"
 
 
 @_SESSION

@@ -13,12 +13,13 @@ from typing import Any, assert_never
 from ftc.compiler.resolve.rows.columns import Columns, value_of
 from ftc.compiler.resolve.rows.content_parts import image_references, with_parts
 from ftc.compiler.resolve.rows.ratings import answers_in, rating_of, step_rating_of
-from ftc.compiler.resolve.rows.row_checks import is_exchange, label_text, number_in
+from ftc.compiler.resolve.rows.row_checks import asked_fault, is_conversation, is_exchange, label_text, number_in
 from ftc.compiler.resolve.rows.row_store import Row, rewrite
 from ftc.compiler.resolve.rows.table import Table
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (
     ANSWER_COLUMN,
+    ASKED_COLUMN,
     FOREIGN_MARKS,
     INSTRUCTION_PROMPT,
     NEGATIVES_COLUMN,
@@ -108,10 +109,7 @@ def _write_pair(row: Row, by_part: Mapping[str, str]) -> None:
 def _asked(prompt: Any) -> list[dict[str, Any]] | None:
     """The turns of a prompt that is a conversation up to a question; None for any other."""
     turns = _as_messages(prompt)
-    if not isinstance(turns, list) or not turns or not all(isinstance(turn, dict) for turn in turns):
-        return None
-    are_texts = all(isinstance(turn.get("content"), str) for turn in turns)
-    return turns if are_texts and turns[-1].get("role") == "user" else None
+    return turns if is_conversation(turns) and asked_fault(turns) is None else None
 
 
 def _behind(asked: list[dict[str, Any]], value: Any) -> Any:
@@ -127,14 +125,19 @@ def _behind(asked: list[dict[str, Any]], value: Any) -> Any:
 
 def _write_asked(row: Row, by_part: Mapping[str, str]) -> list[dict[str, Any]]:
     """A prompt that is a conversation as its last question, and its completion as text. Returns the turns before."""
-    asked = _asked(value_of(row, by_part, "prompt"))
-    if asked is None:
+    prompt = _as_messages(value_of(row, by_part, "prompt"))
+    if (asked := _asked(prompt)) is None:
+        if is_conversation(prompt):
+            row[by_part["prompt"]] = prompt  # the checks say what is wrong with it in its one form
         return []
     row[by_part["prompt"]] = asked[-1]["content"]
     match _as_messages(value_of(row, by_part, "completion")):
         case [{"role": "assistant", "content": str(answer)}]:
             row[by_part["completion"]] = answer
-    return [{**turn, TRAIN_MARK: False} if turn.get("role") == "assistant" else turn for turn in asked[:-1]]
+    before = [{**turn, TRAIN_MARK: False} if turn["role"] == "assistant" else turn for turn in asked[:-1]]
+    if before:
+        row[ASKED_COLUMN] = before
+    return before
 
 
 def _write_system(row: Row, by_part: Mapping[str, str], answers: Sequence[str]) -> None:
@@ -196,10 +199,14 @@ def _as_messages(value: Any) -> Any:
         return value
     if all({"from", "value"} <= turn.keys() for turn in value):
         marks = [{key: turn[key] for key in FOREIGN_MARKS if key in turn} for turn in value]
-        said = [{"role": _ROLES.get(turn["from"], turn["from"]), "content": turn["value"]} for turn in value]
+        said = [{"role": _role(turn["from"]), "content": turn["value"]} for turn in value]
         value = [{**turn, **own} for turn, own in zip(said, marks, strict=True)]
     value = [{**turn, "role": "system"} if turn.get("role") == "developer" else turn for turn in value]
     return [_marked(turn) if turn.keys() & set(FOREIGN_MARKS) else turn for turn in value]
+
+
+def _role(name: Any) -> Any:
+    return _ROLES.get(name, name) if isinstance(name, str) else name
 
 
 def _as_answers_or_messages(value: Any) -> Any:
@@ -314,6 +321,8 @@ def _write_prompt(row: Row, by_part: Mapping[str, str]) -> None:
     """An instruction, with its input below it where it has one, and the turns before it."""
     if "image" in by_part:
         row[by_part["image"]] = image_references(row.get(by_part["image"]))
+    if TURNS_COLUMN in row:  # a row of one of several sources, which was written before they were joined
+        return
     system, history = value_of(row, by_part, "system"), value_of(row, by_part, "history")
     before, turns = _write_asked(row, by_part), _system_turns(system)
     if before and before[0]["role"] == "system":

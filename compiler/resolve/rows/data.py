@@ -46,7 +46,7 @@ from ftc.compiler.resolve.rows.row_digests import (
 )
 from ftc.compiler.resolve.rows.seeded_order import first_rows
 from ftc.compiler.resolve.rows.splits import MEASURED, Part, num_copies
-from ftc.compiler.resolve.rows.table import PartRows, Row, Table
+from ftc.compiler.resolve.rows.table import PartRows, Table
 from ftc.compiler.resolve.rows.tested_rows import NONE, HeldOut, keep_tested
 from ftc.compiler.resolve.rows.time_order import order_findings
 from ftc.compiler.stages import advance, begin_stage
@@ -127,10 +127,14 @@ def resolve_data(
     rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
     rows["train"], checks = draw_epoch(data, rows["train"], columns.used)  # no other row is ever trained on
     train = rows["train"].rows
-    names = sorted_of(labeled, train) if labeled else number_names(task, columns, train)
-    quality = _of_epoch(quality_report(parts, data.quality, labeled, tables["rows"], presidio), labeled, train)
+    trained = labeled.count(train) if labeled else {}
+    names = sorted_of(labeled, trained) if labeled else number_names(task, columns, train)
+    quality = quality_report(parts, data.quality, labeled, tables["rows"], presidio)
+    if labeled:  # the classes of the rows that are trained on
+        quality = quality.model_copy(update={"labels": {**quality.labels, "train": dict(sorted(trained.items()))}})
     rated = names if isinstance(task.rows(), NumberRows | ScoredAnswerRows) else ()
-    told = unlearned_labels(labeled, names, rows) if labeled else number_findings(rated, rows)
+    given = parts["train"].rows
+    told = unlearned_labels(labeled, names, trained, rows, given) if labeled else number_findings(rated, rows)
     unlearned = [_placed(finding, span_of) for finding in told]
     tidy = (*empty.findings(), *alike, *hidden_characters(labeled, tables.values()))
     tidied = [_placed(finding, span_of) for finding in tidy]
@@ -156,14 +160,6 @@ def resolve_data(
         checks=(*remarks, *respelled, *kept, *checks),
         images=images,
     )
-
-
-def _of_epoch(report: QualityReport, labeled: Labeled | None, train: Sequence[Row]) -> QualityReport:
-    """The report with the classes of the rows that are trained on, where rows have any."""
-    if labeled is None:
-        return report
-    trained = dict(sorted(labeled.count(train).items()))
-    return report.model_copy(update={"labels": {**report.labels, "train": trained}})
 
 
 def _remark(table: Table) -> Check:

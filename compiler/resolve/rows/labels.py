@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -13,7 +14,7 @@ from ftc.compiler.resolve.rows.in_processes import ranges, spread
 from ftc.compiler.resolve.rows.row_checks import label_text, sorted_labels
 from ftc.compiler.resolve.rows.row_store import Row, rewrite
 from ftc.compiler.resolve.rows.splits import MEASURED, Part
-from ftc.compiler.resolve.rows.table import PartRows, Table
+from ftc.compiler.resolve.rows.table import JoinedTable, PartRows, Table
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.safe_repr import label_name
 from ftc.spec.tags import OUTSIDE
@@ -146,25 +147,39 @@ def exchanged(labeled: Labeled, rows: Sequence[Row], texts: Sequence[str]) -> st
     return f"exchange the columns in `data.fields`, if label and text are mixed up: {seen}"
 
 
-def sorted_of(labeled: Labeled, rows: Sequence[Row]) -> tuple[str, ...]:
+def sorted_of(labeled: Labeled, trained: Iterable[str]) -> tuple[str, ...]:
     """The labels in the order of the recipe, else those of the training rows, sorted."""
-    return labeled.declared or sorted_labels(labeled.count(rows))
+    return labeled.declared or sorted_labels(trained)
 
 
-def unlearned_labels(labeled: Labeled, names: Sequence[str], parts: Mapping[Part, PartRows]) -> Iterator[Diagnostic]:
-    """Labels that the head can't give, and classes with nothing to learn from."""
-    counts: dict[Part, dict[str, int]] = {part: labeled.count(found.rows) for part, found in parts.items()}
+def unlearned_labels(
+    labeled: Labeled, names: Sequence[str], trained: Mapping[str, int], parts: Mapping[Part, PartRows], given: PartRows
+) -> Iterator[Diagnostic]:
+    """Labels that the head can't give, and classes with nothing to learn from.
+
+    Args:
+        labeled: Where the labels stand.
+        names: Those that the head gives.
+        trained: How often each label occurs in the training rows.
+        parts: The rows of each part.
+        given: The training rows of all sources, of which those of `parts` were drawn.
+    """
+    counts: dict[Part, Mapping[str, int]] = {
+        part: trained if part == "train" else labeled.count(found.rows) for part, found in parts.items()
+    }
     for part, found in counts.items():
         unknown = Counter({name: count for name, count in found.items() if name not in names})
         if unknown:
             is_declared = labeled.declared is not None
-            addition = "them to `task.labels`" if is_declared else "training rows for them"
+            helps: tuple[str, ...] = ("add them to `task.labels`, or remove these rows",)
+            if not is_declared:
+                helps = _additions(labeled, given, unknown.keys(), "remove these rows")
             lacks = "`task.labels` lacks" if is_declared else "the training rows lack"
             yield diagnostic(
                 "FTC372",
                 f"the {part} rows have labels that {lacks}",
                 notes=", ".join(f"`{label_name(name)}` ({count})" for name, count in unknown.most_common(5)),
-                help=f"add {addition}, or remove these rows",
+                help=helps,
                 path=f"data.split.{part}" if part in MEASURED else "data.source",
             )
     if absent := set(names) - counts["train"].keys():
@@ -172,7 +187,7 @@ def unlearned_labels(labeled: Labeled, names: Sequence[str], parts: Mapping[Part
         yield diagnostic(
             "FTC375",
             f"{len(absent):,} of {len(names):,} classes have no training row: {listed}",
-            help="add training rows for them, or remove them from `task.labels`",
+            help=_additions(labeled, given, absent, "remove them from `task.labels`"),
             path="task.labels",
         )
     if len(labeled.outputs(names)) < 2:
@@ -182,3 +197,15 @@ def unlearned_labels(labeled: Labeled, names: Sequence[str], parts: Mapping[Part
             help="a classification task needs at least two classes",
             path="data.fields",
         )
+
+
+def _additions(labeled: Labeled, given: PartRows, names: AbstractSet[str], else_: str) -> tuple[str, ...]:
+    """What gives labels training rows: more of the sources that have such rows, of which none is drawn, or new rows."""
+    files, found = dict[str, None](), set[str]()
+    if isinstance(table := given.table, JoinedTable):
+        for number, row in zip(given.numbers, given.rows, strict=True):
+            if own := names & set(labeled.of(row[labeled.column])):
+                files[table.origins.at(number)[0].file] = None
+                found |= own
+    helps = [f"raise the `weight` of {file}: its rows with such labels are not drawn" for file in files]
+    return (*helps, *([] if names <= found else [f"add training rows for them, or {else_}"]))

@@ -12,7 +12,7 @@ from ftc.compiler.resolve.rows.columns import Columns
 from ftc.compiler.resolve.rows.in_processes import found_in
 from ftc.compiler.resolve.rows.ratings import answers_in, rating_of, step_rating_of
 from ftc.compiler.resolve.rows.table import Row, Table, shown
-from ftc.compiler.resolve.rows.value_help import help_of
+from ftc.compiler.resolve.rows.value_help import FRACTION_AS_LABEL, NUMBER_AS_TEXT, TAGS_AS_NUMBERS, help_of
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.tasks import PARTS, Task
@@ -23,8 +23,10 @@ __all__ = [
     "CHECKS",
     "EMPTY",
     "ROLES",
+    "asked_fault",
     "check_values",
     "conversation_fault",
+    "is_conversation",
     "is_exchange",
     "label_text",
     "number_in",
@@ -67,6 +69,26 @@ def conversation_fault(messages: Any) -> tuple[str, str] | None:
     if all(not message.get("tool_calls") and _is_empty(_words(message.get("content"))) for message in answers):
         return "FTC364", "has only empty answers"
     return None
+
+
+def is_conversation(value: Any) -> bool:
+    """Whether a prompt is meant as turns and not as text."""
+    return isinstance(value, list) and bool(value) and all(isinstance(turn, dict) for turn in value)
+
+
+def asked_fault(turns: list[dict[str, Any]]) -> tuple[str, str] | None:
+    """Code and words for what is wrong with a prompt of turns, of which the last is the user's, or None."""
+    if (last := turns[-1].get("role")) == "assistant":
+        return "FTC365", "ends with a turn of `assistant`; a prompt ends with one of `user`"
+    if fault := conversation_fault([*turns, {"role": "assistant", "content": "x"}]):
+        return fault
+    if not all(isinstance(turn.get("content"), str) for turn in turns):
+        return "FTC365", "has a turn whose content is not text"
+    return None if last == "user" else ("FTC365", f"ends with a turn of `{last}`; a prompt ends with one of `user`")
+
+
+def _prompt_fault(value: Any) -> _Fault | None:
+    return (asked_fault(value) if is_conversation(value) else None) or _text_fault(value)
 
 
 def _words(content: Any) -> str:
@@ -173,6 +195,8 @@ def _check_of(part: str, task: Task, columns: Columns) -> Callable[[Any], _Fault
     values, form = PARTS[part].values, task.rows()
     if values == "images" and "messages" in columns.by_part:
         return _left_images_fault
+    if part == "prompt":
+        return _prompt_fault
     takes_lists = values == "label" and isinstance(form, LabelRows) and form.several
     return _labels_fault if takes_lists else CHECKS[values]
 
@@ -203,7 +227,7 @@ def _label_fault(value: Any) -> _Fault | None:
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
         return None
     if isinstance(value, float):
-        return "FTC363", "is a number with a fraction; a label is text, a whole number, true or false"
+        return "FTC363", FRACTION_AS_LABEL
     return (EMPTY, "has no value") if value is None else ("FTC363", f"is {_kind(value)}, not a label")
 
 
@@ -260,7 +284,7 @@ def _number_fault(value: Any) -> _Fault | None:
     if number_in(value) is not None:
         return None
     if isinstance(value, str):
-        return (EMPTY, "is empty") if _is_empty(value) else ("FTC363", "is text and not a number such as 4.5")
+        return (EMPTY, "is empty") if _is_empty(value) else ("FTC363", NUMBER_AS_TEXT)
     if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
         return "FTC363", "is not a finite number"
     return (EMPTY, "has no value") if value is None else ("FTC363", f"is {_kind(value)}, not a number")
@@ -304,7 +328,7 @@ CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
     "numbers": _numbers_fault,
     "words": _words_fault,
     "tags": lambda value: (
-        ("FTC363", "contains numbers; a tag is a name, such as `B-PER`")
+        ("FTC363", TAGS_AS_NUMBERS)
         if isinstance(value, list) and any(isinstance(item, int) for item in value)
         else _words_fault(value)
     ),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ftc.compiler.resolve.rows.in_processes import ranges, spread
 from ftc.compiler.resolve.rows.spool import Spool, forget
 from ftc.compiler.stages import advance
+from ftc.spec.tasks.rows import ASKED_COLUMN
 
 __all__ = [
     "Digests",
@@ -135,7 +136,7 @@ def unordered_digest(digests: Iterable[bytes]) -> str:
 
 def example_digests(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> Digests:
     """sha256 of what the task reads of each row. Rows that differ only in other columns are the same example."""
-    return digests_of_each(rows, lambda row: [row.get(one) for one in columns])
+    return digests_of_each(rows, lambda row: [*(row.get(one) for one in columns), *row.get(ASKED_COLUMN, ())])
 
 
 def digests_of_each(rows: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], Any]) -> Digests:

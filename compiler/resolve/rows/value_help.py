@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["help_of"]
+__all__ = ["FRACTION_AS_LABEL", "NUMBER_AS_TEXT", "TAGS_AS_NUMBERS", "help_of"]
 
 _BY_CODE = {
     "FTC363": "fix or remove the rows",
@@ -13,21 +13,22 @@ _BY_CODE = {
     "FTC367": "write `from` as `human`, `gpt`, `system`, `tool` or one of their common synonyms",
     "FTC378": 'write answers as `{"text": ["…"], "answer_start": [0]}`, as a text or as a list of texts',
 }
+NUMBER_AS_TEXT = "is text and not a number such as 4.5"
+TAGS_AS_NUMBERS = "contains numbers; a tag is a name, such as `B-PER`"
+FRACTION_AS_LABEL = "is a number with a fraction; a label is text, a whole number, true or false"
 _BY_WORDS = {
-    "is text and not a number such as 4.5": (
+    NUMBER_AS_TEXT: (
         "write numbers with a decimal point, and without a unit or thousands separator: 1234.5 in place of `1.234,5` "
         "or `$1,234.50`"
     ),
     "is text, not a list of labels": (
         'write the labels of a row as a list, `["…", "…"]`; a CSV cell may hold such a list, as JSON writes it'
     ),
-    "contains numbers; a tag is a name, such as `B-PER`": (
+    TAGS_AS_NUMBERS: (
         "write each tag's name in place of its number; a data set of the hub lists them in its card and in "
         "`features[…].feature.names`"
     ),
-    "is a number with a fraction; a label is text, a whole number, true or false": (
-        "predict numbers with `task: {kind: regression}`, or write classes"
-    ),
+    FRACTION_AS_LABEL: ("predict numbers with `task: {kind: regression}`, or write classes"),
     "is a list, not text": "write text, or name the column that has it in `data.fields`",
     "is an object, not text": (
         "write text in a column of its own, outside the object, or name the column that has it in `data.fields`"

@@ -10,11 +10,11 @@ import json
 import os
 import platform
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ftc.spec.canonical import to_text
@@ -107,23 +107,21 @@ def fetch_streams(plan: Plan, address: str, root: Path) -> str | None:
     from ftc.verbs.storage import Damaged, open_storage, unreachable
 
     storage, place = open_storage(address, _PLACE, plan.stream_key), streams_folder(plan.stream_key)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    make_ignored(folder := root / ".ftc" / "fetching")
-    with filelock.FileLock(folder / f"{platform.node()}-{place.name}.lock"):  # one of this machine's processes
-        if not _lacks(plan):
-            return None
-        temporary = Path(tempfile.mkdtemp(prefix=".making-", dir=place.parent))
-        try:
-            return _put(plan, storage, temporary)
-        except Damaged as damage:
-            _distrust(storage)
-            return f"the token streams at `{address}` are damaged: {damage}"
-        except OSError as error:
-            return f"the token streams at `{address}` could not be fetched: {error}"
-        except Exception as error:
-            raise Refusal([unreachable(address, error)]) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        make_ignored(folder := root / ".ftc" / "fetching")
+        with filelock.FileLock(folder / f"{platform.node()}-{place.name}.lock"):  # one of this machine's processes
+            if not _lacks(plan):
+                return None
+            with TemporaryDirectory(prefix=".making-", dir=place.parent, ignore_cleanup_errors=True) as temporary:
+                return _put(plan, storage, Path(temporary))
+    except Damaged as damage:
+        _distrust(storage)
+        return f"the token streams at `{address}` are damaged: {damage}"
+    except OSError as error:
+        return f"the token streams at `{address}` could not be fetched: {error}"
+    except Exception as error:
+        raise Refusal([unreachable(address, error)]) from error
 
 
 def _put(plan: Plan, storage: Storage, temporary: Path) -> str | None:

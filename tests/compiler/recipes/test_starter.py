@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,10 @@ def test_the_model_that_suits_the_task_is_named_and_none_that_cannot_do_it(tmp_p
     (tmp_path / "new.yaml").unlink()
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     assert "model: {base: models/a-decoder}\n" in starter(tmp_path, [{"messages": turns}] * 12, "chat")
+    (tmp_path / "new.yaml").unlink()
+    shutil.rmtree(tmp_path / "models" / "a-decoder")
+    shutil.rmtree(tmp_path / "models" / "c-both")
+    assert "models/" not in starter(tmp_path, [{"messages": turns}] * 12, "chat"), "the only one can't do it"
 
 
 def begun(folder: Path, **changes: Any) -> tuple[Started, str]:

@@ -36,6 +36,8 @@ def read(path: Path, jobs: int) -> tuple[Table, Faults]:
 @pytest.mark.parametrize("between", ["\n", "\r\n", " \n\t"])
 def test_plain_lines_are_the_same_rows(tmp_path: Path, between: str, end: str) -> None:
     (path := tmp_path / "rows.jsonl").write_bytes((between.join(LINES) + end).encode())
+    with with_jobs(3):
+        assert json_pieces.plain_lines(path, json.loads) is not None, "several processes read it"
     (several, found), (one, _) = read(path, 3), read(path, 1)
     assert not found.found
     assert several.rows == one.rows
@@ -47,7 +49,7 @@ def test_plain_lines_are_the_same_rows(tmp_path: Path, between: str, end: str) -
     "odd",
     ["", "[1]", '{"text": "a"},', '{"text": 1', '{"text": NaN}', '{"a": 1, "a": 2}', '{"a": "\\ud800"}', "3"],
 )
-def test_an_odd_line_is_told_of_as_by_one_process(tmp_path: Path, odd: str) -> None:
+def test_an_odd_line_is_reported_as_by_one_process(tmp_path: Path, odd: str) -> None:
     lines = [*LINES[:120], odd, *LINES[120:]]
     (path := tmp_path / "rows.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (several, found), (one, alone) = read(path, 3), read(path, 1)
@@ -58,7 +60,7 @@ def test_an_odd_line_is_told_of_as_by_one_process(tmp_path: Path, odd: str) -> N
 
 
 @pytest.mark.parametrize("data", [b"\xef\xbb\xbf", b"\xff"])
-def test_bytes_before_the_text_are_told_of_as_by_one_process(tmp_path: Path, data: bytes) -> None:
+def test_bytes_before_the_text_are_reported_as_by_one_process(tmp_path: Path, data: bytes) -> None:
     (path := tmp_path / "rows.jsonl").write_bytes(data + "\n".join(LINES).encode())
     (several, found), (one, alone) = read(path, 3), read(path, 1)
     assert found.found == alone.found

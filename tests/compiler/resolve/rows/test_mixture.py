@@ -151,6 +151,12 @@ def test_a_class_of_which_no_row_is_drawn_is_not_measured_as_if_it_were_learned(
     files = {"a.jsonl": rows_of("apple", 100), "b.jsonl": rows_of("pear", 100)}
     for row in files["b.jsonl"]:
         row["label"] = "other"
+    data = Data(source=sources, split=Split(validation=0, test=0.1))
     with pytest.raises(Refusal) as caught:
-        mixed(tmp_path, files, Data(source=sources, split=Split(validation=0, test=0.1)))
-    assert [one.code for one in caught.value.diagnostics] == ["FTC372"]
+        mixed(tmp_path, files, data)
+    advice = "raise the `weight` of b.jsonl: its rows with such labels are not drawn"
+    assert [(one.code, one.help) for one in caught.value.diagnostics] == [("FTC372", (advice,))]
+
+    named = Classification(kind="classification", labels=("ham", "spam", "other", "none"))
+    [found] = [one for one in mixed(tmp_path, files, data, named).diagnostics if one.code == "FTC375"]
+    assert found.help == (advice, "add training rows for them, or remove them from `task.labels`")
