@@ -41,6 +41,10 @@ def checkpoint_activations(model: Any, value: Recomputing, frozen: Collection[st
     """
     if checkpointing_card(value).recomputes:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=checkpointing_options(model, value))
+        if frozen:
+            # transformers has all embeddings want gradients, those of patches too: the way back would go through a
+            # frozen tower. Checkpointing that isn't reentrant needs no such thing.
+            model.disable_input_require_grads()
         keep_activations(model, frozen)
 
 
