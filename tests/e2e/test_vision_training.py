@@ -159,7 +159,7 @@ def test_qlora_packs_the_language_model_alone(
         ({"budget": "{device: cpu, devices: 2}", "strategy": "{kind: full, train_parts: [vision_tower]}"}, "shared by"),
         ({"budget": "{device: cpu, devices: 2}", "strategy": "{kind: full}"}, "some rows have no image"),
         ({"strategy": "{kind: partial, layers: 1}"}, "isn't available"),
-        ({"train": "{epochs: 1, batch_size: 8, quantize_aware: int8}", "strategy": "{kind: full}"}, "quantize_aware"),
+        ({"train": "{quantize_aware: {weights: int8}}", "strategy": "{kind: full}"}, "quantize_aware"),
     ],
 )
 def test_what_is_not_exact_is_refused_by_name(lines: dict[str, str], found: str, tmp_path: Path) -> None:
