@@ -32,11 +32,11 @@ _ALWAYS = (
 
 
 def checkpoint_activations(model: Any, value: Recomputing, frozen: Collection[str] = ()) -> None:
-    """Has the model compute activations anew in the backward pass, where the plan says so.
+    """Has the model compute activations again in the backward pass, where the plan says so.
 
     Args:
         model: A model of transformers.
-        value: What is computed anew.
+        value: What is computed again.
         frozen: Modules in front of the language model that have no backward pass, by name.
     """
     if checkpointing_card(value).recomputes:
