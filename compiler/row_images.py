@@ -44,6 +44,13 @@ class RowImages:
         np.add.at(of_rows, self.sizes.rows, np.array(weights, dtype=np.int64)[which.reshape(-1)])
         return of_rows
 
+    def sample(self, most: int) -> RowImages:
+        """The images of at most so many rows, evenly spread: of the same rows as `RowLengths.sample` takes."""
+        step = max(1, -(-self.rows // most))
+        sizes, kept = self.sizes, self.sizes.rows % step == 0
+        some = ImageSizes(sizes.rows[kept] // step, sizes.widths[kept], sizes.heights[kept])
+        return RowImages(some, self.vision, -(-self.rows // step))
+
     def of(self, row: int) -> tuple[ImageShape, ...]:
         """The images of a row, in the order of their tokens."""
         places = slice(*np.searchsorted(self.sizes.rows, (row, row + 1)))

@@ -72,7 +72,7 @@ class VisionModel:
     Attributes:
         model_type: As config.json calls it.
         text_types: Model types of its language model, the usual one first.
-        text_as: Of those that transformers names anew, the model type that has the same layers.
+        text_as: Of those that transformers has another name for, the model type that has the same layers.
         text_defaults: Sizes of the language model that its `text_config` may leave out, as transformers takes them.
         tower_defaults: Sizes of the tower that its `vision_config` may leave out.
         ties: Whether one table turns tokens into vectors and vectors into scores where the outer configuration doesn't

@@ -276,7 +276,8 @@ _RULES: rules.Rules = {
     **rules.blocking("ReLoRA is not supported", "relora relora_steps", "choose LoRA, QLoRA or full fine-tuning"),
     **rules.blocking("distillation from stored outputs is not supported", "kd_trainer", rules.NAME_THE_TEACHER),
     **rules.blocking("diffusion language models are not supported", "diffusion", _SUPERVISED),
-    **rules.blocking("images and sound are not supported", "processor_type", "choose a model and rows of text"),
+    **rules.blocking("a model and rows with images or sound are not imported", "processor_type",
+        "write a recipe for a model that reads images by hand, or choose a model and rows of text"),
     **rules.needless("a server is started beside the run, by its own command", "vllm"),
     **_IGNORED, **sampling.of_sampling("trl."),
 }  # fmt: skip

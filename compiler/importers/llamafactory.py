@@ -37,6 +37,7 @@ _PAIRED = ("dpo", "rm")
 """Stages that train on pairs of answers."""
 _UNKNOWN = "no counterpart in a recipe; LLaMA-Factory stops at keys that it doesn't know"
 _RIGHT = "choose a data set of the kind that the stage trains on"
+_IMAGES = "write a recipe for a model that reads images by hand, or choose another data set"
 
 
 def _strategy(t: Translation) -> None:
@@ -187,7 +188,7 @@ def columns_of(t: Translation, key: str | Key, entry: dict[str, Any], stage: str
     elif is_ranked:
         _ranked(t, key, columns, str(form), stage)
     elif any(part in columns for part in ("images", "videos", "audios")):
-        t.block(key, "rows with images or sound, which ftc does not train on", "choose another data set")
+        t.block(key, "rows with images, video or sound are not imported", _IMAGES)
     elif stage == "pt":
         rows.as_text(t, key, names["prompt"])
     elif form in ("sharegpt", "openai"):

@@ -86,7 +86,7 @@ def kept_image_bytes(
         hidden_size: Width of the language model.
         operand: Bytes of a number of products.
         residual: Bytes of a number between layers.
-        recomputes: Whether layers are computed anew in the backward pass.
+        recomputes: Whether layers are computed again in the backward pass.
     """
     patches = (_known(vision, images) if images else _at_most(vision, tokens, length)).patches
     width, inner, card = vision.hidden_size, vision.intermediate_size, vision.card

@@ -6,14 +6,20 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ftc.compiler.draft import ClosedDraft
-from ftc.spec.context_parallel import row_shares
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.strategies import strategy_card
 from ftc.spec.strategies.patterns import by_name
 from ftc.spec.text_forms import form_card
+from ftc.spec.vision_card import ModelPart
 
-__all__ = ["VISION_RULES", "images_are_read_in_some_tasks", "parts_have_gradients_everywhere", "parts_stay_frozen"]
+__all__ = [
+    "VISION_RULES",
+    "images_are_read_in_some_tasks",
+    "lonely_part",
+    "parts_have_gradients_everywhere",
+    "parts_stay_frozen",
+]
 
 
 def images_are_read_in_some_tasks(draft: ClosedDraft) -> Iterator[Diagnostic]:
@@ -60,23 +66,34 @@ def parts_stay_frozen(draft: ClosedDraft) -> Iterator[Diagnostic]:
             yield _found(draft, summary, "strategy.modules_to_save", help=ways)
 
 
-def parts_have_gradients_everywhere(draft: ClosedDraft) -> Iterator[Diagnostic]:
-    """Processes that share a step wait for each other's gradients of every weight that is trained.
+def lonely_part(draft: Draft) -> ModelPart | None:
+    """The trained part whose gradients processes that have rows of their own can't exchange; None where they can.
 
     There are none of a projector where a process has no image, and none of the layers of a tower whose states the
     model doesn't use.
+
+    Args:
+        draft: With its strategy settled.
     """
-    vision, settled = draft.model.vision, draft.loaded.vision
-    shares = row_shares(draft.candidate.devices * draft.recipe.budget.nodes, draft.candidate.context_parallel)
-    if vision is None or settled is None or shares == 1:
+    if (vision := draft.model.vision) is None or (settled := draft.loaded.vision) is None:
+        return None
+    if vision.card.tower not in settled.frozen:
+        return "vision_tower"
+    images = draft.row_images.get("train")
+    is_everywhere = images is not None and len(np.unique(images.sizes.rows)) == images.rows
+    return None if vision.card.projector in settled.frozen or is_everywhere else "projector"
+
+
+def parts_have_gradients_everywhere(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """Processes that share a step wait for each other's gradients of every weight that is trained."""
+    if draft.candidate.row_shares == 1:
         return
-    sizes, path, parts = draft.image_sizes.get("train"), "strategy.train_parts", vision.card
-    with_images = 0 if sizes is None else len(np.unique(sizes.rows))
-    if parts.tower not in settled.frozen:
+    part, path = lonely_part(draft), "strategy.train_parts"
+    if part == "vision_tower":
         summary = "a trained vision tower can't be shared by several processes"
         help = ("write `train_parts: [projector, language_model]`", "or `devices: 1`")
         yield _found(draft, summary, path, help=help, notes="some of its last layers have no gradients to exchange")
-    elif parts.projector not in settled.frozen and with_images < len(draft.lengths["train"].tokens):
+    elif part == "projector":
         summary = "the projector is trained by several processes, and some rows have no image"
         help = ("write `train_parts: [language_model]`", "or `devices: 1`, or give each row an image")
         notes = "a process whose rows have none has no gradients of it, for which the others would wait"

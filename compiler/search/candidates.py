@@ -18,6 +18,7 @@ from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import usual_rows
 from ftc.compiler.rules.sharing_rules import Sharing, asked_sharing
 from ftc.compiler.rules.train_rules import unsharded
+from ftc.compiler.rules.vision_rules import lonely_part
 from ftc.compiler.search.loss_chunks import LossChunks
 from ftc.compiler.time.amounts import Amounts
 from ftc.compiler.time.network import Network
@@ -250,8 +251,8 @@ def device_counts(draft: Draft) -> tuple[int, ...]:
 
     `auto` stands for one up to as many of the plan's kind as this machine has: processes on a processor share it, so
     that it counts as one. Each device has a row of every step and room for a micro-batch that is written; what is to
-    be shared needs two, and a proof of equal bits is made by one. A kind that isn't here can't be counted, and stands
-    for one.
+    be shared needs two, and a proof of equal bits is made by one, as is the training of parts whose gradients can't be
+    exchanged. A kind that isn't here can't be counted, and stands for one.
     """
     asked, train, nodes = draft.recipe.budget.devices, draft.recipe.train, draft.recipe.budget.nodes
     if asked != "auto":
@@ -260,7 +261,7 @@ def device_counts(draft: Draft) -> tuple[int, ...]:
     if train.compile or (writing is not None and not writing.divides):  # rules refuse more
         return (1,)
     least = 1 if train.sharding == "auto" else sharding_card(train.sharding).least_devices(nodes)
-    if least == 1 and train.determinism in ("bitwise", "best_effort"):
+    if least == 1 and (train.determinism in ("bitwise", "best_effort") or lonely_part(draft) is not None):
         return (nodes,)
     here = draft.device.count if draft.device.local else 1
     group = asked_sharing(draft.recipe).devices

@@ -100,7 +100,10 @@ def with_suggestions(undecided: Draft, decided: ClosedDraft, by_form: Decide, by
 
 def _sampled(draft: Draft) -> Draft:
     """A draft with fewer rows: many changes are tried, and those that are shown are counted in full."""
-    return replace(draft, lengths={name: rows.sample(_SAMPLED_ROWS) for name, rows in draft.lengths.items()})
+    lengths = {name: rows.sample(_SAMPLED_ROWS) for name, rows in draft.lengths.items()}
+    images = {name: rows.sample(_SAMPLED_ROWS) for name, rows in draft.row_images.items()}
+    seen = {name: rows for name, rows in images.items() if len(rows.sizes.rows)}
+    return replace(draft, lengths=lengths, row_images=seen)
 
 
 def _found(undecided: Draft, kinds: list[list[_Change]], by_form: Decide, by_trace: Decide) -> list[_Outcome]:

@@ -131,12 +131,18 @@ class Values:
         values = {id(one): self.of(one) for one in tensors}
         if any(value is None for value in values.values()):
             return _UNKNOWN
-        if func._schema.is_mutable and any(value is not None and _repeats(value) for value in values.values()):
-            return _UNKNOWN
+        if func._schema.is_mutable and any(map(self._stands_once, tensors)):
+            return _UNKNOWN  # what is written to one place would stand in all
         if _is_vast(func, tensors, args, kwargs):
             return _UNKNOWN
         args, kwargs = tree_map_only(torch.Tensor, lambda one: values[id(one)], (tuple(args), kwargs))
         return func(*args, **(kwargs | {"device": torch.device("cpu")} if kwargs.get("device") else kwargs))
+
+    def _stands_once(self, tensor: torch.Tensor) -> bool:
+        """Whether all elements of a tensor's storage are known as one, of which the tensor may be a part."""
+        storage = tensor.untyped_storage()
+        whole = self._known.get(storage_key(storage)) if tensor.device.type == "meta" else None
+        return whole is not None and len(whole) == 1 and storage.nbytes() > tensor.element_size()
 
     def _note(self, tensor: torch.Tensor, value: torch.Tensor) -> None:
         """Keeps the values of a tensor that was just made; views and what was changed in place have theirs."""

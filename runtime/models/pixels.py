@@ -21,12 +21,12 @@ from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.storage.images import decode_image
-from ftc.spec.vision_models import vision_model
+from ftc.spec.vision_models import VISION_MODELS, vision_model
 
 __all__ = ["FolderPixels", "image_inputs", "load_processor", "pixel_digest", "with_pixels"]
 
-_INPUTS = ("pixel_values", "image_grid_thw", "image_sizes", "pixel_attention_mask")
-"""What processors give that models take."""
+_INPUTS = tuple(dict.fromkeys(name for card in VISION_MODELS for name in card.inputs))
+"""What processors give that models take. Each model has two of them at most, in the order of its card."""
 
 
 def load_processor(model_folder: Path) -> Any:

@@ -32,15 +32,19 @@ _ALWAYS = (
 
 
 def checkpoint_activations(model: Any, value: Recomputing, frozen: Collection[str] = ()) -> None:
-    """Has the model compute activations anew in the backward pass, where the plan says so.
+    """Has the model compute activations again in the backward pass, where the plan says so.
 
     Args:
         model: A model of transformers.
-        value: What is computed anew.
+        value: What is computed again.
         frozen: Modules in front of the language model that have no backward pass, by name.
     """
     if checkpointing_card(value).recomputes:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=checkpointing_options(model, value))
+        if frozen:
+            # transformers has all embeddings want gradients, those of patches too: the way back would go through a
+            # frozen tower. Checkpointing that isn't reentrant needs no such thing.
+            model.disable_input_require_grads()
         keep_activations(model, frozen)
 
 

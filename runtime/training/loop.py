@@ -154,7 +154,8 @@ def rehearse(job: Job, step: int, rows: list[int]) -> None:
     seed_everything(stream_seed(job.seeds.dropout, step, job.dropout_number))
     batch = _batch(job, fed, rows, BatchDigest())
     targets = sum(job.scorer.num_targets(fed.rows, row) for row in rows)
-    job.accelerator.backward(_loss(job, batch, 1.0 / max(1, targets), targets))
+    if (loss := _loss(job, batch, 1.0 / max(1, targets), targets)).requires_grad:
+        job.accelerator.backward(loss)
 
 
 def _accumulate_gradients(
@@ -183,7 +184,8 @@ def _accumulate_gradients(
             targets_here = sum(job.scorer.num_targets(fed.rows, row) for row in rows) if job.router else 0
             with job.context.sharing(job.model, batch) if job.context else nullcontext(batch) as mine:
                 loss = _loss(job, mine, weight, targets_here)
-                accelerator.backward(loss)
+                if loss.requires_grad:  # a projector that is trained alone has no part in rows without images
+                    accelerator.backward(loss)
         total += loss.detach()
     if world_size > 1:
         summed: Any = accelerator.reduce(total, reduction="sum")

@@ -102,6 +102,28 @@ def test_parts_are_trained_by_name(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("checkpointing", ["false", "true"])
+def test_rows_without_images_have_no_part_in_a_projector_that_is_trained_alone(
+    checkpointing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their steps have no gradient, and the run goes on."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".ftc").mkdir()
+    train = f"{{epochs: 1, batch_size: 1, learning_rate: 0.003, activation_checkpointing: {checkpointing}}}"
+    recipe = make_vision_project(tmp_path, strategy="{kind: full, train_parts: [projector]}", count=12, train=train)
+    words = ("red", "green", "blue", "white", "black", "brown", "pink", "gray")
+    alone = (json.dumps({"prompt": f"what is the color {word} ?", "completion": word}) for word in words)
+    with (tmp_path / "data/rows.jsonl").open("a") as rows:
+        rows.writelines(f"{line}\n" for line in alone)
+    assert api.apply(recipe).record.status == "finished"
+    (run,) = api.runs()
+    lines = RunFolder(run.folder.absolute()).step_log.read_text(encoding="utf-8").splitlines()
+    norms = [float.fromhex(one["grad_norm"]) for one in map(json.loads, lines) if one["kind"] == "step"]
+    assert 0 in norms
+    assert any(norms)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", ["auto", "[vision_tower, projector, language_model]"])
 def test_a_run_that_stopped_goes_on_to_the_same_bits(
     parts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ftc: Ftc
@@ -159,7 +181,7 @@ def test_qlora_packs_the_language_model_alone(
         ({"budget": "{device: cpu, devices: 2}", "strategy": "{kind: full, train_parts: [vision_tower]}"}, "shared by"),
         ({"budget": "{device: cpu, devices: 2}", "strategy": "{kind: full}"}, "some rows have no image"),
         ({"strategy": "{kind: partial, layers: 1}"}, "isn't available"),
-        ({"train": "{epochs: 1, batch_size: 8, quantize_aware: int8}", "strategy": "{kind: full}"}, "quantize_aware"),
+        ({"train": "{quantize_aware: {weights: int8}}", "strategy": "{kind: full}"}, "quantize_aware"),
     ],
 )
 def test_what_is_not_exact_is_refused_by_name(lines: dict[str, str], found: str, tmp_path: Path) -> None:

@@ -136,8 +136,8 @@ def _are_numbers(value: Any) -> bool:
 def _one_side(tower: Mapping[str, Any]) -> dict[str, int]:
     """Sizes that stand there as two equal sides, as one."""
     found = {key: tower.get(key) for key in ("image_size", "patch_size")}
-    pairs = {key: one for key, one in found.items() if isinstance(one, list) and len(one) == len({*one}) + 1 == 2}
-    return {key: one[0] for key, one in pairs.items()}
+    pairs = {key: one for key, one in found.items() if isinstance(one, list) and len(one) == 2}
+    return {key: one[0] for key, one in pairs.items() if type(one[0]) is int and one[0] == one[1]}
 
 
 class _Shape(NamedTuple):

@@ -35,6 +35,11 @@ def job_of(folder: Path, frozen: tuple[str, ...], strategy: str = "full", **chan
     ("kind", "frozen", "changes"),
     [
         ("llava", ("vision_tower",), {"strategy__freeze": ("vision_tower",)}),
+        (
+            "llava",
+            ("vision_tower",),
+            {"strategy__freeze": ("vision_tower",), "train__activation_checkpointing": True},
+        ),
         ("llava", (), {"train__activation_checkpointing": True}),
         ("llava_next", (), {"train__precision": "bfloat16"}),
         ("qwen2_5_vl", ("visual",), {"strategy__freeze": ("visual.blocks", "visual.patch_embed")}),

@@ -53,3 +53,17 @@ def test_one_element_in_all_places_that_is_overwritten_is_forgotten(values: Valu
         mask = ones.to("meta")
         mask[0] = 0
     assert values.of(mask) is None
+
+
+def test_a_place_of_one_repeated_element_that_is_overwritten_changes_no_other(values: Values) -> None:
+    zeros = torch.zeros(1, dtype=torch.bool).expand(4, 4)
+    with StorageTracker(values=values):
+        mask = zeros.to("meta")
+        mask[0, 0].fill_(True)
+    assert values.of(mask) is None
+    with StorageTracker(values=values):
+        alone = torch.zeros(1, dtype=torch.int64).to("meta")
+        alone.fill_(3)
+    found = values.of(alone)
+    assert found is not None
+    assert found.tolist() == [3]

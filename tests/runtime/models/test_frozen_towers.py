@@ -17,19 +17,24 @@ pytest.importorskip("PIL")
 KINDS = ("llava", "gemma3", "smolvlm", "paligemma")
 
 
-@pytest.mark.parametrize("value", [True, "selective"])
+@pytest.mark.parametrize(
+    ("strategy", "value"), [("lora", True), ("lora", "selective"), ("full", True), ("full", "selective")]
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_activation_checkpointing_leaves_the_tower_without_a_backward_pass(
-    kind: str, value: Any, tmp_path: Path
+    kind: str, strategy: str, value: Any, tmp_path: Path
 ) -> None:
     from ftc.runtime.models.base_model import FolderBase
     from ftc.runtime.models.build_model import build_model
     from tests.runtime.models.test_image_masks import batch_of
-    from tests.support.vision_settings import vision_settings
+    from tests.support.vision_settings import tiny_vision, vision_settings
 
     MODELS[kind](tmp_path)
     attention = "eager" if kind == "paligemma" else "sdpa"
-    settings = vision_settings(tmp_path, model__attention=attention, train__activation_checkpointing=value)
+    changes: dict[str, Any] = {"model__attention": attention, "train__activation_checkpointing": value}
+    if strategy == "full":
+        changes["strategy__freeze"] = tiny_vision(kind, 16).frozen
+    settings = vision_settings(tmp_path, strategy, **changes)
     model: Any = build_model(settings, FolderBase(tmp_path), torch.device("cpu")).train()
     modules = dict(model.named_modules())
     seen: list[tuple[str, bool]] = []
