@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ftc.compiler.remembered import remembered
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
 from ftc.spec.module_names import embedding_part, part_of, role_of
 from ftc.spec.strategies import Beside, Trained
@@ -18,6 +19,7 @@ from ftc.spec.tensor_parallel import divides
 __all__ = ["beside_part", "divides_head", "layer_part", "sums_of_layers", "trained_share", "undivided_widths"]
 
 
+@remembered
 def layer_part(model: ModelFacts, devices: int) -> ModelFacts:
     """The narrower model that each of so many devices computes; the model itself for one.
 
@@ -54,6 +56,7 @@ def divides_head(model: ModelFacts, devices: int) -> bool:
     return devices > 1 and not model.tied_embeddings and divides(model.vocab_size, devices)
 
 
+@remembered
 def trained_share(model: ModelFacts, trained: Trained, devices: int) -> float:
     """The part of what is trained that one device holds; 1 where nothing of it is in a layer.
 

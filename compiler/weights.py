@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ftc.compiler.draft import ClosedDraft, Draft
+from ftc.compiler.remembered import remembered
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
 from ftc.spec.heads import Head, head_card
 from ftc.spec.module_names import head_parts, scores_words
@@ -60,15 +61,20 @@ def _kept(draft: Draft) -> frozenset[str]:
 
 def held(draft: Draft) -> dict[str, TensorFacts]:
     """Stored weights that the task's model holds: a tagger has no pooler, and no classifier an output over words."""
-    head = head_card(draft.loaded.head)
-    weights = {n: tensor for n, tensor in draft.model.tensors.items() if n.rpartition(".")[2] not in _NO_WEIGHTS}
+    return _held(draft.model, draft.loaded.head)
+
+
+@remembered
+def _held(model: ModelFacts, kind_of_head: Head) -> dict[str, TensorFacts]:
+    head = head_card(kind_of_head)
+    weights = {n: tensor for n, tensor in model.tensors.items() if n.rpartition(".")[2] not in _NO_WEIGHTS}
     if head.writes:
         return weights
     if head.scores_vocabulary:
         return {name: tensor for name, tensor in weights.items() if not head_parts(name) or scores_words(name)}
     if not head.is_new:
         return {name: tensor for name, tensor in weights.items() if not head_parts(name)}
-    kind = draft.model.kind
+    kind = model.kind
     kept = kind.classifier_keeps if head.scores_rows else kind.tagger_keeps
     return {name: tensor for name, tensor in weights.items() if set(kept or ()).issuperset(head_parts(name))}
 

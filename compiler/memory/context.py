@@ -82,7 +82,10 @@ def exchange_buffers(draft: ClosedDraft) -> Context | None:
     one, nodes = draft.candidate, draft.recipe.budget.nodes
     if draft.device.kind == "cpu" or one.devices == 1:
         return None
-    count = sharding_card(one.sharding).communicators(one.devices, nodes) + (one.sharers > 1)
+    card = sharding_card(one.sharding)
+    count = card.communicators(one.devices, nodes) + (one.sharers > 1)
+    if one.tensor_parallel > 1 and card.divided_among == "run" and one.layer_groups > 1:
+        count += 1  # weights are divided among groups, and not over the whole run
     each = communicator_bytes(channels_of(draft.device.name))
     size = ByteRange(low=count * each.low, expected=count * each.expected, high=count * each.high)
     return Context(NCCL_BUFFERS, size)

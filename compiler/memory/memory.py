@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from ftc.compiler.divided_layers import beside_part, layer_part, trained_share
+from ftc.compiler.divided_layers import beside_part, divides_head, layer_part, trained_share
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import (
     accumulates,
@@ -27,6 +27,7 @@ from ftc.compiler.memory.rounding_formula import rounding_bytes
 from ftc.compiler.memory.scored_answers import scored_phases
 from ftc.compiler.memory.sharded_formula import on_one_of
 from ftc.compiler.memory.stacks import layer_weights
+from ftc.compiler.remembered import remembered
 from ftc.compiler.weights import (
     bytes_per_weight,
     card_of,
@@ -39,7 +40,7 @@ from ftc.compiler.weights import (
 )
 from ftc.spec.devices import UNKNOWN_CAPABILITY, kernels
 from ftc.spec.documents.estimates import ByteRange, MemoryEstimate, PhasePeak, Verdict
-from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.documents.facts import ModelFacts, TensorFacts
 from ftc.spec.documents.memory_trace import BatchShape, TraceAnswer, TraceDevice, TraceJob, TraceResult
 from ftc.spec.documents.streams import TAUGHT
 from ftc.spec.extension_points import package_entry
@@ -230,6 +231,7 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         head_width=head_card(draft.loaded.head).score_width(
             len(draft.labels), vocabulary=draft.model.vocab_size, hidden=draft.model.hidden_size
         ),
+        head_parts=among if divides_head(draft.model, among) else 1,
         head_rows=at_once,
         tokens=rows * sequences * length,
         length=length,
@@ -273,7 +275,12 @@ def _copied_head(draft: Draft, weight_bytes: float) -> int:
 
 def _as_held(draft: Draft) -> ModelFacts:
     """The model without weights that the task leaves in the file, such as an output over words for a classifier."""
-    return draft.model.model_copy(update={"tensors": held(draft)})
+    return _with_tensors(draft.model, held(draft))
+
+
+@remembered
+def _with_tensors(model: ModelFacts, tensors: dict[str, TensorFacts]) -> ModelFacts:
+    return model.model_copy(update={"tensors": tensors})
 
 
 def _taught_shape(draft: Draft) -> BatchShape | None:

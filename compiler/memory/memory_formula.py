@@ -55,6 +55,7 @@ class MemoryInputs:
         state_bytes: What the optimizer keeps on the device.
         step_bytes: What its step makes beside that for one weight at a time.
         head_width: Outputs of the last layer: vocabulary or labels.
+        head_parts: How many devices divide the weights of the output layer.
         head_rows: Rows of logits that are there at once: of one micro-batch, or of a chunk of it.
         tokens: Tokens in the longest padded micro-batch.
         length: Tokens of its rows.
@@ -77,14 +78,12 @@ class MemoryInputs:
         trains_norms: Whether weights of norms are trained, and none of linear layers.
         measuring: How rows are measured; None where none are.
         taught: The teacher that is learned from; None for none.
-        chunked_places: Places of a micro-batch whose gradients are computed with their loss, chunk by chunk; 0 where
-            that is done by the backward pass.
+        chunked_places: Places of a micro-batch whose gradients come with their loss, chunk by chunk; 0 for none.
         has_z_loss: Whether the logarithm of the softmax's normalizer is part of the loss, by itself.
         rounded: What rounding weights in training keeps until the way back, over all layers.
         rounding: What it takes in passing, at the widest layer; or what casts to 8 bits do.
         uncast: Weights that no product casts to the type of its operands, since it reads them in 8 bits.
-        copied_head: Bytes of an output layer that each pass copies, with trained rows of added tokens in it; 0 where
-            none are trained by themselves.
+        copied_head: Bytes of an output layer that each pass copies, with trained rows of added tokens; 0 for none.
         frozen: Modules in front of the language model that aren't trained, by name.
         images: Of a micro-batch; none where they aren't known.
     """
@@ -123,6 +122,7 @@ class MemoryInputs:
     chunked_places: int = 0
     has_z_loss: bool = False
     copied_head: int = 0
+    head_parts: int = 1
     rounded: int = 0
     rounding: int = 0
     uncast: int = 0
@@ -170,9 +170,8 @@ class MemoryInputs:
     def numbers(self) -> Numbers:
         """Bytes of elements."""
         e = self.activation_bytes
-        exact = (
-            self.casts_weights or self.quantized or (self.model.family == "encoder" and not composes_norms(self.model))
-        )  # norms after the sum stay in float32
+        sums_first = self.model.family == "encoder" and not composes_norms(self.model)
+        exact = self.casts_weights or self.quantized or sums_first  # norms after the sum stay in float32
         return Numbers(
             operand=e,
             linear=_FP32 if self.quantized else e,
@@ -195,6 +194,11 @@ class MemoryInputs:
         """Whether the head is the model's own output layer."""
         return self.head_width == self.model.vocab_size
 
+    @property
+    def head_weights(self) -> int:
+        """Weights of the model's own output layer that a device has."""
+        return self.model.vocab_size * self.model.hidden_size // self.head_parts
+
 
 def quantized_bytes(model: ModelFacts, packed: float, row: float = 0.0, frozen: float = _FP32) -> float:
     """Bytes of a weight on average: linear layers are packed, embeddings, norms and the head are made float32.
@@ -209,8 +213,7 @@ def quantized_bytes(model: ModelFacts, packed: float, row: float = 0.0, frozen: 
     """
     linear = sum(i * o for i, o in model.linear_modules.values()) - never_packed(model)
     whole = max(model.num_parameters, 1)
-    rows = sum(outputs for _, outputs in model.linear_modules.values())
-    seeing = vision_weights(model)
+    rows, seeing = sum(outputs for _, outputs in model.linear_modules.values()), vision_weights(model)
     return (linear * packed + rows * row + seeing * frozen + (whole - linear - seeing) * _FP32) / whole
 
 
@@ -296,9 +299,8 @@ def _kept_of_images(job: MemoryInputs) -> int:
     """What the backward pass needs of trained parts that read images, with the casts of their weights."""
     if (vision := job.model.vision) is None or job.is_adapter:
         return 0
-    cast = (
-        job.activation_bytes * vision_weights(job.model, job.frozen) if job.casts_weights and job.numbers.casts else 0
-    )
+    is_cast = job.casts_weights and job.numbers.casts
+    cast = job.activation_bytes * vision_weights(job.model, job.frozen) if is_cast else 0
     widths = job.model.hidden_size, job.activation_bytes, job.numbers.residual
     return cast + kept_image_bytes(
         vision, job.frozen, job.images, job.tokens, job.length, *widths, recomputes=job.recomputes
@@ -311,7 +313,7 @@ def _chunked(job: MemoryInputs, within: Moment, logits: int) -> dict[str, Moment
     The gradients of hidden states stay from then on, and those of a trained output layer, summed as it is held.
     """
     slopes = job.chunked_places * job.model.hidden_size * job.numbers.residual
-    summed = job.trained_bytes * job.model.vocab_size * job.model.hidden_size if job.is_full else 0
+    summed = job.trained_bytes * job.head_weights if job.is_full else 0
     later = {**within, "saved activations": within["saved activations"] - _cast_head(job)}
     passing = _held_casts(job) + slopes + summed + _head_gradients(job)
     return {
@@ -323,8 +325,8 @@ def _chunked(job: MemoryInputs, within: Moment, logits: int) -> dict[str, Moment
 def _at_embedding(job: MemoryInputs, table: int, waiting: int) -> int:
     """Gradients of the table on their way: into earlier ones, or in both widths to where they are summed."""
     if job.in_parts:  # those of an output layer of its own are exchanged together with them
-        tables = 2 if job.has_vocabulary and not job.model.tied_embeddings else 1
-        return tables * table * (job.activation_bytes + _FP32) // job.activation_bytes
+        head = table // job.head_parts if job.has_vocabulary and not job.model.tied_embeddings else 0
+        return (table + head) * (job.activation_bytes + _FP32) // job.activation_bytes
     return (2 * waiting + table) if job.accumulates else 0
 
 
@@ -357,7 +359,7 @@ def _cast_head(job: MemoryInputs) -> int:
     is_exact = job.quantized or job.casts_weights
     if not (job.has_vocabulary and job.numbers.casts and is_exact):
         return 0
-    return job.activation_bytes * job.model.vocab_size * job.model.hidden_size
+    return job.activation_bytes * job.head_weights
 
 
 def _casts(job: MemoryInputs) -> int:
@@ -366,8 +368,7 @@ def _casts(job: MemoryInputs) -> int:
         return 0
     if not job.is_full:
         return job.activation_bytes * job.num_trainable if job.is_adapter else 0
-    is_cast = job.recomputes and job.casts_weights
-    return _cast_bytes(job) if is_cast else 0
+    return _cast_bytes(job) if job.recomputes and job.casts_weights else 0
 
 
 def _cast_bytes(job: MemoryInputs) -> int:
@@ -390,8 +391,7 @@ def _head_gradients(job: MemoryInputs) -> int:
     each = job.trained_bytes + (job.activation_bytes if job.numbers.casts and job.casts_weights else 0)
     if job.in_parts:  # it waits in the width of products until gradients are exchanged
         each = job.activation_bytes
-    size = job.model.vocab_size * job.model.hidden_size * each
-    return max(0, size - freed)
+    return max(0, job.head_weights * each - freed)
 
 
 def phase_peak(name: str, components: Mapping[str, int]) -> PhasePeak:

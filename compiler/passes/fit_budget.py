@@ -123,9 +123,9 @@ def _found(draft: Draft) -> tuple[Found, Sequence[Candidate]]:
     for sharing in sharings(draft):
         candidates = by_speed(draft, sharing)
         tries.append((fastest_that_fits(draft, candidates), candidates))
-        if tries[-1][0].fits or tries[-1][0].questions:
+        if tries[-1][0].may_fit:
             return tries[-1]
-    return tries[0]
+    return tries[0]  # with what the trace is asked of it, for the figure of the refusal
 
 
 def _with_untraced(draft: ClosedDraft, found: Found, candidates: Sequence[Candidate]) -> ClosedDraft:

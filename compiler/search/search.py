@@ -50,6 +50,7 @@ class Found:
         looked_at: Candidates that the recipe allows.
         too_dear: Numbers of devices whose fastest way that fits breaks the budget's cost.
         questions: What the trace is to be asked before this holds.
+        may_fit: Whether it fits, or the answer to a question might say of one of the candidates that it does.
         untraced: Why ways to run the job count by the formula, by what these ways have in common.
     """
 
@@ -59,6 +60,7 @@ class Found:
     looked_at: int
     too_dear: frozenset[int]
     questions: tuple[TraceJob, ...]
+    may_fit: bool
     untraced: Mapping[Way, str]
 
 
@@ -73,7 +75,8 @@ def fastest_that_fits(draft: Draft, candidates: Sequence[Candidate]) -> Found:
         faster = [one for n, one in ranked if one.devices not in dear or n < dear[one.devices][0]]
         questions = search.questions(faster, candidate)
         fits = may_run(draft, memory)
-        return Found(candidate, memory, fits, len(candidates), frozenset(dear), questions, search.untraced)
+        may_fit = fits or (bool(questions) and any(map(search.may_fit, (candidate, *faster))))
+        return Found(candidate, memory, fits, len(candidates), frozenset(dear), questions, may_fit, search.untraced)
 
     for place, candidate in enumerate(candidates):
         memory = None if candidate.devices in dear else search.estimate(candidate)
@@ -142,7 +145,7 @@ class _Search:
         """The candidate taken, and the faster one that tells most of those that may fit, where they aren't traced."""
         if self._draft.traces is None:
             return ()
-        open_ = [one for one in faster if one != taken and self._may_fit(one)]
+        open_ = [one for one in faster if one != taken and self.may_fit(one)]
         wanted = [*self._telling(open_), *([] if self._is_answered(taken) else [taken])]
         return tuple(question(self._draft.at(one)) for one in wanted)
 
@@ -158,7 +161,8 @@ class _Search:
         alike = [one for one in kin if replace(one, eval_batch=0) == replace(least, eval_batch=0)]
         return [next((one for one in alike if not _measures(self.by_form(one))), alike[-1])]
 
-    def _may_fit(self, candidate: Candidate) -> bool:
+    def may_fit(self, candidate: Candidate) -> bool:
+        """Whether a trace that wasn't asked yet might find that a candidate fits."""
         if (
             not self._is_in_doubt(self.by_form(candidate))
             or self._is_excluded(candidate)

@@ -6,6 +6,7 @@ predicted by the method that the plan itself uses, and it is told with the edit 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations, islice
@@ -37,6 +38,8 @@ _MOST = 6
 _SAMPLED_ROWS = 512
 _SAME_SPEED = 0.005
 _SHORTEST = 64
+_FEW = 8
+"""Changes of a kind that are tried one after the other."""
 _OPTIMIZER = "train.optimizer.kind"
 _KERNELS = ("eager", "sdpa", "flash_attention_2")
 """Kernels of attention, the one that holds most first."""
@@ -110,10 +113,27 @@ def _found(undecided: Draft, kinds: list[list[_Change]], by_form: Decide, by_tra
     """The smallest change of each kind that fits."""
     found: list[_Outcome] = []
     for kind in kinds:
-        found += islice((one for change in kind if (one := _tried(undecided, change, by_form, by_trace))), 1)
+        fitting = _from_fitting(undecided, kind, by_form)
+        found += islice((one for change in fitting if (one := _tried(undecided, change, by_form, by_trace))), 1)
         if len(found) == _MOST:
             break
     return found
+
+
+def _from_fitting(undecided: Draft, kind: list[_Change], by_form: Decide) -> list[_Change]:
+    """The changes of a kind from the smallest one that fits by the formula; each needs no more than those before it.
+
+    A few are left to be tried one after the other; there may be a hundred lengths of rows.
+    """
+    if len(kind) <= _FEW:
+        return kind
+
+    def fits(change: _Change) -> bool:
+        variant = _variant(undecided, change)
+        return variant is not None and _is_accepted(by_form(variant))
+
+    kind = [change for change in kind if _variant(undecided, change) is not None]
+    return kind[bisect_left(kind, True, key=fits) :] if kind and fits(kind[-1]) else []
 
 
 def _searches(undecided: Draft, decided: Draft) -> Iterator[Iterator[_Change]]:

@@ -341,14 +341,15 @@ def _slowness(draft: ClosedDraft, group: Group) -> float:
 
     In a ring the slowest link sets the pace. Between machines that is their network; where its speed is unknown it
     counts as fast as the link inside, and the time isn't told. All devices of a machine share its network: where they
-    exchange parts at once, together they send the whole.
+    exchange parts at once, together they send the whole. Where they divide layers, each has an exchange of its own with
+    those of other machines, all at once.
     """
     device, budget = draft.device, draft.recipe.budget
     capability = device.capability or UNKNOWN_CAPABILITY
     inside = peer_link(device.name, capability)
-    between = inside if budget.link is None else budget.link
+    between = inside if budget.link is None else budget.link / draft.candidate.tensor_parallel
     alone = budget.nodes == 1 or group == "machine"
-    no_inside = group == "machines" or draft.devices_of_a_machine == 1
+    no_inside = group == "machines" or draft.devices_of_a_machine == draft.candidate.tensor_parallel
     return host_link(capability) / (inside if alone else between if no_inside else min(inside, between))
 
 

@@ -62,23 +62,27 @@ class Share:
         torch.distributed.all_gather(parts, part.contiguous(), group=mesh.get_group(TENSOR))
         whole_rows = torch.cat(parts, dim=tensor.placements[names.index(TENSOR)].dim)
         first, size = _begin(len(whole_rows), own, self.tensor), -(-len(whole_rows) // self.tensor)
-        return whole_rows[first : first + size].clone(), _begin(rows, place, among) + first
+        # In host RAM: other rows would stay on the device until all are written.
+        return whole_rows[first : first + size].to("cpu", copy=True), _begin(rows, place, among) + first
 
 
-def share_of(tensors: Mapping[str, torch.Tensor]) -> Share | None:
+def share_of(tensors: Mapping[str, torch.Tensor], tensor: int = 1) -> Share | None:
     """This process's part of a model's parameters; None where they are whole.
 
     Parts are rows, as many in each but for the last ones, as `fully_shard` divides.
+
+    Args:
+        tensors: That are trained; none of them has to stand in a layer that processes divide.
+        tensor: How many processes divide each layer; those follow each other.
     """
     divided: list[Any] = [one for one in tensors.values() if hasattr(one, "placements")]
     if not divided:
         return None
-    mesh = max((one.device_mesh for one in divided), key=lambda mesh: mesh.ndim)
+    mesh = divided[0].device_mesh
     at = dict(zip(mesh.mesh_dim_names, mesh.get_coordinate(), strict=True))
-    sizes = dict(zip(mesh.mesh_dim_names, mesh.shape, strict=True))
-    tensor, parts = sizes.get(TENSOR, 1), sizes["shard"]
-    number = at["shard"] * tensor + at.get(TENSOR, 0)
-    return Share(number, parts * tensor, at.get("replicate", 0) == 0, tensor)
+    parts = dict(zip(mesh.mesh_dim_names, mesh.shape, strict=True))["shard"]
+    own = torch.distributed.get_rank() % tensor  # the mesh of a norm has no dimension for it
+    return Share(at["shard"] * tensor + own, parts * tensor, at.get("replicate", 0) == 0, tensor)
 
 
 def _begin(rows: int, place: int, among: int) -> int:

@@ -178,7 +178,8 @@ def save(training: Training, done: StepDone) -> None:
                 session.step_log.sync()
                 session.answers.sync()
             parameters, checkpoints = training.job.parameters, session.folder.checkpoints
-            share, state = share_of(parameters), State(job_sha256=session.job_sha256, progress=training.progress)
+            share = share_of(parameters, training.job.train.tensor_parallel)
+            state = State(job_sha256=session.job_sha256, progress=training.progress)
             exchange = alone if share is None else partial(everywhere, session.accelerator)
             saving = Saving(checkpoints, state, share, exchange, leads=session.is_first)
             tensors = checkpoint.contents(parameters, training.job.optimizer)

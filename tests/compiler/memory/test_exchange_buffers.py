@@ -26,16 +26,24 @@ def _job(budget: dict[str, Any], name: str = "h100-80gb", **train: Any) -> Close
 
 
 @pytest.mark.parametrize(
-    ("budget", "sharding", "communicators"),
+    ("budget", "sharding", "tensor", "communicators"),
     [
-        ({"devices": 2}, "ddp", 1),
-        ({"devices": 2}, "fsdp", 1),
-        ({"nodes": 2, "devices": 4}, "fsdp", 1),
-        ({"nodes": 2, "devices": 4}, "hsdp", 3),
+        ({"devices": 2}, "ddp", 1, 1),
+        ({"devices": 2}, "fsdp", 1, 1),
+        ({"nodes": 2, "devices": 4}, "fsdp", 1, 1),
+        ({"nodes": 2, "devices": 4}, "hsdp", 1, 3),
+        ({"devices": 2}, "fsdp", 2, 2),
+        ({"nodes": 2, "devices": 4}, "fsdp", 2, 3),
+        ({"nodes": 2, "devices": 4}, "hsdp", 2, 4),
     ],
 )
-def test_each_communicator_has_a_ring_of_channels(budget: dict[str, Any], sharding: str, communicators: int) -> None:
-    memory = _job(budget, sharding=sharding).memory
+def test_each_communicator_has_a_ring_of_channels(
+    budget: dict[str, Any], sharding: str, tensor: int, communicators: int
+) -> None:
+    """Where devices divide layers: all of them, those of a layer, and those that divide the model among groups."""
+    job = _job(budget, sharding=sharding, tensor_parallel=tensor)
+    assert job.candidate.tensor_parallel == tensor
+    memory = job.memory
     assert memory is not None
     assert memory.exchange_buffers is not None
     assert memory.exchange_buffers.expected == communicators * 24 * 12 * MIB

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.passes import decide
 from ftc.compiler.recipes.edits import changed_recipe, edit_of, with_fixes
 from ftc.compiler.rules.recipe_rules import check_rules
@@ -179,3 +179,27 @@ def test_a_changed_recipe_is_a_checked_one() -> None:
     assert changed_recipe(recipe, "train.micro_batch", 2).train.micro_batch == 2
     with pytest.raises(ValueError, match="micro_batch"):
         changed_recipe(recipe, "train.micro_batch", 0)
+
+
+def test_of_many_lengths_of_rows_few_are_tried_and_the_longest_that_fits_is_told() -> None:
+    train = {"micro_batch": 1, "batch_size": 1, "packing": False, "activation_checkpointing": False}
+    text = recipe_text(task={"kind": "chat"}, budget={"vram": "2GiB"}, train=train)
+    draft = undecided(text)
+    draft = replace(
+        draft,
+        splits={name: split_report(one.rows, length_max=6400) for name, one in draft.splits.items()},
+    )
+    asked: list[int] = []
+
+    def by_form(one: Draft) -> ClosedDraft:
+        length = one.recipe.data.max_length
+        asked.extend([length] if isinstance(length, int) else [])
+        return decide(one)
+
+    found = with_suggestions(draft, decide(draft), by_form, decide).diagnostics
+    refused = next(one for one in found if one.code == "FTC402")
+    (told,) = [fix.title for fix in refused.fixes if "max_length" in fix.title]
+    longest = int(told.removeprefix("write `data.max_length: ").removesuffix("`"))
+    assert longest < 6400 - 10 * 64
+    assert longest + 64 in asked, "the next longer one doesn't fit"
+    assert len(set(asked)) <= 10

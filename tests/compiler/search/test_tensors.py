@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.divided_layers import layer_part, sums_of_layers, undivided_widths
+from ftc.compiler.divided_layers import divides_head, layer_part, sums_of_layers, undivided_widths
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.memory import by_closed_form
 from ftc.compiler.rules.check import check_recipe
 from ftc.compiler.search.tensors import tensor_obstacle
+from ftc.compiler.time.amounts import Amounts
 from ftc.compiler.time.run_work import exchanged, run_work, train_amounts
 from ftc.compiler.time.workload import draft_network
+from ftc.spec.devices import CARDS
 from ftc.spec.links import host_link, peer_link
+from ftc.spec.precisions import precision_card
 from tests.compiler.search.test_device_counts import cards
 from tests.support.drafts import CPU, decided, draft_of, model_facts, shaped
 from tests.support.grid import GRID, grid_facts
@@ -81,8 +84,7 @@ def test_a_device_holds_and_computes_its_part_of_a_layer() -> None:
     assert sums_of_layers(model) == (2 * 32, 5 * 32)
 
 
-def test_memory_and_time_count_parts_and_sums() -> None:
-    """Without other devices nothing is exchanged but states."""
+def test_memory_and_work_count_parts() -> None:
     whole = _job(train={"sharding": "fsdp"}, budget={"devices": 2})
     half = _job(train={"tensor_parallel": 2}, budget={"devices": 2})
     forms = [by_closed_form(one) for one in (whole, half)]
@@ -90,6 +92,13 @@ def test_memory_and_time_count_parts_and_sums() -> None:
     assert phases[1]["saved activations"] < phases[0]["saved activations"]
     work = [run_work(one).phases["train"][1] for one in (whole, half)]
     assert work[1].flops == pytest.approx(work[0].flops, rel=0.2), "half of each row, and twice as many rows"
+
+
+@pytest.mark.parametrize("is_tied", [True, False])
+def test_time_counts_sums_of_states_and_scores_of_a_divided_output_layer(*, is_tied: bool) -> None:
+    """Without other devices nothing else is exchanged."""
+    facts = _FACTS.model_copy(update={"tied_embeddings": is_tied})
+    half = _job(facts=facts, train={"tensor_parallel": 2}, budget={"devices": 2})
     network, amounts = draft_network(half), train_amounts(half)
     sent = exchanged(half, network, amounts, half.train.num_steps).host_bytes
     capability = half.device.capability or (0, 0)
@@ -99,7 +108,36 @@ def test_memory_and_time_count_parts_and_sums() -> None:
     again = 2 if half.candidate.activation_checkpointing else 1
     states = (again * forward + backward) * amounts.tokens * network.hidden * size  # 2 (n - 1) / n of each for two
     scores = amounts.scored * (network.head_width + 2 * network.hidden) * size / 2
-    assert sent in (pytest.approx(states * slowness), pytest.approx((states + scores) * slowness))
+    assert divides_head(half.model, 2) is not is_tied
+    assert sent == pytest.approx((states if is_tied else states + scores) * slowness)
+
+
+@pytest.mark.parametrize(("is_tied", "head"), [(True, 0.0), (False, 0.5)])
+def test_gradients_of_a_divided_output_layer_are_a_share(*, is_tied: bool, head: float) -> None:
+    """They wait beside those of the embeddings, in the width of products and in float32."""
+    facts = _FACTS.model_copy(update={"tied_embeddings": is_tied})
+    half = _job(facts=facts, train={"tensor_parallel": 2, "precision": "bfloat16"})
+    form = by_closed_form(half)
+    moment = next(one for one in form.phases if one.phase == "backward: embedding").components
+    table = facts.vocab_size * facts.hidden_size
+    assert moment["temporaries"] == (1 + head) * table * (2 + 4)
+
+
+def test_groups_of_a_machine_share_its_network() -> None:
+    """Each of the eight devices that divide a layer gathers what it has from the other machine's, all at once."""
+    budget = {"nodes": 2, "devices": 8, "link": "10 Gbit/s"}
+    capability, link = (9, 0), 10e9 / 8
+    device = _open(budget={"devices": 4}).device.model_copy(
+        update={"name": "h100-80gb", "capability": capability, "speed": CARDS["h100-80gb"].speed, "local": False}
+    )
+    facts = model_facts(hidden=4096, layers=4, num_heads=32, num_kv_heads=32)
+    job = _job(facts=facts, device=device, train={"tensor_parallel": 8, "batch_size": 16}, budget=budget)
+    assert (job.candidate.tensor_parallel, job.candidate.layer_groups) == (8, 2)
+    network = draft_network(job)
+    weights = precision_card(job.train.precision).products.size * layer_part(facts, 8).num_parameters
+    gradients = precision_card(job.train.precision).trained.size * network.trainable
+    seconds = exchanged(job, network, Amounts(passes=1), 1).host_bytes / host_link(capability)
+    assert seconds == pytest.approx(8 * (2 * weights + gradients) * (1 / 2) / link)
 
 
 @pytest.mark.parametrize(
