@@ -104,9 +104,12 @@ def vision_weights(model: ModelFacts, frozen: Collection[str] = ()) -> int:
     """Weights in front of the language model, but for those of modules of these names; 0 where it reads text alone."""
     if model.vision is None:
         return 0
-    parts = [(model.vision.card.part_of(name), one.num_elements) for name, one in model.tensors.items()]
-    beside = ((model.vision.card.module_of(part), size) for part, size in parts if part != "language_model")
-    return sum(size for module, size in beside if module not in frozen)
+    card, found = model.vision.card, 0
+    for name, one in model.tensors.items():
+        part = card.part_of(name)
+        if part != "language_model" and card.module_of(part) not in frozen:
+            found += one.num_elements
+    return found
 
 
 def _known(vision: VisionFacts, images: Sequence[ImageShape]) -> _Read:

@@ -242,7 +242,8 @@ def _thaw(draft: Draft) -> Draft:
     facts, vision = draft.model.vision, draft.loaded.vision
     if facts is None or vision is None:
         return draft
-    trained = {facts.card.part_of(name) for name in draft.trained.names} - {"language_model"}
+    parts = {facts.card.part_of(name) for name in draft.trained.names}
+    trained = {part for part in parts if part != "language_model"}
     if not trained:
         return draft
     why, thawed = draft.reasons("model"), {facts.card.module_of(part) for part in trained}

@@ -48,7 +48,7 @@ def checkpoint_activations(model: Any, value: Recomputing, frozen: Collection[st
         keep_activations(model, frozen)
 
 
-def keep_activations(model: nn.Module, parts: Collection[str]) -> None:
+def keep_activations(model: Any, parts: Collection[str]) -> None:
     """Takes modules of these names out of activation checkpointing, with all in them."""
     for name, module in model.named_modules():
         if set(parts) & set(name.split(".")) and hasattr(module, "gradient_checkpointing"):

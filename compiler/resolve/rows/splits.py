@@ -77,7 +77,7 @@ class Units:
         if strata is not None:
             units.strata[:] = np.fromiter(map(numbers.__getitem__, strata), np.int64, len(keys))[named]
         for unit in np.flatnonzero(units.sizes > 1).tolist():
-            some = rows[bounds[unit] : bounds[unit + 1]].tolist()
+            some: list[int] = rows[bounds[unit] : bounds[unit + 1]].tolist()
             named[unit] = min(some, key=keys.__getitem__ if groups is None else lambda row: _plain(groups[row]))
             if strata is not None:
                 counts = Counter(strata[row] for row in some)
