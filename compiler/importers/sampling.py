@@ -54,8 +54,9 @@ def as_sampled(t: Translation, key: str, under: str = "", rewards: str = "") -> 
         scored = [{"kind": _SCORED, "base": found or model}] if model else []
         are_known = len(known) == len(t.names(rewards))
         if scored or (known and are_known):
-            keys = [*([scorer] if scored else []), *([rewards] if are_known else [])]
-            t.carry(keys, "task.rewards", [*scored, *known])
+            t.carry(
+                [*([scorer] if scored else []), *([rewards] if are_known else [])], "task.rewards", [*scored, *known]
+            )
         if are_known and (known or scored):
             return
         t.add("task.rewards", [{"kind": "exact_match"}], "in place of the rewards")

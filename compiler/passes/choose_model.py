@@ -16,6 +16,7 @@ from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.heads import head_card
 from ftc.spec.module_names import scores_words
 from ftc.spec.strategies.card import Base, Reason
+from ftc.spec.vision_card import ModelPart
 
 __all__ = ["choose_model", "choose_strategy"]
 
@@ -243,7 +244,7 @@ def _thaw(draft: Draft) -> Draft:
     if facts is None or vision is None:
         return draft
     parts = {facts.card.part_of(name) for name in draft.trained.names}
-    trained = {part for part in parts if part != "language_model"}
+    trained: set[ModelPart] = {part for part in parts if part != "language_model"}
     if not trained:
         return draft
     why, thawed = draft.reasons("model"), {facts.card.module_of(part) for part in trained}

@@ -29,7 +29,7 @@ from tests.support.drafts import CARD, CPU, decided, draft_of, model_facts, shap
 GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}
 
 
-def seeing(model_type: str, image_token_id: int = 5, **sizes: int) -> ModelFacts:
+def seeing(model_type: str, image_token_id: int = 5, **sizes: Any) -> ModelFacts:
     """A model whose tower reads images of one size; it has a chat template."""
     vision = VisionFacts(
         model_type=model_type,

@@ -126,7 +126,7 @@ def test_groups_that_divide_layers_divide_the_model_among_them(tmp_path: Path) -
 @pytest.mark.slow
 def test_what_is_trained_may_stand_in_no_divided_layer(tmp_path: Path) -> None:
     """Norms and embeddings: each process writes a part of its own to a checkpoint, and reads all of them."""
-    still = {"strategy__freeze": ("*_proj", "lm_head")}
+    still: dict[str, Any] = {"strategy__freeze": ("*_proj", "lm_head")}
     full = make_job(tmp_path, "qwen3", "full", **_ALONE, **still)
     full.run("one")
     jobs = [

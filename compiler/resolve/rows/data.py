@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
@@ -129,22 +129,18 @@ def resolve_data(
     train = rows["train"].rows
     trained = labeled.count(train) if labeled else {}
     names = sorted_of(labeled, trained) if labeled else number_names(task, columns, train)
-    quality = quality_report(parts, data.quality, labeled, tables["rows"], presidio)
-    if labeled:  # the classes of the rows that are trained on
-        quality = quality.model_copy(update={"labels": {**quality.labels, "train": dict(sorted(trained.items()))}})
+    quality = _of_trained(quality_report(parts, data.quality, labeled, tables["rows"], presidio), trained)
     rated = names if isinstance(task.rows(), NumberRows | ScoredAnswerRows) else ()
     given = parts["train"].rows
-    told = unlearned_labels(labeled, names, trained, rows, given) if labeled else number_findings(rated, rows)
-    unlearned = [_placed(finding, span_of) for finding in told]
-    tidy = (*empty.findings(), *alike, *hidden_characters(labeled, tables.values()))
-    tidied = [_placed(finding, span_of) for finding in tidy]
+    lost = unlearned_labels(labeled, names, trained, rows, given) if labeled else number_findings(rated, rows)
+    unlearned = _all_placed(lost, span_of)
+    tidied = _all_placed((*empty.findings(), *alike, *hidden_characters(labeled, tables.values())), span_of)
     if any(finding.is_error for finding in unlearned):
         raise Refusal([*unlearned, *tidied])
     meant = (labeled.declared if labeled else None) or ()
-    odd = [finding for table in tables.values() for finding in missing_looking(table, columns, meant)]
-    notes += [_placed(finding, span_of) for finding in odd]
-    found = [*unlearned, *(_placed(finding, span_of) for finding in quality_findings(quality, data.quality))]
-    _refuse(found)
+    for table in tables.values():
+        notes += _all_placed(missing_looking(table, columns, meant), span_of)
+    _refuse(found := [*unlearned, *_all_placed(quality_findings(quality, data.quality), span_of)])
     if data.augment is not None:
         rows["train"], check = augmented(data.augment, rows["train"], columns, phrases)
         checks = (*checks, check)
@@ -160,6 +156,12 @@ def resolve_data(
         checks=(*remarks, *respelled, *kept, *checks),
         images=images,
     )
+
+
+def _of_trained(report: QualityReport, trained: Mapping[str, int]) -> QualityReport:
+    """The report with the classes of the rows that are trained on, where there are classes."""
+    labels = {**report.labels, "train": dict(sorted(trained.items()))} if trained else report.labels
+    return report.model_copy(update={"labels": labels})
 
 
 def _remark(table: Table) -> Check:
@@ -324,6 +326,10 @@ def _compared(
             yield ReadTexts(digests, runs, counts)
 
     return find_likeness(received(), {use: len(rows) for use, rows in texts.items()}, similarity), seen
+
+
+def _all_placed(found: Iterable[Diagnostic], span_of: SpanOf) -> list[Diagnostic]:
+    return [_placed(finding, span_of) for finding in found]
 
 
 def _placed(found: Diagnostic, span_of: SpanOf) -> Diagnostic:

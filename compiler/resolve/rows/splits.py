@@ -66,6 +66,10 @@ class Units:
             alike: For each row, a number that it shares with all rows that resemble it.
             strata: Each row's stratum. A set's is the one that most of its rows have, the least of several such.
         """
+
+        def key_of(row: int) -> bytes:
+            return keys[row] if groups is None else _plain(groups[row])
+
         firsts = [_first_of(column) for column in (keys, groups, alike) if column is not None]
         roots = firsts[0] if len(firsts) == 1 else connected(len(keys), _pairs_of(firsts))
         rows = np.argsort(roots, kind="stable")
@@ -78,11 +82,10 @@ class Units:
             units.strata[:] = np.fromiter(map(numbers.__getitem__, strata), np.int64, len(keys))[named]
         for unit in np.flatnonzero(units.sizes > 1).tolist():
             some: list[int] = rows[bounds[unit] : bounds[unit + 1]].tolist()
-            named[unit] = min(some, key=keys.__getitem__ if groups is None else lambda row: _plain(groups[row]))
+            named[unit] = min(some, key=key_of)
             if strata is not None:
                 counts = Counter(strata[row] for row in some)
                 units.strata[unit] = numbers[min(counts, key=lambda name: (-counts[name], name))]
-        key_of = keys.__getitem__ if groups is None else lambda row: _plain(groups[row])
         return replace(units, ranks=ranks_of(seed, named, key_of))
 
     def __len__(self) -> int:
