@@ -243,8 +243,8 @@ def _thaw(draft: Draft) -> Draft:
     facts, vision = draft.model.vision, draft.loaded.vision
     if facts is None or vision is None:
         return draft
-    parts = {facts.card.part_of(name) for name in draft.trained.names}
-    trained: set[ModelPart] = {part for part in parts if part != "language_model"}
+    parts: set[ModelPart] = {facts.card.part_of(name) for name in draft.trained.names}
+    trained = parts - {"language_model"}
     if not trained:
         return draft
     why, thawed = draft.reasons("model"), {facts.card.module_of(part) for part in trained}
