@@ -19,7 +19,6 @@ from ftc.spec.links import host_link, peer_link
 from ftc.spec.precisions import precision_card
 from tests.compiler.search.test_device_counts import cards
 from tests.support.drafts import CPU, decided, draft_of, model_facts, shaped
-from tests.support.grid import GRID, grid_facts
 from tests.support.recipes import recipe_text
 
 _FACTS = model_facts(hidden=4096, layers=8)
@@ -67,6 +66,9 @@ def test_a_group_has_the_rows_of_one_device() -> None:
 
 
 def test_a_device_holds_and_computes_its_part_of_a_layer() -> None:
+    pytest.importorskip("torch")
+    from tests.support.grid import GRID, grid_facts
+
     model = grid_facts(GRID["Llama-3.1-8B"])
     part = layer_part(model, 4)
     assert (part.num_heads, part.num_kv_heads, part.intermediate_size) == (8, 2, 3584)
