@@ -32,7 +32,6 @@ LINKS = ("spec", "compiler", "runtime")
 
 # Two thread pools on two cores wait for each other far longer than they compute, so every test process has one thread.
 # No test reaches the real hub: the address refuses, and the hub's own tests bring their server.
-QUIET = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_ENDPOINT": "http://127.0.0.1:9"}
 
 # Other CPUs, as far as one can pretend to be them: instructions that kernels may not use, threads that share a sum, and
 # sums in an order that no kernel here has. The last one is no CPU: it runs the tests in another order.
@@ -81,22 +80,22 @@ def tests(session: nox.Session) -> None:
     """Run the tests in two processes, less the slow ones. `nox -s tests -- tests/spec -k yaml` runs all of these."""
     python = train_environment(session)
     chosen = session.posargs or ["-m", "not slow"]
-    session.run(python, "-m", "pytest", "-n2", "--dist=loadfile", *chosen, external=True, env=QUIET)
+    session.run(python, "-m", "pytest", "-n2", "--dist=loadfile", *chosen, external=True)
 
 
 @nox.session(venv_backend="none")
 def tests_slow(session: nox.Session) -> None:
-    """Run the tests of two seconds and more: every strategy, task, optimizer and kind of damage. Takes ten minutes."""
+    """Run the tests of two seconds and more: every strategy, task, optimizer and kind of damage."""
     python = train_environment(session)
     chosen = ["-n2", "--dist=loadfile", "-m", "slow", *session.posargs]
-    session.run(python, "-m", "pytest", *chosen, external=True, env=QUIET)
+    session.run(python, "-m", "pytest", *chosen, external=True)
 
 
 @nox.session
 def tests_light(session: nox.Session) -> None:
     """Run the tests that need no torch: documents, compiler, views, command line. Installs in seconds."""
     install(session, "-e", ".", *GROUPS["test"])
-    session.run("pytest", "--ignore=tests/runtime", *session.posargs, env=QUIET)
+    session.run("pytest", "-n2", "--dist=loadfile", "--ignore=tests/runtime", *session.posargs)
 
 
 @nox.session
@@ -104,21 +103,21 @@ def fuzz(session: nox.Session) -> None:
     """Check ten thousand damaged recipes: no traceback, no hang, no wrong acceptance. Takes half a minute."""
     install(session, "-e", ".", *GROUPS["test"])
     hostile = "tests/security/test_planning.py::test_no_text_of_a_recipe_becomes_code_or_a_command"
-    session.run("pytest", "tests/fuzz/test_recipes.py", hostile, *session.posargs, env={**QUIET, "FTC_FUZZ": "1"})
+    session.run("pytest", "tests/fuzz/test_recipes.py", hostile, *session.posargs, env={"FTC_FUZZ": "1"})
 
 
 @nox.session
 def fuzz_files(session: nox.Session) -> None:
     """Plan with ten thousand damaged model and data files: no traceback, no hang, no panic. Takes half an hour."""
     install(session, "-e", ".", *GROUPS["test"])
-    session.run("pytest", "tests/fuzz/test_files.py", *session.posargs, env={**QUIET, "FTC_FUZZ": "1"})
+    session.run("pytest", "tests/fuzz/test_files.py", *session.posargs, env={"FTC_FUZZ": "1"})
 
 
 @nox.session(venv_backend="none")
 def fuzz_documents(session: nox.Session) -> None:
     """Damage two thousand documents of a finished run and use every verb that reads them. Takes half an hour."""
     python = train_environment(session)
-    environment = {**QUIET, "FTC_FUZZ": "1"}
+    environment = {"FTC_FUZZ": "1"}
     session.run(
         python, "-m", "pytest", "-n2", "tests/fuzz/test_documents.py", *session.posargs, external=True, env=environment
     )
@@ -128,21 +127,21 @@ def fuzz_documents(session: nox.Session) -> None:
 def browser(session: nox.Session) -> None:
     """Use the pages in a real browser, as a person would. Needs Chromium on this machine."""
     install(session, "-e", ".[report]", *GROUPS["test"], *GROUPS["browser"])
-    session.run("pytest", "tests/browser", *session.posargs, env=QUIET)
+    session.run("pytest", "tests/browser", *session.posargs)
 
 
 @nox.session
 def exports(session: nox.Session) -> None:
     """Have what `ftc run export` and `ftc run sign` write judged by the libraries of those formats."""
     install(session, "-e", ".[sign]", *GROUPS["test"], *GROUPS["exports"])
-    session.run("pytest", "tests/exports", *session.posargs, env=QUIET)
+    session.run("pytest", "tests/exports", *session.posargs)
 
 
 @nox.session
 def gguf(session: nox.Session) -> None:
     """Export models for llama.cpp and Ollama, and have the real library and server answer. Fetches a converter once."""
     install(session, "-e", ".[gguf]", "xllamacpp", *GROUPS["test"])
-    environment = {**QUIET, "FTC_GGUF": "1"}
+    environment = {"FTC_GGUF": "1"}
     session.run("pytest", "-n0", "tests/e2e/test_gguf.py", *session.posargs, env=environment)
 
 
@@ -151,21 +150,21 @@ def onnx(session: nox.Session) -> None:
     """Export classifiers, taggers, extractive answers and embeddings as ONNX, and use them with onnxruntime."""
     install(session, "-e", ".[onnx]", *GROUPS["test"])
     tests = ("tests/e2e/test_onnx.py", "tests/e2e/test_runtimes.py")
-    session.run("pytest", "-n0", *tests, *session.posargs, env={**QUIET, "FTC_SESSION": "onnx"})
+    session.run("pytest", "-n0", *tests, *session.posargs, env={"FTC_SESSION": "onnx"})
 
 
 @nox.session
 def torchao(session: nox.Session) -> None:
     """Train in float8 and for weights of few bits with torchao, export them, and have transformers load them."""
     install(session, "-e", ".[torchao]", *GROUPS["test"])
-    session.run("pytest", "-n0", *TORCHAO, *session.posargs, env={**QUIET, "FTC_SESSION": "torchao"})
+    session.run("pytest", "-n0", *TORCHAO, *session.posargs, env={"FTC_SESSION": "torchao"})
 
 
 @nox.session
 def kernels(session: nox.Session) -> None:
     """Train with liger-kernel's fused kernels on a CPU, where Triton interprets them."""
     install(session, "-e", ".[kernels]", *GROUPS["test"])
-    environment = {**QUIET, "FTC_SESSION": "kernels", "TRITON_INTERPRET": "1"}
+    environment = {"FTC_SESSION": "kernels", "TRITON_INTERPRET": "1"}
     session.run("pytest", "-n0", "tests/runtime/training/test_fused.py", *session.posargs, env=environment)
 
 
@@ -179,39 +178,35 @@ def embeddings(session: nox.Session) -> None:
         "tests/e2e/test_reranking.py",
         "tests/e2e/test_runtimes.py",
     )
-    session.run("pytest", "-n0", *tests, *session.posargs, env=QUIET)
+    session.run("pytest", "-n0", *tests, *session.posargs)
 
 
 @nox.session
 def serving(session: nox.Session) -> None:
     """Have the server of transformers serve an exported model, and ask it for the run's test rows."""
     install(session, "-e", ".[train]", *GROUPS["test"], *GROUPS["serving"])
-    session.run(
-        "pytest", "-n0", "tests/e2e/test_runtimes.py", *session.posargs, env={**QUIET, "FTC_SESSION": "serving"}
-    )
+    session.run("pytest", "-n0", "tests/e2e/test_runtimes.py", *session.posargs, env={"FTC_SESSION": "serving"})
 
 
 @nox.session
 def trackers(session: nox.Session) -> None:
     """Report runs to TensorBoard, MLflow, Weights & Biases and trackio, and read them back. Takes some minutes."""
     install(session, "-e", ".[mlflow,tensorboard,trackio,train,wandb]", *GROUPS["test"])
-    session.run("pytest", "-n0", "tests/trackers", *session.posargs, env=QUIET)
+    session.run("pytest", "-n0", "tests/trackers", *session.posargs)
 
 
 @nox.session
 def launchers(session: nox.Session) -> None:
     """Have the files of `ftc launch` read by Kubeflow Trainer's own models and by SkyPilot."""
     install(session, "-e", ".", *GROUPS["test"], *GROUPS["launchers"])
-    session.run(
-        "pytest", "-n0", "tests/cli/test_launching.py", *session.posargs, env={**QUIET, "FTC_SESSION": "launchers"}
-    )
+    session.run("pytest", "-n0", "tests/cli/test_launching.py", *session.posargs, env={"FTC_SESSION": "launchers"})
 
 
 @nox.session
 def ray(session: nox.Session) -> None:
     """Train in two workers of a real Ray beside torchrun, and kill one of them. Takes minutes."""
     install(session, "-e", ".[ray]", *GROUPS["test"])
-    session.run("pytest", "-n0", "tests/launch/test_ray.py", *session.posargs, env={**QUIET, "FTC_SESSION": "ray"})
+    session.run("pytest", "-n0", "tests/launch/test_ray.py", *session.posargs, env={"FTC_SESSION": "ray"})
 
 
 @nox.session
@@ -219,7 +214,7 @@ def hosted(session: nox.Session) -> None:
     """Compare what a hosted service is sent with its own client's requests, and inject 500 faults."""
     install(session, "-e", ".[train]", *GROUPS["test"], *GROUPS["hosted"])
     tests = ("tests/e2e/test_hosted.py", "tests/e2e/test_hosted_clients.py")
-    env = {**QUIET, "FTC_SESSION": "hosted", "FTC_FAULTS": "1"}
+    env = {"FTC_SESSION": "hosted", "FTC_FAULTS": "1"}
     session.run("pytest", "-n0", *tests, *session.posargs, env=env)
 
 
@@ -228,30 +223,28 @@ def remote(session: nox.Session) -> None:
     """Fetch rows from a web server and from a bucket of a server that speaks S3, and keep a run's state in one."""
     install(session, "-e", ".[remote]", *GROUPS["test"], *GROUPS["remote"])
     tests = ("tests/compiler/resolve/files/test_remote.py", "tests/verbs/test_storage.py")
-    session.run("pytest", "-n0", *tests, *session.posargs, env={**QUIET, "FTC_SESSION": "remote"})
+    session.run("pytest", "-n0", *tests, *session.posargs, env={"FTC_SESSION": "remote"})
 
 
 @nox.session
 def pii(session: nox.Session) -> None:
     """Have presidio find personal data, and check that it fetches nothing."""
     install(session, "-e", ".[pii]", *GROUPS["test"])
-    session.run("pytest", "-n0", "tests/compiler/quality/test_presidio.py", *session.posargs, env=QUIET)
+    session.run("pytest", "-n0", "tests/compiler/quality/test_presidio.py", *session.posargs)
 
 
 @nox.session
 def harness(session: nox.Session) -> None:
     """Evaluate a run by the lm-evaluation-harness, and compare its figures with the library's own."""
     install(session, "-e", ".[train,harness]", *GROUPS["test"])
-    session.run("pytest", "-n0", "tests/e2e/test_harness.py", *session.posargs, env=QUIET)
+    session.run("pytest", "-n0", "tests/e2e/test_harness.py", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def traces(session: nox.Session) -> None:
     """Compare the memory trace with real steps, for every family, strategy and precision. Takes some minutes."""
     python = train_environment(session)
-    session.run(
-        python, "-m", "pytest", "-n2", "tests/runtime/memory_trace", external=True, env={**QUIET, "FTC_TRACES": "1"}
-    )
+    session.run(python, "-m", "pytest", "-n2", "tests/runtime/memory_trace", external=True, env={"FTC_TRACES": "1"})
 
 
 @nox.session(venv_backend="none")
@@ -259,14 +252,14 @@ def sharding(session: nox.Session) -> None:
     """Train in two real processes in every way that a model can be divided, and compare it with one. Takes minutes."""
     python = train_environment(session)
     tests = ["tests/runtime/test_distributed.py", "tests/runtime/memory_trace/test_sharded_model.py", *session.posargs]
-    session.run(python, "-m", "pytest", "-n0", *tests, external=True, env={**QUIET, "FTC_SHARDING": "1"})
+    session.run(python, "-m", "pytest", "-n0", *tests, external=True, env={"FTC_SHARDING": "1"})
 
 
 @nox.session(venv_backend="none")
 def launch(session: nox.Session) -> None:
     """Train as on two machines, under torchrun and without it, and damage one of them. Takes minutes."""
     python = train_environment(session)
-    environment = {**QUIET, "FTC_LAUNCH": "1"}
+    environment = {"FTC_LAUNCH": "1"}
     session.run(python, "-m", "pytest", "-n0", "tests/launch", *session.posargs, external=True, env=environment)
 
 
@@ -278,7 +271,7 @@ def slurm(session: nox.Session) -> None:
     """
     python = train_environment(session)
     tests = ["tests/launch/test_slurm.py", *session.posargs]
-    session.run(python, "-m", "pytest", "-n0", *tests, external=True, env={**QUIET, "FTC_SLURM": "1"})
+    session.run(python, "-m", "pytest", "-n0", *tests, external=True, env={"FTC_SLURM": "1"})
 
 
 @nox.session(venv_backend="none")
@@ -290,7 +283,7 @@ def cpus(session: nox.Session, cpu: str) -> None:
     """
     python = train_environment(session)
     tests = session.posargs or ["tests/runtime", "tests/e2e"]
-    session.run(python, "-m", "pytest", "-n2", "--dist=loadfile", *tests, external=True, env={**QUIET, **CPUS[cpu]})
+    session.run(python, "-m", "pytest", "-n2", "--dist=loadfile", *tests, external=True, env=CPUS[cpu])
 
 
 @nox.session(venv_backend="none")
@@ -304,7 +297,7 @@ def torches(session: nox.Session, release: str) -> None:
     session.run(python, "-c", "import torch; print('torch', torch.__version__)", external=True)
     names = ("torch_internals", "sharded_model", "step")
     tests = session.posargs or [f"tests/runtime/memory_trace/test_{name}.py" for name in names]
-    session.run(python, "-m", "pytest", "-n0", *tests, external=True, env={**QUIET, "FTC_SHARDING": "1"})
+    session.run(python, "-m", "pytest", "-n0", *tests, external=True, env={"FTC_SHARDING": "1"})
 
 
 @nox.session(venv_backend="none")
@@ -314,7 +307,7 @@ def older_transformers(session: nox.Session) -> None:
     torch = next(one for one in EXTRAS["train"] if one.startswith("torch>="))
     older = environment(session, ROOT / ".nox" / "older-transformers", ["transformers>=4.57,<5", torch, "numpy"])
     test = "tests/runtime/artifacts/test_transformers4.py"
-    environ = {**QUIET, "FTC_TRANSFORMERS4": str(older)}
+    environ = {"FTC_TRANSFORMERS4": str(older)}
     session.run(python, "-m", "pytest", "-n0", test, *session.posargs, external=True, env=environ)
 
 
@@ -323,14 +316,14 @@ def crash(session: nox.Session) -> None:
     """Kill runs at every write and at random, and prove every exact kernel in fresh processes. Takes half an hour."""
     python = train_environment(session)
     campaigns = session.posargs or ["tests/runtime", "tests/e2e/test_replay.py"]
-    session.run(python, "-m", "pytest", "-n2", *campaigns, external=True, env={**QUIET, "FTC_CRASH": "1"})
+    session.run(python, "-m", "pytest", "-n2", *campaigns, external=True, env={"FTC_CRASH": "1"})
 
 
 @nox.session(venv_backend="none")
 def matrix(session: nox.Session) -> None:
     """Train every task on every family with every strategy. `-- --update-golden` rewrites docs/matrix.json."""
     python = train_environment(session)
-    environment = {**QUIET, "FTC_MATRIX": "1"}
+    environment = {"FTC_MATRIX": "1"}
     session.run(python, "-m", "pytest", "-n0", "tests/matrix", *session.posargs, external=True, env=environment)
 
 
@@ -364,7 +357,7 @@ def docs(session: nox.Session) -> None:
 def site(session: nox.Session) -> None:
     """Build the pages as a site in build/site, to be read from disk or served, and check every link of it."""
     install(session, "-e", ".", *GROUPS["site"], *GROUPS["test"], *GROUPS["browser"])
-    session.run("pytest", "-n0", "tests/site/test_build.py", env=QUIET)
+    session.run("pytest", "-n0", "tests/site/test_build.py")
     session.run("python", "docs/site/build.py", *session.posargs)
 
 

@@ -10,8 +10,6 @@ is trained.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,16 +17,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the tests' small jobs are made there
 
+from benchmarks.support import GIB
+from benchmarks.support.published_models import run_cases
 from ftc.compiler.memory.memory import by_closed_form, by_trace, question
 from ftc.compiler.time.network import network_of
 from ftc.compiler.time.operator_costs import flop_rates
 from ftc.runtime.memory_trace.child import trace
 from ftc.spec.documents.facts import ModelFacts
-from tests.support.drafts import CARD, decided, draft_of, split_report
+from tests.support.drafts import H200, decided, draft_of, split_report
 from tests.support.grid import grid_facts
 
-_H200 = CARD.model_copy(update={"name": "h200", "capability": (9, 0), "memory_bytes": 150_754_820_096})
-_GIB = 2**30
 _TOKENS = 4096
 
 
@@ -153,18 +151,7 @@ CASES = (
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="models; all where none is given")
-    parser.add_argument("--out", type=Path, help="write the figures there, a line for each model")
-    arguments = parser.parse_args()
-    lines = []
-    for case in CASES:
-        if not arguments.names or case.name in arguments.names:
-            found = measure(case)
-            lines.append(json.dumps(found))
-            print(_line(case, found), flush=True)
-    if arguments.out is not None:
-        arguments.out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    run_cases(CASES, measure, _line, about=__doc__)
 
 
 def measure(case: Case) -> dict[str, Any]:
@@ -174,7 +161,7 @@ def measure(case: Case) -> dict[str, Any]:
     settled |= {"activation_checkpointing": True, "loss_chunk_size": 1024}
     targets = sorted({name.rpartition(".")[2] for name in facts.linear_modules if ".self_attn." in name})
     draft = draft_of(
-        facts=facts, device=_H200, task={"kind": "pretraining"}, train=settled,
+        facts=facts, device=H200, task={"kind": "pretraining"}, train=settled,
         strategy={"kind": "lora", "targets": targets},
     )  # fmt: skip
     report = split_report(100, length_max=_TOKENS, supervised_max=_TOKENS - 1)
@@ -214,8 +201,8 @@ def _line(case: Case, found: dict[str, Any]) -> str:
         f"{case.name:20} {case.parameters / 1e9:6.2f} B, {case.active / 1e9:5.2f} B active | "
         f"forward {found['forward_flops'] / 1e9:5.2f} GFLOP a token, "
         f"{found['forward_flops'] / hand['forward_flops'] - 1:+.1%} of 2 an active weight | "
-        f"weights {found['weights'] / _GIB:7.2f} GiB, by hand {hand['weights'] / _GIB:7.2f} | "
-        f"training {found['training'] / _GIB:7.2f} GiB, weights and inputs of layers {hand['training'] / _GIB:7.2f} | "
+        f"weights {found['weights'] / GIB:7.2f} GiB, by hand {hand['weights'] / GIB:7.2f} | "
+        f"training {found['training'] / GIB:7.2f} GiB, weights and inputs of layers {hand['training'] / GIB:7.2f} | "
         f"formula {found['estimated'] / found['traced'] - 1:+.1%}"
     )
 

@@ -21,12 +21,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from support.processes import ONE_THREAD, machine, run
+from support.processes import ONE_THREAD, attempt, machine
 
 FTC = Path(sys.executable).with_name("ftc")
 GIB = 2**30
 _WORDS = "the a small old red green market team player film bank goal song price match actor share win".split()
 _SHARD_BYTES = 40 * 10**9
+_OVER_BUDGET = 4
 
 _ROPE = {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0, "factor": 8.0}
 _LLAMA = {
@@ -269,10 +270,15 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     time.sleep(2.1)  # until then ftc does not trust a file's time stamps
     env = {**ONE_THREAD, "FTC_CACHE": str(cache)}
     words = [FTC, "plan", project / "recipe.yaml", "-o", project / "job.plan.json", "--force"]
-    first, again = (run(words, env=env) for _ in range(2))
+    (first, code, said), (again, _, _) = (attempt(words, env=env) for _ in range(2))
+    costs = {"plan_cpu_s": round(first.cpu, 1), "again_cpu_s": round(again.cpu, 1)}
+    if code not in (0, _OVER_BUDGET):
+        raise RuntimeError(said)
+    if code:  # what the command said, and what would fit
+        said = said[said.index("error[") :].replace(f"{project}/", "")
+        return {"name": name, "model": wanted["model"], "refused": said, **costs}
     found = _said(json.loads((project / "job.plan.json").read_text()))
     beside = [dict(zip(("source", "tokens_per_gpu_s", "memory_gib"), one, strict=True)) for one in wanted["beside"]]
-    costs = {"plan_cpu_s": round(first.cpu, 1), "again_cpu_s": round(again.cpu, 1)}
     return {"name": name, "model": wanted["model"], **found, **costs, "beside": beside}
 
 
@@ -309,11 +315,7 @@ def main() -> None:
     lines = []
     for name in arguments.names:
         with tempfile.TemporaryDirectory() as folder:
-            try:
-                found = measure(name, Path(folder))
-            except RuntimeError as error:  # the plan is refused: what the command said
-                found = {"name": name, "refused": str(error).partition("\n")[2]}
-        lines.append(json.dumps(found))
+            lines.append(json.dumps(measure(name, Path(folder))))
         print(lines[-1], flush=True)
     if arguments.out is not None:
         arguments.out.write_text("".join(f"{line}\n" for line in lines))

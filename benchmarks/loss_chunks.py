@@ -16,6 +16,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the tests' small jobs are made there
 
+from benchmarks.support import GIB
+from benchmarks.support.measured_points import CONFIGS
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import by_closed_form, by_trace, question
 from ftc.runtime.memory_trace.child import trace
@@ -23,19 +25,8 @@ from ftc.spec.documents.estimates import MemoryEstimate
 from tests.support.drafts import CARD, decided, draft_of, split_report
 from tests.support.grid import GRID, grid_facts
 
-_QWEN = {
-    "model_type": "qwen2",
-    "hidden_size": 3584,
-    "intermediate_size": 18944,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 28,
-    "num_key_value_heads": 4,
-    "vocab_size": 152064,
-    "tie_word_embeddings": False,
-    "max_position_embeddings": 32768,
-}
+_QWEN = {**CONFIGS["Qwen/Qwen2.5-7B-Instruct"], "max_position_embeddings": 32768}
 _H100 = CARD.model_copy(update={"name": "h100-80gb", "capability": (9, 0), "memory_bytes": 85_520_809_984})
-_GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +79,7 @@ def _words(draft: ClosedDraft) -> str:
     form = by_closed_form(draft)
     found: MemoryEstimate = by_trace(draft, trace(question(draft)))
     mode = "recomputed" if draft.candidate.activation_checkpointing else "kept"
-    sizes = f"{found.process.expected / _GIB:6.2f} GiB ({form.allocated_bytes / found.allocated_bytes - 1:+.1%})"
+    sizes = f"{found.process.expected / GIB:6.2f} GiB ({form.allocated_bytes / found.allocated_bytes - 1:+.1%})"
     return f"{sizes} {found.verdict:12} {mode:10} {found.peak_phase:24}"
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the tests' small jobs are made there
 
+from benchmarks.support import GIB
 from benchmarks.support.measured_points import CONFIGS
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.memory import by_closed_form, by_trace, question
@@ -24,8 +25,6 @@ from ftc.spec.devices import CARDS
 from ftc.spec.documents.estimates import MemoryEstimate
 from tests.support.drafts import CARD, decided, draft_of, split_report
 from tests.support.grid import grid_facts
-
-_GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def _words(draft: ClosedDraft) -> str:
     mode = "recomputed" if draft.candidate.activation_checkpointing else "kept"
     return (
         f"{weights / 1e9:.2f} G weights, {each:5.2f} bytes each, batch {draft.candidate.micro_batch:2} {mode:10} "
-        f"{found.process.expected / _GIB:6.2f} of {draft.device.memory_bytes / _GIB:.1f} GiB {refused:6} "
+        f"{found.process.expected / GIB:6.2f} of {draft.device.memory_bytes / GIB:.1f} GiB {refused:6} "
         f"(estimate {form.allocated_bytes / found.allocated_bytes - 1:+.1%})"
     )
 

@@ -24,10 +24,14 @@ from support.project import MODEL, make_project
 
 
 class Stages:
-    """Says at the end of each stage what it took."""
+    """Says at the end of each stage what it took.
 
-    def __init__(self) -> None:
-        self.name = "start"
+    Args:
+        asked: What the command was asked for, which stands in each line.
+    """
+
+    def __init__(self, asked: dict[str, int]) -> None:
+        self.asked, self.name = asked, "start"
         self.before = (time.monotonic(), 0.0, 0.0)
 
     def begin(self, name: str) -> None:
@@ -36,8 +40,17 @@ class Stages:
         now = (time.monotonic(), *(one.ru_utime + one.ru_stime for one in used))
         seconds = [round(after - first, 1) for after, first in zip(now, self.before, strict=True)]
         figures = dict(zip(("wall_s", "first_cpu_s", "others_cpu_s"), seconds, strict=True))
-        print(json.dumps({"stage": self.name, **figures, "most_mib": _most() >> 20}), file=sys.stderr, flush=True)
+        line = {**self.asked, "stage": self.name, **figures, "most_mib": _most() >> 20}
+        print(json.dumps(line), file=sys.stderr, flush=True)
         self.name, self.before = name, now
+
+    def end(self) -> None:
+        """Ends the last stage, and says what all of them took."""
+        self.begin("end")
+        first, others = self.before[1:]
+        each = round(self.asked["rows"] / (first + others))
+        total = {"first_cpu_s": round(first, 1), "all_cpu_s": round(first + others, 1), "rows_per_cpu_s": each}
+        print(json.dumps({**self.asked, "stage": "all", **total}), file=sys.stderr, flush=True)
 
 
 def _most() -> int:
@@ -61,7 +74,7 @@ def main() -> None:
             os.wait()
             return
         print(machine(), file=sys.stderr)
-        stages = Stages()
+        stages = Stages({"rows": arguments.rows, "jobs": arguments.jobs})
         from ftc.compiler import stages as told
 
         begin = told.begin_stage
@@ -74,10 +87,12 @@ def main() -> None:
         from ftc.cli.main import console
 
         sys.argv = ["ftc", "plan", str(recipe), "--jobs", str(arguments.jobs)]
-        code = console()
-        stages.begin("end")
-        sys.stdout.flush()
-        os._exit(code)
+        try:
+            console()
+        except SystemExit as ended:  # as a command ends
+            stages.end()
+            sys.stdout.flush()
+            os._exit(0 if ended.code is None else int(ended.code))
 
 
 if __name__ == "__main__":

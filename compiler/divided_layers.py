@@ -98,9 +98,9 @@ def _weights(one: Beside) -> int:
 
 
 def sums_of_layers(model: ModelFacts) -> tuple[int, int]:
-    """Sums over devices of a token's states in all layers, forward and on the way back.
+    """Sums over devices of a token's states in all layers, in the forward and the backward pass.
 
-    Each layer by rows is one on the way forward, and each by columns one on the way back.
+    Each layer by rows is one in the forward pass, and each by columns one in the backward pass.
     """
     rows = sum(_by_rows(name, form, model) for name, form in model.linear_modules.items())
     return rows, len(model.linear_modules) - rows

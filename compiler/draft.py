@@ -28,8 +28,8 @@ from ftc.spec.base import Document, Money
 from ftc.spec.companions import Role
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.divergences import divergence_card
+from ftc.spec.documents.calibration import Calibration
 from ftc.spec.documents.companion_settings import ClassifierSettings, WordnetSettings
-from ftc.spec.documents.device import Calibration
 from ftc.spec.documents.estimates import Phase, TimeEstimate, Work, WorkEstimate
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TeacherFacts
 from ftc.spec.documents.judging import JudgedTokens, JudgeEstimate, JudgeUse

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from ftc.compiler.audit.model_texts import remember_texts, texts_that_differ
 from ftc.compiler.draft import ClosedDraft, Draft, Measured, PastRun
 from ftc.compiler.lock.lockfile import LockFacts, build_lock, lock_changes, lock_path, read_lock, unpinned_code
-from ftc.compiler.passes import SHAPING, decide, run_passes
+from ftc.compiler.passes import SHAPING, decide, decide_by_trace, run_passes
 from ftc.compiler.passes.shape_text import with_rows
 from ftc.compiler.resolve.files.digests import DigestCache, remember_tensors
 from ftc.compiler.resolve.files.hub import Hub
@@ -332,15 +332,12 @@ def _decided(draft: Draft, ask: Ask | None) -> ClosedDraft:
 
 
 def _answered(draft: Draft, ask: Ask | None) -> ClosedDraft:
-    """Runs the passes, and runs them again with what they want to know, until they have no question left."""
+    """What the passes decide, by the trace where there is one to ask."""
     if draft.device.kind == "cpu":
         return decide(draft)  # a process on a CPU is more than its tensors, so a trace would tell no more
     if ask is None:
         return decide(replace(draft, untraced="left out on request"))
-    draft = replace(draft, traces={})
-    while (decided := decide(draft)).questions:
-        draft = replace(draft, traces={**(draft.traces or {}), **ask(decided.questions)})
-    return decided
+    return decide_by_trace(draft, ask)
 
 
 def _freeze(made: _Made, recipe_file: str, overrides: tuple[str, ...], unpinned: str) -> Plan:

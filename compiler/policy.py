@@ -183,6 +183,8 @@ def _leakage(_rule: Any, plan: Plan) -> tuple[bool, str]:
     shared = plan.quality.rows_by_kind.get("overlap", 0)
     if shared:
         return False, f"{shared} evaluated rows are also training rows"
+    if plan.quality.trained_on:
+        return False, f"{plan.quality.trained_on} test rows have the tokens of training rows"
     if unsearched := plan.quality.unsearched_leakage():
         return False, f"not everything was searched; {unsearched}"
     return True, "no evaluated row is a training row"

@@ -33,16 +33,34 @@ class RowImages:
 
     @cached_property
     def weights(self) -> NDArray[np.int64]:
-        """(rows,) What the tower has to do for all images of a row, in the unit of `ImageShape.weight`.
+        """(rows,) What the tower has to do for all images of a row, in the unit of `ImageShape.weight`."""
+        shapes, which = self._distinct
+        weights = np.array([one.weight for one in shapes], dtype=np.int64)
+        of_rows = np.zeros(self.rows, dtype=np.int64)
+        np.add.at(of_rows, self.sizes.rows, weights[which])
+        return of_rows
+
+    @cached_property
+    def counted(self) -> tuple[tuple[ImageShape, int], ...]:
+        """Distinct images as the tower reads them, and how many there are of each."""
+        shapes, which = self._distinct
+        return tuple(zip(shapes, np.bincount(which, minlength=len(shapes)).tolist(), strict=True))
+
+    @cached_property
+    def share(self) -> float:
+        """Share of the rows that have any."""
+        return len(np.unique(self.sizes.rows)) / max(1, self.rows)
+
+    @cached_property
+    def _distinct(self) -> tuple[tuple[ImageShape, ...], NDArray[np.int64]]:
+        """Images of distinct sides as the tower reads them, and which of them each image is.
 
         All candidates of a plan ask for it, and 200,000 images of distinct sizes take seconds.
         """
         sides = np.stack((self.sizes.widths, self.sizes.heights))
         each, which = np.unique(sides, axis=1, return_inverse=True)
-        weights = [self.vision.shape(int(width), int(height)).weight for width, height in each.T]
-        of_rows = np.zeros(self.rows, dtype=np.int64)
-        np.add.at(of_rows, self.sizes.rows, np.array(weights, dtype=np.int64)[which.reshape(-1)])
-        return of_rows
+        shapes = tuple(self.vision.shape(int(width), int(height)) for width, height in each.T)
+        return shapes, which.reshape(-1)
 
     def sample(self, most: int) -> RowImages:
         """The images of at most so many rows, evenly spread: of the same rows as `RowLengths.sample` takes."""

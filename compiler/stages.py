@@ -1,4 +1,4 @@
-"""Says how far the work on rows is to whoever listens; without a listener nothing is counted."""
+"""Reports how far the work on rows is to a listener; without one nothing is counted."""
 
 from __future__ import annotations
 
@@ -8,32 +8,51 @@ from contextvars import ContextVar
 
 from ftc.spec.stage import Stage, StageListener
 
-__all__ = ["advance", "be_silent", "begin_stage", "with_stages"]
+__all__ = ["advance", "also_reporting", "be_silent", "begin_stage", "with_stages"]
 
 
-class _Heard:
-    """A listener, and the stage that it heard of last."""
+class _Progress:
+    """A listener, and the stage that was reported last."""
 
     def __init__(self, listener: StageListener) -> None:
-        self.tell, self.stage = listener, Stage("")
+        self.listener, self.stage = listener, Stage("")
+
+    def report(self, stage: Stage) -> None:
+        """Passes a stage to the listener."""
+        self.stage = stage
+        self.listener(stage)
 
 
-_HEARD: ContextVar[_Heard | None] = ContextVar("heard", default=None)
+_PROGRESS: ContextVar[_Progress | None] = ContextVar("progress", default=None)
 
 
 @contextmanager
 def with_stages(listener: StageListener) -> Iterator[None]:
-    """Has a listener hear of the stages while the block runs."""
-    before = _HEARD.set(_Heard(listener))
+    """Reports the stages to a listener while the block runs."""
+    before = _PROGRESS.set(_Progress(listener))
     try:
         yield
     finally:
-        _HEARD.reset(before)
+        _PROGRESS.reset(before)
+
+
+@contextmanager
+def also_reporting(listener: StageListener) -> Iterator[None]:
+    """Reports the stages to a listener beside the one that there is."""
+    before = _PROGRESS.get()
+
+    def report(stage: Stage) -> None:
+        if before is not None:
+            before.listener(stage)
+        listener(stage)
+
+    with with_stages(report):
+        yield
 
 
 def be_silent() -> None:
     """For a process that works for another one: the first process counts what comes back."""
-    _HEARD.set(None)
+    _PROGRESS.set(None)
 
 
 def begin_stage(name: str, total: int | None = None) -> None:
@@ -43,9 +62,8 @@ def begin_stage(name: str, total: int | None = None) -> None:
         name: What is done from now on.
         total: Rows that it is done with; None where nobody knows.
     """
-    if (heard := _HEARD.get()) is not None:
-        heard.stage = Stage(name, 0, total)
-        heard.tell(heard.stage)
+    if (progress := _PROGRESS.get()) is not None:
+        progress.report(Stage(name, 0, total))
 
 
 def advance(name: str, rows: int) -> None:
@@ -53,7 +71,6 @@ def advance(name: str, rows: int) -> None:
 
     The same functions read, digest and rewrite rows for other ends too, which are no part of the stage's rows.
     """
-    heard = _HEARD.get()
-    if heard is not None and heard.stage.name == name:
-        heard.stage = Stage(name, heard.stage.done + rows, heard.stage.total)
-        heard.tell(heard.stage)
+    progress = _PROGRESS.get()
+    if progress is not None and progress.stage.name == name:
+        progress.report(Stage(name, progress.stage.done + rows, progress.stage.total))

@@ -6,9 +6,18 @@ import math
 import re
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from functools import cache
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationInfo
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    model_serializer,
+)
 
 from ftc.spec import canonical
 
@@ -23,6 +32,7 @@ __all__ = [
     "Real",
     "SealedDocument",
     "Seconds",
+    "SparseDocument",
     "Throughput",
     "parse_bandwidth",
     "parse_bytes",
@@ -97,6 +107,33 @@ class Document(BaseModel):
     def digest(self) -> str:
         """sha256 of the document's canonical form."""
         return canonical.digest(self.to_json())
+
+
+class SparseDocument(Document):
+    """A document that leaves some fields out while they have their default.
+
+    So a field that is added later changes no byte, and no digest, of the documents that don't use it.
+    """
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ()
+    """Names of these fields; those of a subclass are added to its bases'."""
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        defaults = _defaults_of(type(self))
+        written: dict[str, Any] = handler(self)
+        return {
+            name: value
+            for name, value in written.items()
+            if name not in defaults or getattr(self, name) != defaults[name]
+        }
+
+
+@cache
+def _defaults_of(document: type[SparseDocument]) -> dict[str, object]:
+    """The defaults of the fields that a document leaves out while they have them."""
+    names = {name for base in document.__mro__ for name in vars(base).get("ABSENT_AT_DEFAULT", ())}
+    return {name: document.model_fields[name].get_default(call_default_factory=True) for name in names}
 
 
 class SealedDocument(Document):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,14 +88,28 @@ def _object(path: Path) -> dict[str, Any]:
     return plain
 
 
-def file_digest(path: Path) -> str:
+_AT_ONCE = 1 << 20
+"""Bytes that are read between two signs of progress."""
+
+
+def file_digest(path: Path, read: Callable[[], object] | None = None) -> str:
     """sha256, in hexadecimal, of a file's bytes.
+
+    Args:
+        path: The file.
+        read: Is called each time that a MiB was digested, for those that wait.
 
     Raises:
         OSError: It is no regular file, or can't be read.
     """
     with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        if read is None:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        state, part = hashlib.sha256(), memoryview(bytearray(_AT_ONCE))
+        while size := file.readinto(part):
+            state.update(part[:size])
+            read()
+        return state.hexdigest()
 
 
 def _rfc8785(value: Any) -> str:

@@ -1,7 +1,8 @@
 """What ftc says when something is wrong: one frozen type, found in one pass, rendered elsewhere.
 
 A diagnostic is data. It carries a stable code, the place in the user's file, what is wrong, why, and the smallest
-edit that mends it. This module is a leaf: it imports the tables of codes and nothing else of ftc.
+edit that mends it. This module is a leaf: of ftc it imports nothing but the tables of codes, with the first
+finding.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ftc.spec.codes import CODES, Severity
 from ftc.spec.exit_codes import ExitCode
+from ftc.spec.severity import Severity
 
 __all__ = ["Diagnostic", "Fix", "Refusal", "Related", "Severity", "Span", "TextEdit", "diagnostic", "rewritten"]
 
@@ -74,6 +75,7 @@ class Diagnostic:
         rows: Every row that is meant, by name; people are shown the first few in the notes.
         remedy: Values of the recipe that fix it, by dotted path, such as `("data.empty", "drop")`.
         path: Dotted path of the recipe value concerned, such as `train.learning_rate`.
+        more: Further findings of this kind, which are counted and not listed.
     """
 
     code: str
@@ -88,6 +90,7 @@ class Diagnostic:
     path: str | None = None
     rows: tuple[str, ...] = ()
     remedy: tuple[tuple[str, str], ...] = ()
+    more: int = 0
 
     @property
     def is_error(self) -> bool:
@@ -120,6 +123,8 @@ def diagnostic(
     Raises:
         KeyError: `code` stands in no table; that is a bug of the caller.
     """
+    from ftc.spec.codes import CODES  # thirty modules that a recipe without a finding doesn't need
+
     return Diagnostic(
         code=code,
         summary=summary,
@@ -151,6 +156,8 @@ class Refusal(Exception):
     @property
     def exit_code(self) -> int:
         """The exit code of the first error's stage; see `ExitCode`."""
+        from ftc.spec.codes import CODES
+
         return next((CODES[d.code].exit_code for d in self.diagnostics if d.is_error), ExitCode.COULD_NOT_WORK)
 
     def _drawn(self) -> str:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ftc.spec.language.text_checks import secrets_in
 
-__all__ = ["PERSONAL", "SECRETS", "Rule", "in_decoded", "matching", "passes_luhn", "passes_mod_97"]
+__all__ = ["PERSONAL", "SECRETS", "Rule", "Run", "in_decoded", "matching", "passes_luhn", "passes_mod_97"]
 
 # Chinese and Japanese set no space around an address or a number, so that what stands beside it is looked at as ASCII.
 _EMAIL = re.compile(
@@ -37,10 +37,26 @@ _TOKENS = re.compile(
     r"(?<![A-Za-z0-9_-])(?:AIza[A-Za-z0-9_-]{35}|[rs]k_live_[A-Za-z0-9]{16,}|npm_[A-Za-z0-9]{36}"
     r"|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,})(?![A-Za-z0-9])"
 )
-_LONG_WORD_CHARS = 19
-_LONG_WORD = re.compile(rf"[A-Za-z0-9_-]{{{_LONG_WORD_CHARS}}}")  # every kind of key has one
 _IN_URL = "a user name or password in a URL"
 _FEWEST_PHONE_DIGITS, _MOST_PHONE_DIGITS = 8, 15
+
+
+class Run(NamedTuple):
+    """Characters of one kind behind one another."""
+
+    kind: str
+    """The kind, as within the brackets of a regular expression; it has no white space."""
+    length: int
+    """How many there are at least."""
+
+    def is_in(self, text: str) -> bool:
+        """Whether a text holds such a run."""
+        if self.length > _SHORT and max(map(len, text.split()), default=0) < self.length:
+            return False  # cheaper than the pattern, which most texts lack
+        return re.search(f"[{self.kind}]{{{self.length}}}", text) is not None
+
+
+_SHORT = 8
 
 
 class Rule(NamedTuple):
@@ -48,8 +64,10 @@ class Rule(NamedTuple):
 
     words: str
     """What it finds, in the plural."""
+    needs: str | Run
+    """What a text has to hold before it is looked through: some characters as they stand, or a run."""
     is_in: Callable[[str], bool]
-    """Whether a text holds one."""
+    """Whether a text that holds what is needed holds one."""
 
 
 def passes_luhn(digits: str) -> bool:
@@ -66,7 +84,7 @@ def passes_mod_97(account: str) -> bool:
 
 
 def _email(text: str) -> bool:
-    return "@" in text and _EMAIL.search(text) is not None
+    return _EMAIL.search(text) is not None
 
 
 def _phone(text: str) -> bool:
@@ -89,36 +107,33 @@ def _digits(text: str) -> str:
 
 
 def _api_key(text: str) -> bool:
-    if max(map(len, text.split()), default=0) < _LONG_WORD_CHARS:  # cheaper than the pattern, which most texts lack
-        return False
-    return bool(_LONG_WORD.search(text)) and bool(_TOKENS.search(text) or {*secrets_in(text)} - {_IN_URL})
+    return bool(_TOKENS.search(text) or {*secrets_in(text)} - {_IN_URL})
 
 
+_DIGITS = Run(r"\d", 3)
+_LONG_WORD = Run("A-Za-z0-9_-", 19)  # every kind of key has one
 PERSONAL = (
-    Rule("e-mail addresses", _email),
-    Rule("telephone numbers", _phone),
-    Rule("IBANs", _iban),
-    Rule("credit card numbers", _card),
+    Rule("e-mail addresses", "@", _email),
+    Rule("telephone numbers", _DIGITS, _phone),
+    Rule("IBANs", _DIGITS, _iban),
+    Rule("credit card numbers", _DIGITS, _card),
 )
 """What may belong to a person."""
 SECRETS = (
-    Rule("API keys and tokens", _api_key),
-    Rule("passwords in URLs", lambda text: "://" in text and _IN_URL in secrets_in(text)),
-    Rule("private keys", lambda text: "PRIVATE KEY" in text and _PRIVATE_KEY.search(text) is not None),
+    Rule("API keys and tokens", _LONG_WORD, _api_key),
+    Rule("passwords in URLs", "://", lambda text: _IN_URL in secrets_in(text)),
+    Rule("private keys", "PRIVATE KEY", lambda text: _PRIVATE_KEY.search(text) is not None),
 )
 """What opens a door."""
 
-_DIGITS = re.compile(r"\d{3}")
+_NEEDED = tuple(dict.fromkeys(rule.needs for rule in (*PERSONAL, *SECRETS)))
 
 
 def matching(text: str) -> Iterator[str]:
     """Words of each rule, personal or secret, that a text matches."""
-    has_digits = _DIGITS.search(text) is not None
-    for rule in PERSONAL:
-        if (rule.is_in is _email or has_digits) and rule.is_in(text):
-            yield rule.words
-    for rule in SECRETS:
-        if rule.is_in(text):
+    held = [one for one in _NEEDED if (one in text if isinstance(one, str) else one.is_in(text))]
+    for rule in (*PERSONAL, *SECRETS):
+        if rule.needs in held and rule.is_in(text):
             yield rule.words
 
 

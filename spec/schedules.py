@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
-from ftc.spec.base import Document, Real
+from ftc.spec.base import Real, SparseDocument
 
 if TYPE_CHECKING:
     from ftc.spec.documents.settings import ScheduleSettings, TrainSettings
@@ -260,8 +260,10 @@ else:
 """What a recipe may write; the cards decide, so that mypy sees a text and pydantic the kinds."""
 
 
-class ScheduleKeys(Document):
+class ScheduleKeys(SparseDocument):
     """What a recipe says and a plan settles of single schedules; None for what nobody said, or a schedule ignores."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("min_lr_ratio", "cycles", "power", "timescale")
 
     kind: ScheduleKind
     min_lr_ratio: Real | None = Field(default=None, ge=0, lt=1)
@@ -274,10 +276,6 @@ class ScheduleKeys(Document):
     timescale: int | None = Field(default=None, ge=1)
     """Steps after which `inverse_sqrt` has fallen by a factor of about 0.7. Default: the warm-up's steps, or 10,000
     without a warm-up, as in transformers."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value is not None}
 
 
 def schedule_card(kind: str) -> ScheduleCard:

@@ -95,10 +95,20 @@ class ShardingCard:
         groups: list[Group] = [one.group for one in self.exchanges]
         return next((group for group in groups if group_size(group, world_size, nodes) == 1), None)
 
-    def communicators(self, world_size: int, nodes: int) -> int:
-        """How many groups of several processes a process is in: all of the run, and those of its exchanges."""
-        groups: set[Group] = {"run", *(one.group for one in self.exchanges)}
-        return sum(group_size(group, world_size, nodes) > 1 for group in groups)
+    def communicators(self, world_size: int, nodes: int, tensor_parallel: int = 1) -> int:
+        """How many groups of several processes a process is in: all of the run, those of its exchanges, and a layer's.
+
+        Where processes divide each layer, exchanges are between their groups: a machine that has one of these exchanges
+        nothing inside, and those of the whole run have communicators of their own.
+
+        Args:
+            world_size: Processes of the run.
+            nodes: Machines that they run on.
+            tensor_parallel: How many processes divide each layer; 1 where each computes whole ones.
+        """
+        groups: set[Group] = {one.group for one in self.exchanges if one.group != "run" or tensor_parallel > 1}
+        exchanging = sum(group_size(group, world_size // tensor_parallel, nodes) > 1 for group in groups)
+        return (world_size > 1) + exchanging + (tensor_parallel > 1)
 
     def least_devices(self, nodes: int) -> int:
         """How many devices each of so many machines has to have at least; see `lacks_partners` for too few machines."""

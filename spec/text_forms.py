@@ -69,8 +69,8 @@ class FormCard:
     noun: str
     """What the count of targets counts, a plural; empty for tokens."""
     targets: str
-    """What a split's rows are trained on, over `{targets}` and `{windows}`; empty where that is a share of their
-    tokens."""
+    """What a split's rows are trained on, over `{targets}`, `{windows}` and `{labels}`; empty where that is a share
+    of their tokens."""
     example: tuple[str, ...]
     """Lines of Python that try a loaded model, for the model card, over `{max_length}`; none where its head says it."""
 
@@ -91,7 +91,7 @@ FORMS = (
         redraws=False,
         moves_targets=False,
         noun="training labels",
-        targets="one label per row",
+        targets="{labels} per row",
         example=(),
     ),
     FormCard(

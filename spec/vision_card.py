@@ -6,12 +6,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ftc.spec.architecture_card import BehindHead
+from ftc.spec.architecture_card import BehindHead, Norm
 
-__all__ = ["LEAST_RELEASE", "ImageWords", "ModelPart", "PixelForm", "VisionModel"]
+__all__ = [
+    "LEAST_RELEASE",
+    "CropKeys",
+    "ImageWords",
+    "ModelPart",
+    "PixelForm",
+    "TowerLayers",
+    "VisionModel",
+]
 
-LEAST_RELEASE = (5, 4)
-"""First release of transformers with image processors by Pillow alone, which all these models are read by."""
+LEAST_RELEASE = (5, 23)
+"""First release of transformers, (major, minor), that computes all these models as they were trained.
+
+Before it a PaliGemma 2 has no soft cap of its scores; up to 5.14 image processors ask for torchvision.
+"""
 ModelPart = Literal["vision_tower", "projector", "language_model"]
 """Parts of a model that reads images."""
 PixelForm = Literal["squares", "pieces", "tiles", "cuts", "masks", "patches", "grids", "sizes"]
@@ -27,6 +38,23 @@ PixelForm = Literal["squares", "pieces", "tiles", "cuts", "masks", "patches", "g
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CropKeys:
+    """What a processor calls crops that it takes of an elongated image beside the whole of it.
+
+    Attributes:
+        switch: Whether it takes them.
+        least: Pixels of a crop's sides at the least.
+        most: Crops of an image at the most.
+        ratio: Longer side by shorter one from which on it takes them.
+    """
+
+    switch: str
+    least: str
+    most: str
+    ratio: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageWords:
     """What stands around an image's features in a text. `{begin}` and `{end}` are tokens of `VisionModel.edge_keys`.
 
@@ -37,6 +65,9 @@ class ImageWords:
         square: In front of the features of a square, which `{row}` and `{column}` count from 1.
         row_end: Behind a row of squares.
         squares_end: Behind the last row, in front of the whole image.
+        cropped: In front of an image that is also read in crops, which stand behind the whole of it.
+        crops: Between the whole and the first crop; empty where squares stand in front of the whole.
+        next_crop: Between two crops.
     """
 
     begin: str = ""
@@ -45,24 +76,63 @@ class ImageWords:
     square: str = ""
     row_end: str = ""
     squares_end: str = ""
+    cropped: str = ""
+    crops: str = ""
+    next_crop: str = ""
 
     def text(self, image: str, rows: int, columns: int, edges: tuple[str, str]) -> str:
         """An image's text, in which `image` stands once for the features of each square and once for those of all.
 
         Args:
             image: Text of the token for images.
-            rows: Rows of squares; 0 where an image isn't cut.
-            columns: Squares of each row.
+            rows: Rows of squares or crops; 0 where an image isn't cut.
+            columns: Those of each row.
             edges: Texts of the tokens that begin and end an image.
         """
         named = {"begin": edges[0], "end": edges[1]}
+        whole = self.before.format(**named) + image + self.after.format(**named)
+        if rows and self.crops:
+            return self.cropped + whole + self.crops + self.next_crop.join([whole] * (rows * columns))
         squares = "".join(
             "".join(self.square.format(row=row + 1, column=column + 1) + image for column in range(columns))
             + self.row_end
             for row in range(rows)
         )
         end = self.squares_end if rows else ""
-        return self.begin + squares + end + self.before.format(**named) + image + self.after.format(**named)
+        return self.begin + squares + end + whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TowerLayers:
+    """What the layers of a tower compute, as far as memory and time follow from it.
+
+    Attributes:
+        norm: How norms are computed; see `Architecture.norm`.
+        normed_first: Whether a norm stands in front of the first layer, so that states between layers have its type.
+        normed_last: Whether a norm stands behind the last layer, whose result the tower gives.
+        holds_first: Whether what goes into the first layer stands until the last one is done.
+        rotates: Whether one product gives queries, keys and values, and the first two are rotated in float32.
+        gated: Whether a product of two halves stands in the feed-forward part.
+        activation: Of the feed-forward part, where `vision_config` names none.
+        scales: Whether what attention and feed-forward part give is multiplied by a learned vector each.
+        learned_places: What places have beside or without rotation: a table that is added as it is, one that is
+            interpolated in float32 for each image, or nothing.
+        whole_token: Whether a token for all of an image stands beside its patches.
+        windows: Key of `vision_config` with the side, in pixels, of windows within which patches attend in all layers
+            but those that `numbered_layers` names, and its usual value; None where they attend to all of an image.
+    """
+
+    norm: Norm
+    normed_first: bool
+    normed_last: bool
+    holds_first: bool
+    rotates: bool
+    gated: bool
+    activation: str
+    scales: bool
+    learned_places: Literal["table", "interpolated", "none"]
+    whole_token: bool
+    windows: tuple[str, int] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,19 +150,32 @@ class VisionModel:
         tower: Name of the module that reads pixels.
         projector: Name of the module between tower and language model; it may lie in the tower.
         beside_projector: Further modules or weights that belong to the projector, by their own names.
+        feature_modules: Modules of the tower that read features as the projector does, and no patches.
         width_key, layers_key: Keys of `vision_config` with the tower's width and the number of its layers.
         heads_key: That with the number of its attention heads.
-        keeps_states: Whether the states behind each of the tower's layers stand until it is done, since
-            `vision_feature_layer` may name any.
+        layers: What its layers compute.
+        keeps_numbered: What stands of the layers that `numbered_layers` names until the tower is done: their states,
+            features made of these, or nothing.
+        all_states_until: Release of transformers, (major, minor), from which on the states behind the other layers are
+            known not to stand until then, too; None where they never do.
+        scales_embeddings: Whether the language model multiplies the vectors of tokens before images take their places.
+        joins_features: Whether the features of images come apart, and are joined before they take their places.
+        projector_copies: Tensors as large as the tower's states that stand at once as the projector puts these in
+            another order: 2 where squares of them are joined step by step, 1 where they are pooled, else 0.
+        projector_normed: Whether a norm of all states stands in front of its products.
+        projector_products: Products of the projector: 2 where an activation stands between them, else 1.
         inner_key: That with the width of its feed-forward part.
         inner_ratio_key: That with this width by the tower's, where there is no such key.
         shapes: What becomes of an image: it is made as large as the tower reads (`one`), keeps its shape and has a
             feature for each square of patches (`patches`), becomes tiles of the shape that suits it (`tiles`), is
             enlarged and cut into squares (`squares`), or is made of the shape of squares nearest to its own (`crops`).
         options: What its processor is asked for beside what its files say, as transformers' own does.
+        crop_keys: What its processor calls crops beside the whole image, which a recipe may ask for; None where it
+            takes none.
         inputs: What the model takes for images, by name: the memory trace makes stand-ins by it.
-        numbered_layers: Keys of config.json or of `vision_config` that name layers of the tower by number, so that
-            its layers can't stand for each other.
+        numbered_layers: Keys of config.json, or else of `vision_config`, that name layers of the tower by number, so
+            that none may be missing from the tower that the memory trace builds, and what transformers takes where
+            one is left out.
         crops: Whether its processor cuts the middle out of an image, to `crop_size`; else it makes it of `size`.
         tokens_key: Key of config.json with the features of an image, where the projector pools patches, and their usual
             number; None elsewhere.
@@ -111,8 +194,6 @@ class VisionModel:
             writes the first for an image, and their usual ids; empty where it writes the token for images.
         token_keys: Keys of config.json with the id of the token for images, the usual one first.
         own_keys: Further keys of config.json, beside its two inner configurations, that decide what is built.
-        releases: First release of transformers, (major, minor), that computes what the model was trained as, by the
-            type of its language model; of others `LEAST_RELEASE`.
     """
 
     model_type: str
@@ -124,16 +205,25 @@ class VisionModel:
     tower: str
     projector: str
     beside_projector: tuple[str, ...]
+    feature_modules: tuple[str, ...]
     width_key: str
     layers_key: str
     heads_key: str
-    keeps_states: bool
+    layers: TowerLayers
+    keeps_numbered: Literal["states", "features", "nothing"]
+    all_states_until: tuple[int, int] | None
+    scales_embeddings: bool
+    joins_features: bool
+    projector_copies: Literal[0, 1, 2]
+    projector_normed: bool
+    projector_products: Literal[1, 2]
     inner_key: str
     inner_ratio_key: str | None
     shapes: Literal["one", "patches", "tiles", "squares", "crops"]
     options: Mapping[str, bool]
+    crop_keys: CropKeys | None
     inputs: Mapping[str, PixelForm]
-    numbered_layers: tuple[str, ...]
+    numbered_layers: Mapping[str, tuple[int, ...]]
     crops: bool
     tokens_key: tuple[str, int] | None
     merge_key: tuple[str, int] | None
@@ -146,11 +236,6 @@ class VisionModel:
     edge_keys: tuple[tuple[str, int], ...]
     token_keys: tuple[str, ...]
     own_keys: tuple[str, ...]
-    releases: Mapping[str, tuple[int, int]]
-
-    def least_release(self, text_type: str) -> tuple[int, int]:
-        """First release of transformers for a language model of this type."""
-        return self.releases.get(text_type, LEAST_RELEASE)
 
     @property
     def parts(self) -> tuple[str, str]:

@@ -10,14 +10,42 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ftc.spec.vision_card import ImageWords, ModelPart, VisionModel
+from ftc.spec.vision_card import CropKeys, ImageWords, TowerLayers, VisionModel
 
-__all__ = ["PROCESSOR_FILES", "USUALLY_TRAINED", "VISION_MODELS", "vision_model"]
+__all__ = ["PROCESSOR_FILES", "VISION_MODELS", "vision_model"]
 
-USUALLY_TRAINED: tuple[ModelPart, ...] = ("projector", "language_model")
-"""What full training changes where a recipe doesn't say: what LLaVA and Qwen2.5-VL were tuned by."""
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 """Files of a model's folder that say how images become numbers."""
+
+_QWEN_LAYERS = TowerLayers(
+    norm="fused",
+    normed_first=False,
+    normed_last=False,
+    holds_first=False,
+    rotates=True,
+    gated=False,
+    activation="quick_gelu",
+    scales=False,
+    learned_places="none",
+    whole_token=False,
+    windows=None,
+)
+_CLIP_LAYERS = TowerLayers(
+    norm="fused",
+    normed_first=True,
+    normed_last=False,
+    holds_first=True,
+    rotates=False,
+    gated=False,
+    activation="quick_gelu",
+    scales=False,
+    learned_places="table",
+    whole_token=True,
+    windows=None,
+)
+_SIGLIP_LAYERS = replace(
+    _CLIP_LAYERS, normed_first=False, normed_last=True, activation="gelu_pytorch_tanh", whole_token=False
+)
 
 _QWEN = VisionModel(
     model_type="qwen2_vl",
@@ -29,16 +57,25 @@ _QWEN = VisionModel(
     tower="visual",
     projector="merger",
     beside_projector=(),
+    feature_modules=(),
     width_key="embed_dim",
     layers_key="depth",
     heads_key="num_heads",
-    keeps_states=False,
+    layers=_QWEN_LAYERS,
+    keeps_numbered="nothing",
+    all_states_until=None,
+    scales_embeddings=False,
+    joins_features=True,
+    projector_copies=0,
+    projector_normed=True,
+    projector_products=2,
     inner_key="intermediate_size",
     inner_ratio_key="mlp_ratio",
     shapes="patches",
     options={},
+    crop_keys=None,
     inputs={"pixel_values": "patches", "image_grid_thw": "grids"},
-    numbered_layers=(),
+    numbered_layers={},
     crops=False,
     tokens_key=None,
     merge_key=None,
@@ -51,7 +88,6 @@ _QWEN = VisionModel(
     edge_keys=(),
     token_keys=("image_token_id",),
     own_keys=("video_token_id", "vision_start_token_id", "vision_end_token_id"),
-    releases={},
 )
 
 _LLAVA = VisionModel(
@@ -69,16 +105,25 @@ _LLAVA = VisionModel(
     tower="vision_tower",
     projector="multi_modal_projector",
     beside_projector=(),
+    feature_modules=(),
     width_key="hidden_size",
     layers_key="num_hidden_layers",
     heads_key="num_attention_heads",
-    keeps_states=True,
+    layers=_CLIP_LAYERS,
+    keeps_numbered="states",
+    all_states_until=(5, 24),
+    scales_embeddings=False,
+    joins_features=True,
+    projector_copies=0,
+    projector_normed=False,
+    projector_products=2,
     inner_key="intermediate_size",
     inner_ratio_key=None,
     shapes="one",
     options={},
+    crop_keys=None,
     inputs={"pixel_values": "squares"},
-    numbered_layers=("vision_feature_layer",),
+    numbered_layers={"vision_feature_layer": (-2,)},
     crops=True,
     tokens_key=None,
     merge_key=None,
@@ -96,14 +141,19 @@ _LLAVA = VisionModel(
         "vision_feature_layer",
         "vision_feature_select_strategy",
     ),
-    releases={},
 )
 
 _GEMMA = replace(
     _LLAVA,
     model_type="gemma3",
-    numbered_layers=(),
-    keeps_states=False,
+    layers=_SIGLIP_LAYERS,
+    numbered_layers={},
+    keeps_numbered="nothing",
+    all_states_until=None,
+    scales_embeddings=True,
+    joins_features=False,
+    projector_copies=1,
+    projector_products=1,
     text_types=("gemma3_text",),
     text_defaults={
         **{"hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26, "head_dim": 256},
@@ -120,7 +170,20 @@ _GEMMA = replace(
     count_keys=("image_seq_length",),
     marks="token_type_ids",
     sees_ahead="images",
-    words=ImageWords(before="\n\n{begin}", after="{end}\n\n"),
+    inputs={"pixel_values": "pieces"},
+    crop_keys=CropKeys(
+        switch="do_pan_and_scan",
+        least="pan_and_scan_min_crop_size",
+        most="pan_and_scan_max_num_crops",
+        ratio="pan_and_scan_min_ratio_to_activate",
+    ),
+    words=ImageWords(
+        before="\n\n{begin}",
+        after="{end}\n\n",
+        cropped="Here is the original image ",
+        crops=" and here are some crops to help you see better ",
+        next_crop=" ",
+    ),
     edge_keys=(("boi_token_index", 255_999), ("eoi_token_index", 256_000)),
     own_keys=("mm_tokens_per_image", "boi_token_index", "eoi_token_index"),
 )
@@ -128,8 +191,11 @@ _GEMMA = replace(
 _PALIGEMMA = replace(
     _GEMMA,
     model_type="paligemma",
+    projector_copies=0,
     text_types=("gemma", "gemma2"),
     text_defaults={"head_dim": 256},
+    inputs={"pixel_values": "squares"},
+    crop_keys=None,
     tokens_key=None,
     sees_ahead="prompt",
     words=ImageWords(),
@@ -137,7 +203,6 @@ _PALIGEMMA = replace(
     prompt_words=("{bos}", "\n"),
     edge_keys=(),
     own_keys=("projection_dim",),
-    releases={"gemma2": (5, 23)},  # earlier ones leave the soft cap of its scores out
 )
 
 _IDEFICS = replace(
@@ -151,10 +216,14 @@ _IDEFICS = replace(
     ties=False,
     tower="vision_model",
     projector="connector",
-    keeps_states=False,
+    layers=_SIGLIP_LAYERS,
+    keeps_numbered="nothing",
+    all_states_until=None,
+    projector_copies=2,
+    projector_products=1,
     shapes="squares",
     inputs={"pixel_values": "cuts", "pixel_attention_mask": "masks"},
-    numbered_layers=(),
+    numbered_layers={},
     crops=False,
     merge_key=("scale_factor", 2),
     count_keys=("image_seq_len",),
@@ -179,9 +248,14 @@ _INTERNVL = replace(
         **{"image_size": 448, "patch_size": 14},
     },
     ties=True,
+    layers=replace(_CLIP_LAYERS, normed_first=False, activation="gelu", scales=True),
+    joins_features=False,
+    projector_copies=2,
+    projector_normed=True,
     shapes="crops",
     options={"crop_to_patches": True},
     inputs={"pixel_values": "pieces"},
+    numbered_layers={"vision_feature_layer": (-1,)},
     crops=False,
     tokens_key=("image_seq_length", 256),
     count_keys=("image_seq_length",),
@@ -207,21 +281,25 @@ VISION_MODELS = (
     replace(
         _QWEN,
         model_type="qwen2_5_vl",
+        layers=replace(_QWEN_LAYERS, norm="composed", gated=True, activation="silu", windows=("window_size", 112)),
         text_types=("qwen2_5_vl_text",),
         text_as={"qwen2_5_vl_text": "qwen2"},
         width_key="hidden_size",
         inner_ratio_key=None,
-        numbered_layers=("fullatt_block_indexes",),
+        numbered_layers={"fullatt_block_indexes": (7, 15, 23, 31)},
     ),
     replace(
         _QWEN,
         model_type="qwen3_vl",
+        layers=replace(_QWEN_LAYERS, activation="gelu_pytorch_tanh", learned_places="interpolated"),
+        keeps_numbered="features",
+        feature_modules=("deepstack_merger_list",),
         text_types=("qwen3_vl_text",),
         text_as={"qwen3_vl_text": "qwen3"},
         text_defaults={"head_dim": 128},
         width_key="hidden_size",
         inner_ratio_key=None,
-        numbered_layers=("deepstack_visual_indexes",),
+        numbered_layers={"deepstack_visual_indexes": (8, 16, 24)},
     ),
     _GEMMA,
     replace(_IDEFICS, model_type="smolvlm"),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +21,13 @@ from ftc.views.report.charts import Drawer, drawer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+# Thread pools on few cores wait for each other far longer than they compute, and no test reaches the real hub. Compiled
+# modules are kept, or each process of a test would compile ftc again, and pytest each test file.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ |= {"TOKENIZERS_PARALLELISM": "false", "HF_ENDPOINT": "http://127.0.0.1:9"}
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 settings.register_profile("ftc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ftc")  # how fast a machine is, busy as it may be, decides about no test
@@ -35,6 +46,13 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """With `-n` alone the tests of a file run in one process, as in `nox -s tests`: what they share is made once."""
+    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "loadfile"
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Makes all but the first cases of a test with `sample(n)` slow, before any test is selected by its marks."""
     seen: Counter[str] = Counter()
@@ -47,9 +65,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.slow)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Imports half a million objects of libraries without a garbage collector, which would walk them over and over."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
-    """Spares the garbage collector the half million objects of imported libraries, which each run's end walks."""
+    """Spares the garbage collector these objects, which each run's end walks."""
     gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries() -> None:
+    """Spares it what a file before this one has loaded as well."""
     gc.freeze()
 
 
@@ -82,6 +116,17 @@ def _temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _no_flushes() -> Iterator[None]:
+    """Waits for no disk, which takes milliseconds a file: what is killed here leaves its files to a living kernel.
+
+    A descriptor that is closed is refused as by a disk; tests of disks that refuse more bring their own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _cache_secret(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The secret of the cache belongs to the tests, not to the user who runs them."""
     with pytest.MonkeyPatch.context() as patch:
@@ -95,6 +140,31 @@ def _no_package_code() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in ("resolve.machine.environment", "tokens.compile_data", "memory.trace_client"):
             patch.setattr(f"ftc.compiler.{module}.code_digest", lambda name, cache: "")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_code() -> Iterator[None]:
+    """Hashes ftc's own files once: they stay as they are while the tests run."""
+    from ftc.spec.documents import machine
+
+    whole, own = machine.code_digest, functools.cache(machine.code_digest)
+
+    def digest(package: Path | None = None) -> str:
+        return own() if package in (None, machine._PACKAGE) else whole(package)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("spec.documents.machine", "compiler.audit.contradictions", "compiler.audit.observed"):
+            patch.setattr(f"ftc.{module}.code_digest", digest)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _template_process() -> Iterator[None]:
+    """Plans share a process that renders templates."""
+    from tests.support.template_process import one_template_process
+
+    with one_template_process():
         yield
 
 

@@ -1,4 +1,4 @@
-"""How steps are told apart, and how their scores become one."""
+"""How an answer is split into steps, and how their scores become one."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.support import GIB
 from ftc.spec.devices import CARDS
 from ftc.spec.documents.events import StepDone, read_events, without_repeats
 from ftc.spec.documents.memory_trace import TraceResult
@@ -33,7 +34,6 @@ _TEMPLATE = (
     "{% for m in messages %}<begin> {{ m['role'] }} {{ m['content'] }} <end> {% endfor %}"
     "{% if add_generation_prompt %}<begin> assistant {% endif %}"
 )
-_GIB = 2**30
 
 
 def _sizes(kind: str, hidden: int, inner: int, layers: int, heads: int, keys: int, vocab: int, **more: Any) -> Any:
@@ -363,7 +363,7 @@ def _occupied(machine: Machine) -> Iterator[None]:
         yield
         return
     code = (
-        f"import torch; free = torch.cuda.mem_get_info()[0] - 2 * {_GIB}\n"
+        f"import torch; free = torch.cuda.mem_get_info()[0] - 2 * {GIB}\n"
         "held = torch.empty(free, dtype=torch.uint8, device='cuda'); print('held', flush=True); input()"
     )
     holder = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

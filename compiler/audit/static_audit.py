@@ -370,13 +370,12 @@ def _check_testimony(
 
 def _trusted(tally: Tally, inputs: AuditInputs) -> tuple[Path | None, Path | None]:
     """Folders of the base model and of the token streams; None where what is read of them isn't what was locked."""
-    changed = {finding.subject.partition(" ")[0] for finding in tally.findings if finding.code in ("FTC521", "FTC522")}
-    model, streams = inputs.model, inputs.streams
+    model = inputs.model
     if model is not None and (
         model / "tokenizer.json" in tally.damaged.values() or not (model / "tokenizer.json").is_file()
     ):
         model = None
-    return model, None if "token" in changed or "`groups`" in changed else streams
+    return model, None if tally.other_rows else inputs.streams
 
 
 def _input_files(plan: Plan, inputs: AuditInputs) -> Iterator[Path]:

@@ -8,7 +8,7 @@ from ftc.compiler.audit.tally import Tally, difference, finding, plural
 from ftc.compiler.tokens.stream_manifest import kept_manifest
 from ftc.spec.documents.audit import Finding
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.probes import planned_probes
+from ftc.spec.documents.probes import GROUPS, planned_probes
 from ftc.spec.storage.native import LibraryFault, native
 
 __all__ = ["check_streams"]
@@ -24,11 +24,13 @@ def check_streams(tally: Tally, plan: Plan, folder: Path | None, *, ours: bool) 
     for name, report in plan.data.items():
         found = _stream_digest(folder / f"{name}.arrow") or "nothing readable"
         if found != report.stream_digest:
+            tally.other_rows = True
             hint = "delete the folder in the cache; `ftc plan` creates it again"
             tally.findings.append(finding("FTC521", f"token stream `{name}`", report.stream_digest, found, hint))
     probes = list(planned_probes(plan.settings, folder))
     for probe in probes:
         if probe.found != probe.wanted:
+            tally.other_rows |= probe.name == GROUPS
             found = probe.found or "nothing readable"
             hint = "delete the folder in the cache; `ftc plan` creates it again"
             tally.findings.append(finding("FTC521", f"`{probe.name}` of the streams", probe.wanted, found, hint))

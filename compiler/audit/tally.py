@@ -37,6 +37,7 @@ class Tally:
         bytes: Their size.
         not_checked: What can't be said, in words.
         changed: Models beside the base whose files aren't those that were locked, by role.
+        other_rows: Whether a token stream, or the groups of its rows, isn't the one that was locked.
     """
 
     strict: bool = False
@@ -47,6 +48,7 @@ class Tally:
     bytes: int = 0
     not_checked: list[str] = field(default_factory=list)
     changed: set[Role] = field(default_factory=set)
+    other_rows: bool = False
 
     def remark(self, words: str, of: Finding) -> None:
         """Notes what no honest run has to explain; a strict audit takes it for a finding."""

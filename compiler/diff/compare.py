@@ -274,6 +274,8 @@ def _data(old: Lock, new: Lock, rows_of: RowsOf) -> Iterator[Change]:
             yield change.model_copy(update={"rows": _changed_rows(use, was, now, rows_of)})
         elif was.file.sha256 != now.file.sha256:
             yield _change(f"data.{use}.file", was.file.sha256, now.file.sha256, "data file", Effect.COSMETIC)
+        if was is not None and now is not None:
+            yield from _class_names(use, was, now)
     same_rows = all(before.sources.get(use) == source for use, source in after.sources.items())
     for split in sorted({*before.splits, *after.splits}):
         first, second = before.splits.get(split), after.splits.get(split)
@@ -281,6 +283,15 @@ def _data(old: Lock, new: Lock, rows_of: RowsOf) -> Iterator[Change]:
             continue
         if same_rows or (first and second and first.rows != second.rows):
             yield _change(f"tokens.{split}", _tokens(first), _tokens(second), "tokens", Effect.DATA)
+
+
+def _class_names(use: str, was: SourceLock, now: SourceLock) -> Iterator[Change]:
+    """Columns whose numbers stand for other classes."""
+    for column in sorted({*was.class_names, *now.class_names}):
+        before, after = was.class_names.get(column), now.class_names.get(column)
+        if before != after:
+            old, new = (None if one is None else ", ".join(one) for one in (before, after))
+            yield _change(f"data.{use}.class_names.{column}", old, new, "rows", Effect.DATA)
 
 
 def _changed_rows(use: str, was: SourceLock, now: SourceLock, rows_of: RowsOf) -> ChangedRows | None:

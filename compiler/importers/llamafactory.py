@@ -6,7 +6,7 @@ import functools
 import json
 from typing import Any
 
-from ftc.compiler.importers import rounding, rows, rules, trackers, training, vocabulary, words
+from ftc.compiler.importers import image_rows, rounding, rows, rules, trackers, training, vocabulary, words
 from ftc.compiler.importers.commands import LAUNCHER, SCRIPT
 from ftc.compiler.importers.meshes import divided_layers, parts_of_layers, shared_rows
 from ftc.compiler.importers.translation import Key, Translation
@@ -37,7 +37,7 @@ _PAIRED = ("dpo", "rm")
 """Stages that train on pairs of answers."""
 _UNKNOWN = "no counterpart in a recipe; LLaMA-Factory stops at keys that it doesn't know"
 _RIGHT = "choose a data set of the kind that the stage trains on"
-_IMAGES = "write a recipe for a model that reads images by hand, or choose another data set"
+_TEXT_ALONE = "choose another data set, or leave the column out of `dataset_info.json`"
 
 
 def _strategy(t: Translation) -> None:
@@ -114,6 +114,7 @@ def _rows(t: Translation) -> None:
         t.block("dataset", "no data set is named", "add the rows with `--data FILE --task TASK`")
     else:
         _data_set(t, names[0], stage)
+    image_rows.trained_parts(t)
     has_validation = rows.validation_share(t, "val_size")
     training.early_stopping(t, "early_stopping_steps", has_validation=has_validation)
 
@@ -126,13 +127,17 @@ def _data_set(t: Translation, name: str, stage: str) -> None:
     t.needless("dataset_dir", "the registry there was read")
     file = entry.get("file_name")
     hub = entry.get("hf_hub_url")
-    if isinstance(file, str):
-        rows.place_named_rows(t, "dataset", path=_beside(t, folder, file))
+    here = _beside(t, folder, file) if isinstance(file, str) else None
+    if here is not None:
+        rows.place_named_rows(t, "dataset", path=here)
     elif isinstance(hub, str):
         rows.place_named_rows(t, "dataset", hub=hub)
     else:
         rows.place_named_rows(t, "dataset", unreachable=f"the registry names no file for `{name[:60]}`")
-    columns_of(t, "dataset", entry, stage)
+    has_images = isinstance(named := entry.get("columns"), dict) and "images" in named
+    if has_images and isinstance(file, str) and not image_rows.images_are_beside(t, "dataset", folder, file):
+        return
+    columns_of(t, "dataset", entry, stage, t.options.data or here)
 
 
 def _beside(t: Translation, folder: str, file: str) -> str:
@@ -170,8 +175,8 @@ def _registered(t: Translation, name: str, folder: str) -> dict[str, Any] | None
     return None
 
 
-def columns_of(t: Translation, key: str | Key, entry: dict[str, Any], stage: str) -> None:
-    """The task that a registered data set's form and columns imply."""
+def columns_of(t: Translation, key: str | Key, entry: dict[str, Any], stage: str, here: str | None = None) -> None:
+    """The task that a registered data set's form and columns imply; `here` is the path of rows that can be read."""
     columns = entry.get("columns") if isinstance(entry.get("columns"), dict) else {}
     tags = entry.get("tags") if isinstance(entry.get("tags"), dict) else {}
     assert isinstance(columns, dict)
@@ -187,15 +192,23 @@ def columns_of(t: Translation, key: str | Key, entry: dict[str, Any], stage: str
         t.block(key, f"rows {'of' if is_ranked else 'without'} preferences, which `{stage}` does not train on", _RIGHT)
     elif is_ranked:
         _ranked(t, key, columns, str(form), stage)
-    elif any(part in columns for part in ("images", "videos", "audios")):
-        t.block(key, "rows with images, video or sound are not imported", _IMAGES)
+    elif any(part in columns for part in ("videos", "audios")):
+        t.block(key, "rows with video or sound are not imported", _TEXT_ALONE)
+    elif stage == "pt" and "images" in columns:
+        t.block(key, "plain text with images is not imported", _TEXT_ALONE)
     elif stage == "pt":
         rows.as_text(t, key, names["prompt"])
     elif form in ("sharegpt", "openai"):
         _conversation(t, key, columns, tags, str(form))
     else:
         has_query = not columns or "query" in columns
-        rows.as_instruction(t, key, names["prompt"], names["query"] if has_query else None, names["response"])
+        marked = image_rows.MARK if "images" in columns else ""
+        query = names["query"] if has_query else None
+        if marked and not image_rows.marks_lead(t, key, here, [names["prompt"], *([query] if query else [])]):
+            return
+        rows.as_instruction(t, key, names["prompt"], query, names["response"], marked=marked)
+        if marked:
+            image_rows.named_images(t, key, str(columns["images"]))
         for part in ("system", "history"):
             if part in columns and f"data.fields.{part}" not in t.values:
                 t.carry(key, f"data.fields.{part}", str(columns[part]))
@@ -209,6 +222,8 @@ def _conversation(t: Translation, key: str | Key, columns: dict[str, Any], tags:
         t.block(key, f"conversations whose parts are named {', '.join(map(str, named.values()))[:80]}", help)
     else:
         rows.as_chat(t, key, None, str(columns.get("messages", "conversations" if form == "sharegpt" else "messages")))
+        if "images" in columns:
+            image_rows.named_images(t, key, str(columns["images"]))
         if "system" in columns:
             t.carry(key, "data.fields.system", str(columns["system"]))
 
@@ -282,7 +297,8 @@ _RULES: rules.Rules = {
         "loraplus_lr_ratio": "strategy.loraplus_lr_ratio",
     }),
     **rules.needless("the task follows from it and from the rows", "stage"),
-    **rules.needless("only text is trained on", "freeze_vision_tower freeze_multi_modal_projector"),
+    **rules.each(image_rows.image_key, "freeze_vision_tower freeze_multi_modal_projector image_do_pan_and_scan "
+        "crop_to_patches image_max_pixels image_min_pixels image_resolution"),
     **rules.needless("checkpoints contain everything needed to resume", "save_only_model"),
     **rules.needless("the task's metrics decide whether answers are generated", "predict_with_generate"),
     **rules.needless("ftc uses the exact decomposition", "pissa_iter"),

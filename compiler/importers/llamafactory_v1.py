@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 
 from ftc.compiler.importers import rows, rules, training, words
-from ftc.compiler.importers.foreign import plain, read_foreign
+from ftc.compiler.importers.foreign import read_foreign
 from ftc.compiler.importers.llamafactory import columns_of
 from ftc.compiler.importers.translation import Translation
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.language.foreign_yaml import plain
 
 __all__ = ["LLAMAFACTORY_V1"]
 

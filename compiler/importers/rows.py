@@ -8,9 +8,9 @@ from typing import Any
 
 from ftc.compiler.importers import words
 from ftc.compiler.importers.translation import Key, Translation, Value
-from ftc.compiler.resolve.rows.tables import SUFFIXES
 from ftc.spec.preference_losses import PREFERENCE_LOSSES, preference_loss_named
 from ftc.spec.reward_losses import REWARD_LOSSES
+from ftc.spec.row_files import SUFFIXES
 
 __all__ = [
     "SCORES",
@@ -310,14 +310,35 @@ def as_alpaca(t: Translation, key: str | Key, instruction: str, query: str, outp
 
 
 def as_instruction(
-    t: Translation, key: str | Key, instruction: str, query: str | None, output: str, *, between: str = "\\n"
+    t: Translation,
+    key: str | Key,
+    instruction: str,
+    query: str | None,
+    output: str,
+    *,
+    between: str = "\\n",
+    marked: str = "",
 ) -> None:
-    """Rows of instruction, perhaps input, and output. `between` stands before an input, with its escapes unread."""
+    """Rows of instruction, perhaps input, and output.
+
+    Args:
+        t: The sheet.
+        key: What names the rows.
+        instruction: Column of the prompt, or of its first part.
+        query: Column of its second part; None for none.
+        output: Column of the answer.
+        between: What stands before the second part, with its escapes unread.
+        marked: What is left out of the prompt: where an image stands, which ftc puts in front.
+    """
     if _is_overruled(t, key, _ANSWERS) or not columns_fit(t, key, instruction, query or instruction):
         return
+    second = f'"{between}" ~ {query} if {query} else ""'
+    if marked:
+        whole = f"({instruction} ~ ({second}))" if query else instruction
+        _instruction(t, key, f'{{{{ {whole} | replace("{marked}", "") }}}}', output)
+        return
     if query:
-        prompt = f'{{{{ {instruction} }}}}{{{{ "{between}" ~ {query} if {query} else "" }}}}'
-        _instruction(t, key, prompt, output)
+        _instruction(t, key, f"{{{{ {instruction} }}}}{{{{ {second} }}}}", output)
         return
     t.carry(key, "task.kind", _ANSWERS)
     t.carry(key, "data.fields.prompt", instruction)

@@ -13,11 +13,11 @@ from pathlib import PurePosixPath
 from typing import Any, TypeAlias, get_args
 
 from ftc.compiler.importers import words
-from ftc.compiler.importers.foreign import Foreign
 from ftc.compiler.importers.translation import Key, Translation
 from ftc.spec.documents import imported
 from ftc.spec.documents.lineage import RUN_PREFIX
 from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.language.foreign_yaml import Foreign
 from ftc.spec.language.yaml_nodes import Mapping
 from ftc.spec.strategies.lora import LoraInit
 from ftc.spec.tasks.rows import FOREIGN_MARKS

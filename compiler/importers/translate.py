@@ -13,7 +13,7 @@ from typing import Any
 
 from ftc.compiler.importers import words
 from ftc.compiler.importers.axolotl import AXOLOTL
-from ftc.compiler.importers.foreign import Foreign, read_foreign
+from ftc.compiler.importers.foreign import read_foreign
 from ftc.compiler.importers.llamafactory import LLAMAFACTORY
 from ftc.compiler.importers.llamafactory_v1 import LLAMAFACTORY_V1
 from ftc.compiler.importers.openai_job import OPENAI_JOB
@@ -26,6 +26,7 @@ from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, read
 from ftc.compiler.rules.check import check_recipe
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.imported import Fate, Imported, KeyFate
+from ftc.spec.language.foreign_yaml import Foreign
 from ftc.spec.language.section_tree import section_at
 from ftc.spec.language.source import shown_lines
 from ftc.spec.language.yaml_nodes import Entry, Mapping, Node, Scalar, Sequence, typed

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from ftc.compiler.importers.foreign import Foreign, plain, value_of
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.documents.imported import Added, Fate, KeyFate
+from ftc.spec.language.foreign_yaml import Foreign, plain, value_of
 from ftc.spec.language.yaml_nodes import Mapping, Node, Scalar, Sequence
 
 __all__ = ["NO_TRAINING", "Key", "Options", "Surroundings", "Translation", "Value", "dotted", "key_of"]

@@ -283,16 +283,21 @@ class _EvalPass:
     is_even: bool
 
 
-def usual_rows(draft: Draft, devices: int) -> tuple[int, str]:
-    """Rows at once on each of so many devices where memory doesn't matter, and why: all there are, up to a bound.
+def usual_rows(draft: Draft, groups: int) -> tuple[int, str]:
+    """Rows at once where memory doesn't matter, and why: all there are, up to a bound.
 
     What is measured later may have more than none.
+
+    Args:
+        draft: With its rows counted.
+        groups: Devices, or groups of those that divide layers, among which the rows are divided.
     """
-    rows = max((-(-count // devices) for count in _counts(draft).values()), default=0)
+    rows = max((-(-count // groups) for count in _counts(draft).values()), default=0)
     if not 0 < rows < _USUAL_ROWS:
         return _USUAL_ROWS, "larger batches gain little"
-    alone = f"there are only {rows} rows"
-    return rows, alone if devices == 1 else f"a device evaluates at most {rows} rows"
+    if groups == 1:
+        return rows, f"no more than {rows} rows are evaluated"
+    return rows, f"the rows to evaluate are divided into {groups} shares of at most {rows}"
 
 
 def evaluation_batch(draft: ClosedDraft) -> tuple[int, BatchShape] | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ftc.compiler.draft import ClosedDraft
 from ftc.spec.collectives import channels_of, communicator_bytes
 from ftc.spec.devices import UNKNOWN_CAPABILITY, context_bytes
-from ftc.spec.documents.device import Calibration
+from ftc.spec.documents.calibration import Calibration
 from ftc.spec.documents.estimates import NCCL_BUFFERS, ByteRange
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.metrics import Need
@@ -83,9 +83,7 @@ def exchange_buffers(draft: ClosedDraft) -> Context | None:
     if draft.device.kind == "cpu" or one.devices == 1:
         return None
     card = sharding_card(one.sharding)
-    count = card.communicators(one.devices, nodes) + (one.sharers > 1)
-    if one.tensor_parallel > 1 and card.divided_among == "run" and one.layer_groups > 1:
-        count += 1  # weights are divided among groups, and not over the whole run
+    count = card.communicators(one.devices, nodes, one.tensor_parallel) + (one.context_parallel > 1)
     each = communicator_bytes(channels_of(draft.device.name))
     size = ByteRange(low=count * each.low, expected=count * each.expected, high=count * each.high)
     return Context(NCCL_BUFFERS, size)

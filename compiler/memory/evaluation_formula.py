@@ -1,6 +1,6 @@
 """What measuring takes at its largest moments, from shapes alone: scores of rows, keys and values while answers grow.
 
-Nothing is kept for a way back, so what counts is one layer's width, the scores of all supervised places, and what
+Nothing is kept for a backward pass, so what counts is one layer's width, the scores of all supervised places, and what
 writing remembers. Rows of validation are scored beside the optimizer's state.
 """
 
@@ -28,6 +28,7 @@ __all__ = [
     "evaluation_moments",
     "grading_peak",
     "held_bytes",
+    "score_bytes",
     "with_teacher",
 ]
 
@@ -51,6 +52,7 @@ class EvaluationInputs:
         masked: Whether it gets a mask for padding.
         chunk: Places at which the head is computed at a time; None for all.
         images: Of all rows at once; none where they aren't known.
+        head_parts: How many devices divide the weights of the output layer.
     """
 
     rows: int
@@ -65,6 +67,20 @@ class EvaluationInputs:
     masked: bool = False
     chunk: int | None = None
     images: tuple[ImageShape, ...] = ()
+    head_parts: int = 1
+
+
+def score_bytes(scores: int, each: int, parts: int) -> int:
+    """Bytes of scores as an output layer gives them.
+
+    Where devices divide its weights a device has its own share, receives the shares of all, and puts these together.
+
+    Args:
+        scores: Numbers of all.
+        each: Bytes of one.
+        parts: How many devices divide it.
+    """
+    return each * scores if parts == 1 else each * (2 * scores + -(-scores // parts))
 
 
 def evaluation_moments(
@@ -88,7 +104,8 @@ def evaluation_moments(
     scores = min(places, measuring.chunk or places) * head_width
     wide = head_width == model.vocab_size
     # Scores in float32 and their logarithms; those of a bounded head, or of a narrower number, are gone by then.
-    yield "evaluation: head", {"logits": 2 * _FP32 * scores} if wide else {"temporaries": 2 * _FP32 * scores}
+    size = max(2 * _FP32 * scores, score_bytes(scores, numbers.operand, measuring.head_parts if wide else 1))
+    yield "evaluation: head", {"logits": size} if wide else {"temporaries": size}
     own = (model, stacks, trained)
     writes = own
     if (teacher := measuring.writer) is not None:
@@ -212,7 +229,7 @@ def with_teacher(
             more = {"temporaries": taught.states + passing, "logits": own + 3 * said}
         elif not chunked:
             more["logits"] = said if is_forward else own if is_loss else 0
-            if is_loss:  # between the way forward and the way back
+            if is_loss:  # between forward and backward pass
                 at_loss = compared.get("temporaries", 0) + passing
                 found["loss"] = {**compared, "logits": 3 * own + said, "temporaries": at_loss}
         found[name] = {**moment, **{part: moment.get(part, 0) + size for part, size in more.items()}}

@@ -150,6 +150,8 @@ class Stack:
             scores += numbers.residual * self.length  # and the mask of each row's padding
             return self.tokens * (scores + self._inner * self._wide_bytes(numbers) + 4 * numbers.residual * h)
         attending = scores + numbers.linear * (h + 2 * self._queries + 2 * self._keys) + 2 * numbers.residual * h
+        if self.masks and not self._holds_scores:  # its kernels take as many keys and values as queries
+            attending += 2 * numbers.linear * (self._queries - self._keys)
         is_packed = numbers.casts and numbers.linear == FP32
         is_cast = not (is_packed and self.model.family == "encoder")  # nor is a norm's result there before it is read
         feeding = self._inner * self._wide_bytes(numbers) + (3 + is_cast) * numbers.residual * h

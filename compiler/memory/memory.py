@@ -41,7 +41,7 @@ from ftc.compiler.weights import (
 from ftc.spec.devices import UNKNOWN_CAPABILITY, kernels
 from ftc.spec.documents.estimates import ByteRange, MemoryEstimate, PhasePeak, Verdict
 from ftc.spec.documents.facts import ModelFacts, TensorFacts
-from ftc.spec.documents.memory_trace import BatchShape, TraceAnswer, TraceDevice, TraceJob, TraceResult
+from ftc.spec.documents.memory_trace import BatchShape, TraceDevice, TraceJob, TraceResult
 from ftc.spec.documents.streams import TAUGHT
 from ftc.spec.extension_points import package_entry
 from ftc.spec.heads import head_card
@@ -51,7 +51,6 @@ from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
 
 __all__ = [
-    "answer_for",
     "by_closed_form",
     "by_trace",
     "copied_checkpoint",
@@ -126,11 +125,6 @@ def question(draft: ClosedDraft) -> TraceJob:
         device=TraceDevice(kind=draft.device.kind, capability=capability, expandable_segments=expands_segments(draft)),
         loss_code=draft.packages.get(loss.distribution) if loss else None,
     )
-
-
-def answer_for(draft: ClosedDraft) -> TraceAnswer | None:
-    """What the trace said about a draft; None where it wasn't asked."""
-    return draft.traces.get(question(draft).key()) if draft.traces else None
 
 
 def by_trace(draft: ClosedDraft, found: TraceResult) -> MemoryEstimate:
@@ -231,7 +225,7 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         head_width=head_card(draft.loaded.head).score_width(
             len(draft.labels), vocabulary=draft.model.vocab_size, hidden=draft.model.hidden_size
         ),
-        head_parts=among if divides_head(draft.model, among) else 1,
+        head_parts=_head_parts(draft),
         head_rows=at_once,
         tokens=rows * sequences * length,
         length=length,
@@ -332,7 +326,14 @@ def _measuring(draft: ClosedDraft) -> EvaluationInputs | None:
         masked=hides_padding(draft, shape),
         chunk=draft.candidate.loss_chunk_size,
         images=tuple(chain.from_iterable(shape.images)),
+        head_parts=_head_parts(draft),
     )
+
+
+def _head_parts(draft: ClosedDraft) -> int:
+    """How many devices divide the output layer's weights."""
+    among = draft.candidate.tensor_parallel
+    return among if divides_head(draft.model, among) else 1
 
 
 def _sequences(draft: Draft) -> int:

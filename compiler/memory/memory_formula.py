@@ -17,12 +17,14 @@ from ftc.compiler.memory.evaluation_formula import (
     Moment,
     TeacherInputs,
     evaluation_moments,
+    score_bytes,
     with_teacher,
 )
+from ftc.compiler.memory.image_moments import beside_images, kept_of_images, reading_images
 from ftc.compiler.memory.layer_formula import Stack
 from ftc.compiler.memory.layer_inputs import Numbers, Trained
 from ftc.compiler.memory.stacks import stacks_of
-from ftc.compiler.memory.vision_formula import image_bytes, kept_image_bytes, vision_weights
+from ftc.compiler.memory.vision_formula import vision_weights
 from ftc.compiler.time.network import composes_norms
 from ftc.compiler.weights import never_packed
 from ftc.spec.checkpointing import Recomputing, checkpointing_card
@@ -80,7 +82,7 @@ class MemoryInputs:
         taught: The teacher that is learned from; None for none.
         chunked_places: Places of a micro-batch whose gradients come with their loss, chunk by chunk; 0 for none.
         has_z_loss: Whether the logarithm of the softmax's normalizer is part of the loss, by itself.
-        rounded: What rounding weights in training keeps until the way back, over all layers.
+        rounded: What rounding weights in training keeps until the backward pass, over all layers.
         rounding: What it takes in passing, at the widest layer; or what casts to 8 bits do.
         uncast: Weights that no product casts to the type of its operands, since it reads them in 8 bits.
         copied_head: Bytes of an output layer that each pass copies, with trained rows of added tokens; 0 for none.
@@ -232,9 +234,9 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     layer = max(round(saved / max(1, sum(stack.layers for stack in job.stacks))), 1)
     boundaries = sum(stack.boundary_bytes(job.numbers) for stack in job.stacks)
     kept = boundaries + job.kept_products if job.recomputes else round(saved)
-    kept += sum(stack.around_bytes(job.numbers, job.trained) for stack in job.stacks) + _kept_of_images(job)
+    kept += sum(stack.around_bytes(job.numbers, job.trained) for stack in job.stacks) + kept_of_images(job)
     passing = job.rounding + max(stack.passing_bytes(job.numbers, job.trained) for stack in job.stacks)
-    # The copy of an output layer is kept for the way back, or the cast that is made of it, as without one.
+    # The copy of an output layer is kept for the backward pass, or the cast that is made of it, as without one.
     passing_copy, kept_copy = (job.copied_head, 0) if job.quantized else (0, job.copied_head)
     within = {"saved activations": kept + _cast_head(job) + kept_copy, "gradients": earlier}
     each = job.activation_bytes if job.in_parts else job.trained_bytes
@@ -252,7 +254,11 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
             "gradients": earlier,
             "temporaries": _casts(job) + passing,
         },
-        "forward: head": {**within, "logits": scores * job.activation_bytes, "temporaries": _casts(job) + passing_copy},
+        "forward: head": {
+            **within,
+            "logits": score_bytes(scores, job.activation_bytes, job.head_parts),
+            "temporaries": _casts(job) + passing_copy,
+        },
         "backward: loss and head": {
             **within,
             "logits": logits,
@@ -267,11 +273,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
         "backward: embedding": {"gradients": gradients, "temporaries": _at_embedding(job, table, waiting)},
         "optimiser step": {"gradients": gradients, "temporaries": job.step_bytes},
     }
-    if job.measuring is not None:
-        moments |= evaluation_moments(job.model, job.measuring, job.head_width, job.numbers, job.trained)
-        measured = moments["evaluation: head"]
-        moments["evaluation: head"] = {**measured, "temporaries": measured.get("temporaries", 0) + job.copied_head}
-    moments |= _reading_images(job, earlier)
+    moments = beside_images(job, moments | _measured(job)) | reading_images(job, earlier)
     moments |= {"save": {}, "resume": alone if read > job.state_bytes else {}, "export": alone}
     if job.taught is not None:
         compared = {**within, "temporaries": _held_casts(job)}
@@ -279,32 +281,14 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     return tuple(phase_peak(name, {**fixed, **moment}) for name, moment in moments.items())
 
 
-def _reading_images(job: MemoryInputs, earlier: int) -> dict[str, Moment]:
-    """The moments at which images are read; none for a model that reads text alone."""
-    vision, measuring = job.model.vision, job.measuring
-    if vision is None:
+def _measured(job: MemoryInputs) -> dict[str, Moment]:
+    """The moments at which measuring can be largest; none where nothing is measured."""
+    if job.measuring is None:
         return {}
-    operand, width = job.activation_bytes, job.model.hidden_size
-    size = image_bytes(vision, job.images, job.tokens, job.length, width, operand, eager=job.eager)
-    found: dict[str, Moment] = {"forward: images": {"gradients": earlier, "temporaries": size}}
-    if measuring is not None:
-        rows = measuring.rows * measuring.length, measuring.length
-        size = image_bytes(vision, measuring.images, *rows, width, operand, eager=measuring.eager)
-        found["evaluation: images"] = {"temporaries": size}
-        found |= {"generation: images": {"optimiser state": 0, "temporaries": size}} if measuring.new_tokens else {}
-    return found
-
-
-def _kept_of_images(job: MemoryInputs) -> int:
-    """What the backward pass needs of trained parts that read images, with the casts of their weights."""
-    if (vision := job.model.vision) is None or job.is_adapter:
-        return 0
-    is_cast = job.casts_weights and job.numbers.casts
-    cast = job.activation_bytes * vision_weights(job.model, job.frozen) if is_cast else 0
-    widths = job.model.hidden_size, job.activation_bytes, job.numbers.residual
-    return cast + kept_image_bytes(
-        vision, job.frozen, job.images, job.tokens, job.length, *widths, recomputes=job.recomputes
-    )
+    found: dict[str, Moment] = {}
+    found |= evaluation_moments(job.model, job.measuring, job.head_width, job.numbers, job.trained)
+    head = found["evaluation: head"]
+    return {**found, "evaluation: head": {**head, "temporaries": head.get("temporaries", 0) + job.copied_head}}
 
 
 def _chunked(job: MemoryInputs, within: Moment, logits: int) -> dict[str, Moment]:
@@ -377,7 +361,7 @@ def _cast_bytes(job: MemoryInputs) -> int:
 
 
 def _held_casts(job: MemoryInputs) -> int:
-    """Casts of adapters, which the way back needs."""
+    """Casts of adapters, which the backward pass needs."""
     if not job.is_adapter or job.recomputes or not job.numbers.casts or job.in_parts:
         return 0
     return job.activation_bytes * job.num_trainable

@@ -15,7 +15,7 @@ _SUM = 2
 
 
 def rounding_bytes(draft: Draft) -> dict[str, int]:
-    """What is kept until the way back and what is taken in passing, in the closed form's terms.
+    """What is kept until the backward pass and what is taken in passing, in the closed form's terms.
 
     Of a weight that is trained, by itself or by an adapter that is added to it, its number before it is clipped, which
     tells where gradients pass; and of each the rounded weight. Products may have a cast of it, which is counted with

@@ -20,6 +20,7 @@ _DIVIDED = ("weights", "adapter", "gradients", "optimiser state")
 _COMPUTING = ("forward", "loss", "backward", "evaluation", "generation")
 """Phases in which something is put together; at the loss what stands outside the layers still is."""
 _INSIDE = ("layers", "encoder", "prompts", "last token")
+_BEFORE_LAYERS = "forward: embedding"
 _LAYERS_AT_ONCE = {"forward": 3, "evaluation": 3, "generation": 3, "backward": 2}
 """Layers that are whole or on their way: the one that computes, and one or two buffers in which others arrive."""
 
@@ -43,9 +44,11 @@ def on_one_of(
     if not card.is_divided:
         return phases
     # Before the first layer computes the buffer of what is outside is still there, and nothing is saved yet.
-    later = next(phase for phase in phases if phase.phase == "forward: layers")
-    first = phase_peak("forward: embedding", {**later.components, "saved activations": 0, "temporaries": 0})
-    return tuple(_in_parts(one, job, parts, offloads=offload == "cpu") for one in (first, *phases))
+    named = {phase.phase: phase for phase in phases}
+    read = named.pop(_BEFORE_LAYERS).components if _BEFORE_LAYERS in named else {}  # images that become tokens
+    saved = {name: read.get(name, 0) for name in ("saved activations", "temporaries")}
+    first = phase_peak(_BEFORE_LAYERS, {**named["forward: layers"].components, **saved})
+    return tuple(_in_parts(one, job, parts, offloads=offload == "cpu") for one in (first, *named.values()))
 
 
 def _in_parts(phase: PhasePeak, job: MemoryInputs, parts: int, *, offloads: bool) -> PhasePeak:
@@ -55,7 +58,7 @@ def _in_parts(phase: PhasePeak, job: MemoryInputs, parts: int, *, offloads: bool
         at_once = _LAYERS_AT_ONCE[phase.phase.partition(":")[0]] if is_inside else 0
         arriving = job.activation_bytes != job.weight_bytes or offloads
         held["gathered weights"] = _gathered(job, at_once + (1 / parts if is_inside and arriving else 0))
-        if phase.phase == "forward: embedding":
+        if phase.phase == _BEFORE_LAYERS:
             held["gathered weights"] = 2 * _gathered(job, 1)
         if phase.phase == "backward: embedding":  # taken apart before gradients are exchanged
             held["gathered weights"] = 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 
 from ftc.compiler.memory.layer_formula import OF_HEADS, Stack
+from ftc.compiler.remembered import remembered
 from ftc.compiler.time.amounts import window_of
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import part_of
@@ -87,7 +87,7 @@ def _num_masks(model: ModelFacts, length: int, masked: bool) -> int:
 
 
 def _cut(stack: Stack, layers: int) -> Stack:
-    """The last layers of a stack, at least one of which the way back begins in."""
+    """The last layers of a stack, at least one of which the backward pass begins in."""
     kept = min(stack.layers, max(layers, 1))
     of_layer = round(len(stack.linear) * kept / max(stack.layers, 1))
     linear = dict(list(stack.linear.items())[len(stack.linear) - of_layer :])
@@ -113,12 +113,15 @@ def _inner_norms(model: ModelFacts, part: str) -> int:
     return sum(width for width in _norms(model, part) if width != model.hidden_size)
 
 
-def _norms(model: ModelFacts, part: str) -> Iterator[int]:
+@remembered
+def _norms(model: ModelFacts, part: str) -> tuple[int, ...]:
     """Widths of the vectors that a stack's layers multiply with."""
-    for name, tensor in model.tensors.items():
-        is_vector = len(tensor.shape) == 1 and name.endswith((".weight", ".gamma"))
-        if is_vector and part in name and _IN_LAYER.search(name) and not OF_HEADS.search(name):
-            yield tensor.shape[0]
+    vectors = {
+        name: tensor.shape[0]
+        for name, tensor in model.tensors.items()
+        if len(tensor.shape) == 1 and name.endswith((".weight", ".gamma")) and part in name
+    }
+    return tuple(width for name, width in vectors.items() if _IN_LAYER.search(name) and not OF_HEADS.search(name))
 
 
 def layer_weights(model: ModelFacts) -> tuple[tuple[int, ...], ...]:

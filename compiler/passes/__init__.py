@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from ftc.compiler.draft import ClosedDraft, Draft
@@ -14,8 +15,10 @@ from ftc.compiler.passes.choose_training import choose_determinism, choose_train
 from ftc.compiler.passes.estimate_cost import estimate_cost
 from ftc.compiler.passes.fit_budget import fit_budget
 from ftc.compiler.passes.shape_text import shape_text
+from ftc.compiler.search.search import Weighed
+from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
 
-__all__ = ["CHECKING", "CHOOSING", "SHAPING", "decide", "run_passes"]
+__all__ = ["CHECKING", "CHOOSING", "SHAPING", "decide", "decide_by_trace", "run_passes"]
 
 D = TypeVar("D", bound=Draft)
 
@@ -43,6 +46,21 @@ CHECKING: tuple[Callable[[ClosedDraft], ClosedDraft], ...] = (
 def decide(draft: Draft) -> ClosedDraft:
     """Settles all but the text, once it is tokens."""
     return run_passes(CHECKING, fit_budget(run_passes(CHOOSING, draft)))
+
+
+def decide_by_trace(draft: Draft, ask: Callable[[Iterable[TraceJob]], Mapping[str, TraceAnswer]]) -> ClosedDraft:
+    """The same, where memory is what a trace says: the solver asks until it has no question left.
+
+    What doesn't depend on the answers is computed once.
+
+    Args:
+        draft: Facts, and the text's settings.
+        ask: Answers jobs of the memory trace, by their keys.
+    """
+    draft, weighed = run_passes(CHOOSING, replace(draft, traces={})), Weighed()
+    while (fitted := fit_budget(draft, weighed)).questions:
+        draft = replace(draft, traces={**(draft.traces or {}), **ask(fitted.questions)})
+    return run_passes(CHECKING, fitted)
 
 
 def run_passes(passes: tuple[Callable[[D], D], ...], draft: D) -> D:

@@ -80,10 +80,10 @@ def _scoring(draft: Draft) -> Iterator[Check]:
     for role, known in draft.reward_models.items():
         card = companion(role)
         what = "sampled answers, and those that are evaluated" if card.shapes_weights else "answers to test rows"
-        by = f", {aggregate_card(known.steps.aggregate).label} of each," if known.steps is not None else ""
+        by = f", {aggregate_card(known.steps.aggregate).label} of each" if known.steps is not None else ""
         trained = f", which run {known.run} trained," if known.run else ""
         words = f"`{known.model.name}`{trained} scores {what}{by}; its memory is an analytical estimate"
-        yield Check(name=card.title, code=None, result=words.replace(",;", ";"))
+        yield Check(name=card.title, code=None, result=words)
 
 
 def _sent(judge: Judge, what: str) -> str:

@@ -12,6 +12,7 @@ from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.documents.lineage import Way
 from ftc.spec.documents.plan import Check, Origin
 from ftc.spec.documents.settings import OpenModel
+from ftc.spec.documents.vision_facts import PanCuts, VisionFacts
 from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.heads import head_card
 from ftc.spec.module_names import scores_words
@@ -153,17 +154,31 @@ def _vision(draft: Draft, why: Reasons) -> VisionSettings | None:
         fixed = f"at the most; an image has up to {vision.tiles.most - 1} tiles beside the whole of it"
     if (cut := vision.squares or vision.crops) is not None:
         fixed = f"at the most; an image is cut into up to {cut.most - 1} squares beside the whole of it"
+    if vision.pans is not None:
+        fixed = f"at the most; an elongated image has up to {vision.pans.cuts} crops beside the whole of it"
     if vision.grid is not None:
         fixed = f"at the most; an image keeps its shape, and has up to {vision.grid.most_pixels:,} pixels"
     return VisionSettings(
         model_type=why.derive("vision.model_type", vision.model_type, "config.json of the model"),
         image_token_id=why.derive("vision.image_token_id", vision.image_token_id, "config.json of the model"),
         tokens_per_image=why.derive("vision.tokens_per_image", vision.tokens_per_image, fixed),
+        pans=_pans(vision, why),
         frozen=why.derive("vision.frozen", vision.parts, "adapters change the language model alone"),
         pixels_sha256=why.derive(
             "vision.pixels_sha256", vision.pixels_sha256, "of the first images, by the model's own image processor"
         ),
     )
+
+
+def _pans(vision: VisionFacts, why: Reasons) -> PanCuts | None:
+    """How elongated images are cut into crops; None where they are not."""
+    if (pans := vision.pans) is None:
+        return None
+    why.take("vision.pans.least", pans.least, "model.pan_and_scan.min_crop_size")
+    why.take("vision.pans.cuts", pans.cuts, "model.pan_and_scan.max_crops")
+    why.take("vision.pans.ratio", pans.ratio, "model.pan_and_scan.min_ratio")
+    why.derive("vision.pans.each", pans.each, "config.json of the model")
+    return pans
 
 
 def _start(draft: Draft, why: Reasons) -> int | None:

@@ -36,8 +36,6 @@ def estimate_cost(draft: ClosedDraft) -> ClosedDraft:
     draft = _with_reward_judge(_with_judge(draft))
     plain: dict[Phase, Work] = {phase: expected for phase, (_, expected, _) in work.phases.items()}
     draft = replace(draft, work=WorkEstimate(phases=plain, train_tokens=work.train_tokens), disk=_disk(draft))
-    if draft.model.vision is not None:
-        return _checked_disk(draft.miss("Time not estimated: the work of the vision tower isn't counted yet."))
     found = run_time(draft, work)
     if draft.recipe.budget.nodes > 1 and draft.recipe.budget.link is None:
         return _untimed(draft, "the speed of the network between machines is unknown. Set `budget.link`.")

@@ -7,7 +7,7 @@ question.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ftc.compiler.candidate import Candidate
@@ -15,11 +15,11 @@ from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.memory import by_closed_form, may_run
 from ftc.compiler.memory.uncounted import uncounted_parts
 from ftc.compiler.saving_choices import choose_saving
-from ftc.compiler.search.candidates import by_speed, device_counts, packing_obstacle
+from ftc.compiler.search.candidates import device_counts, packing_obstacle
 from ftc.compiler.search.contexts import context_obstacle
 from ftc.compiler.search.knobs import Choice, chosen
 from ftc.compiler.search.loss_chunks import chunk_obstacle
-from ftc.compiler.search.search import Found, fastest_that_fits, way_of
+from ftc.compiler.search.search import Found, Weighed, fastest_that_fits, way_of
 from ftc.compiler.search.tensors import sharings, tensor_obstacle
 from ftc.spec.documents.estimates import MemoryEstimate
 from ftc.spec.documents.plan import Check
@@ -32,10 +32,15 @@ _NOTED_GAP = 0.05
 """A difference between closed form and trace that a reader should know of."""
 
 
-def fit_budget(draft: Draft) -> ClosedDraft:
-    """Settles all that the solver chooses, estimates memory, and refuses what does not fit."""
+def fit_budget(draft: Draft, weighed: Weighed | None = None) -> ClosedDraft:
+    """Settles all that the solver chooses, estimates memory, and refuses what does not fit.
+
+    Args:
+        draft: With all that doesn't depend on the solver.
+        weighed: What the pass computed of the same draft before it had the trace's answers; it adds to that.
+    """
     draft = _check_tensor(_check_context(_check_chunks(_check_packing(_check_devices(draft)))))
-    return _judge(choose_saving(_choose(_without_absent_trace(draft))))
+    return _judge(choose_saving(_choose(_without_absent_trace(draft), weighed or Weighed())))
 
 
 def _check_devices(draft: Draft) -> Draft:
@@ -64,32 +69,28 @@ def _check_packing(draft: Draft) -> Draft:
 
 
 def _check_context(draft: Draft) -> Draft:
-    asked = draft.recipe.train.context_parallel
-    if asked in ("auto", 1):
-        return draft
-    path, help = "train.context_parallel", "remove `context_parallel`"
-    if (obstacle := context_obstacle(draft)) is not None:
-        return draft.find("FTC717", f"devices can't share a row: {obstacle}", path, help=help)
-    count = device_counts(draft)[-1] // draft.recipe.budget.nodes
-    if count % int(asked):  # a number that the recipe names is refused before
-        summary = f"groups of {asked} devices share a row, and this plan can use {count} of a machine"
-        help = f"write `budget: {{devices: {asked}}}` for a machine that has them, or {help}"
-        return draft.find("FTC717", summary, path, help=help)
-    return draft
+    return _check_groups(draft, "context_parallel", "FTC717", "share a row", lambda _: context_obstacle(draft))
 
 
 def _check_tensor(draft: Draft) -> Draft:
-    asked = draft.recipe.train.tensor_parallel
+    return _check_groups(
+        draft, "tensor_parallel", "FTC718", "divide each layer", lambda size: tensor_obstacle(draft, size)
+    )
+
+
+def _check_groups(draft: Draft, key: str, code: str, act: str, obstacle_of: Callable[[int], str | None]) -> Draft:
+    """Whether devices can do something together in groups, where the recipe names a size of them."""
+    asked = getattr(draft.recipe.train, key)
     if asked in ("auto", 1):
         return draft
-    path, help = "train.tensor_parallel", "remove `tensor_parallel`"
-    if (obstacle := tensor_obstacle(draft, int(asked))) is not None:
-        return draft.find("FTC718", f"devices can't divide layers: {obstacle}", path, help=help)
+    path, help = f"train.{key}", f"remove `{key}`"
+    if (obstacle := obstacle_of(asked)) is not None:
+        return draft.find(code, f"devices can't {act}: {obstacle}", path, help=help)
     count = device_counts(draft)[-1] // draft.recipe.budget.nodes
-    if count % int(asked):  # a number that the recipe names is refused before
-        summary = f"groups of {asked} devices divide each layer, and this plan can use {count} of a machine"
+    if count % asked:  # a number that the recipe names is refused before
+        summary = f"groups of {asked} devices {act}, and this plan can use {count} of a machine"
         help = f"write `budget: {{devices: {asked}}}` for a machine that has them, or {help}"
-        return draft.find("FTC718", summary, path, help=help)
+        return draft.find(code, summary, path, help=help)
     return draft
 
 
@@ -107,8 +108,8 @@ def _without_absent_trace(draft: Draft) -> Draft:
     return replace(draft, traces=None, untraced=reasons[0] or "no reason was given") if reasons else draft
 
 
-def _choose(draft: Draft) -> ClosedDraft:
-    found, candidates = _found(draft)
+def _choose(draft: Draft, weighed: Weighed) -> ClosedDraft:
+    found, candidates = _found(draft, weighed)
     traced = sum(answer.result is not None for answer in (draft.traces or {}).values())
     memory = found.memory.model_copy(update={"ways": found.looked_at, "traces": traced})
     uncounted = any(one.code == "FTC295" for one in draft.diagnostics)  # refused, whatever a trace would say
@@ -117,12 +118,12 @@ def _choose(draft: Draft) -> ClosedDraft:
     return replace(closed, memory=memory, questions=() if uncounted else found.questions)
 
 
-def _found(draft: Draft) -> tuple[Found, Sequence[Candidate]]:
+def _found(draft: Draft, weighed: Weighed) -> tuple[Found, Sequence[Candidate]]:
     """What the search found among which candidates; devices have the same rows only where nothing else fits."""
     tries: list[tuple[Found, Sequence[Candidate]]] = []
     for sharing in sharings(draft):
-        candidates = by_speed(draft, sharing)
-        tries.append((fastest_that_fits(draft, candidates), candidates))
+        candidates = weighed.by_speed(draft, sharing)
+        tries.append((fastest_that_fits(draft, candidates, weighed), candidates))
         if tries[-1][0].may_fit:
             return tries[-1]
     return tries[0]  # with what the trace is asked of it, for the figure of the refusal

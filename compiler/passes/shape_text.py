@@ -7,7 +7,7 @@ from typing import assert_never
 from ftc.compiler.draft import Draft, Reasons
 from ftc.spec.documents.settings import Open, OpenText, TextSettings
 from ftc.spec.heads import head_card
-from ftc.spec.sections.data import with_prompts
+from ftc.spec.sections.augment import with_prompts
 from ftc.spec.tasks.rows import AnswerRows
 from ftc.spec.text_forms import FormName, form_card
 

@@ -34,12 +34,15 @@ _LEAST_ROWS = 8
 """Fewest training rows from which a template can be recognized."""
 _MARKS = 2
 """Tokens such as `<s>` that mark a text without a template."""
+_PLACES = 64
+"""Places of rows whose tokens are counted at once."""
 _COMMON_SHARE, _COMMON_FLOOR = 0.02, 20
 _CHUNK = 1_000_000
 """Tokens that are compared at once."""
-_FACTORS = np.random.Generator(np.random.PCG64(10)).integers(1, 2**63, size=_RUN, dtype=np.uint64) * np.uint64(2) + (
+_FACTORS = np.random.Generator(np.random.PCG64(10)).integers(1, 2**63, size=2, dtype=np.uint64) * np.uint64(2) + (
     np.uint64(1)
 )
+_SHIFT = np.uint64(29)
 
 _MEASURED: tuple[Split, ...] = ("validation", "test")
 
@@ -242,22 +245,41 @@ def _common(train: TokenRows | _Known, *, from_answer: bool) -> list[int]:
     found: list[int] = []
     num_rows = len(train.label)
     while num_rows >= _LEAST_ROWS:
-        counts = Counter[int]()
-        for first, end in _chunks(train):
-            bounds = train.boundaries[first : end + 1]
-            begins, ends = bounds[:-1] - bounds[0], bounds[1:] - bounds[0]
-            at = begins + (train.prompt_length[first:end] - 1 - len(found) if from_answer else len(found))
-            at = at[at >= begins] if from_answer else at[at < ends]
-            tokens, each = np.unique(train.ids[bounds[0] : bounds[-1]][at], return_counts=True)
-            counts.update(dict(zip(tokens.tolist(), each.tolist(), strict=True)))
-            forget(train.ids)
-        if (
-            not counts
-            or (most := max(counts.items(), key=lambda one: (one[1], -one[0])))[1] < _TEMPLATE_SHARE * num_rows
-        ):
-            break
-        found.append(most[0])
-    return found if len(found) > _MARKS else []
+        for counts in _counted(train, range(len(found), len(found) + _PLACES), from_answer=from_answer):
+            most, times = max(counts.items(), key=lambda one: (one[1], -one[0]), default=(0, 0))
+            if times < _TEMPLATE_SHARE * num_rows:
+                return found if len(found) > _MARKS else []
+            found.append(most)
+    return []
+
+
+def _counted(train: TokenRows | _Known, places: range, *, from_answer: bool) -> list[Counter[int]]:
+    """How often each token stands at each of some places of all rows, up to the first one where the first rows differ.
+
+    The rows, of which there may be more than memory holds, are gone through once for all places.
+    """
+    found = [Counter[int]() for _ in places]
+    for first, end in _chunks(train):
+        bounds = train.boundaries[first : end + 1]
+        begins, ends = bounds[:-1] - bounds[0], bounds[1:] - bounds[0]
+        ids, prompts = train.ids[bounds[0] : bounds[-1]], train.prompt_length[first:end]
+        for number, counts in enumerate(found):
+            at = begins + (prompts - 1 - places[number] if from_answer else places[number])
+            counts.update(_frequencies(ids[at[at >= begins] if from_answer else at[at < ends]]))
+            if first == 0 and max(counts.values(), default=0) < _TEMPLATE_SHARE * end:
+                del found[number + 1 :]
+        forget(train.ids)
+    return found
+
+
+def _frequencies(tokens: NDArray[np.int32]) -> dict[int, int]:
+    """How often each token is among some, most of which are often the same."""
+    if not len(tokens):
+        return {}
+    usual = int(tokens[len(tokens) // 2])
+    others = tokens[tokens != usual]
+    found, each = np.unique(others, return_counts=True)
+    return {usual: len(tokens) - len(others), **dict(zip(found.tolist(), each.tolist(), strict=True))}
 
 
 def _runs(ids: NDArray[np.int32], boundaries: NDArray[np.int64]) -> tuple[Digests, NDArray[np.int64]]:
@@ -265,15 +287,34 @@ def _runs(ids: NDArray[np.int32], boundaries: NDArray[np.int64]) -> tuple[Digest
     count = len(ids) - _RUN + 1
     if count <= 0:
         return np.zeros(0, np.uint64), np.zeros(0, np.int64)
-    wide = ids.astype(np.uint64) + np.uint64(1)
-    digests = np.zeros(count, np.uint64)
-    for place, factor in enumerate(_FACTORS):
-        digests += (wide[place : place + count] * factor) ^ (digests >> np.uint64(29))
+    digests = _of_runs(ids.astype(np.uint64) + np.uint64(1), _RUN)
     is_inside = np.ones(count, dtype=np.bool_)
     for before in range(1, _RUN):
         places = boundaries[1:] - before  # a run from here goes on in the next row, whichever row here is
         is_inside[places[(places >= 0) & (places < count)]] = False
     return digests[is_inside], np.flatnonzero(is_inside)
+
+
+def _of_runs(tokens: Digests, length: int) -> Digests:
+    """A digest of each run of so many tokens, put together from digests of 1, 2, 4, 8 … of them, the longest first."""
+    by_power = [tokens]
+    for power in range(length.bit_length() - 1):
+        by_power.append(_both(by_power[-1][: -(1 << power)], by_power[-1][1 << power :]))
+    count, covered = len(tokens) - length + 1, 0
+    found = by_power[-1][:count]
+    for power in reversed(range(len(by_power))):
+        size = 1 << power
+        if covered and length & size:
+            found = _both(found, by_power[power][covered : covered + count])
+        covered += length & size
+    return found
+
+
+def _both(one: Digests, behind: Digests) -> Digests:
+    """A digest of each two digests, in their order."""
+    found: Digests = one * _FACTORS[0] + behind * _FACTORS[1]
+    found ^= found >> _SHIFT
+    return found
 
 
 def _is_telling(digests: Digests, rows: NDArray[np.int64], num_rows: int) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ftc.compiler.quality.spellings import odd_labels
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.documents.plan import Check
-from ftc.spec.documents.quality import SEEN_SHARE, Agreement, CheckName, Kind, QualityReport
+from ftc.spec.documents.quality import COPIES, SEEN_SHARE, TOKENS_UNSEARCHED, Agreement, CheckName, Kind, QualityReport
 from ftc.spec.language.safe_repr import label_name
 from ftc.spec.sections.data import QualityRules
 
@@ -66,11 +66,11 @@ def quality_findings(report: QualityReport, rules: QualityRules) -> Iterator[Dia
 def _overlaps(report: QualityReport, rules: QualityRules) -> Iterator[Diagnostic]:
     """One finding for each pair of parts: an error where rows are trained on and measured, else a warning."""
     found = [finding for finding in report.findings if finding.kind == "overlap"]
-    for part, other in dict.fromkeys((finding.split, finding.rule.split()[-2]) for finding in found):
-        matches = [one for one in found if one.split == part and one.rule.split()[-2] == other]
+    for part, other in dict.fromkeys((finding.split, finding.other) for finding in found):
+        matches = [one for one in found if one.split == part and one.other == other]
         rows, of = sum(one.rows for one in matches), matches[0].of
         is_error = other == "train" and rows / of > rules.allow_overlap
-        are_copies = all(one.rule.startswith("duplicates of") for one in matches)
+        are_copies = all(one.likeness == COPIES for one in matches)
         verb = "are also training rows" if other == "train" else f"are also {other} rows"
         if not are_copies:
             verb = f"{verb}, or near duplicates of {'training' if other == 'train' else other} rows"
@@ -120,9 +120,7 @@ _NAMES = (
 def quality_checks(report: QualityReport, num_parts: int) -> Iterator[Check]:
     """What was checked and how much was found."""
     if num_parts > 1:
-        near = "" if report.similarity is None else f" or near duplicates (Jaccard ≥ {report.similarity:g})"
-        words = ", ".join(_by_rule(report, "overlap")) or f"No leakage: no duplicates{near} across splits."
-        yield _check(CheckName.LEAKAGE, words)
+        yield _check(CheckName.LEAKAGE, _leakage(report))
     for one in report.contamination:
         if one.rows:
             words = f"{one.rows:,} of {one.of:,} rows share {one.run}-grams with training rows"
@@ -148,6 +146,26 @@ def quality_checks(report: QualityReport, num_parts: int) -> Iterator[Check]:
         yield _check("presidio", f"release {used.version} searched for {len(used.kinds)} kinds of personal data")
     if report.agreement is not None:
         yield _check("agreement", _agreement(report.agreement))
+
+
+def _leakage(report: QualityReport) -> str:
+    """What the parts share by their texts, and by their tokens where these are equal in more rows: where texts differ
+    only behind the maximum length, or in what the tokenizer leaves out.
+    """
+    by_text = _by_rule(report, "overlap")
+    by_tokens = []
+    counted = (("train", "training", report.trained_on), ("validation", "validation", report.chosen_by))
+    for other, words, rows in counted:
+        pairs = (one for one in report.findings if one.kind == "overlap" and one.split == "test")
+        if rows and rows > sum(one.rows for one in pairs if one.other == other):
+            by_tokens.append(f"{rows:,} test row{' has' if rows == 1 else 's have'} the tokens of {words} rows")
+    near = "" if report.similarity is None else f" or near duplicates (Jaccard ≥ {report.similarity:g})"
+    if report.trained_on is None:
+        texts = by_text or [f"no texts are duplicates{near} across splits"]
+        return f"{', '.join([*texts, *by_tokens])}; {TOKENS_UNSEARCHED}"
+    if by_text or not by_tokens:
+        return ", ".join([*by_text, *by_tokens]) or f"No leakage: no duplicates{near} across splits."
+    return f"{' and '.join(by_tokens)}, though no texts are duplicates{near} across splits."
 
 
 def _check(name: str, result: str) -> Check:

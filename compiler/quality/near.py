@@ -45,7 +45,8 @@ FEWEST_SHINGLES = 8
 """Texts with fewer runs of words are compared as a whole alone: in a short text, one other word is another meaning."""
 
 _WORD = re.compile(r"\w+")
-_APART = {code: " " for code in range(128) if not _WORD.match(chr(code))}
+_PLAIN = bytes(ord(chr(code).lower() if _WORD.match(chr(code)) else " ") if code < 128 else code for code in range(256))
+"""What stands for a byte of ASCII in a normalized text."""
 _MOST_WORDS = 2_000
 _SHINGLE_WORDS = 4
 _BANDS, _BAND_ROWS = 12, 6  # a pair of similarity 0.9 is a candidate with probability 0.9999, one of 0.8 with 0.97
@@ -138,9 +139,15 @@ class Shingles:
 
 def normalized(text: str) -> str:
     """A text without what makes no difference to a reader: case, width and form of characters, marks, white space."""
-    if text.isascii():  # the same, in a third of the time
-        return " ".join(text.lower().translate(_APART).split())
-    return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
+    return b" ".join(_words(text)).decode("utf-8", "surrogatepass")
+
+
+def _words(text: str) -> list[bytes]:
+    """The words of a text without what makes no difference, in UTF-8."""
+    if text.isascii():  # the same, in a fraction of the time
+        return text.encode("ascii").translate(_PLAIN).split()
+    words = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return [word.encode("utf-8", "surrogatepass") for word in words]
 
 
 def near_pairs(texts: Iterable[str], threshold: float) -> Iterator[tuple[int, int]]:
@@ -246,37 +253,38 @@ def shingles_of(texts: Iterable[str]) -> Shingles:
     """Digests of each text's runs of four words, without those that many texts have."""
     shingles, waiting = Shingles(), iter(texts)
     while some := [*islice(waiting, TEXTS_AT_ONCE)]:
-        values, counts = _of_some(some)
+        words = _Words()
+        for text in some:
+            words.add(text.encode("utf-8", "surrogatepass").split(b" "))
+        values, counts = words.runs()
         shingles.add(values.tobytes(), counts.tolist())
     shingles.leave_out_common(np.arange(len(shingles)))
     return shingles
 
 
-class _Checksums(dict[str, int]):
-    """CRC-32 of words, each computed once."""
+class _Words:
+    """CRC-32 of the words of texts, of each text's first ones."""
 
-    def __missing__(self, word: str) -> int:
-        self[word] = digest = zlib.crc32(word.encode("utf-8", "surrogatepass"))
-        return digest
+    def __init__(self) -> None:
+        self._digests, self._counts = array("I"), list[int]()
 
+    def add(self, words: Sequence[bytes]) -> None:
+        """Puts a text behind the others."""
+        self._digests.extend(map(zlib.crc32, words[:_MOST_WORDS]))
+        self._counts.append(min(len(words), _MOST_WORDS))
 
-def _of_some(texts: Sequence[str]) -> tuple[Digests, NDArray[np.int64]]:
-    """The digests of the runs of each text, sorted, each once; and how many each text has."""
-    known, words = _Checksums(), array("I")
-    counts: list[int] = []
-    for text in texts:
-        found = text.split(" ", _MOST_WORDS)[:_MOST_WORDS]
-        words.extend(map(known.__getitem__, found))
-        counts.append(len(found))
-    owners = np.repeat(np.arange(len(texts)), counts)
-    runs = _runs(np.array(words, dtype=np.uint64))
-    is_whole = owners[: len(runs)] == owners[len(owners) - len(runs) :]  # begins and ends in one text
-    owners, runs = owners[: len(runs)][is_whole], runs[is_whole]
-    order = _by_owner(owners, runs)
-    owners, runs = owners[order], runs[order]
-    is_new = np.ones(len(runs), dtype=np.bool_)
-    is_new[1:] = (owners[1:] != owners[:-1]) | (runs[1:] != runs[:-1])
-    return runs[is_new], np.bincount(owners[is_new], minlength=len(texts))
+    def runs(self) -> tuple[Digests, NDArray[np.int64]]:
+        """The digests of the runs of each text, sorted, each once; and how many each text has."""
+        count = len(self._counts)
+        owners = np.repeat(np.arange(count), self._counts)
+        runs = _runs(np.array(self._digests, dtype=np.uint64))
+        is_whole = owners[: len(runs)] == owners[len(owners) - len(runs) :]  # begins and ends in one text
+        owners, runs = owners[: len(runs)][is_whole], runs[is_whole]
+        order = _by_owner(owners, runs)
+        owners, runs = owners[order], runs[order]
+        is_new = np.ones(len(runs), dtype=np.bool_)
+        is_new[1:] = (owners[1:] != owners[:-1]) | (runs[1:] != runs[:-1])
+        return runs[is_new], np.bincount(owners[is_new], minlength=count)
 
 
 def _by_owner(owners: NDArray[np.int64], runs: Digests) -> NDArray[np.int64]:
@@ -341,10 +349,16 @@ class ReadTexts(NamedTuple):
     @classmethod
     def of(cls, texts: Sequence[str], *, by_runs: bool) -> Self:
         """That of some texts, at most as many as are worked on at once."""
-        plain = [*map(normalized, texts)]
-        pairs = zip(texts, plain, strict=True)
-        digests = [hashlib.sha256((one or text).encode("utf-8", "surrogatepass")).digest() for text, one in pairs]
-        runs, counts = _of_some(plain) if by_runs else (np.zeros(0, np.uint64), np.zeros(0, np.int64))
+        digests, all_words = list[bytes](), _Words()
+        for text in texts:
+            words = _words(text)
+            plain = b" ".join(words) or text.encode("utf-8", "surrogatepass")
+            digests.append(hashlib.sha256(plain).digest())
+            if by_runs:
+                all_words.add(words)
+        if not by_runs:
+            return cls(b"".join(digests))
+        runs, counts = all_words.runs()
         return cls(b"".join(digests), runs.tobytes(), counts.tolist())
 
 

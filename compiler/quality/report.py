@@ -17,6 +17,7 @@ from ftc.compiler.resolve.rows.labels import Labeled
 from ftc.compiler.resolve.rows.row_checks import label_text
 from ftc.compiler.resolve.rows.table import PartRows, Table, masked_for, shown
 from ftc.spec.documents.quality import (
+    COPIES,
     NEAR_DUPLICATES,
     Agreement,
     Kind,
@@ -24,6 +25,7 @@ from ftc.spec.documents.quality import (
     QualityFinding,
     QualityReport,
     Sample,
+    overlap_rule,
 )
 from ftc.spec.documents.streams import SPLITS, Split
 from ftc.spec.personal_data import SECRETS
@@ -175,6 +177,7 @@ def quality_report(
     parts: Mapping[Split, Divided],
     rules: QualityRules,
     labeled: Labeled | None,
+    counts: Mapping[Split, Mapping[str, int]],
     table: Table,
     presidio: Presidio | None = None,
 ) -> QualityReport:
@@ -184,6 +187,7 @@ def quality_report(
         parts: The parts that there are.
         rules: What is looked for.
         labeled: Where labels stand, in tasks that have any.
+        counts: How often each label occurs in the rows of each part; empty in other tasks.
         table: The main file, whose annotation columns are compared.
         presidio: Its recognizers, where the recipe asks for them.
     """
@@ -193,9 +197,9 @@ def quality_report(
         *(match for part, other in PAIRS for match in _overlap(part, other, parts)),
         *(match for name, part in ordered for match in _in_texts(name, part)),
     ]
-    labels: dict[Split, dict[str, int]] = {}
-    if labeled:
-        labels = {name: dict(sorted(labeled.count(part.rows.rows).items())) for name, part in ordered}
+    labels: dict[Split, dict[str, int]] = {
+        name: dict(sorted(counts[name].items())) for name, _ in ordered if name in counts
+    }
     rows_by_kind: dict[str, dict[Split, list[NDArray[np.int64]]]] = {}
     for match in matches:
         rows_by_kind.setdefault(match.kind, {}).setdefault(match.split, []).append(match.rows)
@@ -255,17 +259,17 @@ def _overlap(name: Split, other: Split, parts: Mapping[Split, Divided]) -> Itera
         return
     part, known = parts[name], parts[other]
     kinds = (
-        ("duplicates of", part.keys, known.keys),
-        ("duplicates (except for case and punctuation) of", part.normal, known.normal),
-        ("near duplicates of", part.clusters, known.clusters),
+        (COPIES, part.keys, known.keys),
+        ("duplicates (except for case and punctuation)", part.normal, known.normal),
+        ("near duplicates", part.clusters, known.clusters),
     )
     is_taken = np.zeros(len(part), np.bool_)
-    for rule, values, others in kinds:
+    for likeness, values, others in kinds:
         first = _first_in(values, others)
         rows = np.flatnonzero((first >= 0) & ~is_taken)
         is_taken[rows] = True
         if len(rows):
-            yield _Match("overlap", f"{rule} {other} rows", name, part, rows, _like(known, first))
+            yield _Match("overlap", overlap_rule(likeness, other), name, part, rows, _like(known, first))
 
 
 def _first_in(values: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:

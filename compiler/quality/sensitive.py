@@ -25,6 +25,8 @@ __all__ = ["Presidio", "load_presidio"]
 _NAME_NOBODY = frozenset(("DATE_TIME", "URL", "UUID"))
 """Kinds that presidio knows and that are no personal data by themselves."""
 _PREFIX = "presidio's "
+_DECIDING = ("phonenumbers", "regex", "tldextract")
+"""Packages whose releases decide what presidio's recognizers find."""
 
 
 class _TimedOut(logging.Filter):
@@ -60,6 +62,10 @@ class Presidio:
             found = recognizer.analyze(text=text, entities=kinds, nlp_artifacts=None) or ()
             if any(one.score >= self.least_score for one in found):
                 yield f"{_PREFIX}{kinds[0]}"
+
+    def releases(self) -> dict[str, str | None]:
+        """Releases of all that decides what is found, by package; None for one that isn't installed."""
+        return {"presidio-analyzer": self.version, **{name: _release(name) for name in _DECIDING}}
 
     def use(self) -> PresidioUse:
         """What was looked for, for the report."""
@@ -113,6 +119,13 @@ def load_presidio(rules: PresidioRules) -> Presidio:
         least_score=rules.least_score,
         timed_out=given_up,
     )
+
+
+def _release(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _noted() -> _TimedOut:

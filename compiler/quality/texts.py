@@ -9,6 +9,7 @@ from typing import Any, overload
 import numpy as np
 
 from ftc.compiler.resolve.rows.columns import Columns, value_of
+from ftc.compiler.resolve.rows.conversation_checks import plain_text
 from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec.documents.quality import QualityFinding, QualityReport, Sample
 from ftc.spec.documents.streams import SPLITS, Split
@@ -27,27 +28,35 @@ class RowTexts(Sequence[str]):
     """The text of each row, read from it when it is asked for."""
 
     def __init__(self, rows: Sequence[Mapping[str, Any]], columns: Columns) -> None:
-        self._rows, self._by_part = rows, columns.by_part
+        self.rows, self._by_part = rows, columns.by_part
         contents = (column for part, column in columns.by_part.items() if PARTS[part].is_content)
         self._names = tuple(dict.fromkeys((*contents, *columns.in_prompt)))
+        self._has_images = "image" in columns.by_part
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What of a row is read, and what of that is images."""
+        return *self._names, "image:", *([self._by_part["image"]] if self._has_images else [])
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def __iter__(self) -> Iterator[str]:
-        return map(self._text, self._rows)
+        return map(self._text, self.rows)
 
     @overload
     def __getitem__(self, index: int) -> str: ...
     @overload
     def __getitem__(self, index: slice) -> list[str]: ...
     def __getitem__(self, index: int | slice) -> str | list[str]:
-        return [*map(self._text, self._rows[index])] if isinstance(index, slice) else self._text(self._rows[index])
+        return [*map(self._text, self.rows[index])] if isinstance(index, slice) else self._text(self.rows[index])
 
     def _text(self, row: Mapping[str, Any]) -> str:
-        images = value_of(row, self._by_part, "image") or ()
-        asked, contents = _texts(row.get(ASKED_COLUMN)), (_texts(row.get(name)) for name in self._names)
-        return "\n".join([*asked, *(text for texts in contents for text in texts), *map(_image_words, images)])
+        values = [row.get(name) for name in (ASKED_COLUMN, *self._names)]
+        texts = [text for value in values if value is not None for text in _plain(value) or _texts(value)]
+        if self._has_images:
+            texts += map(_image_words, value_of(row, self._by_part, "image") or ())
+        return "\n".join(texts)
 
 
 def _image_words(digest: str) -> str:
@@ -59,6 +68,21 @@ def _image_words(digest: str) -> str:
 
 
 _LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
+
+
+def _plain(value: Any) -> list[str]:
+    """What `_texts` gives of a text, or of turns that are roles and texts alone; nothing of anything else."""
+    if type(value) is str:
+        return [value]
+    if type(value) is not list:
+        return []
+    texts = []
+    for turn in value:
+        text = plain_text(turn, _READ)
+        if text is None:
+            return []
+        texts.append(text)
+    return texts
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -10,14 +10,15 @@ from typing import Any, assert_never
 
 from ftc.compiler.quality.spellings import DIFFERENCES, variants
 from ftc.compiler.resolve.rows.columns import likely_column
-from ftc.compiler.resolve.rows.ratings import rating_of
-from ftc.compiler.resolve.rows.row_checks import number_in
+from ftc.compiler.resolve.rows.joined_labels import FEWEST_FLAGS, flag_columns, labels_in, list_in, separator_of
+from ftc.compiler.resolve.rows.ratings import number_in, rating_of, with_point
 from ftc.compiler.resolve.rows.row_digests import canonical_text
 from ftc.compiler.resolve.rows.table import Row, Table
+from ftc.spec.language.safe_repr import quoted
 from ftc.spec.tasks import PARTS, TASKS
 from ftc.spec.tasks.card import Sign, TaskSection
 
-__all__ = ["KINDS", "USUAL", "Candidate", "guesses", "label_candidates", "likely_options", "likely_task"]
+__all__ = ["KINDS", "USUAL", "Candidate", "guesses", "label_candidates", "likely_options", "likely_task", "with_commas"]
 
 KINDS = {task.name(): task for task in TASKS}
 """Tasks that a starter can be for."""
@@ -70,14 +71,21 @@ def likely_task(table: Table) -> str:
     return USUAL
 
 
-def likely_options(task: str, table: Table) -> dict[str, Any]:
-    """Options of the task that the rows tell, such as `multi_label` where each label is a list."""
+def likely_options(task: str, table: Table) -> tuple[dict[str, Any], str]:
+    """Options of the task that the rows tell, such as `multi_label` where each label is a list; and why, for people."""
     section = KINDS[task]
-    found = (one.options for one in section.CARD.guessed if all(_is_there(sign, section, table) for sign in one.signs))
-    return dict(next(found, {}))
+    for one in section.CARD.guessed:
+        evidence = [_is_there(sign, section, table) for sign in one.signs]
+        if all(evidence):
+            found = evidence[-1]
+            words = ", ".join(map(quoted, [found] if isinstance(found, str) else found)) if one.why else ""
+            options = {key: found if value is None else value for key, value in one.options.items()}
+            return options, one.why.format(found=words)
+    return {}, ""
 
 
-def _is_there(sign: Sign, task: type[TaskSection], table: Table) -> bool:
+def _is_there(sign: Sign, task: type[TaskSection], table: Table) -> Any:
+    """What is found of a sign: true or false, or of parts and columns which these are."""
     match sign.by:
         case "name":
             columns = set(map(str.lower, table.columns))
@@ -94,12 +102,25 @@ def _is_there(sign: Sign, task: type[TaskSection], table: Table) -> bool:
                 rating_of(row.get(column)) is not None for row in table.rows if not _is_empty(row.get(column))
             )
         case "lists":
+            form = next(form for form in task.CARD.row_forms if sign.part in form)
+            column = guesses(form, table).get(sign.part)
+            return column is not None and all(_list(row.get(column)) is not None for row in table.rows)
+        case "joined":
             column = guesses(task.CARD.row_forms[0], table).get(sign.part)
-            return column is not None and all(isinstance(row.get(column), list) for row in table.rows)
+            return column and separator_of(Counter(_text(row.get(column)) for row in table.rows))
+        case "flags":
+            flags = flag_columns(table.rows, table.columns)
+            named = likely_column(sign.part, [column for column in table.columns if column not in flags])
+            return flags if named is None and len(flags) >= FEWEST_FLAGS else ()
         case "content":
             return sign.part in guesses(task.CARD.row_forms[0], table)
         case _:
             assert_never(sign.by)
+
+
+def _list(value: object) -> list[Any] | None:
+    """A list, as it is or as text; None for anything else."""
+    return value if isinstance(value, list) else list_in(value) if isinstance(value, str) else None
 
 
 def _has_fractions(rows: Sequence[Row], column: str) -> bool:
@@ -141,8 +162,8 @@ def label_candidates(rows: Sequence[Row], columns: Iterable[str]) -> list[Candid
     """Columns with few values, the likeliest first: full ones, then those that are called like labels."""
     found = []
     for column in columns:
-        values = Counter(_text(row.get(column)) for row in rows if not _is_empty(row.get(column)))
-        count = values.total()
+        cells = [row.get(column) for row in rows if not _is_empty(row.get(column))]
+        values, count = _labels(cells), len(cells)
         twins = sum(len(group) - 1 for group in variants(values, DIFFERENCES)) if len(values) < len(rows) / 2 else 0
         if not 2 <= len(values) - twins <= max(2, count // _ROWS_A_CLASS):
             continue
@@ -154,6 +175,36 @@ def label_candidates(rows: Sequence[Row], columns: Iterable[str]) -> list[Candid
         kinds = len(values) - twins
         found.append(Candidate(column, kinds, empty, (empty > _FULL, known, kinds)))
     return sorted(found, key=lambda one: one.rank)
+
+
+def with_commas(table: Table) -> tuple[str, ...]:
+    """Columns of numbers alone, of which at least half have a decimal comma.
+
+    Where every comma is before exactly three digits, as in `1,234`, it may as well be between thousands.
+    """
+
+    def has_commas(column: str) -> bool:
+        cells = [str(row.get(column)).strip() for row in table.rows if not _is_empty(row.get(column))]
+        marked = [cell for cell in cells if with_point(cell) != cell]
+        is_decimal = any(len(cell.rpartition(",")[2]) != 3 for cell in marked)
+        is_number = (number_in(with_point(cell)) is not None for cell in cells)
+        return is_decimal and 2 * len(marked) >= len(cells) and all(is_number)
+
+    return tuple(filter(has_commas, table.columns))
+
+
+def _labels(cells: Sequence[Any]) -> Counter[str]:
+    """How often each value occurs; of cells that hold several, each of them."""
+    if cells and None not in (lists := [_list(cell) for cell in cells]):
+        return Counter(_text(one) for found in lists for one in found or ())
+    values = Counter(map(_text, cells))
+    separator = separator_of(values)
+    if separator is None:
+        return values
+    each = Counter[str]()
+    for cell, count in values.items():
+        each.update(dict.fromkeys(map(_text, labels_in(cell, separator) or ()), count))
+    return each
 
 
 def _text(value: object) -> str:

@@ -5,14 +5,22 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from ftc.compiler.quality.spellings import separating, spellings, variants
-from ftc.compiler.recipes.guesses import KINDS, USUAL, guesses, label_candidates, likely_options, likely_task
+from ftc.compiler.recipes.guesses import (
+    KINDS,
+    USUAL,
+    guesses,
+    label_candidates,
+    likely_options,
+    likely_task,
+    with_commas,
+)
 from ftc.compiler.resolve.files.safe_files import UnsafePath, project_root, read_json_object
 from ftc.compiler.resolve.machine.device import read_calibration, resolve_device
 from ftc.compiler.resolve.models.model import PLACEHOLDER
@@ -20,15 +28,17 @@ from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows
 from ftc.compiler.resolve.rows.columns import task_columns
 from ftc.compiler.resolve.rows.file_sets import files_of, is_pattern
+from ftc.compiler.resolve.rows.headers import column_names
 from ftc.compiler.resolve.rows.labels import labels_of
+from ftc.compiler.resolve.rows.reading import USUAL_READING, Reading
 from ftc.compiler.resolve.rows.table import JoinedTable, Row, Table, shown
 from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.spec.architectures import architecture
 from ftc.spec.base_models import BASE_MODELS
-from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.documents.started import GuessedColumn, ShownRow, Started
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.started import DataWarning, GuessedColumn, ShownRow, Started
 from ftc.spec.language.did_you_mean import nearest
-from ftc.spec.language.safe_repr import label_name, quoted
+from ftc.spec.language.safe_repr import as_yaml, label_name, quoted
 from ftc.spec.language.source import read_source_bytes
 from ftc.spec.sections.data import Data, PathSource
 from ftc.spec.storage.atomic_write import naming
@@ -36,6 +46,7 @@ from ftc.spec.storage.paths import cache_folder
 from ftc.spec.switches import OFFLINE, is_switched_on
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import LabelRows
+from ftc.spec.tasks.signs import section_line
 
 __all__ = ["write_starter"]
 
@@ -45,7 +56,6 @@ _MOST_LISTED = 20
 _MOST_ALSO = 4
 _SHOWN_ROWS = 2
 _SHOWN_SPELLINGS = 3
-_NOT_TEXT = ("true", "false", "null", "yes", "no", "on", "off", "y", "n", ".inf", ".nan")
 """Words that some reader of YAML takes for something else than text."""
 
 
@@ -60,6 +70,7 @@ class _Columns:
         label: Facts of the label's column; empty where its name said enough.
         lines: Lines of the recipe.
         settled: What these say beside the columns, for people.
+        unused: Columns of the data that the recipe reads nowhere; empty where a part is still open.
     """
 
     found: dict[str, str]
@@ -68,6 +79,7 @@ class _Columns:
     label: str
     lines: list[str] = field(default_factory=list)
     settled: list[str] = field(default_factory=list)
+    unused: tuple[str, ...] = ()
 
 
 def write_starter(file: Path, *, task: str | None, data: Path | None, base: str | None) -> Started:
@@ -84,25 +96,28 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
         help = "download the file, or write its address into `data.source.path` of a recipe yourself"
         raise Refusal([diagnostic("FTC350", f"`ftc init` reads files, not addresses (`{address[1]}://`)", help=help)])
     path = Path(os.path.relpath(data, file.parent)).as_posix() if data else "rows.jsonl"
-    table = _read(data, path, file.parent) if data else None
+    table, read = _read_as_meant(data, path, file.parent) if data else (None, _Found())
     task = task or (likely_task(table) if table else USUAL)
     called = file.stem
     if data and file.name == "recipe.yaml":
         called = data.stem if not is_pattern(data.name) else data.parent.name
     name = re.sub(r"[^a-z0-9._-]+", "-", called.lower()).strip("-._") or "my-task"
-    options = likely_options(task, table) if table else {}
+    options, why = likely_options(task, table) if table else ({}, "")
     columns = _columns(task, options, table) if table else None
     num_rows = len(table.rows) if table else 0
     first = _first_rows(table, columns) if table and columns else ()
     if table and columns:
         _settle(task, options, table, columns)
+        if why:
+            columns.settled.append(f"{', '.join(options)}: {why}")
+        columns.settled += read.settled
     chosen = _model(file.parent, task, base)
     lines = [
         "ftc: 1",
         f"name: {name}",
-        f"task: {{kind: {task}{''.join(f', {key}: {str(value).lower()}' for key, value in options.items())}}}",
+        section_line(task, options),
         "data:",
-        f"  source: {{path: {_quoted(path)}}}",
+        f"  source: {{path: {as_yaml(path)}{read.keys}}}",
         *(columns.lines if columns else []),
         chosen.line(),
         "strategy: {kind: lora}",
@@ -122,23 +137,64 @@ def write_starter(file: Path, *, task: str | None, data: Path | None, base: str 
         base_facts=chosen.facts,
         is_calibrated=read_calibration(cache_folder(), device, device.threads) is not None,
     )
-    return started.model_copy(update=_guessed(data, num_rows, columns, first)) if data and columns else started
+    if data is None or columns is None:
+        return started
+    return started.model_copy(update={**_guessed(data, num_rows, columns, first), "warnings": read.warnings})
 
 
-def _read(data: Path, path: str, folder: Path) -> Table:
-    """All rows of a file, or of the files of a folder or a pattern.
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """How a file of separated values is read, where that isn't the usual way.
+
+    Attributes:
+        keys: What the recipe says of it, behind the path.
+        settled: The same for people, with the reason.
+        warnings: What looks wrong in the data as it is read.
+    """
+
+    keys: str = ""
+    settled: tuple[str, ...] = ()
+    warnings: tuple[DataWarning, ...] = ()
+
+
+def _read_as_meant(data: Path, path: str, folder: Path) -> tuple[Table, _Found]:
+    """All rows, and how they were read: with names where the first line is a row, and with commas where numbers have
+    them.
+    """
+    table, reading, keys = _read(data, path, folder), USUAL_READING, ""
+    settled: list[str] = []
+    widths = {len(one.columns) for one in table.sources}
+    if len(widths) == 1 and all(one.lacks_header for one in table.sources):
+        names = column_names(widths.pop())
+        reading, keys = Reading(columns=names), f", columns: [{', '.join(names)}]"
+        settled.append(f"{keys.removeprefix(', ')}, since the first line looks like a row, not a header")
+        table = _read(data, path, folder, reading)
+    if all(one.dialect is not None for one in table.sources) and (columns := with_commas(table)):
+        reading, keys = replace(reading, has_commas=True), f"{keys}, decimal: ','"
+        listed = ", ".join(map(quoted, columns[:_MOST_ALSO]))
+        settled.append(f"decimal: ',', since {listed} {'has' if len(columns) == 1 else 'have'} numbers with commas")
+        table = _read(data, path, folder, reading)
+    return table, _Found(keys, tuple(settled), tuple(map(_warning, table.warnings[:_MOST_ALSO])))
+
+
+def _warning(found: Diagnostic) -> DataWarning:
+    return DataWarning(code=found.code, summary=found.summary, reasons=found.notes, help=found.help)
+
+
+def _read(data: Path, path: str, folder: Path, reading: Reading = USUAL_READING) -> Table:
+    """All rows of a file, or of the files of a folder or a pattern, with what is odd about it.
 
     Raises:
         Refusal: The data can't be read, or is outside the project where it is several files.
     """
     is_there = os.path.exists(data)  # noqa: PTH110 - `Path` raises where a name is too long
     if not (data.is_dir() if is_there else is_pattern(path)):
-        return read_rows(data, path)
+        return read_rows(data, path, None, reading)
     try:
         files = files_of(project_root(folder / "recipe.yaml"), path, folder, None, "data.source.path")
     except UnsafePath as error:
         raise Refusal([error.diagnostic(None, "data.source.path")]) from error
-    tables = [read_rows(file, name) for name, file in files.items()]
+    tables = [read_rows(file, name, None, reading) for name, file in files.items()]
     return JoinedTable.of([(table, table.rows) for table in tables], path)
 
 
@@ -167,6 +223,7 @@ def _guessed(data: Path, num_rows: int, columns: _Columns, first: tuple[ShownRow
         "also": tuple(columns.also),
         "open_parts": tuple(part for part in columns.parts if part not in columns.found),
         "settled": tuple(columns.settled),
+        "unused": columns.unused,
         "shown": first,
     }
 
@@ -199,11 +256,13 @@ def _columns(task: str, options: dict[str, Any], table: Table) -> _Columns:
         [GuessedColumn(part="label", column=one.column, facts=one.facts) for one in also],
         facts,
     )
-    named = {part: _quoted(found[part]) if part in found else "COLUMN" for part in parts}
+    named = {part: as_yaml(found[part]) if part in found else "COLUMN" for part in parts}
     if section and len(found) == len(parts):
         optional = task_columns(section, found, table.columns).by_part
         columns.found.update({part: column for part, column in optional.items() if part not in found})
-        named |= {part: _quoted(column) for part, column in columns.found.items()}
+        named |= {part: as_yaml(column) for part, column in columns.found.items()}
+        used = {*task_columns(section, found, table.columns, reads_images=True).used, *(one.column for one in also)}
+        columns.unused = tuple(column for column in table.columns if column not in used)
     line = f"fields: {{{', '.join(f'{part}: {column}' for part, column in named.items() if part != column)}}}"
     if len(found) < len(parts):
         columns.lines.append(f"  # {line}   # the file has {', '.join(map(quoted, table.columns[:_MOST_LISTED]))}")
@@ -270,7 +329,7 @@ class _Model:
 
     def line(self) -> str:
         """The line of the recipe."""
-        return f"model: {{base: {_quoted(self.base)}}}" + (f"  # {self.facts}" if self.facts else "")
+        return f"model: {{base: {as_yaml(self.base)}}}" + (f"  # {self.facts}" if self.facts else "")
 
 
 def _model(folder: Path, task: str, base: str | None) -> _Model:
@@ -302,8 +361,3 @@ def _unfitness(config: Path, task: str) -> tuple[bool, bool]:
     can = section is None or any(family in mode.families for mode in section.modes())
     is_unfit = not can or (card.needs_decoder and family != "decoder")
     return family is not None and is_unfit, None not in (family, usual) and family != usual
-
-
-def _quoted(text: str) -> str:
-    is_plain = re.fullmatch(r"[./]*[A-Za-z_][\w./-]*", text) and text.lower() not in _NOT_TEXT
-    return text if is_plain else "'" + text.replace("'", "''") + "'"

@@ -39,7 +39,12 @@ from ftc.compiler.rules.reward_rules import (
     writers_know_their_keys,
 )
 from ftc.compiler.rules.sharing_rules import devices_divide_layers, devices_have_rows, devices_share_rows
-from ftc.compiler.rules.source_rules import readers_stand_alone, sources_can_be_mixed, variants_can_be_made
+from ftc.compiler.rules.source_rules import (
+    own_columns_stand_alone,
+    readers_stand_alone,
+    sources_can_be_mixed,
+    variants_can_be_made,
+)
 from ftc.compiler.rules.track_rules import trackers_write_into_the_project
 from ftc.compiler.rules.train_rules import (
     OPTIMIZER_RULES,
@@ -263,7 +268,13 @@ def names_stand_once(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
             yield from _twice("FTC219", noun, names, source, path)
 
 
-_LISTS = {"task.labels": "label", "model.license.allow": "license", "eval.metrics": "metric", "eval.slices": "slice"}
+_LISTS = {
+    "task.labels": "label",
+    "task.label_columns": "column",
+    "model.license.allow": "license",
+    "eval.metrics": "metric",
+    "eval.slices": "slice",
+}
 _LISTS |= {"data.quality.annotations": "annotator", "data.quality.presidio.countries": "country"}
 """Lists whose entries are told apart, and what an entry is."""
 
@@ -305,6 +316,7 @@ RULES: tuple[Rule, ...] = (
     fields_fit_the_task,
     one_prompt,
     shares_leave_training_rows,
+    own_columns_stand_alone,
     readers_stand_alone,
     sources_can_be_mixed,
     variants_can_be_made,

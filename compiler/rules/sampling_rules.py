@@ -14,6 +14,7 @@ from ftc.spec.code_tests import CONFINING
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.precisions import precision_card
 from ftc.spec.rewards import reads_tests, reward_card
+from ftc.spec.sections.data import SHORTEST_TEXT
 from ftc.spec.storage.reading import parse_json
 from ftc.spec.strategies import strategy_card
 from ftc.spec.writers import WRITERS, writer_card
@@ -56,9 +57,9 @@ def answers_have_positions(draft: ClosedDraft) -> Iterator[Diagnostic]:
     places = min((one for one in (draft.model.max_positions, teacher) if one is not None), default=None)
     if writing is None or places is None:
         return
-    longest = longest_prompt(draft)
-    left = places - own - (0 if draft.model.family == "encoder_decoder" else longest)  # a decoder's places are its own
-    if writing.max_new_tokens > left:
+    longest, room = longest_prompt(draft), places - own
+    taken = 0 if draft.model.family == "encoder_decoder" else longest  # a decoder's places are its own
+    if writing.max_new_tokens > room - taken:
         whose = "model's" if places == draft.model.max_positions else "teacher's"
         is_rewarded = draft.recipe.task.sampling is not None
         key = "on_policy" if writing.by == "model" else "seq_kd"
@@ -68,9 +69,24 @@ def answers_have_positions(draft: ClosedDraft) -> Iterator[Diagnostic]:
             f"prompts of up to {longest:,} tokens and answers of up to {writing.max_new_tokens:,} exceed the {whose} "
             f"{places:,} positions",
             draft.source.span(path),
-            help=f"write `max_new_tokens: {left}`" if left > 0 else "write a smaller `data.max_length`",
+            help=_shorter(room, taken, writing.max_new_tokens),
             path=path,
         )
+
+
+def _shorter(room: int, prompt: int, answer: int) -> list[str]:
+    """What makes prompt and answer fit: a shorter answer, shorter prompts, or both where one of them takes all room.
+
+    Args:
+        room: Positions of the model for both.
+        prompt: Tokens of the longest prompt that share them; 0 where it has positions of its own.
+        answer: The most tokens of an answer.
+    """
+    found = [f"write `max_new_tokens: {room - prompt}`"] if room > prompt else []
+    if prompt and room - answer >= SHORTEST_TEXT:
+        found.append(f"{'or ' if found else ''}shorten the prompts with `data: {{max_length: {room - answer}}}`")
+    both = f"write `max_new_tokens: {room // 2}` and `data: {{max_length: {room - room // 2}}}`"
+    return found or [both]
 
 
 def server_takes_the_weights(draft: ClosedDraft) -> Iterator[Diagnostic]:

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from ftc.compiler.resolve.rows.source_paths import source_paths
+from ftc.compiler.resolve.rows.source_paths import idle_keys, source_paths
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.source import Source
 from ftc.spec.sections.data import PathSource
 from ftc.spec.sections.recipe import Recipe
 
-__all__ = ["readers_stand_alone", "sources_can_be_mixed", "variants_can_be_made"]
+__all__ = ["own_columns_stand_alone", "readers_stand_alone", "sources_can_be_mixed", "variants_can_be_made"]
 
 
 def readers_stand_alone(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
-    """A package's reader reads a file by itself: nothing of how ftc would read it counts."""
+    """A package's reader reads a file by itself: nothing of how ftc would read it counts. Only some files can lack the
+    names of their columns; the files of a folder are seen where they are found.
+    """
     for place, one in source_paths(recipe.data).values():
-        if not isinstance(one, PathSource) or one.reader is None:
-            continue
-        for key in (name for name in ("delimiter", "sheet") if getattr(one, name) is not None):
-            path, summary = f"{place}.{key}", f"`{key}` has no effect beside `reader`: the package reads the file"
-            yield diagnostic("FTC486", summary, source.span(path), help=f"remove `{key}`", path=path)
+        if isinstance(one, PathSource):
+            yield from idle_keys(one, one.path, place, source.span)
+
+
+def own_columns_stand_alone(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
+    """Where the task's section names columns, `data.fields` names none for the part whose place these take."""
+    task, several = recipe.task, recipe.data.source if isinstance(recipe.data.source, tuple) else ()
+    idle = _parts(task.CARD.row_forms) - _parts(task.row_forms) if task.own_columns else frozenset()
+    own = [(f"data.source[{number}].fields", one.fields or {}) for number, one in enumerate(several)]
+    for place, fields in (("data.fields", recipe.data.fields), *own):
+        for part in (one for one in fields if one in idle):
+            path, summary = f"{place}.{part}", f"`{part}` has no effect beside `task.{task.own_key}`"
+            help = f"remove it, or `{task.own_key}`"
+            yield diagnostic("FTC252", summary, source.key_span(path), help=help, path=path)
+
+
+def _parts(forms: Iterable[Iterable[str]]) -> frozenset[str]:
+    return frozenset(part for form in forms for part in form)
 
 
 def sources_can_be_mixed(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:

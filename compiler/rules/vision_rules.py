@@ -15,6 +15,7 @@ from ftc.spec.vision_card import ModelPart
 
 __all__ = [
     "VISION_RULES",
+    "crops_need_images",
     "images_are_read_in_some_tasks",
     "lonely_part",
     "parts_have_gradients_everywhere",
@@ -92,7 +93,13 @@ def parts_have_gradients_everywhere(draft: ClosedDraft) -> Iterator[Diagnostic]:
     if part == "vision_tower":
         summary = "a trained vision tower can't be shared by several processes"
         help = ("write `train_parts: [projector, language_model]`", "or `devices: 1`")
-        yield _found(draft, summary, path, help=help, notes="some of its last layers have no gradients to exchange")
+        yield _found(
+            draft,
+            summary,
+            path,
+            help=help,
+            notes="a model may use states of an earlier layer; those behind it then have no gradients to exchange",
+        )
     elif part == "projector":
         summary = "the projector is trained by several processes, and some rows have no image"
         help = ("write `train_parts: [language_model]`", "or `devices: 1`, or give each row an image")
@@ -100,10 +107,19 @@ def parts_have_gradients_everywhere(draft: ClosedDraft) -> Iterator[Diagnostic]:
         yield _found(draft, summary, path, help=help, notes=notes)
 
 
+def crops_need_images(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """Crops of images mean nothing where a model reads text alone."""
+    if draft.recipe.model.pan_and_scan is not None and draft.model.vision is None:
+        path = "model.pan_and_scan"
+        summary, help = "`pan_and_scan` has no effect: the model reads text alone", "remove `pan_and_scan`"
+        yield diagnostic("FTC230", summary, draft.source.span(path), help=help, path=path)
+
+
 VISION_RULES: tuple[Callable[[ClosedDraft], Iterator[Diagnostic]], ...] = (
     images_are_read_in_some_tasks,
     parts_stay_frozen,
     parts_have_gradients_everywhere,
+    crops_need_images,
 )
 
 

@@ -90,7 +90,7 @@ def training_candidates(draft: Draft, sharing: Sharing | None = None) -> Iterato
         ways = product(kinds, kernels, _modes(draft), _micro_batches(draft, shares), layouts)
         for kind, kernel, checkpointing, size, layout in ways:
             if len(kinds) == 1 or _can_share(draft, kind, layout[0], count):
-                rows = usual_rows(draft, count)[0] if asked == "auto" else asked
+                rows = usual_rows(draft, max(1, count // group.tensor))[0] if asked == "auto" else asked
                 one = Candidate(size, checkpointing, rows, kernel, kind, False, tokens, *layout, count)
                 yield replace(one, context_parallel=group.context, tensor_parallel=group.tensor)
 
@@ -319,14 +319,14 @@ def by_speed(draft: Draft, sharing: Sharing | None = None) -> list[Candidate]:
     seconds = pace_of(least(draft))
     pace = dict(_paced(draft, seconds, sharing))
     ranked = sorted(pace, key=_order(draft, pace))
-    eval_rows = {count: _rows_of_evaluations(draft, count) for count in {candidate.devices for candidate in pace}}
-    return [replace(candidate, eval_batch=rows) for candidate in ranked for rows in eval_rows[candidate.devices]]
+    eval_rows = {count: _rows_of_evaluations(draft, count) for count in {one.layer_groups for one in pace}}
+    return [replace(candidate, eval_batch=rows) for candidate in ranked for rows in eval_rows[candidate.layer_groups]]
 
 
-def _rows_of_evaluations(draft: Draft, devices: int) -> list[int]:
-    """Rows that so many devices may each evaluate at once; they share the rows."""
+def _rows_of_evaluations(draft: Draft, shares: int) -> list[int]:
+    """Rows that each device, or group that divides layers, may evaluate at once; so many of them share the rows."""
     asked = draft.recipe.eval.batch_size
-    usual = usual_rows(draft, devices)[0] if asked == "auto" else asked
+    usual = usual_rows(draft, shares)[0] if asked == "auto" else asked
     return list(eval_batches(draft, usual))
 
 
@@ -351,14 +351,14 @@ def pace_of(draft: ClosedDraft) -> Pace:
     fed: dict[Any, Amounts] = {}
 
     def seconds(one: ClosedDraft) -> float:
-        kernel = one.candidate.attention, one.candidate.tensor_parallel
-        if kernel not in networks:
-            networks[kernel] = draft_network(one)
+        variant = one.candidate.attention, one.candidate.tensor_parallel
+        if variant not in networks:
+            networks[variant] = draft_network(one)
         divided = tuple(getattr(one.candidate, knob.name) for knob in KNOBS if knob.divides)
-        key = (divided, kernel)
+        key = (divided, variant)
         if key not in fed:
             fed[key] = train_amounts(one)
-        return seconds_for(train_work(one, networks[kernel], fed[key]), speed).expected
+        return seconds_for(train_work(one, networks[variant], fed[key]), speed).expected
 
     return seconds
 

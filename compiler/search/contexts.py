@@ -30,14 +30,19 @@ def context_obstacle(draft: Draft) -> str | None:
 
 def contexts(draft: Draft) -> tuple[int, ...]:
     """How many devices may share each row: what the recipe says, or one and then, where that doesn't fit, more."""
-    asked, nodes = draft.recipe.train.context_parallel, draft.recipe.budget.nodes
+    asked = draft.recipe.train.context_parallel
     if asked != "auto":
         return (asked,)
     if context_obstacle(draft) is not None:
         return (1,)
-    each = {count // nodes for count in device_counts(draft)}
+    return (1, *group_sizes(draft))
+
+
+def group_sizes(draft: Draft) -> Iterator[int]:
+    """Sizes of groups, powers of two, into which the devices of a machine can be divided."""
+    each = {count // draft.recipe.budget.nodes for count in device_counts(draft)}
     powers = (2**power for power in range(1, max(each).bit_length()))
-    return (1, *(size for size in powers if any(count % size == 0 for count in each)))
+    return (size for size in powers if any(count % size == 0 for count in each))
 
 
 def _of_the_task(draft: Draft) -> Iterator[str]:

@@ -206,7 +206,7 @@ def _eval_batch(choice: Choice) -> Origin:
     draft = choice.draft
     if draft.recipe.eval.batch_size != "auto":
         return choice.asked("eval.batch_size")
-    rows, reason = usual_rows(draft, draft.candidate.devices)
+    rows, reason = usual_rows(draft, draft.candidate.layer_groups)
     if draft.candidate.eval_batch == rows:
         return choice.derived(reason)
     return choice.fitting(f"the largest that fits {limit_of(draft)[1]}")

@@ -9,22 +9,24 @@ what a trace says of one candidate excludes all that need at least as much.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ftc.compiler.candidate import Candidate
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import accumulates
-from ftc.compiler.memory.memory import answer_for, by_closed_form, by_trace, host_bytes, may_run, question
+from ftc.compiler.memory.memory import by_closed_form, by_trace, host_bytes, may_run, question
+from ftc.compiler.rules.sharing_rules import Sharing
+from ftc.compiler.search.candidates import by_speed
 from ftc.compiler.time.run_time import cost_of, judge_estimate, price_of, run_time
 from ftc.compiler.time.run_work import run_work
 from ftc.compiler.weights import bytes_per_weight
 from ftc.spec.documents.estimates import MemoryEstimate
-from ftc.spec.documents.memory_trace import TraceJob
+from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
 from ftc.spec.knobs import KNOBS, Knob
 from ftc.spec.optimizers import optimizer_card
 
-__all__ = ["CostBound", "Found", "Way", "fastest_that_fits", "way_of"]
+__all__ = ["CostBound", "Found", "Way", "Weighed", "fastest_that_fits", "way_of"]
 
 _DOUBTFUL = 1.15
 """A candidate whose closed form is at most so far over the limit may still fit by trace."""
@@ -37,6 +39,33 @@ _MEASURING = ("evaluation", "generation", "grade")
 _Because = Literal["training", "measuring", "either"]
 Way = tuple[tuple[str, object], ...]
 """What of a candidate decides whether it can be traced, by name: all that isn't a size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What has been computed of a draft's candidates; it holds whatever the trace answers, so a plan computes it once.
+
+    Attributes:
+        ranked: Candidates by their speed, by which devices have the same rows.
+        forms: Their analytical estimates.
+        too_large: Those of no evaluation batch whose training is out of question by the formula.
+        jobs: What the trace is asked of them.
+        keys: The keys of these jobs.
+        accumulates: Whether a step has several micro-batches on a device, by the candidate of no evaluation batch.
+    """
+
+    ranked: dict[Sharing, list[Candidate]] = field(default_factory=dict)
+    forms: dict[Candidate, MemoryEstimate] = field(default_factory=dict)
+    too_large: dict[Candidate, MemoryEstimate] = field(default_factory=dict)
+    jobs: dict[Candidate, TraceJob] = field(default_factory=dict)
+    keys: dict[Candidate, str] = field(default_factory=dict)
+    accumulates: dict[Candidate, bool] = field(default_factory=dict)
+
+    def by_speed(self, draft: Draft, sharing: Sharing) -> list[Candidate]:
+        """All candidates that the recipe allows, the fastest first."""
+        if sharing not in self.ranked:
+            self.ranked[sharing] = by_speed(draft, sharing)
+        return self.ranked[sharing]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +93,15 @@ class Found:
     untraced: Mapping[Way, str]
 
 
-def fastest_that_fits(draft: Draft, candidates: Sequence[Candidate]) -> Found:
-    """Tries candidates, the fastest of which is the first; where all that fit are too dear the cheapest is taken."""
-    search, counts = _Search(draft), frozenset(candidate.devices for candidate in candidates)
+def fastest_that_fits(draft: Draft, candidates: Sequence[Candidate], weighed: Weighed | None = None) -> Found:
+    """Tries candidates, the fastest of which is the first; where all that fit are too dear the cheapest is taken.
+
+    Args:
+        draft: Without a candidate.
+        candidates: All of one sharing of rows.
+        weighed: What was computed of this draft before, whatever the trace has answered since.
+    """
+    search, counts = _Search(draft, weighed or Weighed()), frozenset(candidate.devices for candidate in candidates)
     bound, dear = CostBound(draft, counts), dict[int, tuple[int, MemoryEstimate]]()
 
     def found(place: int, memory: MemoryEstimate, before: int) -> Found:
@@ -93,26 +128,36 @@ def fastest_that_fits(draft: Draft, candidates: Sequence[Candidate]) -> Found:
 
 
 class _Search:
-    def __init__(self, draft: Draft) -> None:
+    def __init__(self, draft: Draft, weighed: Weighed) -> None:
         self._draft = draft
-        self._forms: dict[Candidate, MemoryEstimate] = {}
-        self._too_large: dict[Candidate, MemoryEstimate] = {}
-        """Candidates of no evaluation batch whose training is out of question by the formula."""
+        self._weighed = weighed
         self._traced: dict[Candidate, MemoryEstimate] = {}
         self.untraced: dict[Way, str] = {}
-        self._accumulates: dict[Candidate, bool] = {}
         self._excluded: list[tuple[Candidate, _Because]] = []
         """Candidates that don't fit by trace, and why."""
 
     def by_form(self, candidate: Candidate) -> MemoryEstimate:
         """The analytical estimate; what is too much to train is so with every evaluation batch."""
-        training = replace(candidate, eval_batch=0)
-        if (found := self._too_large.get(training) or self._forms.get(candidate)) is not None:
+        training, known = replace(candidate, eval_batch=0), self._weighed
+        if (found := known.too_large.get(training) or known.forms.get(candidate)) is not None:
             return found
-        self._forms[candidate] = found = by_closed_form(self._draft.at(candidate))
+        known.forms[candidate] = found = by_closed_form(self._draft.at(candidate))
         if not self._is_in_doubt(found) and not _measures(found):
-            self._too_large[training] = found
+            known.too_large[training] = found
         return found
+
+    def _answer(self, candidate: Candidate) -> TraceAnswer | None:
+        """What the trace said of a candidate; None where it wasn't asked."""
+        if not self._draft.traces:
+            return None
+        if candidate not in self._weighed.keys:
+            self._weighed.keys[candidate] = self._job(candidate).key()
+        return self._draft.traces.get(self._weighed.keys[candidate])
+
+    def _job(self, candidate: Candidate) -> TraceJob:
+        if candidate not in self._weighed.jobs:
+            self._weighed.jobs[candidate] = question(self._draft.at(candidate))
+        return self._weighed.jobs[candidate]
 
     def traced(self, candidate: Candidate) -> MemoryEstimate | None:
         """The trace's answer, where it was asked; one that is too much excludes others, and so does a failure.
@@ -121,12 +166,12 @@ class _Search:
         """
         if candidate in self._traced:
             return self._traced[candidate]
-        if (answer := answer_for(closed := self._draft.at(candidate))) is None:
+        if (answer := self._answer(candidate)) is None:
             return None
         if answer.result is None:
             self.untraced.setdefault(way_of(candidate), answer.reason or "no reason was given")
             return None
-        self._traced[candidate] = found = by_trace(closed, answer.result)
+        self._traced[candidate] = found = by_trace(self._draft.at(candidate), answer.result)
         if not may_run(self._draft, found):
             self._excluded.append((candidate, _reason(found)))
         return found
@@ -147,7 +192,7 @@ class _Search:
             return ()
         open_ = [one for one in faster if one != taken and self.may_fit(one)]
         wanted = [*self._telling(open_), *([] if self._is_answered(taken) else [taken])]
-        return tuple(question(self._draft.at(one)) for one in wanted)
+        return tuple(map(self._job, wanted))
 
     def _telling(self, open_: Sequence[Candidate]) -> list[Candidate]:
         """Of the ways like the slowest the one that needs least, since what is too much for it is so for the others.
@@ -212,10 +257,10 @@ class _Search:
 
     def _adds_up(self, candidate: Candidate) -> bool:
         """Whether a step has several micro-batches on a device, whatever is evaluated."""
-        training = replace(candidate, eval_batch=0)
-        if training not in self._accumulates:
-            self._accumulates[training] = accumulates(self._draft.at(training))
-        return self._accumulates[training]
+        training, known = replace(candidate, eval_batch=0), self._weighed.accumulates
+        if training not in known:
+            known[training] = accumulates(self._draft.at(training))
+        return known[training]
 
     def _kept(self, candidate: Candidate) -> float:
         """Bytes on the device that the optimizer keeps of a weight."""

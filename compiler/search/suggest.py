@@ -285,7 +285,7 @@ def _variant(undecided: Draft, change: _Change) -> Draft | None:
 
 
 def _cut(report: Any, length: int) -> Any:
-    """A split whose rows were cut at a length; its sums stay, since memory doesn't hang on them."""
+    """A split whose rows were cut at a length; its sums stay, since memory doesn't depend on them."""
     limits = {name: min(getattr(report, name), length) for name in ("length_p50", "length_p95", "length_max")}
     return report.model_copy(update={**limits, "supervised_max": min(report.supervised_max, length)})
 

@@ -13,8 +13,7 @@ from ftc.compiler.divided_layers import undivided_widths
 from ftc.compiler.draft import Draft
 from ftc.compiler.rules.sharing_rules import Sharing, asked_sharing
 from ftc.compiler.rules.train_rules import unsharded
-from ftc.compiler.search.candidates import device_counts
-from ftc.compiler.search.contexts import contexts
+from ftc.compiler.search.contexts import contexts, group_sizes
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import precision_card
 from ftc.spec.shardings import sharding_card
@@ -41,13 +40,7 @@ def sharings(draft: Draft) -> Iterator[Sharing]:
     tokens = contexts(draft)
     yield from (Sharing(context=size) for size in tokens)
     if draft.recipe.train.tensor_parallel == "auto" and tokens[0] == 1:
-        yield from (Sharing(tensor=size) for size in _sizes(draft) if tensor_obstacle(draft, size) is None)
-
-
-def _sizes(draft: Draft) -> Iterator[int]:
-    each = {count // draft.recipe.budget.nodes for count in device_counts(draft)}
-    powers = (2**power for power in range(1, max(each).bit_length()))
-    return (size for size in powers if any(count % size == 0 for count in each))
+        yield from (Sharing(tensor=size) for size in group_sizes(draft) if tensor_obstacle(draft, size) is None)
 
 
 def _of_the_task(draft: Draft) -> Iterator[str]:

@@ -16,10 +16,13 @@ and backward, and all of it for 512.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from operator import add, attrgetter
 from typing import Any, Literal
 
+from ftc.spec.batches import LEAVE_TOGETHER
 from ftc.spec.context_parallel import chunk_tokens
 from ftc.spec.devices import UNKNOWN_CAPABILITY, kernels
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts
@@ -37,6 +40,7 @@ __all__ = [
     "cost",
     "decode_amounts",
     "kernel_of",
+    "leaving_amounts",
     "looks_back_alone",
     "prompt_amounts",
     "target_amounts",
@@ -197,10 +201,14 @@ class Amounts:
     scored: float = 0
 
     def __add__(self, other: Amounts) -> Amounts:
-        return Amounts(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
+        return Amounts(*map(add, _ALL(self), _ALL(other)))
 
     def __mul__(self, factor: float) -> Amounts:
-        return Amounts(*(getattr(self, one.name) * factor for one in fields(self)))
+        return Amounts(*(one * factor for one in _ALL(self)))
+
+
+_ALL: Callable[[Amounts], tuple[float, ...]] = attrgetter(*(one.name for one in fields(Amounts)))
+"""An instance's quantities, in their order; a plan adds thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +307,19 @@ def decode_amounts(rows: int, length: int, new_tokens: int, *, window: int | Non
         near_pairs=rows * _looked_back_at(length, more, window),
         scored=rows * more,
     )
+
+
+def leaving_amounts(ends: Sequence[int], length: int, *, window: int | None = None) -> Amounts:
+    """Answers of these lengths behind prompts of a length, in a batch that rows leave as theirs end.
+
+    A quarter of the rows leaves at once, as `ftc.runtime.evaluation.shrinking` has it.
+    """
+    found, rows, before = Amounts(), sorted(ends), 1  # the prompt's pass gives the first token
+    while rows:
+        end = rows[-(-len(rows) // LEAVE_TOGETHER) - 1]
+        found += decode_amounts(len(rows), length + before - 1, end - before + 1, window=window)
+        rows, before = [one for one in rows if one > end], end
+    return found
 
 
 def target_amounts(rows: int, length: int, new_tokens: int) -> Amounts:

@@ -14,21 +14,22 @@ import numpy as np
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.sampled_rows import answer_lengths, with_answers
 from ftc.compiler.time.amounts import Amounts, cost, kernel_of
+from ftc.compiler.time.answers import answer_amounts, own_answers, prompts_amounts
+from ftc.compiler.time.image_work import image_work
 from ftc.compiler.time.network import Network, network_of
+from ftc.compiler.time.network_work import forward_work
 from ftc.compiler.time.operator_costs import flop_rates, traffic_rates
 from ftc.compiler.time.workload import (
     RowShape,
     activation_bytes,
-    answer_amounts,
     draft_network,
     evaluation_amounts,
     lengths_of,
-    prompts_amounts,
     row_shape,
     teacher_network,
     trained_lengths,
 )
-from ftc.spec.batches import LEAST_SHARED
+from ftc.spec.batches import LEAST_COMPILED_STEPS, LEAST_SHARED
 from ftc.spec.documents.attributions import LONGEST_ROW, PATH_POINTS
 from ftc.spec.documents.data_drift import MOST_ROWS, has_own_form, keeps_answers
 from ftc.spec.documents.estimates import Phase, Work
@@ -36,10 +37,11 @@ from ftc.spec.documents.prompted import prompted_apart
 from ftc.spec.documents.streams import RowLengths
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import precision_card
+from ftc.spec.rotations import BY_LENGTH, rotation_kinds
 from ftc.spec.strategies import strategy_card
 from ftc.spec.writing import Writing
 
-__all__ = ["forward_work", "grading", "prompts", "references", "sampled", "tests", "validation"]
+__all__ = ["answers_expected", "grading", "prompts", "references", "sampled", "tests", "validation"]
 
 _FP32 = 4
 _NOTHING = Work(flops=0.0, bytes=0.0, operations=0.0)
@@ -175,7 +177,12 @@ def _kept(draft: ClosedDraft, tuned: _Subject) -> list[Work]:
         each.append(evaluation_amounts(rows, tuned.form, 1))
     if keeps_answers(draft.text.form, head):
         each.append(evaluation_amounts(rows, tuned.form, draft.candidate.eval_batch))
-    return [forward_work(tuned.network, one, activation_bytes(draft)) for one in each]
+    return [
+        forward_work(tuned.network, one, activation_bytes(draft)).plus(
+            image_work(draft, "validation", rows=len(rows.tokens), passes=one.passes, training=False)
+        )
+        for one in each
+    ]
 
 
 def prompts(draft: ClosedDraft) -> Work:
@@ -190,7 +197,8 @@ def prompts(draft: ClosedDraft) -> Work:
 def _prompts(draft: ClosedDraft, subject: _Subject, rows: str) -> Work:
     lengths, batch, ranks = lengths_of(draft, rows), draft.candidate.eval_batch, draft.candidate.layer_groups
     amounts = prompts_amounts(lengths, subject.form, batch, ranks, known=_shared(draft, subject, lengths.shared))
-    return forward_work(subject.network, amounts, activation_bytes(draft))
+    images = image_work(draft, rows, rows=len(lengths.tokens) / ranks, passes=amounts.passes, training=False)
+    return forward_work(subject.network, amounts, activation_bytes(draft)).plus(images)
 
 
 def _subjects(draft: ClosedDraft) -> list[_Subject]:
@@ -199,23 +207,38 @@ def _subjects(draft: ClosedDraft) -> list[_Subject]:
 
 
 def _all_answers(draft: ClosedDraft, subjects: list[_Subject]) -> _Ranges:
-    """Answers end by themselves, or are cut off where a model doesn't stop.
-
-    Expected is a base that never stops and a tuned one that answers as long as the rows do.
-    """
+    """Answers end by themselves, or are cut off where a model doesn't stop; see `answers_expected`."""
     each = [_answers(draft, subject, "test") for subject in subjects]
     each += [_answers(draft, _base(draft), name) for name in prompted_apart(draft.measured.baselines)]
     swaps = [_answers(draft, subjects[0], "swaps")] if "swaps" in draft.lengths else []
     low = reduce(Work.plus, (one.low for one in (*each, *swaps)))
-    usual = reduce(Work.plus, (each[0].low, *(one.high for one in each[1:]), *(one.low for one in swaps)))
+    usual = reduce(Work.plus, (each[0].usual, *(one.high for one in each[1:]), *(one.usual for one in swaps)))
     return low, usual, reduce(Work.plus, (one.high for one in (*each, *swaps)))
+
+
+def answers_expected(draft: ClosedDraft) -> str:
+    """How long written answers are expected to be, in words; empty where rows have none to go by.
+
+    A tuned model answers as the rows do; an untuned one often doesn't stop.
+    """
+    if draft.recipe.task.sampling is not None:
+        return ""
+    base = f", the base's of {draft.eval.max_new_tokens} tokens" if draft.eval.baseline else ""
+    return f"answers as long as the rows' own{base}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """Work for one model's answers: as long as the right ones, and all cut off."""
+    """Work for one model's answers.
+
+    Attributes:
+        low: As long as the right ones, where rows leave their batch as they end if they ever may.
+        usual: The same, where they stay if steps may be compiled.
+        high: All cut off.
+    """
 
     low: Work
+    usual: Work
     high: Work
 
 
@@ -224,22 +247,54 @@ def _answers(draft: ClosedDraft, subject: _Subject, rows: str) -> _Answers:
     assert most is not None, "answers are written"
     batch, ranks = draft.candidate.eval_batch, draft.candidate.layer_groups
     least = None if sampling is None else answer_lengths(sampling.writing)[0]  # rows without answers tell no length
-    amounts = (answer_amounts(lengths, subject.form, batch, tokens, most, ranks) for tokens in (least, most))
+    may_leave = _may_leave(draft, subject)
+    leaves = may_leave and not _may_compile(draft, len(lengths.tokens))
+    amounts = (
+        answer_amounts(lengths, subject.form, batch, tokens, most, ranks, leaves=is_left)
+        for tokens, is_left in ((least, may_leave), (least, leaves), (most, leaves))
+    )
     return _Answers(*(forward_work(subject.network, one, activation_bytes(draft)) for one in amounts))
 
 
 def _shared(draft: ClosedDraft, subject: _Subject, tokens: int) -> int:
     """Tokens of all prompts that go through once; 0 where the run doesn't take them apart."""
-    takes_apart = (
+    takes_apart = _keeps_by_row(draft, subject) and draft.model.kind.counts_padding is False
+    return tokens if takes_apart and tokens >= LEAST_SHARED else 0
+
+
+def _may_leave(draft: ClosedDraft, subject: _Subject) -> bool:
+    """Whether a row may leave its batch as its answer ends, as `rows_may_leave` of the runtime's `generate` has it."""
+    config = draft.model.config
+    rotations = rotation_kinds(config.get("rope_parameters") or config.get("rope_scaling") or {})
+    return (
+        _keeps_by_row(draft, subject)
+        and bool(draft.loaded.stop_ids)
+        and draft.model.kind.reads_padding is False
+        and rotations.isdisjoint(BY_LENGTH)
+    )
+
+
+def _may_compile(draft: ClosedDraft, rows: int) -> bool:
+    """Whether a card may write with a compiled cache of fixed size, which no row leaves: so many steps win it back.
+
+    Each process compiles for its own share of the rows.
+    """
+    mine = -(-rows // draft.candidate.layer_groups)
+    steps = -(-mine // draft.candidate.eval_batch) * (draft.eval.max_new_tokens or 0)
+    return draft.device.kind == "cuda" and draft.strategy.traits.quantized is None and steps >= LEAST_COMPILED_STEPS
+
+
+def _keeps_by_row(draft: ClosedDraft, subject: _Subject) -> bool:
+    """Whether the model keeps all keys and values, and those of a row by themselves; see `generate` of the runtime."""
+    return (
         draft.model.family == "decoder"
         and not subject.form.virtual
         and draft.strategy.traits.num_virtual == 0
         and not draft.candidate.is_divided
+        and draft.loaded.vision is None
         and draft.candidate.attention in ("eager", "sdpa")
         and not subject.network.near_layers
-        and draft.model.kind.counts_padding is False  # see `ftc.runtime.evaluation.generate`
     )
-    return tokens if takes_apart and tokens >= LEAST_SHARED else 0
 
 
 def grading(draft: ClosedDraft) -> _Ranges:
@@ -279,7 +334,7 @@ def grader_amounts(draft: ClosedDraft, right: RowLengths, new_tokens: int | None
     """
     assert draft.grader is not None, "the caller looked"
     assert draft.classifier is not None, "both are known or none is"
-    lengths = right.scored if new_tokens is None else np.full_like(right.scored, new_tokens)
+    lengths = own_answers(right) if new_tokens is None else np.full_like(right.scored, new_tokens)
     lengths = np.clip(lengths, 1, draft.classifier.max_length)
     answers = RowLengths(lengths, lengths, np.ones_like(lengths), lengths)
     rows = 1 if draft.classifier.pad_id is None else draft.candidate.eval_batch
@@ -289,9 +344,9 @@ def grader_amounts(draft: ClosedDraft, right: RowLengths, new_tokens: int | None
 
 def _look(draft: ClosedDraft, subject: _Subject, split: str) -> Work:
     """One look at all rows of a split."""
-    amounts = evaluation_amounts(
-        lengths_of(draft, split), subject.form, draft.candidate.eval_batch, draft.candidate.layer_groups
-    )
+    lengths, ranks = lengths_of(draft, split), draft.candidate.layer_groups
+    amounts = evaluation_amounts(lengths, subject.form, draft.candidate.eval_batch, ranks)
+    images = image_work(draft, split, rows=len(lengths.tokens) / ranks, passes=amounts.passes, training=False)
     reads_one = (
         head_card(subject.form.head).scores_rows
         and draft.model.family != "encoder_decoder"
@@ -300,25 +355,7 @@ def _look(draft: ClosedDraft, subject: _Subject, split: str) -> Work:
         and subject.network.repeats == 1
         and draft.model.kind.classifier_reads_one is True
     )
-    return forward_work(subject.network, amounts, activation_bytes(draft), one_place=reads_one)
-
-
-def forward_work(network: Network, amounts: Amounts, element_bytes: int, *, one_place: bool = False) -> Work:
-    """Work of forward passes alone.
-
-    Args:
-        network: The model.
-        amounts: What it is fed.
-        element_bytes: Of a number between layers.
-        one_place: Whether the last layer computes one place of each row behind its attention.
-    """
-    flops = flop_rates(network, checkpointing=False, one_place=one_place)
-    traffic = traffic_rates(network, element_bytes, checkpointing=False, one_place=one_place)
-    return Work(
-        flops=cost(flops.forward, amounts),
-        bytes=cost(traffic.forward, amounts),
-        operations=amounts.passes * traffic.forward_operations,
-    )
+    return forward_work(subject.network, amounts, activation_bytes(draft), one_place=reads_one).plus(images)
 
 
 def _in_training(draft: ClosedDraft) -> _Subject:

@@ -2,7 +2,7 @@
 
 Names decide: what stands in an attention module and is no output projection feeds attention; what stands elsewhere is
 the feed-forward part, whose last layer gives the model's width back, whatever it is called. Where gradients have to
-flow follows from what is trained before a place: below the first trained weight nothing is computed on the way back.
+flow follows from what is trained before a place: below the first trained weight there is no backward pass.
 """
 
 from __future__ import annotations
@@ -20,7 +20,17 @@ from ftc.spec.module_names import part_of, role_of
 from ftc.spec.precisions import NUMBER_TYPES, Float8Products
 from ftc.spec.strategies import Beside
 
-__all__ = ["Linear", "Network", "Part", "composes_norms", "drops", "network_of", "reads_encoder", "rotates"]
+__all__ = [
+    "Linear",
+    "Network",
+    "Part",
+    "composes_norms",
+    "drops",
+    "linear_part",
+    "network_of",
+    "reads_encoder",
+    "rotates",
+]
 
 Part = Literal["attention in", "attention out", "cross in", "cross out", "feed in", "feed out"]
 
@@ -110,6 +120,7 @@ class Network:
         composes_norms: Whether its norms are computed piece by piece.
         rotates: Whether queries and keys are turned by their place.
         rounded: Weights that each pass rounds, as they will be when they are exported.
+        head_parts: How many devices divide the head's weights.
         fused: Parts of layers that one kernel computes, in place of several.
         float8_time: Time of a product in 8 bits by that of the same product in the other type.
     """
@@ -137,6 +148,7 @@ class Network:
     composes_norms: bool
     rotates: bool
     rounded: int = 0
+    head_parts: int = 1
     fused: tuple[FusedPart, ...] = ()
     float8_time: float = 1.0
 
@@ -262,7 +274,7 @@ def _linears(model: ModelFacts, beside: Mapping[str, Beside], trained: Container
             name=name,
             layer=int(layer[1]) if layer else 0,
             in_decoder=model.family == "encoder_decoder" and re.search(r"\bdecoder\b", name) is not None,
-            part=_part(name, inputs, outputs, model.hidden_size),
+            part=linear_part(name, inputs, outputs, model.hidden_size),
             inputs=inputs,
             outputs=outputs,
             beside=beside.get(name),
@@ -294,7 +306,8 @@ def _experts(model: ModelFacts, trained: Container[str]) -> Iterator[Linear]:
             )
 
 
-def _part(name: str, inputs: int, outputs: int, hidden: int) -> Part:
+def linear_part(name: str, inputs: int, outputs: int, hidden: int) -> Part:
+    """The part that a linear layer has in its layer, by its name and sizes in a model of some width."""
     module, role = name.rpartition(".")[0], role_of(name)
     is_output = role in ("attention_out", "feed_forward_out")
     if _CROSS.search(module):

@@ -59,13 +59,13 @@ def flop_rates(network: Network, *, checkpointing: Recomputing, one_place: bool 
 
     Args:
         network: The model.
-        checkpointing: What of layers is computed again on the way back. With an adapter, gradients then go all the
+        checkpointing: What of layers is computed again in the backward pass. With an adapter, gradients then go all the
             way down, since peft has the embedding's output want one.
         one_place: Whether the last layer computes one place of each row behind its attention, in a look alone.
     """
     forward, backward, again = Rates(), Rates(), Rates()
     card = checkpointing_card(checkpointing)
-    wanted = network.flows_from_start or card.recomputes
+    wanted = network.flows_from_start or (card.recomputes and network.adapters > 0)
     flow, in_decoder = _Flow(main=wanted, encoder=wanted), False
     for (decoder, number), layer in groupby(network.linears, key=lambda one: (one.in_decoder, one.layer)):
         if decoder and not in_decoder:
@@ -74,6 +74,7 @@ def flop_rates(network: Network, *, checkpointing: Recomputing, one_place: bool 
         if network.family != "encoder" and any(one.trained for one in members_of_layer):
             flow = replace(flow, main=True)  # the norm before it is trained, too
         parts, is_near = _by_part(members_of_layer), not decoder and number in network.near_layers
+        once_more = Rates()
         for part, members in parts.items():
             products = _linear_forward(network, members)
             alone = one_place and network.is_behind_last_attention(members[0])
@@ -85,12 +86,14 @@ def flop_rates(network: Network, *, checkpointing: Recomputing, one_place: bool 
             if any(one.beside or one.trained for one in members):
                 flow = replace(flow, main=True)
             if card.keeps_products:
-                again += _beside_products(network, members)
+                once_more += _beside_products(network, members)
             else:
-                again += products
+                once_more += products
             if part in _INPUT_PARTS and not (card.keeps_products and network.attention != "formula"):
-                again += _pairs(network, part, decoder, 2, is_near=is_near)
-        again += _not_recomputed(network, parts, products_kept=card.keeps_products) * -1.0
+                once_more += _pairs(network, part, decoder, 2, is_near=is_near)
+        once_more += _not_recomputed(network, parts, products_kept=card.keeps_products) * -1.0
+        if flow.main:  # layers below the lowest trained one have no backward pass
+            again += once_more
     again = again if card.recomputes else Rates()
     head_forward, head_backward = _head(network, flow)
     return StepFlops(forward * network.repeats + head_forward, (backward + again) * network.repeats + head_backward)
@@ -169,7 +172,7 @@ def _pairs(network: Network, part: Part, in_decoder: bool, products: float, *, i
 
 
 def _attention_backward(network: Network, members: tuple[Linear, ...], flow: _Flow) -> float:
-    """Products of pairs on the way back: gradients of scores and values, of queries and of keys, where they are wanted.
+    """Products of pairs in the backward pass: gradients of scores and values, of queries and keys, where wanted.
 
     Fused kernels compute all of them, and the scores once more.
     """
@@ -185,6 +188,8 @@ def _attention_backward(network: Network, members: tuple[Linear, ...], flow: _Fl
 
 def _beside_products(network: Network, members: tuple[Linear, ...]) -> Rates:
     """What adapters compute again where the results of large products are kept, which their first ones are."""
+    if all(one.beside is None for one in members):  # most jobs; a large model has hundreds of linear layers
+        return Rates()
     least = min(one.inputs for one in network.linears)
     return _sum(
         _once(one) + _per_token(one, 2 * (one.beside.forward - _kept_products(one.beside, least)))
@@ -200,7 +205,7 @@ def _kept_products(beside: Beside, least: int) -> int:
 
 
 def _not_recomputed(network: Network, parts: dict[Part, tuple[Linear, ...]], *, products_kept: bool) -> Rates:
-    """The product at the end of a layer: torch stops recomputing where nothing further was saved for the way back."""
+    """The product at the end of a layer: torch stops recomputing once it has all that the backward pass saved."""
     if not network.ends_with_product:
         return Rates()
     ends = (one for one in parts.get("feed out", ()) if one.copies == 1)
@@ -216,7 +221,7 @@ def _last_product(one: Linear) -> Rates:
 
 def _head(network: Network, flow: _Flow) -> tuple[Rates, Rates]:
     """Forward and backward of what stands behind the layers."""
-    products = 2 * network.hidden * network.head_width
+    products = 2 * network.hidden * network.head_width / network.head_parts
     trained = network.is_full or network.trains_head
     forward = Rates(scored=products, rows=2 * network.hidden * network.pooled)
     pooled = 2 * network.hidden * network.pooled * (flow.main + network.is_full)
@@ -236,8 +241,8 @@ _GATE = 2.5
 _SCORES = 8
 """Reads and writes of each score where attention isn't fused: product, mask, softmax, dropout, product."""
 _BACKWARD = 1.5
-"""What the way back moves by what the way there does: between 0.8 (an encoder with an adapter) and 2.3 (a decoder as a
-whole), counted at the dispatcher of torch 2.13 on small models."""
+"""What the backward pass moves by what the forward pass does: between 0.8 (an encoder with an adapter) and 2.3 (a
+decoder as a whole), counted at the dispatcher of torch 2.13 on small models."""
 _LOGITS = 24
 """Bytes that each logit costs beyond its own: a copy in float32, its logarithms, and their gradients."""
 STEP_MOVES = 7
@@ -296,7 +301,7 @@ def traffic_rates(
     Args:
         network: The model.
         activation_bytes: Of a number between layers.
-        checkpointing: What of layers is computed again on the way back.
+        checkpointing: What of layers is computed again in the backward pass.
         state_bytes: What the optimizer remembers of each trained weight.
         one_place: Whether the last layer computes one place of each row behind its attention, in a look alone.
     """

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from ftc.compiler.draft import ClosedDraft, Draft, PastRun
+from ftc.compiler.time.eval_work import answers_expected
 from ftc.compiler.time.run_work import RunWork, evaluations
 from ftc.compiler.time.speed import (
     DeviceSpeed,
@@ -109,8 +110,11 @@ def _earlier(draft: ClosedDraft) -> tuple[list[PastRun], list[PastRun]]:
         if (run.device, run.precision) == (device, precision) and (run.threads == threads or draft.device.kind != "cpu")
     ]
     job = (draft.model.name, draft.recipe.strategy.kind)
-    alike = [run for run in here if (run.model, run.strategy) == job and _tells_pace(run)]
-    return alike[:_SHOWN_RUNS], [run for run in here if run not in alike and _tells_pace(run)][:_SHOWN_RUNS]
+    here = [run for run in here if _tells_pace(run)]
+    if draft.row_images:  # records of ftc before it counted what reads images have no pixels
+        here = [run for run in here if run.model != draft.model.name or run.work["train"].pixels]
+    alike = [run for run in here if (run.model, run.strategy) == job]
+    return alike[:_SHOWN_RUNS], [run for run in here if run not in alike][:_SHOWN_RUNS]
 
 
 def _by_writer(draft: Draft, run: PastRun) -> PastRun:
@@ -179,8 +183,9 @@ def _arithmetic(
         if beside is not None:  # a reward model doesn't
             amounts = _less(amounts, beside)
         speed = _narrowed(base, training, alike, others, phase)
+        lengths = answers_expected(draft) if phase == "generate" else ""
         if any(_is_same(run.work.get(phase), amounts[1]) for run in alike if run.seconds.get(phase)):
-            amounts = (amounts[1],) * 3  # such a run tells how long answers were, too
+            amounts, lengths = (amounts[1],) * 3, ""  # such a run tells how long answers were, too
         apart = work.prompts if phase == "generate" and not _ratios(base, alike, phase) else None
         rest = tuple(amount.less(apart) for amount in amounts) if apart else amounts
         low, expected, high = (seconds_for(amount, speed) for amount in rest)
@@ -192,7 +197,7 @@ def _arithmetic(
             speed = _narrowed(_base(draft, _KINDS[phase], usual) or scale_only(), training, alike, others, phase)
             low, expected, high = (seconds_for(amount, speed) for amount in beside)
             seconds = seconds.plus(SecondsRange(low=low.low, expected=expected.expected, high=high.high))
-        yield PhaseTime(phase=phase, seconds=seconds, method=speed.method)
+        yield PhaseTime(phase=phase, seconds=seconds, method="; ".join(filter(None, (speed.method, lengths))))
 
 
 def _less(amounts: tuple[Work, Work, Work], part: tuple[Work, Work, Work]) -> tuple[Work, Work, Work]:

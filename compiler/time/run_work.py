@@ -12,10 +12,12 @@ from ftc.compiler.divided_layers import divides_head, layer_part, sums_of_layers
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.rules.number_rules import num_evaluations
 from ftc.compiler.sampled_rows import answer_lengths
-from ftc.compiler.time.amounts import Amounts, RowPart, cost
-from ftc.compiler.time.eval_work import forward_work, grading, prompts, references, sampled, tests, validation
+from ftc.compiler.time.amounts import Amounts, RowPart
+from ftc.compiler.time.eval_work import grading, prompts, references, sampled, tests, validation
+from ftc.compiler.time.image_work import image_work
 from ftc.compiler.time.network import Network
-from ftc.compiler.time.operator_costs import STEP_MOVES, flop_rates, traffic_rates
+from ftc.compiler.time.network_work import forward_work, step_work
+from ftc.compiler.time.operator_costs import STEP_MOVES
 from ftc.compiler.time.scored_answers import rewarded, scored
 from ftc.compiler.time.workload import (
     Training,
@@ -27,7 +29,7 @@ from ftc.compiler.time.workload import (
     training_amounts,
 )
 from ftc.compiler.weights import bytes_per_weight, card_of
-from ftc.spec.checkpointing import Recomputing, checkpointing_card
+from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.devices import UNKNOWN_CAPABILITY
 from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.documents.streams import TAUGHT
@@ -54,7 +56,7 @@ _Ranges = tuple[Work, Work, Work]
 _SAMPLED_ROWS = 256
 """Rows whose batches tell one way of dividing them from another."""
 _COMPARED_BYTES = 4 * 26
-"""What is read and written for each score when model and teacher are compared and the way back begins there."""
+"""What is read and written for each score when model and teacher are compared and the backward pass begins there."""
 _SUMMED_BYTES = 20
 """What is read and written of each weight of a trained output layer to add the gradient of one chunk to the sum."""
 _SCORED_BYTES = 12
@@ -170,6 +172,9 @@ def _trained(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int)
         checkpointing=draft.candidate.activation_checkpointing,
         state_bytes=kept,
     )
+    rows = steps * draft.train.batch_size / draft.candidate.row_shares
+    images = image_work(draft, "train", rows=rows, passes=amounts.passes, training=True)
+    work = work.plus(images)
     beside = _lessons(draft, amounts).plus(_chunks(draft, network, amounts)).plus(_vectors(draft, network, amounts))
     return work.plus(beside).plus(moved_to_host(draft, network, amounts.passes, steps))
 
@@ -182,7 +187,7 @@ def _chunks(draft: ClosedDraft, network: Network, amounts: Amounts) -> Work:
     """
     if (size := draft.candidate.loss_chunk_size) is None:
         return Work(flops=0.0, bytes=0.0, operations=0.0)
-    table, width = network.hidden * network.head_width, activation_bytes(draft)
+    table, width = network.hidden * network.head_width / network.head_parts, activation_bytes(draft)
     further = max(0.0, amounts.scored / size - amounts.passes / 2)  # the last one is half full on average
     each = (2 * width + (_SUMMED_BYTES if network.is_full else 0)) * table
     again = amounts.scored if form_card(draft.text.form).is_pair else 0.0
@@ -216,26 +221,6 @@ def _vectors(draft: ClosedDraft, network: Network, amounts: Amounts) -> Work:
     if not compares_all or amounts.passes <= draft.train.num_steps:
         return Work(flops=0.0, bytes=0.0, operations=0.0)
     return forward_work(network, amounts, activation_bytes(draft))
-
-
-def step_work(
-    network: Network,
-    amounts: Amounts,
-    steps: float,
-    activation_bytes: int,
-    *,
-    checkpointing: Recomputing,
-    state_bytes: float = 8.0,
-) -> Work:
-    """Work of training steps on these amounts; for the arguments see `traffic_rates`."""
-    flops = flop_rates(network, checkpointing=checkpointing)
-    traffic = traffic_rates(network, activation_bytes, checkpointing=checkpointing, state_bytes=state_bytes)
-    kernels = traffic.forward_operations + traffic.backward_operations
-    return Work(
-        flops=cost(flops.step, amounts),
-        bytes=cost(traffic.forward + traffic.backward, amounts) + steps * traffic.step_bytes,
-        operations=amounts.passes * kernels + steps * traffic.step_operations,
-    )
 
 
 def evaluations(draft: Draft) -> int:
@@ -324,7 +309,7 @@ def _keys_of_others(draft: ClosedDraft, network: Network, amounts: Amounts) -> f
 
 def _sums_of_states(draft: ClosedDraft, network: Network, amounts: Amounts) -> float:
     """Bytes of states that a device sends where several divide each layer: sums of what they have computed, forward,
-    again where that is recomputed, and of gradients on the way back; and of scores that are put together.
+    again where that is recomputed, and of gradients in the backward pass; and of scores that are put together.
     """
     among, model = draft.candidate.tensor_parallel, draft.model
     if among == 1:

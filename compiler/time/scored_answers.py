@@ -7,8 +7,8 @@ import numpy as np
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.sampled_rows import answer_lengths
 from ftc.compiler.time.amounts import Amounts, kernel_of
-from ftc.compiler.time.eval_work import forward_work
 from ftc.compiler.time.network import Network, network_of
+from ftc.compiler.time.network_work import forward_work
 from ftc.compiler.time.workload import RowShape, evaluation_amounts, lengths_of
 from ftc.spec.companions import Role
 from ftc.spec.documents.estimates import Work

@@ -15,12 +15,11 @@ from typing import Literal
 
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.time.amounts import Attending, batch_amounts, decode_amounts, kernel_of, looks_back_alone
-from ftc.compiler.time.eval_work import forward_work
 from ftc.compiler.time.network import network_of
-from ftc.compiler.time.run_work import step_work
+from ftc.compiler.time.network_work import forward_work, step_work
 from ftc.spec import canonical
 from ftc.spec.architectures import architecture
-from ftc.spec.documents.device import Calibration, MeasuredEvaluation, MeasuredPass, MeasuredStep, Measurement
+from ftc.spec.documents.calibration import Calibration, MeasuredEvaluation, MeasuredPass, MeasuredStep, Measurement
 from ftc.spec.documents.estimates import SecondsRange, SpeedSource, Work
 from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TokenizerFacts
 from ftc.spec.links import host_link
@@ -64,6 +63,9 @@ a third of it by faults and two thirds at best (`Maximizing Unified Memory Perfo
 _OLDEST = (7, 0)
 _LAUNCH = _Range(4e-6, 9e-6, 20e-6)
 """Seconds from one kernel to the next where Python launches them one by one."""
+_PIXEL = _Range(40e-9, 85e-9, 250e-9)
+"""Seconds in which a CPU prepares a pixel that a tower reads: 60 to 150 ns on one core of an AMD EPYC, by processors of
+four models (`python benchmarks/image_preparing.py`). Other CPUs take half or twice as long."""
 _CALIBRATED = 0.1
 """How far beyond the steps that were measured others may lie."""
 
@@ -77,7 +79,8 @@ class DeviceSpeed:
         bandwidth: Bytes.
         operation: Seconds for each kernel.
         host: Bytes between the device and the processor's memory, moved by the driver.
-        factor: What real steps take by this roofline.
+        pixel: Seconds for each pixel of images that the CPU prepares, while a card works.
+        factor: What real steps take by this roofline, pixels left out.
         overlaps: Whether kernels are launched while others run.
         source: Where it is from.
         method: The same in words.
@@ -87,6 +90,7 @@ class DeviceSpeed:
     bandwidth: _Range
     operation: _Range
     host: _Range
+    pixel: _Range
     factor: _Range
     overlaps: bool
     source: SpeedSource
@@ -104,6 +108,7 @@ def by_data_sheet(device: DeviceFacts, precision: str) -> DeviceSpeed | None:
         bandwidth=_scaled(_TRANSFERS, sheet.bandwidth),
         operation=_LAUNCH,
         host=_host(device),
+        pixel=_PIXEL,
         factor=_Range(1, 1, 1),
         overlaps=device.kind == "cuda",
         source="data sheet",
@@ -131,6 +136,7 @@ def by_calibration(
         bandwidth=_Range(measured.bandwidth, measured.bandwidth, measured.bandwidth),
         operation=_Range(measured.operation_seconds, measured.operation_seconds, measured.operation_seconds),
         host=_host(device),
+        pixel=_PIXEL,
         factor=_Range(0.7, 1.0, 1.5),
         overlaps=device.kind == "cuda",
         source="calibration",
@@ -158,6 +164,7 @@ def narrowed(speed: DeviceSpeed, ratios: Sequence[float], spread: float, method:
         bandwidth=_fixed(speed.bandwidth),
         operation=_fixed(speed.operation),
         host=_fixed(speed.host),
+        pixel=_fixed(speed.pixel),
     )
     found = _spread(ratios, spread)
     factor = _Range(*(speed.factor.expected * one for one in (found.fastest, found.expected, found.slowest)))
@@ -174,13 +181,13 @@ def seconds_for(work: Work, speed: DeviceSpeed) -> SecondsRange:
     """How long the work takes."""
 
     def at(name: str) -> float:
-        flops, bandwidth, operation, host, factor = (
-            getattr(one, name) for one in (speed.flops, speed.bandwidth, speed.operation, speed.host, speed.factor)
-        )
+        flops, bandwidth, host = (getattr(one, name) for one in (speed.flops, speed.bandwidth, speed.host))
+        operation, pixel, factor = (getattr(one, name) for one in (speed.operation, speed.pixel, speed.factor))
         computing = work.flops / flops + work.bytes / bandwidth
-        launching = work.operations * operation
-        working = max(computing, launching) if speed.overlaps else computing + launching
-        return float(factor * (working + work.host_bytes / host))
+        launching, preparing = factor * work.operations * operation, work.pixels * pixel
+        beside = launching + preparing
+        working = max(factor * computing, beside) if speed.overlaps else factor * computing + beside
+        return float(working + factor * work.host_bytes / host)
 
     return SecondsRange(low=at("fastest"), expected=at("expected"), high=at("slowest"))
 
@@ -214,6 +221,7 @@ def scale_only() -> DeviceSpeed:
         bandwidth=_Range(1e10, 1e10, 1e10),
         operation=_Range(1e-6, 1e-6, 1e-6),
         host=_Range(1e9, 1e9, 1e9),
+        pixel=_fixed(_PIXEL),
         factor=one,
         overlaps=False,
         source="earlier runs",

@@ -11,7 +11,7 @@ from typing import Literal, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.compiler.divided_layers import beside_part, layer_part, trained_share
+from ftc.compiler.divided_layers import beside_part, divides_head, layer_part, trained_share
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.float8_choices import float8_modules
 from ftc.compiler.quantize_choices import rounded_modules
@@ -24,17 +24,14 @@ from ftc.compiler.time.amounts import (
     Kernel,
     RowPart,
     batch_amounts,
-    decode_amounts,
     kernel_of,
     looks_back_alone,
-    prompt_amounts,
-    target_amounts,
     window_of,
 )
 from ftc.compiler.time.network import Network, network_of
 from ftc.compiler.weights import PACKED_BYTES, num_trainable, packed_bytes
 from ftc.spec.architectures import Family
-from ftc.spec.batches import BatchOrder, by_length, cut, processor_batch, scored_at_once, share_of
+from ftc.spec.batches import BatchOrder, by_length, processor_batch, scored_at_once, share_of
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.streams import RowLengths
 from ftc.spec.heads import Head, head_card
@@ -45,13 +42,14 @@ __all__ = [
     "RowShape",
     "Training",
     "activation_bytes",
-    "answer_amounts",
+    "device_share",
     "draft_kernel",
     "draft_network",
     "evaluation_amounts",
+    "is_padded",
     "lengths_of",
-    "prompts_amounts",
     "row_shape",
+    "summed",
     "teacher_network",
     "trained_lengths",
     "training_amounts",
@@ -80,6 +78,7 @@ def draft_network(draft: ClosedDraft, *, training: bool = True, adapters: bool =
     )
     width = head.score_width(len(draft.labels), vocabulary=model.vocab_size, hidden=model.hidden_size)
     network = replace(network, head_width=width, rounded=sum(rounded_modules(draft).values()))
+    network = replace(network, head_parts=among if divides_head(draft.model, among) else 1)
     return _in_float8(draft, replace(network, fused=draft.train.kernels)) if training else network
 
 
@@ -240,7 +239,7 @@ def training_amounts(lengths: RowLengths, shape: RowShape, training: Training, m
     )
     rows = min(most_rows, len(lengths.tokens))
     steps = min(training.num_steps, training.steps_per_epoch, max(1, -(-rows // training.batch_size)))
-    total = _sum(
+    total = summed(
         training.part.of(_packed(lengths, shape, numbers) if training.packs else _padded(lengths, shape, numbers))
         for step in range(steps)
         for numbers in order.micro_batches(step, training.micro_batch, 0, training.world_size)
@@ -257,66 +256,15 @@ def evaluation_amounts(lengths: RowLengths, shape: RowShape, batch_size: int, wo
         batch_size: Rows of a batch of the longest.
         world_size: Processes that share the rows.
     """
-    some, mine, factor = _share(lengths, "tokens", world_size)
+    some, mine, factor = device_share(lengths, "tokens", world_size)
     whole_rows = head_card(shape.head).scores_rows
     if whole_rows and shape.on_processor and mine:
         batch_size = processor_batch(batch_size, int(some.tokens.max()))
     batches = scored_at_once(mine, some.tokens, batch_size, whole_rows=whole_rows)
-    return _sum(_padded(some, shape, numbers) for numbers in batches) * factor
+    return summed(_padded(some, shape, numbers) for numbers in batches) * factor
 
 
-def prompts_amounts(
-    lengths: RowLengths, shape: RowShape, batch_size: int, world_size: int = 1, *, known: int = 0
-) -> Amounts:
-    """One device's part of the prompts of all rows of a split, as they are read before answers are written.
-
-    Args:
-        lengths: Of the split.
-        shape: Of its rows.
-        batch_size: Rows that are answered at once.
-        world_size: Processes that share the rows.
-        known: Tokens at the begin of all prompts that go through once, by themselves.
-    """
-    some, mine, factor = _share(lengths, "prompt", world_size)
-    known = known if len(mine) > 1 else 0
-    parts = []
-    for numbers in cut(mine, batch_size):
-        tokens = some.prompt[numbers]
-        longest, padded = int(tokens.max()), _is_padded(tokens)
-        if shape.family == "encoder_decoder":
-            parts.append(batch_amounts(len(numbers), longest, attending=shape.attending, padded=padded))
-        else:
-            parts.append(prompt_amounts(len(numbers), longest, attending=shape.attending, padded=padded, known=known))
-    found = _sum(parts) * factor
-    return found + batch_amounts(1, known, scored=1, attending=shape.attending) if known else found
-
-
-def answer_amounts(
-    lengths: RowLengths, shape: RowShape, batch_size: int, new_tokens: int | None, most: int, world_size: int = 1
-) -> Amounts:
-    """One device's part of the answers to all rows of a split, without the prompts.
-
-    Args:
-        lengths: Of the split.
-        shape: Of its rows.
-        batch_size: Rows that are answered at once; they are done when the last one is.
-        new_tokens: Tokens of each answer; None for as many as the batch's longest right answer has.
-        most: Tokens after which an answer is cut off.
-        world_size: Processes that share the rows.
-    """
-    some, mine, factor = _share(lengths, "prompt", world_size)
-    parts = []
-    for numbers in cut(mine, batch_size):
-        longest = int(some.prompt[numbers].max())
-        tokens = min(most, new_tokens if new_tokens is not None else int(some.scored[numbers].max()))
-        if shape.family == "encoder_decoder":
-            parts.append(target_amounts(len(numbers), longest, tokens))
-        else:
-            parts.append(decode_amounts(len(numbers), longest, tokens, window=shape.attending.window))
-    return _sum(parts) * factor
-
-
-def _share(
+def device_share(
     lengths: RowLengths, by: Literal["tokens", "prompt"], world_size: int
 ) -> tuple[RowLengths, list[int], float]:
     """Rows that stand for all, the first device's numbers of them from the longest on, and how many each stands for."""
@@ -337,7 +285,7 @@ def _padded(lengths: RowLengths, shape: RowShape, numbers: Sequence[int]) -> Amo
         longest = int(lengths.first_target[numbers].max()) + shape.virtual
         return batch(int(scored), longest, scored=scored, padded=True)
     if shape.family == "encoder_decoder" and head_card(shape.head).writes:
-        target, source, padded = int((tokens - prompt).max()), int(prompt.max()), _is_padded(prompt)
+        target, source, padded = int((tokens - prompt).max()), int(prompt.max()), is_padded(prompt)
         return batch(len(numbers), source + shape.virtual, target_length=target, scored=scored, padded=padded)
     longest = int(tokens.max())
     found = batch(
@@ -345,12 +293,13 @@ def _padded(lengths: RowLengths, shape: RowShape, numbers: Sequence[int]) -> Amo
         longest + shape.virtual,
         target_length=longest if shape.family == "encoder_decoder" else 0,
         scored=_scored(shape, scored, len(numbers), longest),
-        padded=_is_padded(tokens) or shape.virtual > 0,
+        padded=is_padded(tokens) or shape.virtual > 0,
     )
     return _unpadded(found, shape, tokens)
 
 
-def _is_padded(lengths: NDArray[np.int64]) -> bool:
+def is_padded(lengths: NDArray[np.int64]) -> bool:
+    """Whether rows of these lengths need padding in one batch."""
     return bool((lengths != lengths[0]).any())
 
 
@@ -368,16 +317,15 @@ def _unpadded(found: Amounts, shape: RowShape, tokens: NDArray[np.int64]) -> Amo
 
 
 def _scored(shape: RowShape, supervised: float, rows: int, length: int) -> float:
-    places = head_card(shape.head).scored
-    match places:
+    match head_card(shape.head).scored:
         case "row":
             return rows
         case "token":
             return rows * length
         case "target":
             return supervised
-        case _:
-            assert_never(places)
+        case other:
+            assert_never(other)
 
 
 def _packed(lengths: RowLengths, shape: RowShape, numbers: Sequence[int]) -> Amounts:
@@ -392,7 +340,8 @@ def _packed(lengths: RowLengths, shape: RowShape, numbers: Sequence[int]) -> Amo
     return Amounts(passes=1, rows=1, tokens=whole, pairs=pairs, near_pairs=near, scored=scored)
 
 
-def _sum(amounts: Iterable[Amounts]) -> Amounts:
+def summed(amounts: Iterable[Amounts]) -> Amounts:
+    """What several batches hold together."""
     found = list(amounts)
     if not found:
         return Amounts()

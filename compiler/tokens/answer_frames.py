@@ -120,7 +120,7 @@ def _framed_rows(
             part, rows = parts[name], splits[name]
             whole = some_of(part.table.rows, rows.row.tolist())
             if whole and not any(found.values()):
-                reasoning = _proved(known, form, source, whole[:1])
+                reasoning = _proved(known, form, source, whole[0])
             found[name] = _framed(known, form, source, whole, part, rows.row.tolist(), reasoning)
             lengths = [len(source.before) + len(after) + one for one in _lengths(tokenizer, found[name])]
             tokens[name], longest = sum(lengths), max([longest, *lengths])
@@ -133,33 +133,30 @@ def _ids(tokenizer: TextTokenizer, text: str) -> tuple[int, ...]:
     return tuple(found.ids)
 
 
-def _proved(
-    known: Reader, form: PromptForm, source: PromptSource | ChatSource, rows: Sequence[Row]
-) -> Reasoning | None:
+def _proved(known: Reader, form: PromptForm, source: PromptSource | ChatSource, row: Row) -> Reasoning | None:
     """How a template writes reasoning, for one that writes all other answers as they are; None where it does always.
 
     Raises:
         Refusal: It changes answers in another way (FTC459).
     """
-    for row in rows:
-        around = _around(known, form, source, [row])[0]
-        if isinstance(around, str):
-            return None  # the row's own finding says why
-        before, behind = around
+    around = _around(known, form, source, [row])[0]
+    if isinstance(around, str):
+        return None  # the row's own finding says why
+    before, behind = around
 
-        def written(answers: Sequence[str], row: Row = row) -> list[str | None]:
-            texts = source.render([{**row, form.completion: one} for one in answers])
-            return [text.text if isinstance(text, RenderedRow) else None for text in texts]
+    def written(answers: Sequence[str]) -> list[str | None]:
+        texts = source.render([{**row, form.completion: one} for one in answers])
+        return [text.text if isinstance(text, RenderedRow) else None for text in texts]
 
-        changed = _first_changed(_ANSWERS, before, behind, written)
-        if changed is None and (changed := _first_changed(REASONED, before, behind, written)) is not None:
-            marks = marks_for(known.tokenizer.chat_template or "", 2)
-            if (found := reasoning_of(marks, around, written)) is not None:
-                return found
-        if changed is not None:
-            summary = f"the chat template of `{known.name}` writes some answers otherwise than as they are"
-            help = "give it a template that copies the answer's text, in chat_template.jinja"
-            raise Refusal([_unusable(known, summary, help, notes=f"such as {changed!r}")])
+    changed = _first_changed(_ANSWERS, before, behind, written)
+    if changed is None and (changed := _first_changed(REASONED, before, behind, written)) is not None:
+        marks = marks_for(known.tokenizer.chat_template or "", 2)
+        if (found := reasoning_of(marks, around, written)) is not None:
+            return found
+    if changed is not None:
+        summary = f"the chat template of `{known.name}` writes some answers otherwise than as they are"
+        help = "give it a template that copies the answer's text, in chat_template.jinja"
+        raise Refusal([_unusable(known, summary, help, notes=f"such as {changed!r}")])
     return None
 
 

@@ -46,8 +46,10 @@ from ftc.spec.version import VERSION
 
 __all__ = ["CompiledData", "compile_data"]
 
-_FORMAT = 13
+_FORMAT = 14
 """Raised when the same inputs would give other streams."""
+_CUTS = ("grid", "tiles", "squares", "crops", "pans")
+"""What of `VisionFacts` says how many tokens an image has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,10 +242,12 @@ def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFac
             "model_type": vision.model_type,
             "image_token_id": vision.image_token_id,
             "tokens": vision.tokens_per_image,
-            **{name: one.to_json() for name in ("grid", "tiles", "squares", "crops") if (one := getattr(vision, name))},
+            **{name: one.to_json() for name in _CUTS if (one := getattr(vision, name))},
             **({"edges": list(vision.edges)} if vision.edges else {}),
             **processor_key(draft.model),
         }
+    if named := {use: {**file.class_names} for use, file in files.items() if file.class_names}:
+        own["class names"] = named
     if readers := reading_packages(draft.recipe):
         own["readers"] = {name: draft.packages.get(name) for name in sorted(readers)}
     if changed := draft.model.tokenizer.own:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
-from ftc.spec.base import Document
+from ftc.spec.base import Document, SparseDocument
 from ftc.spec.tasks.rows import (
     NUMBERS_COLUMN,
 )
@@ -154,8 +154,10 @@ class SpanForm(Document):
     """Whether each text is a row of its own, in which sentinels stand already."""
 
 
-class ChatForm(Document):
+class ChatForm(SparseDocument):
     """A conversation, written by the model's chat template."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("train_on",)
 
     kind: Literal["chat"] = "chat"
     messages: str = "messages"
@@ -165,17 +167,15 @@ class ChatForm(Document):
     train_on: TrainOn = "assistant"
     """Which turns are trained on."""
 
-    @model_serializer(mode="wrap")
-    def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if (name, value) != ("train_on", "assistant")}
 
-
-class PromptForm(Document):
+class PromptForm(SparseDocument):
     """A prompt made of the row's columns, and a completion, which is supervised.
 
     With a chat template they are a user's and an assistant's turn; without one, the completion follows the prompt and
     the end-of-sequence token ends it.
     """
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("turns", "images", "is_question")
 
     kind: Literal["prompt"] = "prompt"
     prompt: str
@@ -195,14 +195,11 @@ class PromptForm(Document):
     is_question: bool = False
     """Whether the prompt is all that is kept, since the model answers it itself."""
 
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        optional = ("turns", "images", "is_question")
-        return {name: value for name, value in handler(self).items() if name not in optional or value}
 
-
-class PreferenceForm(Document):
+class PreferenceForm(SparseDocument):
     """Two answers to a prompt of which one is preferred: as texts, or as the ends of two conversations."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("rating", "weight")
 
     kind: Literal["preference"] = "preference"
     chosen: PromptForm | ChatForm
@@ -211,10 +208,6 @@ class PreferenceForm(Document):
     """Column of the rating, where the first answer is the row's own and the second another row's."""
     weight: str | None = None
     """Column of what the loss of a pair is multiplied by; None where all pairs count alike."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name not in ("rating", "weight") or value}
 
 
 class AnswerForm(Document):

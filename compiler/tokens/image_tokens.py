@@ -96,10 +96,10 @@ _WHY = "; a text must not contain it itself"
 def tokens_of_images(
     vision: VisionFacts | None, tokenizer: TextTokenizer, images: Mapping[str, Picture]
 ) -> ImageTokens | None:
-    """How images stand in rows for a model; None for one that reads text alone.
+    """How images, of shapes that the model takes, stand in rows for it; None for one that reads text alone.
 
     Raises:
-        Refusal: Its tokenizer has no such token as a whole, or its processor takes no image of that shape (FTC128).
+        Refusal: Its tokenizer has no such token as a whole (FTC128).
     """
     if vision is None:
         return None
@@ -113,7 +113,7 @@ def tokens_of_images(
         edges=(edges[0], edges[1]) if edges else ("", ""),
         words=vision.card.words,
         prompt_words=vision.card.prompt_words,
-        features={name: _features(vision, one) for name, one in images.items()},
+        features={name: vision.features(one.width, one.height) for name, one in images.items()},
     )
 
 
@@ -125,12 +125,3 @@ def _special(tokenizer: TextTokenizer, token_id: int, which: str) -> str:
         help = "take config.json and the tokenizer's files from the same model"
         raise Refusal([diagnostic("FTC128", summary, help=help, path="model.base")])
     return text
-
-
-def _features(vision: VisionFacts, image: Picture) -> Features:
-    try:
-        return vision.features(image.width, image.height)
-    except ValueError as error:
-        summary = f"an image of {image.width:,} x {image.height:,} pixels can't be used: {error}"
-        help = "cut the image, or remove its rows"
-        raise Refusal([diagnostic("FTC128", summary, help=help, path="data.source")]) from error

@@ -1,4 +1,4 @@
-"""Tokens of rows in pieces, kept in the cache: of a changed file only the changed pieces are tokenized again.
+"""What is made of rows in pieces, kept in the cache: of a changed file only the changed pieces are made again.
 
 A piece is as many rows as stand between two whose own content says that a piece ends. So rows that are added, changed
 or gone change the pieces that they are in, and no other; and a piece holds its rows by their place in it, whatever
@@ -15,7 +15,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from ftc.compiler.resolve.rows.in_processes import num_jobs, spread
 from ftc.compiler.resolve.rows.row_store import written
@@ -24,15 +24,22 @@ from ftc.spec.storage.cache import Cache
 from ftc.spec.storage.cached import PIECES
 from ftc.spec.storage.paths import cache_folder
 
-__all__ = ["FEWEST_ROWS", "KeptPieces", "Piece", "pieces_of"]
+__all__ = ["FEWEST_ROWS", "LONGEST", "KeptPieces", "Piece", "pieces_of"]
 
 FEWEST_ROWS = 10_000
 """Rows of a split whose pieces are kept: fewer are tokenized within some seconds."""
 MOST_BYTES = 8 * 2**30
-"""Of all pieces, and of those that one plan keeps."""
+"""Of all pieces of a kind, and of those that one plan keeps: a plan uses both kinds, one after the other, and neither
+may take the other's place.
+"""
 _SPARED = 2
 """Times what the streams take, as far as pieces tell, that stays free on the disk: a plan needs it more than pieces."""
-_SHORTEST, _MEAN, _LONGEST = 256, 1024, 4096  # rows of a piece
+_PACKING = 2
+"""Raised when the same tokens are packed in another way."""
+_SHORTEST, _MEAN, LONGEST = 256, 1024, 4096
+"""Rows of a piece: fewest, in the mean beyond these, and most."""
+Kind = Literal["texts", "tokens"]
+"""What pieces hold."""
 
 
 class Piece(NamedTuple):
@@ -48,7 +55,7 @@ def pieces_of(rows: Sequence[Mapping[str, Any]]) -> Iterator[Piece]:
     for number, data in enumerate(written(rows)):
         state.update(data)
         length = number + 1 - begin
-        if length == _LONGEST or (length >= _SHORTEST and zlib.crc32(data) % _MEAN == 0):
+        if length == LONGEST or (length >= _SHORTEST and zlib.crc32(data) % _MEAN == 0):
             yield Piece(range(begin, number + 1), state.hexdigest())
             begin, state = number + 1, hashlib.sha256()
     if begin < len(rows):
@@ -56,24 +63,33 @@ def pieces_of(rows: Sequence[Mapping[str, Any]]) -> Iterator[Piece]:
 
 
 class KeptPieces:
-    """The pieces that were made from the same tokenizer, template and form of text.
+    """The pieces that were made in one way, such as tokens by the same tokenizer, template and form of text.
 
     Args:
-        made_from: All that tokens depend on beside the rows, as JSON values.
+        kind: Of what is made; each kind has room of its own.
+        made_from: All that what is made depends on beside the rows, as JSON values.
     """
 
-    def __init__(self, made_from: Mapping[str, Any]) -> None:
-        self._made_from = canonical.digest(dict(made_from))
-        self._cache = Cache(PIECES.under(cache_folder()) / self._made_from[:32])
+    def __init__(self, kind: Kind, made_from: Mapping[str, Any]) -> None:
+        self._kind = kind
+        self._made_from = canonical.digest({**made_from, "packing": _PACKING})
+        self._cache = Cache(PIECES.under(cache_folder()) / f"{kind}-{self._made_from[:32]}")
         self._used: set[Path] = set()
         self._count, self._room = 0, 0
 
-    def through(self, pieces: Sequence[Piece], encode: Callable[[range], bytes]) -> Iterator[bytes]:
-        """The tokens of each piece in their order: those that are kept, and others made in several processes.
+    def through(
+        self,
+        pieces: Sequence[Piece],
+        encode: Callable[[range], bytes],
+        *,
+        keeps: Callable[[bytes], bool] = lambda _: True,
+    ) -> Iterator[bytes]:
+        """What each piece gives, in their order: what is kept, and the rest made in several processes.
 
         Args:
             pieces: The rows' pieces.
-            encode: Tokenizes some rows.
+            encode: Makes it of some rows.
+            keeps: Whether what was made may be kept.
         """
         files = [self._cache.folder / _name(piece) for piece in pieces]
         self._used.update(files)
@@ -82,7 +98,7 @@ class KeptPieces:
         self._count, self._room = len(pieces), room // num_jobs()  # processes take turns, and get about as much each
 
         def made(which: range) -> Iterator[bytes]:
-            yield from (self._made(pieces[missing[number]], encode) for number in which)
+            yield from (self._made(pieces[missing[number]], encode, keeps) for number in which)
 
         new, absent = spread(len(missing), made), set(missing)
         for number, piece in enumerate(pieces):
@@ -90,7 +106,7 @@ class KeptPieces:
                 yield next(new)
             else:
                 found = self._recall(piece)
-                yield self._made(piece, encode) if found is None else found
+                yield self._made(piece, encode, keeps) if found is None else found
 
     def finish(self) -> None:
         """Trims the cache where any were wanted: else none were put there, either."""
@@ -98,14 +114,17 @@ class KeptPieces:
             self.trim()
 
     def trim(self) -> None:
-        """Removes pieces that were not used for longest, while all of them take too much; those used here stay."""
+        """Removes pieces that were not used for longest, while all of the kind take too much; those used here stay.
+
+        Pieces of an earlier release, which have no kind, count as some of this one.
+        """
+        found, others = [], {*get_args(Kind)} - {self._kind}
         for folder in self._cache.folder.parent.glob("*/"):
             Cache(folder).sweep()
-        found = []
-        for file in self._cache.folder.parent.glob("*/*.json"):
-            with suppress(OSError):
-                state = file.stat()
-                found.append((state.st_mtime_ns, state.st_size, file))
+            for file in folder.glob("*.json") if folder.name.partition("-")[0] not in others else ():
+                with suppress(OSError):
+                    state = file.stat()
+                    found.append((state.st_mtime_ns, state.st_size, file))
         too_much = sum(size for _, size, _ in found) - MOST_BYTES
         for _, size, file in sorted(found):
             if too_much <= 0:
@@ -115,10 +134,10 @@ class KeptPieces:
                     file.unlink()
                     too_much -= size
 
-    def _made(self, piece: Piece, encode: Callable[[range], bytes]) -> bytes:
+    def _made(self, piece: Piece, encode: Callable[[range], bytes], keeps: Callable[[bytes], bool]) -> bytes:
         data = encode(piece.rows)
-        text = b64encode(zlib.compress(data, 1)).decode("ascii")
-        if self._has_room(len(text), len(data) * self._count):
+        text = b64encode(data).decode("ascii")  # to compress it takes as long as to make it
+        if keeps(data) and self._has_room(len(text), len(data) * self._count):
             self._cache.keep(_name(piece), self._key(piece), text)
             self._room -= _size(self._cache.folder / _name(piece))
         return data
@@ -141,10 +160,10 @@ class KeptPieces:
         kept = self._cache.recall(_name(piece), self._key(piece))
         with suppress(OSError):
             os.utime(self._cache.folder / _name(piece))
-        return zlib.decompress(b64decode(kept)) if isinstance(kept, str) else None
+        return b64decode(kept) if isinstance(kept, str) else None
 
     def _key(self, piece: Piece) -> dict[str, str]:
-        return {"kind": "tokens of rows", "made_from": self._made_from, "rows": piece.sha256}
+        return {"kind": "made of rows", "made_from": self._made_from, "rows": piece.sha256}
 
 
 def _name(piece: Piece) -> str:

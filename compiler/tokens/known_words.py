@@ -19,11 +19,41 @@ LETTERS = "A-Za-zÀ-ÖØ-öø-įĲ-ňŊ-žƀ-ƺΆΈ-ΊΌΎ-ΡΣ-ώЀ-ҁҊ-ԧא-�
 SIGNS = "¡§©«®°±»¿×÷‘’‚“”„†‡•…–—€™"
 """Characters beyond ASCII that are neither letters nor numbers nor spaces."""
 _MOST_CHARS = 1 << 20
-"""Of all known words together; where there are more, the collection begins anew."""
+"""Of all known words together, and of all that stands between spaces; where there are more, they begin anew."""
+_SPACES = ("\t", "\n", "\x0b", "\x0c", "\r")
+"""White space of the patterns, but for the space itself."""
+
+
+class _Known:
+    """Texts with their ids, as the bytes of C ints: as many as `_MOST_CHARS` allows, of which all begin anew."""
+
+    def __init__(self) -> None:
+        self.ids: dict[str, bytes] = {}
+        self._num_chars = 0
+
+    def learn(self, texts: Sequence[str], ids: Sequence[bytes]) -> None:
+        """Puts texts beside the others."""
+        self.ids.update(zip(texts, ids, strict=True))
+        self._num_chars += sum(map(len, texts))
+
+    def trim(self) -> None:
+        """Begins anew where there is too much."""
+        if self._num_chars > _MOST_CHARS:
+            self.ids, self._num_chars = {}, 0
+
+
+def _is_apart(part: str) -> bool:
+    """Whether what is between two spaces is encoded by itself with the space before it.
+
+    The pattern begins anew at every space that has no other white space beside it.
+    """
+    return bool(part) and part[0] not in _SPACES and part[-1] not in _SPACES
 
 
 class KnownWords:
     """The words of texts with their ids, as the bytes of C ints.
+
+    Most of what stands between two spaces comes again as well, so that it is looked up whole, and divided once.
 
     Args:
         pattern: What divides a text into words.
@@ -33,39 +63,56 @@ class KnownWords:
     def __init__(self, pattern: str, encode: Callable[[Sequence[str]], list[bytes]]) -> None:
         self._words, self._encode = re.compile(pattern).findall, encode
         self._is_certain = re.compile(f"[\x00-\x7f{LETTERS}{SIGNS}]*").fullmatch
-        self._known: dict[str, bytes] = {}
-        self._num_chars = 0
+        self._known, self._firsts, self._others = _Known(), _Known(), _Known()
 
     def ids(self, texts: Sequence[str]) -> list[bytes]:
         """The ids of each text."""
         found: list[bytes] = []
-        waiting: dict[int, list[str]] = {}
+        waiting: dict[int, tuple[str, list[str]]] = {}
         whole: dict[int, str] = {}
         for number, text in enumerate(texts):
             ids = b""
             if not text.isascii() and not self._is_certain(text):
                 whole[number] = text
             else:
-                words = self._words(text)
+                first, *others = text.split(" ")
                 try:
-                    ids = self._joined(words)
+                    ids = b"".join([self._firsts.ids[first], *map(self._others.ids.__getitem__, others)])
                 except KeyError:
-                    waiting[number] = words
+                    waiting[number] = first, others
             found.append(ids)
-        new = [*{word: None for words in waiting.values() for word in words if word not in self._known}]
-        encoded = self._encode([*new, *whole.values()])
-        self._known.update(zip(new, encoded, strict=False))
-        for number, words in waiting.items():
-            found[number] = self._joined(words)
-        for number, ids in zip(whole, encoded[len(new) :], strict=True):
+        known = self._others.ids
+        new = {number: [part for part in others if part not in known] for number, (_, others) in waiting.items()}
+        together = {  # what is known is apart
+            number: texts[number]
+            for number, (first, _) in waiting.items()
+            if first.endswith(_SPACES) or not all(map(_is_apart, new[number]))
+        }
+        apart = [number for number in waiting if number not in together]
+        firsts = [*{waiting[number][0]: None for number in apart if waiting[number][0] not in self._firsts.ids}]
+        others = [*{part: None for number in apart for part in new[number]}]
+        divided = [*firsts, *(f" {part}" for part in others), *together.values()]
+        ids_of_words, ids_of_whole = self._divided(divided, [*whole.values()])
+        self._firsts.learn(firsts, ids_of_words[: len(firsts)])
+        self._others.learn(others, ids_of_words[len(firsts) : len(firsts) + len(others)])
+        ids_of_together = ids_of_words[len(firsts) + len(others) :]
+        for number in apart:
+            first, behind = waiting[number]
+            found[number] = b"".join([self._firsts.ids[first], *map(known.__getitem__, behind)])
+        for number, ids in (*zip(together, ids_of_together, strict=True), *zip(whole, ids_of_whole, strict=True)):
             found[number] = ids
-        self._num_chars += sum(map(len, new))
-        if self._num_chars > _MOST_CHARS:
-            self._known, self._num_chars = {}, 0
+        for one in (self._known, self._firsts, self._others):
+            one.trim()
         return found
 
-    def _joined(self, words: Sequence[str]) -> bytes:
-        return b"".join(map(self._known.__getitem__, words))
+    def _divided(self, texts: Sequence[str], whole: Sequence[str]) -> tuple[list[bytes], list[bytes]]:
+        """The ids of texts by their words, and of others as the library gives them."""
+        words = [*map(self._words, texts)]
+        new = [*{word: None for some in words for word in some if word not in self._known.ids}]
+        encoded = self._encode([*new, *whole])
+        self._known.learn(new, encoded[: len(new)])
+        known = self._known.ids.__getitem__
+        return [b"".join(map(known, some)) for some in words], encoded[len(new) :]
 
 
 def _classes(pattern: str) -> str:

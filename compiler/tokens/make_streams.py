@@ -86,8 +86,8 @@ def make_streams(
     """
     rows_files = {use: file for use, file in files.items() if use not in PROBES}
     model, shape, task = draft.model, draft.shape, draft.recipe.task.settled(draft.model.family)
-    reads_images, tested = model.vision is not None, HeldOut.of(draft.begins)
-    data = resolve_data(draft.recipe.data, task, rows_files, source.span, reads_images=reads_images, tested=tested)
+    tested = HeldOut.of(draft.begins)
+    data = resolve_data(draft.recipe.data, task, rows_files, source.span, vision=model.vision, tested=tested)
     data = with_every_pair(data, task)
     for digests in data.row_digests.values():
         remember_rows(cache_folder(), digests)
@@ -119,7 +119,7 @@ def make_streams(
         if data.images.pictures:
             _keep_images(data.images, splits, temporary)
             first = first_images(open_stream(temporary / "train.arrow"))
-            pixels, problem = ask_for_pixels(temporary, models[0], first) if first else (None, "no row has images")
+            pixels, problem = ask_for_pixels(temporary, models[0], model.vision, first)
             manifest = manifest.model_copy(update=_image_facts(data.images, pixels, problem))
         manifest = manifest.model_copy(update=_write_beside(probes, taught, framed, manifest.sources, temporary))
         keep_manifest(temporary, made_from, manifest)
@@ -184,15 +184,14 @@ def _encode(
 def _kept_pieces(draft: Draft, form: TextForm, made_from: StreamKey) -> KeptPieces:
     """Tokens of rows that were written in this form, by these files and releases."""
     shared = ("format", "ftc", "tokenizers", "family", "tokenizer", "own tokenizer")
-    return KeptPieces(
-        {
-            **{name: made_from.get(name) for name in shared},
-            "facts": draft.model.tokenizer.to_json(),
-            "form": form.model_dump_json(),  # as text, since a digest drops the order of what is compared
-            "max_length": draft.shape.max_length,
-            "cuts": draft.shape.overflow == "cut",
-        }
-    )
+    made = {
+        **{name: made_from.get(name) for name in shared},
+        "facts": draft.model.tokenizer.to_json(),
+        "form": form.model_dump_json(),  # as text, since a digest drops the order of what is compared
+        "max_length": draft.shape.max_length,
+        "cuts": draft.shape.overflow == "cut",
+    }
+    return KeptPieces("tokens", made)
 
 
 def _taught(

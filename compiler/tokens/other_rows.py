@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -23,7 +23,7 @@ from ftc.compiler.resolve.rows.prompt_columns import prompt_columns
 from ftc.compiler.resolve.rows.reading import Reading
 from ftc.compiler.resolve.rows.row_checks import check_values, value_faults
 from ftc.compiler.resolve.rows.table import Home, PartRows, Table
-from ftc.compiler.resolve.rows.tables import SUFFIXES, read_rows
+from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.compiler.tokens.answer_frames import FramedRows, Reader, framed_rows
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.every_pair import every_pair
@@ -38,7 +38,7 @@ from ftc.compiler.tokens.stream_manifest import kept_streams
 from ftc.compiler.tokens.stream_writer import write_images, write_stream
 from ftc.compiler.tokens.token_rows import TokenRows
 from ftc.spec.companions import Role, companion
-from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.lockfile import LockedSplit
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.probes import scoring_models, with_frames
@@ -47,6 +47,8 @@ from ftc.spec.documents.reward_models import frames_file
 from ftc.spec.documents.slices import EARLIER, LABEL, LENGTH, NO_VALUE
 from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.documents.streams import SplitReport, open_stream
+from ftc.spec.documents.vision_facts import VisionFacts
+from ftc.spec.row_files import SEPARATED, SUFFIXES, suffix_of
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.tasks import PARTS, Task
@@ -59,6 +61,7 @@ __all__ = [
     "compile_table",
     "labeled_rows",
     "measuring",
+    "planned_vision",
     "read_other",
     "without_probes",
 ]
@@ -66,6 +69,7 @@ __all__ = [
 OPTIONAL = ("optional text", "tools", "history", "images")
 """Values of parts whose column a file may lack."""
 
+_MOST_NAMED = 12
 _OF_PROBES = ("forgetting", "swapped")
 """Figures that come from rows beside the test split; judge and classifier read any rows' answers."""
 
@@ -74,7 +78,7 @@ def read_other(plan: Plan, file: Path, shown_as: str) -> Table:
     """The rows of another file, of any kind that a recipe can name; images lie beside it.
 
     A package that reads the run's own files reads those with the same end of their names, and those of which only it
-    knows how.
+    knows how. Where the recipe names the columns, since the run's files have no header, this file may have one or not.
 
     Args:
         plan: The run's plan.
@@ -82,15 +86,43 @@ def read_other(plan: Plan, file: Path, shown_as: str) -> Table:
         shown_as: The file as the user calls it.
 
     Raises:
-        Refusal: The file can't be read (FTC350 to FTC360, FTC485).
+        Refusal: The file can't be read (FTC350 to FTC360, FTC485), or has none of the columns that the run's files have
+            no header for (FTC362).
     """
     reads_images = plan.settings.model.vision is not None
-    own = [one.asked for one in plan.lock.data.sources.values() if one.asked.get("reader")]
-    known = {PurePosixPath(str(one.get("path") or one.get("file"))).suffix.lower(): str(one["reader"]) for one in own}
-    suffix, others = file.suffix.lower(), {*known.values()}
+    asked = [one.asked for one in plan.lock.data.sources.values()]
+    own = [one for one in asked if one.get("reader")]
+    names = [(str(one.get("path") or one.get("file")), str(one["reader"])) for one in own]
+    known = {suffix_of(name) or PurePosixPath(name).suffix.lower(): reader for name, reader in names}
+    suffix, others = suffix_of(file.name) or file.suffix.lower(), {*known.values()}
     reader = known.get(suffix, min(others) if len(others) == 1 and suffix not in SUFFIXES else None)
-    reading = Reading(reader=reader, images=image_columns(plan.recipe.data) if reads_images else ())
-    return replace(read_rows(file, shown_as, None, reading), home=Home.beside(file))
+    is_separated = file.name.lower().endswith(SEPARATED)
+    has_commas = is_separated and any(one.get("decimal") == "," for one in asked)
+    images = image_columns(plan.recipe.data) if reads_images else ()
+    reading = Reading(reader=reader, images=images, has_commas=has_commas)
+    named = next((tuple(one["columns"]) for one in asked if one.get("columns")), None)
+    if named is None or not is_separated:
+        return replace(read_rows(file, shown_as, None, reading), home=Home.beside(file))
+    table = read_rows(file, shown_as, None, replace(reading, columns=named, may_have_header=True))
+    if not {*named, *plan.settings.text.columns.values()} & {*table.columns}:
+        raise Refusal([_odd_header(table, named)])
+    return replace(table, home=Home.beside(file))
+
+
+def _odd_header(table: Table, named: Sequence[str]) -> Diagnostic:
+    """The finding for a first line that has no name of the run's, where the run's own files have no header."""
+    listed, found = (", ".join(f"`{name[:64]}`" for name in some[:_MOST_NAMED]) for some in (named, table.columns))
+    return diagnostic(
+        "FTC362",
+        f"the first line of {table.file} has none of the run's columns, and does not look like a row",
+        Span(table.file, 1, 1, 1, 2),
+        help=[
+            "if it is a row, put the names above it as a first line",
+            "if it is a header, rename its columns as the run's",
+        ],
+        notes=[f"the run's columns: {listed}", f"the first line: {found}"],
+        path="data.source",
+    )
 
 
 def compile_rows(
@@ -121,7 +153,9 @@ def check_labeled(plan: Plan, table: Table) -> None:
         Refusal: FTC362 or FTC368.
     """
     if lacking := _lacking(plan, table):
-        columns = Columns({part: name for part, name in plan.settings.text.columns.items() if name in lacking})
+        task = plan.recipe.task
+        by_part = {part: name for part, name in plan.settings.text.columns.items() if name in lacking}
+        columns = Columns(by_part, own=tuple(one for one in task.own_columns if one in lacking), own_key=task.own_key)
         raise Refusal([*missing_columns(columns, plan.recipe.data, table, lambda path: None)])
 
 
@@ -160,7 +194,8 @@ def compile_table(
     """
     task, text = plan.recipe.task.settled(plan.settings.model.family), plan.settings.text
     template = task.template
-    columns = Columns(text.columns, prompt_columns(template, tuple(text.columns.values())) if template else ())
+    in_prompt = prompt_columns(template, tuple(text.columns.values())) if template else ()
+    columns = Columns(text.columns, in_prompt, own=task.own_columns, own_key=task.own_key)
     reads_images = plan.settings.model.vision is not None
     write_canonical(task, columns, table)
     table = EmptyRows(plan.recipe.data, task).without("rows", columns, table)
@@ -168,7 +203,8 @@ def compile_table(
     found = found or list(check_together(task, columns, table))
     if any(one.is_error for one in found):
         raise Refusal(found)
-    store, unusable = read_images(columns, {"test": table}) if reads_images else (ImageStore(), [])
+    vision = planned_vision(plan, model_folder)
+    store, unusable = read_images(columns, {"test": table}, vision) if reads_images else (ImageStore(vision), [])
     if unusable:
         raise Refusal(unusable)
     part = PartRows.whole(table)
@@ -280,6 +316,14 @@ def _readers(plan: Plan, scorers: Mapping[Role, Path]) -> dict[Role, Reader]:
     return found
 
 
+def planned_vision(plan: Plan, model_folder: Path) -> VisionFacts | None:
+    """What the run's model reads images with; None for one that reads text alone."""
+    if plan.settings.model.vision is None:
+        return None
+    config = read_config(read_json_object(model_folder / "config.json", None))
+    return sized(config.vision, model_folder, plan.settings.model.vision)
+
+
 def _encoded(
     plan: Plan, task: Task, model_folder: Path, part: PartRows, store: ImageStore
 ) -> tuple[TextForm, TokenRows]:
@@ -302,6 +346,6 @@ def _encoded(
             cuts=text.overflow == "cut",
             numbers=part.numbers,
             place=part.place,
-            images=tokens_of_images(sized(config.vision, model_folder), tokenizer, store.pictures),
+            images=tokens_of_images(store.vision, tokenizer, store.pictures),
         )
     return form, rows

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from ftc.compiler.resolve.machine.package_code import code_digest
 from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.documents.vision_facts import VisionFacts
+from ftc.spec.documents.vision_settings import processor_options
 from ftc.spec.storage.paths import cache_folder
 from ftc.spec.vision_models import PROCESSOR_FILES
 
@@ -37,18 +39,24 @@ def processor_key(model: ModelFacts) -> dict[str, object]:
     return {"files": files, "versions": versions, "code": code}
 
 
-def ask_for_pixels(streams: Path, model_folder: Path, images: Sequence[str]) -> tuple[str | None, str]:
+def ask_for_pixels(
+    streams: Path, model_folder: Path, vision: VisionFacts | None, images: Sequence[str]
+) -> tuple[str | None, str]:
     """sha256 of the pixels of some images; else None, with the reason.
 
     Args:
         streams: Folder of the images.
         model_folder: Where the model's processor lies.
+        vision: What reads them.
         images: sha256 of each.
     """
+    if vision is None or not images:
+        return None, "no row has images"
     modules = ("torch", "transformers", "PIL")
     if missing := [name for name in modules if importlib.util.find_spec(name) is None]:
         return None, f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed"
-    asked = {"streams": str(streams), "model": str(model_folder), "images": list(images)}
+    options = processor_options(vision.card, vision.pans)
+    asked = {"streams": str(streams), "model": str(model_folder), "images": list(images), "options": {**options}}
     # -P: a module in the folder where somebody plans must not take the place of an installed one.
     command = [sys.executable, "-P", "-m", "ftc.runtime.models.pixel_child"]
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _SETTINGS

@@ -8,7 +8,7 @@ have, and believed only where it gives what the template gives for every probe.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from itertools import product, takewhile
 
 from ftc.spec.documents.reward_models import TRIMS, Reasoning
 
@@ -70,8 +70,7 @@ def _rules(whole: str, alone: str, part: str, before: str) -> Iterator[Reasoning
                 continue
             head, kept = head.removesuffix(first), between[len(last) : len(between) - len(left)]
             behind = alone.partition(part)[2].removeprefix("\n" if TRIMS[end] == "" else "")
-        shared = next((n for n, (one, other) in enumerate(zip(head, before, strict=False)) if one != other), None)
-        shared = min(len(head), len(before)) if shared is None else shared
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(head, before, strict=False)))
         yield Reasoning(
             instead=before[shared:], before=head[shared:], between=kept, alone=behind, trims=(front, end, rest)
         )

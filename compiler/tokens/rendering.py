@@ -40,7 +40,7 @@ _Roles = tuple[tuple[str, ...], tuple[int, ...]]
 """Roles of a conversation's turns, and which of the turns are trained on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as many as there are rows: one that is frozen takes four times as long to make
 class RenderedRow:
     """A row's text.
 

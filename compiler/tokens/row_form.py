@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, assert_never
 
 from ftc.compiler.resolve.rows.in_processes import found_in
+from ftc.compiler.resolve.rows.labels import label_column
 from ftc.compiler.tokens.forms import (
     AnswerForm,
     ChatForm,
@@ -84,7 +85,8 @@ def row_form(
     match wording.form:
         case "classify":
             several = isinstance(kind, LabelRows) and kind.several
-            return ClassifyForm(label=columns["label"], labels=labels, multi_label=several, **_texts(columns, wording))
+            label = label_column(columns)
+            return ClassifyForm(label=label, labels=labels, multi_label=several, **_texts(columns, wording))
         case "score":
             return ScoreForm(**_texts(columns, wording))
         case "tag" if "spans" in columns:
@@ -169,12 +171,17 @@ def _judged_form(
         return AnswerForm(written=_own_answer(columns, parts))
     if not isinstance(kind, RatedRows):
         has_several = bool(rows) and CHOSEN_COLUMN in rows[0]
-        added = {"chosen": CHOSEN_COLUMN, "rejected": REJECTED_COLUMN} if has_several else {}
-        chosen, rejected = (_answer_form(part, {**columns, **added}, parts) for part in ("chosen", "rejected"))
+        both = {**columns, **({"chosen": CHOSEN_COLUMN, "rejected": REJECTED_COLUMN} if has_several else {})}
+        chosen = _preferred(both, parts)
+        rejected = _of_column(chosen, both["rejected"])
         return PreferenceForm(chosen=chosen, rejected=rejected, weight=PAIR_WEIGHT_COLUMN if has_several else None)
     own = _own_answer(columns, parts)
-    other = own.model_copy(update={"messages" if isinstance(own, ChatForm) else "completion": OTHER_ANSWER_COLUMN})
-    return PreferenceForm(chosen=own, rejected=other, rating=RATING_COLUMN)
+    return PreferenceForm(chosen=own, rejected=_of_column(own, OTHER_ANSWER_COLUMN), rating=RATING_COLUMN)
+
+
+def _of_column(form: ChatForm | PromptForm, column: str) -> ChatForm | PromptForm:
+    """The form of an answer, for that of another column."""
+    return form.model_copy(update={"messages" if isinstance(form, ChatForm) else "completion": column})
 
 
 def _own_answer(columns: Mapping[str, str], parts: _Parts) -> ChatForm | PromptForm:
@@ -184,11 +191,11 @@ def _own_answer(columns: Mapping[str, str], parts: _Parts) -> ChatForm | PromptF
     return _answered(columns, "completion", parts)
 
 
-def _answer_form(part: str, columns: Mapping[str, str], parts: _Parts) -> ChatForm | PromptForm:
-    """How one of the two answers of a preference is read: messages, or text after the prompt."""
+def _preferred(columns: Mapping[str, str], parts: _Parts) -> ChatForm | PromptForm:
+    """How the preferred of two answers is read: messages, or text after the prompt."""
     if (rows := parts[0]) and isinstance(rows[0][columns["chosen"]], list):
-        return ChatForm(messages=columns[part])
-    return _answered(columns, part, parts)
+        return ChatForm(messages=columns["chosen"])
+    return _answered(columns, "chosen", parts)
 
 
 def _answered(columns: Mapping[str, str], part: str, parts: _Parts) -> PromptForm:

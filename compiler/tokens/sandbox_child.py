@@ -11,6 +11,7 @@ rows, cpu_seconds, max_chars}` and then `rows` messages, one dict of variables e
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -104,6 +105,12 @@ def _environment(strict: bool) -> jinja2.Environment:
     return environment
 
 
+@functools.lru_cache(maxsize=8)
+def _compiled(source: str, strict: bool) -> jinja2.Template:
+    """A template, kept for the next request: compiling takes longer than rendering a conversation."""
+    return _environment(strict).from_string(source)
+
+
 class _Renderer:
     """One request's template, compiled at the first row, so that a failure to compile is that row's answer."""
 
@@ -116,7 +123,7 @@ class _Renderer:
     def text(self, row: bytes) -> str:
         """The rendering for one row's variables."""
         if self._template is None:
-            self._template = _environment(self._strict).from_string(self._source)
+            self._template = _compiled(self._source, self._strict)
         pieces: list[str] = []
         size = 0
         for piece in self._template.generate(**json.loads(row)):

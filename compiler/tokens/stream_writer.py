@@ -152,7 +152,7 @@ def _table(tokens: TokenRows, place: Callable[[int], str]) -> pa.Table:
             "place": _names(tokens.row, place),
             "targets": _arrow_lists(tokens.targets),
             "offsets": _arrow_lists(tokens.offsets),
-            "texts": pa.array(tokens.texts, pa.large_list(pa.large_string())),
+            "texts": _texts(tokens.texts),
             **({"images": pa.array(tokens.images, pa.large_list(pa.large_string()))} if tokens.images else {}),
         }
     )
@@ -169,9 +169,21 @@ def _write(path: Path, table: pa.Table) -> None:
 
 
 def _names(rows: NDArray[np.int64], place: Callable[[int], str]) -> pa.LargeStringArray:
-    begins = range(0, max(1, len(rows)), _AT_ONCE)
-    pieces = (rows[begin : begin + _AT_ONCE].tolist() for begin in begins)
-    return pa.concat_arrays([pa.array(map(place, piece), pa.large_string()) for piece in pieces])
+    pieces, ends = list[bytes](), [np.zeros(1, np.int64)]
+    for begin in range(0, len(rows), _AT_ONCE):
+        names = [place(row).encode() for row in rows[begin : begin + _AT_ONCE].tolist()]
+        ends.append(np.cumsum([*map(len, names)]) + ends[-1][-1])
+        pieces.append(b"".join(names))
+    offsets, data = pa.py_buffer(np.concatenate(ends)), pa.py_buffer(b"".join(pieces))
+    return pa.LargeStringArray.from_buffers(len(rows), offsets, data)
+
+
+def _texts(rows: Sequence[Sequence[str]]) -> pa.LargeListArray:
+    """Lists of texts; of rows without any no object is asked, which would import pandas."""
+    if any(rows):
+        return pa.array(rows, pa.large_list(pa.large_string()))
+    none = pa.LargeStringArray.from_buffers(0, pa.py_buffer(bytes(8)), pa.py_buffer(b""))
+    return pa.LargeListArray.from_arrays(pa.array(np.zeros(len(rows) + 1, np.int64)), none)
 
 
 def _row_lengths(tokens: TokenRows, parts: Sequence[range]) -> NDArray[np.int32]:

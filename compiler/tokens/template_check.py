@@ -1,13 +1,14 @@
 """Whether a chat template writes every turn once and in its place: what it renders is compared with the rows.
 
 Each kind of conversation in the rows is rendered once with a mark for each turn's text. A mark that is not there is
-tried again with a row's own words, since a template may write text otherwise than it is given.
+tried again with a row's own words, since a template may write text otherwise than it is given. What rows hold beside
+the turns' text is tried by `unwritten_keys`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Any, assert_never
@@ -32,6 +33,7 @@ from ftc.compiler.tokens.forms import (
 from ftc.compiler.tokens.opacity import marks_for
 from ftc.compiler.tokens.rendering import as_parts, is_conversation
 from ftc.compiler.tokens.sandbox import TemplateRenderer
+from ftc.compiler.tokens.unwritten_keys import Conversation, unwritten_findings
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
 
@@ -65,7 +67,7 @@ def template_findings(
     place: Callable[[int], str],
     in_parts: bool = False,
 ) -> list[Diagnostic]:
-    """What a chat template does to turns (FTC329): an error where answers are gone, else a warning; a finding a kind.
+    """What a chat template does to rows (FTC329): an error where answers are gone, else a warning; a finding a kind.
 
     Args:
         form: What a row's text is.
@@ -76,18 +78,31 @@ def template_findings(
         place: Where the row of a number, from 0, stands.
         in_parts: Whether the template expects contents as lists of texts and images.
     """
-    template = facts.chat_template
-    shapes = _shapes(form, rows) if template else {}
+    if not (template := facts.chat_template):
+        return []
     named = {"bos_token": facts.bos_token, "eos_token": facts.eos_token, "pad_token": facts.pad_token}
     known = {name: token for name, token in named.items() if token is not None}
     found: dict[str, Diagnostic] = {}
-    for roles, (number, messages) in shapes.items():
-        request = {"tools": None, "documents": None, **known, "add_generation_prompt": False}
-        seen = _seen(template or "", roles, messages, request, renderer, in_parts=in_parts)
+    request = {"tools": None, "documents": None, **known, "add_generation_prompt": False}
+    for roles, (number, messages) in _shapes(form, rows).items():
+        seen = _seen(template, roles, messages, request, renderer, in_parts=in_parts)
         for kind, turns in (("drops", seen.dropped), ("repeats", seen.repeated), ("reorders", seen.reordered)):
             if turns and kind not in found:
                 found[kind] = _finding(kind, seen, turns, file, place(number))
-    return list(found.values())
+    unwritten = unwritten_findings(
+        _held_beside(form, rows), template, request, renderer, file=file, place=place, in_parts=in_parts
+    )
+    return [*found.values(), *unwritten]
+
+
+def _held_beside(form: TextForm, rows: Sequence[Row]) -> Iterator[Conversation]:
+    """Conversations among the first rows that hold more than roles and texts."""
+    tools = form.tools if isinstance(form, ChatForm) else None
+    for number, row in enumerate(islice(rows, _MOST_ROWS)):
+        called = row.get(tools) if tools else None
+        for messages in _conversations(form, row):
+            if len(messages) <= _LONGEST_ROW and (called or any(len(message) > 2 for message in messages)):
+                yield Conversation(number, messages, called)
 
 
 def _shapes(form: TextForm, rows: Sequence[Row]) -> dict[tuple[str, ...], tuple[int, Sequence[Row]]]:

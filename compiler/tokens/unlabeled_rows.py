@@ -14,52 +14,42 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from ftc.compiler.resolve.files.safe_files import read_json_object
-from ftc.compiler.resolve.models.image_processor import sized
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
 from ftc.compiler.resolve.rows.canonical_rows import turns_before, with_turns, write_canonical
 from ftc.compiler.resolve.rows.columns import Columns, value_of
 from ftc.compiler.resolve.rows.images import ImageStore, image_faults
-from ftc.compiler.resolve.rows.prompt_columns import prompt_columns
+from ftc.compiler.resolve.rows.labels import label_column
 from ftc.compiler.resolve.rows.row_checks import CHECKS
 from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import ChatForm, EmbedForm, PromptForm, RerankForm, TagForm, TextForm
 from ftc.compiler.tokens.image_tokens import tokens_of_images
-from ftc.compiler.tokens.other_rows import OPTIONAL, measuring, without_probes
+from ftc.compiler.tokens.other_rows import measuring, planned_vision, without_probes
 from ftc.compiler.tokens.row_form import Wording, row_form, turns_column
+from ftc.compiler.tokens.row_inputs import RANKED_COLUMN, check_columns, input_columns, scores_answers
 from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.stream_writer import write_images, write_stream
 from ftc.compiler.tokens.token_rows import TokenRows
-from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.heads import head_card
-from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.tasks import PARTS
-from ftc.spec.tasks.rows import ANSWER_COLUMN, INSTRUCTION_PROMPT, NEGATIVES_COLUMN, NUMBERS_COLUMN, STAND_IN
+from ftc.spec.tasks.rows import (
+    ANSWER_COLUMN,
+    INSTRUCTION_PROMPT,
+    NEGATIVES_COLUMN,
+    NUMBERS_COLUMN,
+    STAND_IN,
+)
 from ftc.spec.text_forms import form_card
 
-__all__ = [
-    "UnlabeledRows",
-    "as_row",
-    "check_columns",
-    "compile_unlabeled",
-    "conversation_column",
-    "plain_inputs",
-    "text_columns",
-]
+__all__ = ["UnlabeledRows", "compile_unlabeled"]
 
 _COPIED = "{{ " + INSTRUCTION_PROMPT + " }}"
-_ANY = '"…"'
-"""A text, in an example of a row."""
-RANKED_COLUMN = "texts"
-"""Column of the texts that are ranked for a query, a list."""
-_COMPARED = ("query", "positive", "sentence1", "sentence2")
-"""Parts whose texts become vectors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,83 +69,6 @@ class UnlabeledRows:
     unfit: frozenset[int] = frozenset()
 
 
-def _input_columns(plan: Plan, columns: Sequence[str] = ()) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The columns that a row to predict for has: by part of the task, and those that the prompt names besides.
-
-    Of texts that are compared any one can be alone: those among `columns`, or the first.
-    """
-    card, text = plan.recipe.task.CARD, plan.settings.text
-    if form_card(text.form).ranks_texts:
-        known = {part: text.columns[part] for part in ("query", "positive", "negative")}
-        is_known = RANKED_COLUMN not in columns and all(column in columns for column in known.values())
-        return known if is_known else {"query": known["query"], "negative": RANKED_COLUMN}, ()
-    if form_card(text.form).has_texts:
-        texts = {part: text.columns[part] for part in _COMPARED if part in text.columns}
-        return {part: column for part, column in texts.items() if column in columns} or dict([*texts.items()][:1]), ()
-    by_part = {part: column for part, column in text.columns.items() if part not in card.answer_parts}
-    if _scores_answers(plan):  # a prompt with the answer to score, or a conversation that ends with it
-        return ({**by_part, "completion": "completion"} if by_part else {"messages": "messages"}), ()
-    if form_card(text.form).is_pair and not by_part.keys() - {"system"}:
-        by_part["messages"] = "messages"  # conversations of which only the ends differ
-    template = plan.recipe.task.template
-    named = prompt_columns(template, tuple(text.columns.values())) if template else ()
-    return by_part, tuple(name for name in named if name not in by_part.values())
-
-
-def _scores_answers(plan: Plan) -> bool:
-    """Whether the run learned from pairs to score single answers."""
-    return form_card(plan.settings.text.form).is_pair and head_card(plan.settings.model.head).is_new
-
-
-def as_row(plan: Plan, text: str) -> Row:
-    """A text as a row of the run's own form.
-
-    Raises:
-        Refusal: A row has several inputs (FTC688).
-    """
-    by_part, named = _input_columns(plan)
-    needed = {column: part for part, column in by_part.items() if PARTS[part].values not in OPTIONAL}
-    columns = [*needed, *named]
-    if len(columns) != 1:
-        values = {column: '["…", "…"]' for column, part in needed.items() if PARTS[part].values == "texts"}
-        example = ", ".join(f'"{column}": {values.get(column, _ANY)}' for column in columns)
-        summary = f"a text alone is not enough: a row of this run has {_listed(columns)}"
-        raise Refusal([diagnostic("FTC688", summary, help=f"give each row as an object: `{{{example}}}`")])
-    (column,) = columns
-    is_conversation = column in needed and PARTS[needed[column]].values == "messages"
-    return {column: [{"role": "user", "content": text}] if is_conversation else text}
-
-
-def conversation_column(plan: Plan) -> str | None:
-    """The column of the conversation to answer; None where a row of the run is no conversation."""
-    by_part, _ = _input_columns(plan)
-    return next((column for part, column in by_part.items() if PARTS[part].values == "messages"), None)
-
-
-def plain_inputs(plan: Plan) -> tuple[str, ...] | None:
-    """Columns of the texts that a row to predict for needs; None where it needs anything else."""
-    by_part, named = _input_columns(plan)
-    needed = {part: column for part, column in by_part.items() if PARTS[part].values not in OPTIONAL}
-    return (*needed.values(), *named) if all(PARTS[part].values == "text" for part in needed) else None
-
-
-def text_columns(plan: Plan) -> tuple[str, ...]:
-    """Columns of the texts that become vectors, in the order in which a row's are read."""
-    return tuple(plan.settings.text.columns[part] for part in _COMPARED if part in plan.settings.text.columns)
-
-
-def check_columns(plan: Plan, table: Table) -> None:
-    """Refuses rows that lack a column.
-
-    Raises:
-        Refusal: FTC688, for each such column.
-    """
-    by_part, named = _input_columns(plan, table.columns)
-    needed = [column for part, column in by_part.items() if PARTS[part].values not in OPTIONAL]
-    if missing := [_missing(column, table) for column in (*needed, *named) if column not in table.columns]:
-        raise Refusal(missing)
-
-
 def compile_unlabeled(
     plan: Plan, model_folder: Path, table: Table, folder: Path, *, max_new_tokens: int | None = None
 ) -> UnlabeledRows:
@@ -172,10 +85,10 @@ def compile_unlabeled(
         Refusal: A column is missing (FTC688), or a template or the tokenizer can't be used (FTC331 to FTC339).
     """
     check_columns(plan, table)
-    by_part, named = _input_columns(plan, table.columns)
+    by_part, named = input_columns(plan, table.columns)
     rows = _with_stand_ins(plan, by_part, named, table)
     problems = {number: words for number, row in enumerate(rows) if (words := _fault(by_part, row)) is not None}
-    store, kept_rows = ImageStore(), replace(table, rows=rows)
+    store, kept_rows = ImageStore(planned_vision(plan, model_folder)), replace(table, rows=rows)
     if plan.settings.model.vision is not None:
         faults = image_faults(Columns(by_part), _sound(kept_rows, problems), store)
         problems |= {number: fault.summary for number, fault in faults.items()}
@@ -200,7 +113,7 @@ def compile_unlabeled(
     measured = without_probes(measuring(plan, report, None))
     evaluate = measured.settings.eval.model_copy(update={"max_new_tokens": new_tokens})
     settings = measured.settings.model_copy(update={"eval": evaluate})
-    if _scores_answers(plan):  # one answer a row, in place of a pair
+    if scores_answers(plan):  # one answer a row, in place of a pair
         settings = settings.model_copy(update={"text": settings.text.model_copy(update={"form": "score"})})
     cut = frozenset(kept.intersection(found.counts.cut))
     return UnlabeledRows(measured.model_copy(update={"settings": settings}), problems, cut, unfit)
@@ -209,17 +122,6 @@ def compile_unlabeled(
 def _sound(table: Table, problems: Mapping[int, str]) -> Table:
     """The table in which rows that can't be used are empty, so that nothing of them is read."""
     return replace(table, rows=[{} if number in problems else row for number, row in enumerate(table.rows)])
-
-
-def _missing(column: str, table: Table) -> Diagnostic:
-    guess = nearest(column, table.columns)
-    help = f"rename `{guess}` to `{column}`" if guess else "give the rows the columns that the run was trained on"
-    notes = f"columns: {_listed(table.columns)}" if table.columns else "the rows have no columns"
-    return diagnostic("FTC688", f"{table.file} has no column `{column}`, which the run reads", help=help, notes=notes)
-
-
-def _listed(columns: Sequence[str]) -> str:
-    return ", ".join(f"`{name[:64]}`" for name in columns[:20]) + (" …" if len(columns) > 20 else "")
 
 
 def _with_stand_ins(plan: Plan, by_part: Mapping[str, str], named: Sequence[str], table: Table) -> list[Row]:
@@ -248,9 +150,6 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
     def written(row: Row) -> None:
         row[_written_column(plan)] = text.labels[0] if text.labels else STAND_IN
 
-    def given(row: Row) -> None:
-        row[INSTRUCTION_PROMPT], row[ANSWER_COLUMN] = value_of(row, by_part, "prompt"), row.get("completion")
-
     def copied(row: Row) -> None:
         source = _asked_in(by_part)
         row[INSTRUCTION_PROMPT], row[ANSWER_COLUMN] = row.get(source), STAND_IN
@@ -259,7 +158,7 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
     match text.form:
         case "classify":
             several = task.mode_for(plan.settings.model.family).labels == "several"
-            return lambda row: row.update({columns["label"]: [] if several else text.labels[0]})
+            return lambda row: row.update({label_column(columns): [] if several else text.labels[0]})
         case "score" | "answer":
             return lambda row: row.update({NUMBERS_COLUMN: [0.0] * len(text.labels)})
         case "tag" | "steps":
@@ -278,9 +177,16 @@ def _stand_in(plan: Plan, by_part: Mapping[str, str]) -> Callable[[Row], None]:
         case "prompt" | "sample":
             return written
         case "preference" | "raw" | "masked" | "spans":
-            return given if _scores_answers(plan) else copied
+            return partial(_write_scored, by_part) if scores_answers(plan) else copied
         case _:
             assert_never(text.form)
+
+
+def _write_scored(by_part: Mapping[str, str], row: Row) -> None:
+    """The answer to score as if it were to be written, or the conversation that ends with it."""
+    if "messages" in by_part:
+        row["messages"] = with_turns(turns_before(row), row.get("messages"))
+    row[INSTRUCTION_PROMPT], row[ANSWER_COLUMN] = value_of(row, by_part, "prompt"), row.get("completion")
 
 
 def _rank_all(plan: Plan, row: Row) -> None:
@@ -364,7 +270,7 @@ def _encoded(
             cuts=not form_card(plan.settings.text.form).is_conversation,  # else an earlier turn would be answered
             numbers=numbers,
             place=place,
-            images=tokens_of_images(sized(config.vision, model_folder), tokenizer, store.pictures),
+            images=tokens_of_images(store.vision, tokenizer, store.pictures),
         )
 
 
@@ -381,10 +287,9 @@ def _form(
         prompt = PromptForm(prompt=_COPIED, completion=ANSWER_COLUMN)
         return prompt, facts.model_copy(update={"chat_template": None})
     if form_card(text.form).is_pair:
-        is_list = isinstance(rows[0].get(_asked_in(by_part)), list)
         turns = turns_column(text.columns, rows)
         asked = PromptForm(prompt=_COPIED, completion=ANSWER_COLUMN, system=text.system, turns=turns)
-        return (ChatForm() if is_list else asked), facts
+        return (ChatForm() if isinstance(rows[0].get(_asked_in(by_part)), list) else asked), facts
     wording = Wording(text.form, text.prompt, text.system, family, facts.eos_id)
     form = row_form(task, text.columns, text.labels, wording, rows)
     if isinstance(form, ChatForm):  # whatever was trained on, the assistant's next turn is what is asked for

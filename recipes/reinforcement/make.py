@@ -1,7 +1,8 @@
 """Makes what the recipes here need, out of nothing: rows, and tiny models that have begun to learn.
 
 Each model is a Llama of two layers that reads characters. It is trained here on a part of the rows, for so few steps
-that it is often wrong; the recipe goes on with other rows, of which it sees no answer. Takes two minutes on one core.
+that it is often wrong; the recipes of policies go on with other rows, whose answers they don't see, and `scorer.yaml`
+compares answers to those. Takes two minutes on one core.
 """
 
 from __future__ import annotations

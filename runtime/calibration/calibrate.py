@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ftc.runtime.execution.execute import let_threads_sleep
-from ftc.spec.documents.device import CalibrationJob, MeasuredEvaluation, MeasuredStep, Measurement
+from ftc.spec.documents.calibration import CalibrationJob, MeasuredEvaluation, MeasuredStep, Measurement
 from ftc.spec.precisions import precision_card
 
 if TYPE_CHECKING:

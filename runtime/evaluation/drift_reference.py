@@ -70,7 +70,7 @@ def write_drift_reference(session: Session, work: ModelWithScorer) -> None:
         part = Path(scratch) / "part.arrow"
         numbers = sorted(set(stream.rows.tolist()))
         write_part(streams / f"{_SPLIT}.arrow", part, {numbers[one] for one in evenly(len(numbers), MOST_ROWS)})
-        rows = with_pixels(open_stream(part), streams, session.inputs.model_folder)
+        rows = with_pixels(open_stream(part), session.pixels)
         states = _states(work, plan, rows, session.stop)
         answers = keeps_answers(plan.settings.text.form, plan.settings.model.head)
         known = rows_of(plan, rows, said_of(session, work, rows) if answers else (), damaged={}, states=states)

@@ -218,7 +218,9 @@ def write_part(source: Path, target: Path, rows: Collection[int]) -> None:
     import pyarrow as pa
 
     stream = open_stream(source)
-    places = np.flatnonzero(np.isin(stream.rows, sorted(rows)))
-    part = stream.table.take(pa.array(places)).combine_chunks()
+    places = np.flatnonzero(np.isin(stream.rows, sorted(rows))).astype(np.int64)
+    # Arrow's own way from NumPy or a list imports pandas first.
+    taken = pa.Int64Array.from_buffers(pa.int64(), len(places), [None, pa.py_buffer(places)])
+    part = stream.table.take(taken).combine_chunks()
     with pa.OSFile(str(target), "wb") as file, pa.ipc.new_file(file, part.schema) as writer:
         writer.write_table(part)

@@ -32,7 +32,7 @@ from ftc.runtime.execution.session import Session
 from ftc.runtime.metrics.statistics import Statistics
 from ftc.runtime.models.number_types import mixed_precision
 from ftc.runtime.models.sharding import is_sharded
-from ftc.runtime.models.tensor_parallel import devices_of_a_layer
+from ftc.runtime.models.tensor_parallel import is_heard
 from ftc.runtime.tasks.language import LanguageScorer
 from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.signals import StopRequest
@@ -287,8 +287,8 @@ def _answers(
     if accelerator.num_processes > 1:
         from accelerate.utils import gather_object
 
-        is_heard = accelerator.process_index % devices_of_a_layer(work.model) == 0
-        texts = dict(gather_object(list(texts.items()) if is_heard else []))
+        said = list(texts.items()) if is_heard(work.model, accelerator.process_index) else []
+        texts = dict(gather_object(said))
     return texts
 
 

@@ -31,7 +31,7 @@ from ftc.runtime.models.sharding import is_sharded
 from ftc.runtime.tasks.scorer import pixels_of, prompt_batch
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.architectures import architecture
-from ftc.spec.batches import LEAST_SHARED, cut
+from ftc.spec.batches import LEAST_COMPILED_STEPS, LEAST_SHARED, cut
 from ftc.spec.documents.sampling import GREEDY, Sampling
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
@@ -52,8 +52,6 @@ __all__ = [
 
 _ATTENTION = ("eager", "sdpa")
 """Kinds of attention that take padding anywhere."""
-_LEAST_STEPS = 2000
-"""Tokens written one after the other that win compiling back: each spares ten milliseconds or more of launches."""
 
 
 def answers(
@@ -334,7 +332,7 @@ def static_cache_pays(model: Any, settings: Settings, device: torch.device, batc
     traits = settings.strategy.traits
     is_plain = traits.num_virtual == 0 and traits.quantized is None
     steps = batches * (settings.eval.max_new_tokens or 0)
-    return is_plain and bool(getattr(base, "_can_compile_fullgraph", False)) and steps >= _LEAST_STEPS
+    return is_plain and bool(getattr(base, "_can_compile_fullgraph", False)) and steps >= LEAST_COMPILED_STEPS
 
 
 def _has_compiler() -> bool:

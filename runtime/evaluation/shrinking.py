@@ -12,10 +12,9 @@ from typing import Any, Protocol
 
 import torch
 
-__all__ = ["Draws", "written_by_shrinking"]
+from ftc.spec.batches import LEAVE_TOGETHER
 
-_LEAVE_TOGETHER = 4
-"""One of so many rows of a batch has to have ended: to go on costs a copy of the cache, about as much as a token."""
+__all__ = ["Draws", "written_by_shrinking"]
 
 
 class Draws(Protocol):
@@ -44,7 +43,7 @@ class _EnoughEnded:
     def __call__(self, ids: torch.Tensor, _scores: Any, **_more: Any) -> torch.Tensor:
         """(B,) whether to stop, the same for each row."""
         ended = torch.isin(ids[:, self._prompt :], self._stops).any(dim=1)
-        return torch.full_like(ended, bool(ended.sum() * _LEAVE_TOGETHER >= len(ended)))
+        return torch.full_like(ended, bool(ended.sum() * LEAVE_TOGETHER >= len(ended)))
 
 
 def written_by_shrinking(

@@ -16,8 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ftc.runtime.execution.lost_processes import loss_of_companion, lost, refusal_of
-from ftc.runtime.execution.meeting_store import MEETING_SECONDS, come, meeting_store
+from ftc.runtime.execution.meeting_store import meeting_store, wait_for, while_connected
 from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts
@@ -106,18 +105,16 @@ def arriving() -> Iterator[None]:
 
 def _exchanged(store: Any, own: Report, world_size: int) -> list[Report]:
     """Everybody's report. The first process, which may keep the store, leaves when all have read."""
-    try:
+    with while_connected():
         store.set(f"report/{own.rank}", json.dumps(own.to_json()))
-        keys = [f"report/{rank}" for rank in range(world_size)]
-        if not come(store, keys, MEETING_SECONDS, unless=lambda: loss_of_companion(0.0)):
-            absent = [rank for rank, key in enumerate(keys) if not store.check([key])]
-            raise Refusal([lost(f"process {absent[0]}", f"it did not begin within {MEETING_SECONDS:g} s")])
-        reports = [Report.model_validate_json(store.get(key)) for key in keys]
+    keys = {rank: f"report/{rank}" for rank in range(world_size)}
+    wait_for(store, keys)
+    with while_connected():
+        reports = [Report.model_validate_json(store.get(key)) for key in keys.values()]
         store.set(f"read/{own.rank}", "")
-        if own.rank == 0:
-            come(store, [f"read/{rank}" for rank in range(world_size)], _LEAVE_SECONDS)
-    except RuntimeError as error:  # torch's own errors of a store whose process is gone
-        raise refusal_of("another process", "the connection to it broke") from error
+        ends, read = time.monotonic() + _LEAVE_SECONDS, [f"read/{rank}" for rank in keys]
+        while own.rank == 0 and not store.check(read) and time.monotonic() < ends:
+            time.sleep(_POLL_SECONDS)
     return reports
 
 
@@ -232,9 +229,9 @@ def mixed_machines(places: Sequence[str], parts: int) -> Diagnostic | None:
         row = places[first : first + parts]
         if len(set(row)) > 1:
             other = next(rank for rank, place in enumerate(row) if place != row[0])
-            summary = f"processes {first} to {first + parts - 1} hold the model together, and are on several machines"
+            summary = f"processes {first} to {first + parts - 1} belong together, and are on several machines"
             notes = f"process {first} is on {row[0]}, process {first + other} on {row[other]}"
-            help = f"start {parts} processes on each machine, numbered one after the other, as torchrun and `srun` do"
+            help = f"number the processes so that these {parts} are on one machine, as torchrun and `srun` do"
             return diagnostic("FTC716", summary, notes=notes, help=help)
     return None
 

@@ -1,22 +1,31 @@
-"""The store at which a run's processes meet, and what the first process does for the others before that."""
+"""The store at which a run's processes meet, and what the first process does for the others before that.
+
+Before they meet, a process may work for hours, such as on token streams. So nobody waits by the clock: whoever works on
+rows sends heartbeats as it makes progress, and whoever waits for it gives up only where none come, or it is gone.
+"""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from ftc.runtime.execution.lost_processes import loss_of_companion, lost
-from ftc.spec.diagnostics import Diagnostic, Refusal
+from ftc.runtime.execution.lost_processes import loss_of_companion, lost, refusal_of
+from ftc.spec.diagnostics import Refusal
 from ftc.spec.storage.processes import is_one_of_several
 
-__all__ = ["MEETING_SECONDS", "STORE_FD", "by_the_first", "come", "lend", "meeting_store"]
+__all__ = ["STORE_FD", "by_the_first", "heartbeat", "lend", "meeting_store", "wait_for", "while_connected"]
 
 _Made = TypeVar("_Made")
-MEETING_SECONDS = 1800.0
-"""How long the others may take until they have read the plan; one without the streams' cache tokenizes rows."""
+_IDLE_SECONDS = 1800.0
+"""How long a process may show no progress until it meets the others. Parts of a plan count none: near duplicates of
+millions of rows are compared for minutes."""
+_ANSWER_SECONDS = 60.0
+"""How long the store may take to answer; the machine of one that takes longer is gone."""
+_BEAT_SECONDS = 1.0
 _POLL_SECONDS = 0.1
 STORE_FD = "FTC_STORE_FD"
 """Names the socket, open already, at which the processes that `ftc apply` starts find each other."""
@@ -30,7 +39,7 @@ _hosted: list[Any] = []
 def by_the_first(act: Callable[[], None]) -> None:
     """Has the first process do something before the processes meet, while the others wait.
 
-    Where it raises, the others go on to the meeting, at which the first one then tells all why it refuses.
+    Where it raises, the others go on to the meeting, at which the first one then reports to all why it refuses.
 
     Raises:
         Refusal: In the others: the first process was lost (FTC644).
@@ -44,9 +53,9 @@ def by_the_first(act: Callable[[], None]) -> None:
         try:
             act()
         finally:
-            store.set("first", "")
+            _set(store, "first")
     else:
-        _said(store, {0: "first"})
+        wait_for(store, {0: "first"})
 
 
 def lend(make: Callable[[], _Made], lacks: Callable[[], bool], give: Callable[[_Made], None]) -> _Made:
@@ -68,39 +77,114 @@ def lend(make: Callable[[], _Made], lacks: Callable[[], bool], give: Callable[[_
     _opened.append(opened)
     if rank:
         if is_lacking := lacks():
-            _said(store, {0: "made"})
+            wait_for(store, {0: "made"})
             is_lacking = lacks()  # what one process makes, all of its machine have
-        store.set(f"lacks/{rank}", "1" if is_lacking else "0")
+        _set(store, f"lacks/{rank}", "1" if is_lacking else "0")
         if is_lacking:
-            _said(store, {0: "lent"})
+            wait_for(store, {0: "lent"})
         return make()
     try:
         try:
             made = make()
         finally:
-            store.set("made", "")
+            _set(store, "made")
         asked = {one: f"lacks/{one}" for one in range(1, world_size)}
-        _said(store, asked)
-        if any(store.check([one]) and store.get(one) == b"1" for one in asked.values()):
+        wait_for(store, asked)
+        with while_connected():
+            is_asked = any(store.check([one]) and store.get(one) == b"1" for one in asked.values())
+        if is_asked:
             give(made)
     finally:
-        store.set("lent", "")
+        _set(store, "lent")
     return made
 
 
-def _said(store: Any, keys: Mapping[int, str]) -> None:
+def _set(store: Any, key: str, value: str = "") -> None:
+    with while_connected():
+        store.set(key, value)
+
+
+def heartbeat(_: object = None) -> None:
+    """Shows those that wait for this process that it makes progress, once a second at most.
+
+    Raises:
+        Refusal: The store's process was lost (FTC644).
+    """
+    if not is_one_of_several(os.environ):
+        return
+    now = time.monotonic()
+    if not _opened:
+        _opened.append(meeting_store())
+    elif now - _last_beat[0] < _BEAT_SECONDS:
+        return
+    _last_beat[0] = now
+    store, rank, _count = _opened[-1]
+    with while_connected():
+        store.add(_beats(rank), 1)
+
+
+_last_beat = [0.0]
+
+
+def _beats(rank: int) -> str:
+    return f"beats/{rank}"
+
+
+@contextmanager
+def while_connected() -> Iterator[None]:
+    """What is asked of the store.
+
+    Raises:
+        Refusal: The store's process is gone (FTC644).
+    """
+    try:
+        yield
+    except RuntimeError as error:  # torch's own errors
+        raise refusal_of("another process", "the connection to it broke") from error
+
+
+class _Waiting:
+    """What a process sees of those that it waits for. While they make progress, so does it, for whoever waits for it.
+
+    Args:
+        store: Shared by all processes.
+    """
+
+    def __init__(self, store: Any) -> None:
+        self._store, self._next = store, 0.0
+        self._seen: dict[int, tuple[int, float]] = {}
+
+    def idle(self, ranks: Sequence[int]) -> int | None:
+        """One that has shown no progress for too long; None where all make some."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _BEAT_SECONDS
+            for rank in ranks:
+                count = int(self._store.add(_beats(rank), 0))
+                before, _ = self._seen.get(rank, (count, now))
+                if count != before and _opened:  # at the meeting itself nobody waits for this one any longer
+                    heartbeat()
+                if rank not in self._seen or count != before:
+                    self._seen[rank] = count, now
+        return next((rank for rank in ranks if now - self._seen[rank][1] > _IDLE_SECONDS), None)
+
+
+def wait_for(store: Any, keys: Mapping[int, str]) -> None:
     """Waits until each of some processes, by rank, has set its key, or is at the meeting, where it says why it hasn't.
 
     Raises:
-        Refusal: One was lost (FTC644).
+        Refusal: One was lost, or shows no progress (FTC644).
     """
-    waiting, ends = [*keys], time.monotonic() + MEETING_SECONDS
-    while waiting := [one for one in waiting if not any(store.check([key]) for key in (keys[one], f"report/{one}"))]:
-        if loss := loss_of_companion(0.0):
-            raise Refusal([loss])
-        if time.monotonic() > ends:
-            raise Refusal([lost(f"process {waiting[0]}", f"it was not ready within {MEETING_SECONDS:g} s")])
-        time.sleep(_POLL_SECONDS)
+    waits, waiting = _Waiting(store), [*keys]
+    with while_connected():
+        while waiting := [
+            one for one in waiting if not any(store.check([key]) for key in (keys[one], f"report/{one}"))
+        ]:
+            if loss := loss_of_companion(0.0):
+                raise Refusal([loss])
+            if (idle := waits.idle(waiting)) is not None:
+                raise Refusal([lost(f"process {idle}", f"no progress for {_IDLE_SECONDS:g} s")])
+            time.sleep(_POLL_SECONDS)
 
 
 def meeting_store() -> tuple[Any, int, int]:
@@ -118,27 +202,14 @@ def meeting_store() -> tuple[Any, int, int]:
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     try:
         if (socket := os.environ.pop(STORE_FD, None)) is not None:
-            port, wait = int(os.environ["MASTER_PORT"]), timedelta(seconds=MEETING_SECONDS)
+            port, wait = int(os.environ["MASTER_PORT"]), timedelta(seconds=_IDLE_SECONDS)
             store: Any = dist.TCPStore(
                 "127.0.0.1", port, None, True, wait, wait_for_workers=False, master_listen_fd=int(socket)
             )
             _hosted.append(store)
         else:
-            store, rank, world_size = next(dist.rendezvous("env://", timeout=timedelta(seconds=MEETING_SECONDS)))
+            store, rank, world_size = next(dist.rendezvous("env://", timeout=timedelta(seconds=_IDLE_SECONDS)))
     except (RuntimeError, OSError, ValueError) as error:
         raise Refusal([lost("the launcher", str(error).partition("\n")[0])]) from error
+    store.set_timeout(timedelta(seconds=_ANSWER_SECONDS))
     return dist.PrefixStore("ftc/meeting", store), rank, world_size
-
-
-def come(
-    store: Any, keys: Sequence[str], seconds: float, unless: Callable[[], Diagnostic | None] = lambda: None
-) -> bool:
-    """Whether all keys are there within a time, and before a process is lost."""
-    ends = time.monotonic() + seconds
-    while not store.check(list(keys)):
-        if loss := unless():
-            raise Refusal([loss])
-        if time.monotonic() > ends:
-            return False
-        time.sleep(_POLL_SECONDS)
-    return True

@@ -20,7 +20,7 @@ from ftc.runtime.execution.machine import begin_stretch, peak_memory
 from ftc.runtime.execution.state import RunState, find_run
 from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model, build_once, continue_adapter
-from ftc.runtime.models.pixels import with_pixels
+from ftc.runtime.models.pixels import FolderPixels, with_pixels
 from ftc.runtime.rewards.asked import Graders
 from ftc.runtime.rewards.grades import GradeBook
 from ftc.runtime.rewards.reward_model import RewardModel
@@ -92,6 +92,7 @@ class Session:
     """Folder of the run whose weights are measured, where it isn't this one."""
     _book: GradeBook | None = None
     _reward_model: RewardModel | None = None
+    _pixels: FolderPixels | None = None
     _streams: dict[str, TokenStream] = field(default_factory=dict)
     _writing_seconds: float = 0.0
     """Of the evaluation that goes on, what writing has taken."""
@@ -209,6 +210,15 @@ class Session:
         self.trained = self.base = None
         self.accelerator.free_memory()
 
+    @property
+    def pixels(self) -> FolderPixels:
+        """What reads the images of all the run's rows, by one processor."""
+        if self._pixels is None:
+            vision, folders = self.plan.settings.model.vision, self.inputs
+            options = {} if vision is None else vision.processor_options
+            self._pixels = FolderPixels(folders.streams_folder, folders.model_folder, options)
+        return self._pixels
+
     def stream(self, split: str) -> TokenStream | None:
         """A split's token stream, mapped into memory; None where the plan has no such rows."""
         report = self.plan.data.get(split)
@@ -216,7 +226,7 @@ class Session:
             return None
         if split not in self._streams:
             stream = open_stream(self.inputs.streams_folder / f"{split}.arrow")
-            self._streams[split] = with_pixels(stream, self.inputs.streams_folder, self.inputs.model_folder)
+            self._streams[split] = with_pixels(stream, self.pixels)
         return self._streams[split]
 
     def groups(self) -> Mapping[str, Sequence[str]]:

@@ -212,8 +212,9 @@ def _pixels(plan: Plan, inputs: Inputs) -> Iterator[Diagnostic]:
     from ftc.runtime.models.pixels import FolderPixels, pixel_digest
 
     images = first_images(open_stream(inputs.streams_folder / "train.arrow"))
+    pixels = FolderPixels(inputs.streams_folder, inputs.model_folder, vision.processor_options)
     try:
-        found = pixel_digest(FolderPixels(inputs.streams_folder, inputs.model_folder).of(images))
+        found = pixel_digest(pixels.of(images))
     except Refusal as refusal:
         yield from refusal.diagnostics
         return

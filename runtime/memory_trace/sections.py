@@ -1,6 +1,6 @@
-"""Marks a model's parts in the log: embedding, groups of layers, head, and the same on the way back.
+"""Marks a model's parts in the log: embedding, groups of layers, head, and the same in the backward pass.
 
-Hooks on modules mark the way forward. On the way back a tensor's hook runs when the gradient of that tensor is
+Hooks on modules mark the forward pass. In the backward pass a tensor's hook runs when the gradient of that tensor is
 complete, which is just when the layer that made it begins; unlike a module's backward hook it adds nothing to the
 graph, so that watching changes no byte.
 """
@@ -34,12 +34,20 @@ class Groups:
         count: Groups that are traced; the last one also takes the layers that don't fill a group.
         of_model: Groups of the whole model.
         first: Number of the first group; the groups of a decoder are counted on from those of its encoder.
+        parts: Groups that repeat each for themselves, where a stack's last layers are trained and the others are not;
+            empty where the whole stack repeats.
     """
 
     period: int
     count: int
     of_model: int
     first: int = 0
+    parts: tuple[Groups, ...] = ()
+
+    @property
+    def repeating(self) -> tuple[Groups, ...]:
+        """Groups of which one stands for others, in the order of their layers."""
+        return self.parts or (self,)
 
     def of(self, layer: int) -> int:
         """The group of a layer."""
@@ -51,6 +59,8 @@ class Groups:
 
     def times(self, group: int) -> int:
         """How often the model has what is traced of a group once."""
+        if self.parts:
+            return next(part.times(group) for part in self.parts if group in part)
         return 1 + self.of_model - self.count if group == self.first + TEMPLATE else 1
 
     def last_layer(self, group: int, num_layers: int) -> int:

@@ -34,6 +34,7 @@ from ftc.runtime.memory_trace.images import with_stand_in_images
 from ftc.runtime.memory_trace.kernels import without_launches
 from ftc.runtime.memory_trace.log import Log
 from ftc.runtime.memory_trace.meta_model import watched_teacher
+from ftc.runtime.memory_trace.repeats import repeat_alike
 from ftc.runtime.memory_trace.rows import ordered_rows, stand_in_rows
 from ftc.runtime.memory_trace.sections import Groups, Marked, mark
 from ftc.runtime.memory_trace.shared_rows import traced_group
@@ -43,6 +44,7 @@ from ftc.runtime.memory_trace.values import Factories, Values
 from ftc.runtime.models.base_model import trainable_tensors
 from ftc.runtime.models.fused_layers import fuse_layers
 from ftc.runtime.models.number_types import torch_type
+from ftc.runtime.models.sharding import stacks_of
 from ftc.runtime.tasks import make_scorer, objective_of
 from ftc.runtime.tasks.package_loss import package_loss_of
 from ftc.runtime.tasks.scorer import Arithmetic, Scorer, target_losses
@@ -81,7 +83,7 @@ class _StandIn:
         return model.no_sync() if isinstance(model, nn.parallel.DistributedDataParallel) else nullcontext()
 
     def backward(self, loss: torch.Tensor) -> None:
-        """The way back; what comes after it is clipping, unless another micro-batch follows."""
+        """The backward pass; what comes after it is clipping, unless another micro-batch follows."""
         self.tracker.section("backward: loss and head")
         run_backward(loss)
         self.tracker.section("clip")
@@ -119,6 +121,8 @@ def run_steps(
     counting = Factories(tracker.deaf) if values is not None else nullcontext()
     with counting, divided(job, model, tracker, device):
         mark(tracker, model, groups)
+        if values is not None:
+            repeat_alike(stacks_of(model)[0][1], tracker)
         return _watched(job, model, groups, device, shelf, teacher, tracker)
 
 
@@ -201,7 +205,9 @@ def _score_shapes(job: TraceJob) -> list[tuple[int, int]]:
     scored = [shape_of(rows, shape, width) for rows, shape in batches for width in (vocabulary, *theirs)]
     if (size := settings.train.loss_chunk_size) is not None:  # whole chunks, and what is left
         scored = [(count, width) for places, width in scored for count in {min(size, places), places % size} - {0}]
-    return [(settings.eval.batch_size, vocabulary), *scored]
+    scored.append((settings.eval.batch_size, vocabulary))
+    among = settings.train.tensor_parallel
+    return [(count, part) for count, width in scored for part in {width, width // among}]
 
 
 def _loop_job(

@@ -1,8 +1,4 @@
-"""Operators whose result is as large as values say, for tensors without memory.
-
-A class head of T5 or BART looks for the token that ends each row, and compares how many each row has. Rows of a plan
-have one, since their tokenizer puts it there.
-"""
+"""Watches what operators allocate and free, and logs it."""
 
 from __future__ import annotations
 
@@ -17,54 +13,12 @@ import torch
 from ftc.runtime.memory_trace.arithmetic import processor_norm
 from ftc.runtime.memory_trace.log import Log, Section, Storage, Tag, rounded
 from ftc.runtime.memory_trace.torch_internals import TorchDispatchMode, is_in_backward, storage_key, tree_leaves
+from ftc.runtime.memory_trace.value_sizes import sized_by_values
 from ftc.runtime.memory_trace.values import Values
 
-__all__ = ["Buffers", "StorageTracker", "card_buffers", "sized_by_values", "workspace_bytes"]
+__all__ = ["Buffers", "StorageTracker", "card_buffers", "workspace_bytes"]
 
 _aten = torch.ops.aten
-_grouped = getattr(getattr(_aten, "_grouped_mm", None), "default", None)
-
-
-def sized_by_values(func: Any, args: Sequence[Any]) -> Any:
-    """What an operator gives on tensors without memory where only values could tell; NotImplemented for all others.
-
-    Args:
-        func: The operator.
-        args: What it is given.
-    """
-    if func is _aten.unique_consecutive.default:  # every row has as many
-        counted: torch.Tensor = args[0]
-        nothing = counted.new_empty(0, dtype=torch.long)
-        return counted.new_empty(counted.numel())[:1], nothing, nothing
-    if func is _aten.index.Tensor and _chooses(args[1]):
-        whole, mask = args[0], args[1][0]
-        return whole.new_empty((mask.shape[0], *whole.shape[mask.ndim :]))
-    if func is _grouped:
-        return _grouped_product(*args[:3])
-    return NotImplemented
-
-
-def _grouped_product(one: torch.Tensor, other: torch.Tensor, ends: torch.Tensor | None = None) -> torch.Tensor:
-    """The product of groups of rows with a matrix each, as experts have it; torch's own takes no float32 here.
-
-    As large as if all rows were one group, so that no choice of experts changes it. A group is a part of what both have
-    in common where both are matrices, as for the gradient of the weights.
-    """
-    shape = (*one.shape[:-1], other.shape[-1])
-    if one.ndim == other.ndim == 2:
-        assert ends is not None, "groups have ends"
-        shape = (len(ends), *shape)
-    elif one.ndim == 3 and other.ndim == 2:
-        shape = shape[1:]
-    return one.new_empty(shape)
-
-
-def _chooses(indices: Sequence[Any]) -> bool:
-    """Whether a mask over rows and tokens is all that chooses."""
-    first, *others = indices
-    return first is not None and first.dtype == torch.bool and first.ndim > 1 and not any(others)
-
-
 _Sizes = Mapping[Any, Callable[[Sequence[Any]], Sequence[int]]]
 
 
@@ -157,7 +111,7 @@ class StorageTracker(TorchDispatchMode):
     def register(self, tensor: torch.Tensor, tag: Tag, owner: int | None = None) -> None:
         """Counts a tensor that was there before, or says what one that is counted holds; of a divided one the part."""
         tensor = _part(tensor)
-        number = self._numbers.get(tensor.untyped_storage()._cdata)
+        number = self.number_of(tensor)
         if number is None:
             self._add(tensor, tag, owner)
             return
@@ -167,7 +121,7 @@ class StorageTracker(TorchDispatchMode):
 
     def owner_of(self, tensor: torch.Tensor) -> int | None:
         """The group of layers that a counted tensor belongs to."""
-        number = self._numbers.get(_part(tensor).untyped_storage()._cdata)
+        number = self.number_of(tensor)
         return None if number is None else self.log.storages[number].owner
 
     def hold(self, size: int, tag: Tag = "temporaries", owner: int | None = None) -> int:
@@ -179,6 +133,23 @@ class StorageTracker(TorchDispatchMode):
     def release(self, number: int) -> None:
         """Logs the end of what `hold` gave."""
         self.log.sections[-1].events.append(~number)
+
+    def number_of(self, tensor: torch.Tensor) -> int | None:
+        """The number of a counted tensor's storage in the log."""
+        return self._numbers.get(_part(tensor).untyped_storage()._cdata)
+
+    def adopt(self, tensor: torch.Tensor, number: int) -> None:
+        """Has a tensor that was made unseen be what `hold` gave: its end is logged when it ends."""
+        storage = tensor.untyped_storage()
+        key = storage_key(storage)
+        self._numbers[key] = number
+        self._watchers[key] = weakref.ref(storage, lambda _: self._end(key))
+        if torch.is_grad_enabled():
+            self._born_for_gradients.add(number)
+
+    def values_of(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """The values of a tensor of whole numbers; None where they aren't known. Modes have to be off."""
+        return None if self._values is None else self._values.of(tensor)
 
     @contextmanager
     def deaf(self) -> Iterator[None]:

@@ -79,9 +79,8 @@ class Values:
         if isinstance(first, (list, tuple)) and first:
             first = first[0]
         if isinstance(first, torch.Tensor) and first.is_floating_point() and func not in _CHOOSING:
-            return (
-                self._compared(func, args) if func is _aten.eq.Scalar else NotImplemented
-            )  # most of what a model does
+            # most of what a model does
+            return self._compared(func, args) if func is _aten.eq.Scalar else NotImplemented
         with torch.inference_mode(mode=False), torch.no_grad():
             if (element := self._element(func, first, kwargs)) is not None:
                 return self._copied(element, func, args, kwargs)

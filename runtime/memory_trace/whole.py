@@ -21,6 +21,7 @@ from ftc.runtime.memory_trace.meta_model import (
 from ftc.runtime.memory_trace.sections import Groups
 from ftc.runtime.memory_trace.step import run_steps
 from ftc.spec.documents.memory_trace import TraceJob
+from ftc.spec.strategies.chosen import ChosenSettings
 
 __all__ = ["log_of", "whole_groups", "whole_log"]
 
@@ -39,15 +40,43 @@ def whole_log(job: TraceJob) -> tuple[Log, int]:
     if job.settings.model.vision is not None:
         sizes[0] = depths[0] if numbers_layers(config) else 1
     few, groups = _few(depths, sizes)
+    if (last := _last_trained(job, depths)) is not None:
+        few, groups = _few_and_last(depths[0], last) if sizes == [1] else (depths, whole_groups(depths))
     require_stored_layers(job, few)
     if few != depths and not job.settings.strategy.traits.differs_by_layer:
         with contextlib.suppress(IrregularLayers):
-            log = log_of(job, few, groups)
-            for one in reversed(groups):  # the later stack first: it leaves the numbers of earlier groups alone
+            log = log_of(_trained_among(job, groups), few, groups)
+            # The later ones first: they leave the numbers of earlier groups alone.
+            for one in reversed([part for stack in groups for part in stack.repeating]):
                 if one.of_model > one.count:
                     log = stretched(log, one.of_model, one.first)
             return log, sum(few)
     return log_of(job, depths, whole_groups(depths)), sum(depths)
+
+
+def _last_trained(job: TraceJob, depths: Sequence[int]) -> int | None:
+    """How many last layers alone are trained; None where layers of a stack are alike, but for the last one."""
+    strategy = job.settings.strategy
+    last = strategy.deepest_trained if isinstance(strategy, ChosenSettings) else None
+    return last if last is not None and 1 < last < max(depths) else None
+
+
+def _few_and_last(depth: int, last: int) -> tuple[tuple[int, ...], list[Groups]]:
+    """The same for a stack whose last layers are trained: those before them repeat, and so do they."""
+    before = depth - last
+    frozen = Groups(1, min(before, TRACED_GROUPS), before)
+    trained = Groups(1, min(last, TRACED_GROUPS), last, frozen.count)
+    traced = frozen.count + trained.count
+    return (traced,), [Groups(1, traced, depth, parts=(frozen, trained))]
+
+
+def _trained_among(job: TraceJob, groups: Sequence[Groups]) -> TraceJob:
+    """The job for the few layers, of which as many are trained as stand for those of the model."""
+    strategy = job.settings.strategy
+    if not groups[0].parts or not isinstance(strategy, ChosenSettings):
+        return job
+    strategy = strategy.with_deepest_trained(groups[0].parts[-1].count)
+    return job.model_copy(update={"settings": job.settings.model_copy(update={"strategy": strategy})})
 
 
 def _few(depths: tuple[int, ...], sizes: Sequence[int]) -> tuple[tuple[int, ...], list[Groups]]:

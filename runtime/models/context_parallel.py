@@ -2,7 +2,7 @@
 
 Whatever a decoder does to single tokens is done where they are. Attention alone looks at others: keys and values are
 gathered from all processes of the group, and queries stay, so that each looks at what it would see in the whole row.
-On the way back the gradients of keys and values are summed and each process gets those of its own tokens. So the
+In the backward pass the gradients of keys and values are summed and each process gets those of its own tokens. So the
 gradients of all processes together are those of the whole rows.
 """
 
@@ -109,7 +109,7 @@ class ContextGroup:
 
     @contextmanager
     def sharing(self, model: nn.Module, batch: Batch) -> Iterator[Batch]:
-        """Within the block, which has to hold the way back too, the model attends over the whole rows of a micro-batch.
+        """Within the block, backward pass included, the model attends over the whole rows of a micro-batch.
 
         Args:
             model: A decoder that takes its attention from transformers' table.

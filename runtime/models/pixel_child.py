@@ -23,7 +23,7 @@ def main() -> int:
     try:
         from ftc.runtime.models.pixels import FolderPixels, pixel_digest
 
-        pixels = FolderPixels(Path(asked["streams"]), Path(asked["model"])).of(asked["images"])
+        pixels = FolderPixels(Path(asked["streams"]), Path(asked["model"]), asked["options"]).of(asked["images"])
         answer = {"sha256": pixel_digest(pixels)}
     except Exception as error:  # noqa: BLE001 - any failure of a library's code is an answer
         answer = {"problem": (str(error).strip().splitlines() or [type(error).__name__])[0][:300]}

@@ -7,7 +7,6 @@ bits; the first is always taken, so that what is installed beside changes nothin
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -21,7 +20,7 @@ from ftc.spec.documents.stream_images import IMAGES_FILE
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.storage.images import decode_image
-from ftc.spec.vision_models import VISION_MODELS, vision_model
+from ftc.spec.vision_models import VISION_MODELS
 
 __all__ = ["FolderPixels", "image_inputs", "load_processor", "pixel_digest", "with_pixels"]
 
@@ -50,16 +49,18 @@ def load_processor(model_folder: Path) -> Any:
 
 
 class FolderPixels:
-    """The images of the streams in a folder.
+    """The images of the streams in a folder; the processor and the table of images are read once for all of them.
 
     Args:
         streams_folder: Where they lie.
         model_folder: Where the model's processor lies.
+        options: What that is asked for beside what its files say: see `VisionSettings.processor_options`.
     """
 
-    def __init__(self, streams_folder: Path, model_folder: Path) -> None:
+    def __init__(self, streams_folder: Path, model_folder: Path, options: Mapping[str, Any]) -> None:
         self._file = streams_folder / IMAGES_FILE
         self._model_folder = model_folder
+        self._options = options
 
     def __call__(self, rows: TokenStream, numbers: Sequence[int]) -> dict[str, torch.Tensor] | None:
         """Images of rows, one behind the other, by the names of the model's inputs; None where they have none.
@@ -89,14 +90,6 @@ class FolderPixels:
         return load_processor(self._model_folder)
 
     @cached_property
-    def _options(self) -> Mapping[str, bool]:
-        """What the model's card asks of its processor."""
-        config = json.loads((self._model_folder / "config.json").read_text(encoding="utf-8"))
-        known = vision_model(config["model_type"])
-        assert known is not None, "the plan knows the model"
-        return known.options
-
-    @cached_property
     def _table(self) -> tuple[Any, dict[str, int]]:
         import pyarrow as pa
 
@@ -115,9 +108,9 @@ class FolderPixels:
         return data
 
 
-def with_pixels(rows: TokenStream, streams_folder: Path, model_folder: Path) -> TokenStream:
+def with_pixels(rows: TokenStream, pixels: FolderPixels) -> TokenStream:
     """The rows with what reads their images; as they are where they have none."""
-    return replace(rows, pixels=FolderPixels(streams_folder, model_folder)) if rows.has_images else rows
+    return replace(rows, pixels=pixels) if rows.has_images else rows
 
 
 def pixel_digest(pixels: Mapping[str, torch.Tensor]) -> str:
@@ -146,8 +139,7 @@ def image_inputs(
     """
     if vision is None:
         return {}
-    known = vision_model(vision.model_type)
-    assert known is not None, "the plan knows the model"
+    known = vision.card
     if known.marks is not None and known.sees_ahead == "prompt":
         assert answers is not None, "without it the model would see the answer before it writes it"
         return {**(pixels or {}), known.marks: answers}

@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from ftc.spec.checkpointing import Recomputing, checkpointing_card
 
-__all__ = ["checkpoint_activations", "checkpointing_options", "keep_activations"]
+__all__ = ["checkpoint_activations", "checkpointing_options", "keep_activations", "want_no_gradients"]
 
 _aten = torch.ops.aten
 _PRODUCTS = {_aten.mm.default: 0, _aten.addmm.default: 1}
@@ -31,6 +31,10 @@ _ALWAYS = (
 """How operators begin that compute attention in one kernel, here or in a trace, or that only large products have."""
 
 
+_HOOKS = ("_require_grads_hook", "_require_grads_hooks")
+"""Where models of transformers keep what has their embeddings want gradients: earlier releases one hook, later all."""
+
+
 def checkpoint_activations(model: Any, value: Recomputing, frozen: Collection[str] = ()) -> None:
     """Has the model compute activations again in the backward pass, where the plan says so.
 
@@ -41,18 +45,27 @@ def checkpoint_activations(model: Any, value: Recomputing, frozen: Collection[st
     """
     if checkpointing_card(value).recomputes:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=checkpointing_options(model, value))
-        if frozen:
-            # transformers has all embeddings want gradients, those of patches too: the way back would go through a
-            # frozen tower. Checkpointing that isn't reentrant needs no such thing.
-            model.disable_input_require_grads()
         keep_activations(model, frozen)
 
 
 def keep_activations(model: Any, parts: Collection[str]) -> None:
-    """Takes modules of these names out of activation checkpointing, with all in them."""
+    """Takes modules of these names out of activation checkpointing and out of the backward pass, with all in them.
+
+    For checkpointing, transformers and peft have all embeddings want gradients, those of patches too: the backward pass
+    would go through a frozen tower, whose layers would be kept for it. Checkpointing that isn't reentrant needs none.
+    """
+    if parts:
+        want_no_gradients(model)
     for name, module in model.named_modules():
         if set(parts) & set(name.split(".")) and hasattr(module, "gradient_checkpointing"):
             module.gradient_checkpointing = False
+
+
+def want_no_gradients(model: Any) -> None:
+    """Ends the backward pass of a model with activation checkpointing where its lowest trained weights are."""
+    wants_gradients = any(hasattr(model, name) for name in _HOOKS)  # earlier releases fail where nothing does
+    if wants_gradients and any(getattr(one, "gradient_checkpointing", False) for one in model.modules()):
+        model.disable_input_require_grads()
 
 
 def checkpointing_options(model: nn.Module, value: Recomputing) -> dict[str, Any]:

@@ -19,7 +19,16 @@ from torch.nn import functional
 
 from ftc.spec.tensor_parallel import STYLES, WHOLE, Style, divides
 
-__all__ = ["TENSOR", "NoTensorPlanError", "TensorPlan", "devices_of_a_layer", "in_tensor_groups", "sum_gradients"]
+__all__ = [
+    "TENSOR",
+    "NoTensorPlanError",
+    "TensorPlan",
+    "devices_of_a_layer",
+    "in_tensor_groups",
+    "is_heard",
+    "local_part",
+    "sum_gradients",
+]
 
 TENSOR = "tensor"
 """Name of the dimension of a mesh along which processes divide layers."""
@@ -82,6 +91,11 @@ def devices_of_a_layer(model: Any) -> int:
     return int(getattr(model, _DEVICES, 1))
 
 
+def is_heard(model: Any, rank: int) -> bool:
+    """Whether a process says what was found of rows: of those that divide layers, and compute the same, the first."""
+    return rank % devices_of_a_layer(model) == 0
+
+
 def sum_gradients(model: nn.Module) -> None:
     """Adds up gradients of which each process has a part: those of norms of heads; all processes have to ask.
 
@@ -90,7 +104,7 @@ def sum_gradients(model: nn.Module) -> None:
     noted: Any = getattr(model, _SUMMED, ((), None))
     names, mesh = noted
     parameters = dict(model.named_parameters()) if names else {}
-    parts: list[torch.Tensor] = [_local(found) for name in names if (found := parameters[name].grad) is not None]
+    parts: list[torch.Tensor] = [local_part(found) for name in names if (found := parameters[name].grad) is not None]
     if not parts:
         return
     total = torch.cat([one.flatten() for one in parts])
@@ -178,19 +192,20 @@ def _divide(module: Any, style: Style, mesh: Any) -> None:
     module.forward = partial(act, module, mesh.get_group())
 
 
-def _local(tensor: Any) -> Any:
+def local_part(tensor: Any) -> Any:
+    """What this process holds of a tensor that several may divide."""
     return tensor.to_local() if hasattr(tensor, "to_local") else tensor
 
 
 def _columns(layer: Any, group: Any, states: torch.Tensor) -> torch.Tensor:
     """(..., out / N) of (..., in), which all processes have."""
-    return functional.linear(_SumSlopes.apply(states, group), _local(layer.weight), _local(layer.bias))  # type: ignore[no-untyped-call]
+    return functional.linear(_SumSlopes.apply(states, group), local_part(layer.weight), local_part(layer.bias))  # type: ignore[no-untyped-call]
 
 
 def _rows(layer: Any, group: Any, part: torch.Tensor) -> torch.Tensor:
     """(..., out) of (..., in / N), the same in all processes."""
-    summed: torch.Tensor = _Sum.apply(functional.linear(part, _local(layer.weight)), group)  # type: ignore[no-untyped-call]
-    return summed if layer.bias is None else summed + _local(layer.bias)
+    summed: torch.Tensor = _Sum.apply(functional.linear(part, local_part(layer.weight)), group)  # type: ignore[no-untyped-call]
+    return summed if layer.bias is None else summed + local_part(layer.bias)
 
 
 def _gathered(layer: Any, group: Any, states: torch.Tensor) -> torch.Tensor:

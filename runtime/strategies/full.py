@@ -14,7 +14,7 @@ from ftc.runtime.models.file_names import names_in_files, stored_names
 from ftc.runtime.models.float8_layers import multiply_in_float8
 from ftc.runtime.models.number_types import torch_type
 from ftc.runtime.models.quantized_layers import round_in_training
-from ftc.runtime.models.recomputing import checkpoint_activations
+from ftc.runtime.models.recomputing import checkpoint_activations, want_no_gradients
 from ftc.runtime.strategies.half import Half, S_contra, in_parts, require, require_weights
 from ftc.spec.architectures import architecture
 from ftc.spec.documents.settings import Settings
@@ -37,6 +37,7 @@ class OfWhole(Half[S_contra]):
         """The model, of which nothing but the chosen weights is trained."""
         model: Any = load_base(settings, base, dtype=torch_type(precision_card(settings.train.precision).trained))
         checkpoint_activations(model, settings.train.activation_checkpointing, frozen_parts(settings))
+        want_no_gradients(model)  # frozen layers below the trained ones would be kept and computed again for nothing
         if (rounded := settings.train.quantize_aware) is not None:
             names = round_in_training(model, rounded)
             require(len(names), rounded.num_modules, names, is_whole=base.is_whole)

@@ -53,9 +53,9 @@ class OfQLora(OfPeft[QLoraSettings]):
             gradient_checkpointing_kwargs=checkpointing_options(quantized, value),
         )
         keep_activations(prepared, parts)
-        for name, module in prepared.named_modules():
-            if name.rpartition(".")[2] in parts:
-                module.to(frozen_dtype(settings))
+        for name, one in prepared.named_parameters():  # no buffers: rotations of a tower stay in float32
+            if not set(parts).isdisjoint(name.split(".")):
+                one.data = one.data.to(frozen_dtype(settings))
         return prepared
 
     def config(

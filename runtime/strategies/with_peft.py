@@ -17,7 +17,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from ftc.runtime.models.base_model import Base, frozen_base, peft_task, quiet_transformers, trainable_tensors
+from ftc.runtime.models.base_model import (
+    Base,
+    frozen_base,
+    frozen_parts,
+    peft_task,
+    quiet_transformers,
+    trainable_tensors,
+)
+from ftc.runtime.models.recomputing import keep_activations
 from ftc.runtime.strategies.half import BESIDE_LAYERS, Half, S_contra, in_parts
 from ftc.runtime.training.seeding import seed_everything
 from ftc.spec.documents.settings import Settings
@@ -54,7 +62,6 @@ class OfPeft(Half[S_contra]):
     def build(self, settings: Settings, strategy: S_contra, base: Base) -> nn.Module:
         """peft's model, whose adapter is in float32: steps are too small for 16 bits."""
         model = self.frozen(settings, strategy, base)
-        _leave_tower_out(model, settings)
         with _peft(strategy) as peft:
             config = self.config(peft, model, settings, strategy, is_whole=base.is_whole)
             seed_everything(settings.seeds.init)  # the adapter is drawn here
@@ -62,7 +69,7 @@ class OfPeft(Half[S_contra]):
                 # peft asks norms for their inputs and outputs
                 warnings.filterwarnings("ignore", "Unsupported layer type")
                 adapted: nn.Module = peft.get_peft_model(model, config, autocast_adapter_dtype=True)
-            _leave_tower_out(model, settings)
+            keep_activations(model, frozen_parts(settings))
             if base.is_whole:
                 self.check(adapted, peft, strategy)
         for parameter in trainable_tensors(adapted).values():
@@ -89,16 +96,6 @@ class OfPeft(Half[S_contra]):
         if whole := config.get("modules_to_save"):
             config["modules_to_save"] = list(dict.fromkeys(whole))  # peft names a class head a second time
         return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
-
-
-def _leave_tower_out(model: Any, settings: Settings) -> None:
-    """Takes back what transformers and peft each do for checkpointing, where a model reads images.
-
-    They have all embeddings want gradients, those of patches too: the way back would go through a frozen tower, whose
-    layers would be kept for it. Checkpointing that isn't reentrant needs no such thing.
-    """
-    if settings.model.vision is not None and model.is_gradient_checkpointing:
-        model.disable_input_require_grads()
 
 
 def peft_config(peft: ModuleType, settings: Settings, strategy: StrategySettings, **found: Any) -> Any:

@@ -118,6 +118,7 @@ class AnswerWriter:
         self._is_shared = accelerator.num_processes > 1
         self._stop = StopTogether(accelerator, stop) if self._is_shared else stop
         self._writing, self._seed = settings.train.writing, settings.seeds.sampling
+        self._may_leave: bool | None = None  # the model is asked once
 
     def ready(self) -> AbstractContextManager[None]:
         """A block in which the model drops nothing out and keeps nothing for a backward pass."""
@@ -156,7 +157,8 @@ class AnswerWriter:
 
         self._stop.check()
         with configured(self._model, config):
-            may_leave = rows_may_leave(self._model, self._settings, self._device)
+            if self._may_leave is None:
+                self._may_leave = rows_may_leave(self._model, self._settings, self._device)
             for places, counts in shared_batches(self._model, longest_first, batches, self._accelerator):
                 if not self._is_shared:
                     self._stop.check()
@@ -166,7 +168,7 @@ class AnswerWriter:
                 heat, top = self._writing.temperature, self._writing.top_k
                 draw = Sampler(seeds, heat, top, self._device) if heat else None
                 found = generated(
-                    self._model, prompts, numbers, self._settings, self._device, may_leave=may_leave, draw=draw
+                    self._model, prompts, numbers, self._settings, self._device, may_leave=self._may_leave, draw=draw
                 )
                 for place, line in zip(places, found if counts else [], strict=counts):
                     end = next((number for number, token in enumerate(line, start=1) if token in stops), len(line))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.models.sharding import whole
-from ftc.runtime.models.tensor_parallel import TENSOR, in_tensor_groups
+from ftc.runtime.models.tensor_parallel import TENSOR, in_tensor_groups, local_part
 
 __all__ = ["clip_gradients"]
 
@@ -24,7 +24,7 @@ def clip_gradients(parameters: Iterable[nn.Parameter], longest: float) -> torch.
         How long they were, as a scalar on the device.
     """
     found = list(parameters)
-    groups = list(in_tensor_groups(found))
+    groups = in_tensor_groups(found)
     if len(groups) == 1:
         return whole(nn.utils.clip_grad_norm_(found, longest))
     held = [parts for group in groups if (parts := [one for one in group if one.grad is not None])]
@@ -32,7 +32,7 @@ def clip_gradients(parameters: Iterable[nn.Parameter], longest: float) -> torch.
     total = torch.stack(squares).sum().sqrt() if squares else torch.zeros(())
     factor = torch.clamp(longest / (total + _AS_TORCH), max=1.0)
     for group in held:
-        torch._foreach_mul_([_local(one.grad) for one in group], factor)
+        torch._foreach_mul_([local_part(one.grad) for one in group], factor)
     return total
 
 
@@ -41,13 +41,9 @@ def _square(group: list[Any]) -> torch.Tensor:
 
     It is added up over those that divide a layer first, so that all of them get the same bits.
     """
-    square: torch.Tensor = nn.utils.get_total_norm([_local(one.grad) for one in group]).float().square()
+    square: torch.Tensor = nn.utils.get_total_norm([local_part(one.grad) for one in group]).float().square()
     mesh, placements = group[0].device_mesh, group[0].placements
     for name, placement in reversed(list(zip(mesh.mesh_dim_names, placements, strict=True))):
         if name in ("shard", TENSOR) and not placement.is_replicate():
             torch.distributed.all_reduce(square, group=mesh.get_group(name))
     return square
-
-
-def _local(tensor: Any) -> Any:
-    return tensor.to_local() if hasattr(tensor, "to_local") else tensor

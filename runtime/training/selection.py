@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
-
-from ftc.spec.base import Document, Real
+from ftc.spec.base import Document, Real, SparseDocument
 from ftc.spec.documents.selection import Selection
 from ftc.spec.documents.settings import TrainSettings
 
@@ -21,8 +19,10 @@ class LossScaleState(Document):
     """Steps without an overflow; after enough of them the scale doubles."""
 
 
-class Progress(Document):
+class Progress(SparseDocument):
     """How far training has come; all that a resumed run needs beside weights and optimizer."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("loss_scale", "skipped_steps")
 
     step: int = 0
     """Optimizer steps that are done."""
@@ -36,10 +36,6 @@ class Progress(Document):
     """Absent where losses are not scaled."""
     skipped_steps: int | None = None
     """Steps whose gradients overflowed, so that no weight changed; absent where losses are not scaled."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value is not None}
 
     def checksum(self) -> str:
         """Digest of all but the time that it took, which differs between runs that are equal."""

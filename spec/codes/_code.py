@@ -1,19 +1,11 @@
 """What the table holds for each code."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from ftc.spec.exit_codes import ExitCode
+from ftc.spec.severity import Severity
 
 __all__ = ["Code", "Severity"]
-
-
-class Severity(StrEnum):
-    """How much a finding weighs."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    NOTE = "note"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

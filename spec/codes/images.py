@@ -70,7 +70,8 @@ CODES: tuple[Code, ...] = (
         id="FTC128",
         title="image processor doesn't fit the model",
         cause="The files that say how images become numbers are missing, or disagree with config.json or the "
-        "tokenizer: the model would read images of another size, or there is no token for them.",
+        "tokenizer: the model would read images of another size, or there is no token for them. Or an image of the "
+        "rows has a shape that the image processor doesn't take, such as a strip.",
         wrong="models/llava  # without preprocessor_config.json",
         right="models/llava/preprocessor_config.json",
     ),

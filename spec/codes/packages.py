@@ -62,8 +62,9 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC486",
-        title="key that a package's reader does not see",
-        cause="`delimiter` and `sheet` say how ftc reads a file. A row reader of a package reads the file by itself.",
+        title="key that has no effect on how a file is read",
+        cause="`delimiter`, `columns`, `decimal` and `sheet` say how ftc reads a file. A row reader of a package reads "
+        "the file by itself, and only CSV and TSV files can lack the names of their columns or have decimal commas.",
         wrong="data: {source: {path: tickets.txt, reader: 'courtesy-metrics:tickets', delimiter: '|'}}",
         right="data: {source: {path: tickets.txt, reader: 'courtesy-metrics:tickets'}}",
     ),

@@ -241,7 +241,9 @@ CODES: tuple[Code, ...] = (
         title="chat template changes the conversation",
         cause="Each kind of conversation in the rows is rendered with a mark for each turn. A turn whose text is "
         "missing, rendered twice or rendered before an earlier one is reported with the template's file. Answers that "
-        "the template leaves out are an error, because they could not be trained on.",
+        "the template leaves out are an error, because they could not be trained on. The first row with tools, tool "
+        "calls or reasoning (`reasoning_content`, `reasoning` or `thinking`) is rendered with and without them: a "
+        "template that gives the same text both times leaves them out.",
         wrong="{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}",
         right="{% for m in messages %}<|{{ m.role }}|>{{ m.content }}</s>{% endfor %}",
     ),

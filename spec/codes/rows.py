@@ -31,8 +31,8 @@ CODES: tuple[Code, ...] = (
         title="data file has another format than its suffix",
         cause="The first bytes show an archive, a pickle or another format than the suffix says. ftc never opens "
         "archives or pickles, because they can run code or grow without bound.",
-        wrong="data: {source: {path: rows.jsonl.gz}}",
-        right="data: {source: {path: rows.jsonl}}  # after `gunzip rows.jsonl.gz`",
+        wrong="data: {source: {path: rows.zip}}",
+        right="data: {source: {path: rows.jsonl}}  # after `unzip rows.zip`; `rows.jsonl.gz` is read as it is",
     ),
     Code(
         id="FTC354",
@@ -65,7 +65,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC358",
         title="column without a unique name",
-        cause="The header names a column twice, or leaves a name empty.",
+        cause="The header names a column twice, or leaves a name empty. A CSV file may have no header at all: "
+        "`columns` in its source names the columns then.",
         wrong="text,text\ngood film,positive",
         right="text,label\ngood film,positive",
     ),
@@ -187,8 +188,8 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC374",
-        title="only one class",
-        cause="With a single label there is nothing to classify. Often the wrong column is used as the label.",
+        title="only one class or rating",
+        cause="With one label or rating alone there is nothing to learn, often since the wrong column is named.",
         wrong="data: {fields: {label: language}}  # every row is `en`",
         right="data: {fields: {label: topic}}",
     ),
@@ -317,7 +318,7 @@ CODES: tuple[Code, ...] = (
         title="unreadable configuration",
         cause="The file is not YAML or JSON that can be read safely. Anchors, merge keys and YAML 1.1 words are "
         "accepted; tags, several documents, and aliases that expand too far are not. A shell script needs exactly one "
-        "command with options, and these must be on its line, not in a configuration that it names.",
+        "command with options, on its line and not in a configuration that it names. Programs (`.py`) are not read.",
         wrong="hooks: !!python/name:os.system",
         right="hooks: null",
     ),

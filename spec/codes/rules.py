@@ -360,8 +360,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC252",
         title="option of the other mode",
-        cause="Question answering is extractive or generative, and classification uses a head or generates the "
-        "label. This option applies only to the other mode.",
+        cause="An option of one mode, such as extractive question answering, has no effect in the other mode. Nor has "
+        "a field of `data.fields` whose place columns take that `task.label_columns` or `task.scores` names.",
         wrong="task: {kind: question_answering, mode: extractive, prompt: '{{ question }}'}",
         right="task: {kind: question_answering, mode: extractive}",
     ),
@@ -376,8 +376,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC261",
         title="rows that can't be packed",
-        cause="Packing puts several rows into one sequence. It needs a decoder trained on next-token prediction: "
-        "classifiers and encoders read each row as a whole, and virtual tokens come only before the first row.",
+        cause="Several rows share a sequence only in a decoder trained on the next token, without virtual tokens, "
+        "and where no tokens of an image or a prompt see each other: transformers' masks would mix up the rows.",
         wrong="task: {kind: classification}\ntrain: {packing: true}",
         right="task: {kind: classification}",
     ),

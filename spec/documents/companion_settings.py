@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from ftc.spec.architectures import Family
-from ftc.spec.base import Document, Real
+from ftc.spec.base import Document, Real, SparseDocument
 from ftc.spec.documents.facts import FileFacts, ModelFacts
 from ftc.spec.documents.reward_models import StepReading
 from ftc.spec.names import InsidePath
@@ -65,8 +65,10 @@ class ClassifierSettings(Document):
     """None where it can't read answers of several lengths at once."""
 
 
-class RewardModelSettings(CompanionModel):
+class RewardModelSettings(CompanionModel, SparseDocument):
     """The reward model as it is loaded."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("run", "mean", "spread", "steps")
 
     run: str | None = None
     """Id of the run that trained it; absent where it is named by its folder or id."""
@@ -81,11 +83,6 @@ class RewardModelSettings(CompanionModel):
     """Longest row that it can read, in tokens; of a longer one it reads the end."""
     frames_sha256: str
     """Digest of the text around the answers, as its own template writes it."""
-
-    @model_serializer(mode="wrap")
-    def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        usual = {name: type(self).model_fields[name].default for name in ("run", "mean", "spread", "steps")}
-        return {name: value for name, value in handler(self).items() if getattr(self, name) != usual.get(name, ...)}
 
 
 class WordnetSettings(Document):

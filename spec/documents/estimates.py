@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
-
-from ftc.spec.base import Document, MoneyText, Real
+from ftc.spec.base import Document, MoneyText, Real, SparseDocument
 
 __all__ = [
     "NCCL_BUFFERS",
@@ -66,8 +64,10 @@ class PhasePeak(Document):
     """Bytes by what they hold; they sum to `peak_bytes`."""
 
 
-class MemoryEstimate(Document):
+class MemoryEstimate(SparseDocument):
     """Peak memory of the run, before it is launched."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("exchange_buffers",)
 
     method: Literal["closed form", "trace"]
     """How it was computed: `trace`, the run's own step on tensors without memory; `closed form`, from shapes alone."""
@@ -98,10 +98,6 @@ class MemoryEstimate(Document):
     verdict: Verdict
     """`fits`: even the high figure is within the limit. `tight`: the expected one is, the high one is not. `does not
     fit`: not even the expected one is."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "exchange_buffers" or value is not None}
 
     @property
     def method_words(self) -> str:
@@ -143,8 +139,10 @@ class SecondsRange(Document):
         )
 
 
-class Work(Document):
+class Work(SparseDocument):
     """What a device has to do."""
+
+    ABSENT_AT_DEFAULT = ("pixels",)
 
     flops: Real
     """Multiplications and additions of matrix products."""
@@ -154,6 +152,8 @@ class Work(Document):
     """Kernels that are launched."""
     host_bytes: Real = 0.0
     """Bytes between the device and the processor's memory."""
+    pixels: Real = 0.0
+    """Pixels of images that the CPU prepares for the model; a decoded one counts as a part of one that is read."""
 
     def scaled(self, factor: float) -> Work:
         """So many times as much."""
@@ -162,6 +162,7 @@ class Work(Document):
             bytes=self.bytes * factor,
             operations=self.operations * factor,
             host_bytes=self.host_bytes * factor,
+            pixels=self.pixels * factor,
         )
 
     def less(self, other: Work) -> Work:
@@ -175,6 +176,7 @@ class Work(Document):
             bytes=self.bytes + other.bytes,
             operations=self.operations + other.operations,
             host_bytes=self.host_bytes + other.host_bytes,
+            pixels=self.pixels + other.pixels,
         )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, TypeAdapter, ValidationError, model_serializer
+from pydantic import Field, TypeAdapter, ValidationError
 
-from ftc.spec.base import Document, Real
+from ftc.spec.base import Document, Real, SparseDocument
 from ftc.spec.documents.interruption import StopKind
 from ftc.spec.storage.reading import parse_json, read_regular
 
@@ -56,19 +56,13 @@ Part = Literal[
 """A part of a run as its events call it."""
 
 
-_OPTIONAL = ("time", "sampled", "written", "loss_scale")
-"""Fields that are left out of an event where they say nothing."""
-
-
-class _Event(Document):
+class _Event(SparseDocument):
     """What every event has."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("time",)
 
     time: str = ""
     """When it was written, in UTC (ISO 8601); empty in what isn't written, and in runs of earlier releases."""
-
-    @model_serializer(mode="wrap")
-    def _without_unknown(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name not in _OPTIONAL or value}
 
 
 class RunStarted(_Event):
@@ -117,8 +111,10 @@ class WrittenStep(Document):
     """Time that writing took."""
 
 
-class SampledStep(WrittenStep):
+class SampledStep(WrittenStep, SparseDocument):
     """The same, with what they earned."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("log_prob_gap", "capped")
 
     reward: Real
     """Mean of their rewards."""
@@ -132,14 +128,11 @@ class SampledStep(WrittenStep):
     capped: Real | None = None
     """Share of their tokens whose importance was cut to `importance_cap`; absent where none is weighted."""
 
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        absent = [name for name in ("log_prob_gap", "capped") if getattr(self, name) is None]
-        return {name: value for name, value in handler(self).items() if name not in absent}
-
 
 class StepDone(_Event):
     """One optimizer step."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("sampled", "written", "loss_scale")
 
     kind: Literal["step"] = "step"
     step: int

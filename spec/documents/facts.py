@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from ftc.spec.architectures import Architecture, Family, architecture
-from ftc.spec.base import Document
+from ftc.spec.base import Document, SparseDocument
 from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.documents.device import Speed
 from ftc.spec.documents.own_tokenizer import OwnTokenizer
@@ -203,8 +203,10 @@ class DeviceFacts(Document):
     """What it reaches at best by its data sheet; None for a CPU, which has none, and for cards nobody described."""
 
 
-class PackageFacts(Document):
+class PackageFacts(SparseDocument):
     """One installed distribution."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("code_sha256",)
 
     version: str
     sha256: str
@@ -212,10 +214,6 @@ class PackageFacts(Document):
     code_sha256: str | None = None
     """Digest over the Python and native files that an import would load, as they are; None and absent from documents
     where nobody took it: of packages that decide no numbers, and in locks and records of earlier releases."""
-
-    @model_serializer(mode="wrap")
-    def _without_unknown(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value is not None}
 
     def agrees_with(self, other: PackageFacts | None) -> bool:
         """Whether both may be the same build, by all that is known of both."""

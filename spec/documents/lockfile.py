@@ -8,12 +8,12 @@ bytes anywhere. The seals catch slips; against intent there is `ftc run sign`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from ftc.spec import canonical
-from ftc.spec.base import Document
+from ftc.spec.base import Document, SparseDocument
 from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
 from ftc.spec.names import InsidePath
 
@@ -111,8 +111,10 @@ class TextLock(Section):
     """Form, longest sequence, labels and what else shapes the text."""
 
 
-class SourceLock(Document):
+class SourceLock(SparseDocument):
     """One data file."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("class_names",)
 
     asked: dict[str, Any]
     """The source as the recipe has it."""
@@ -131,6 +133,9 @@ class SourceLock(Document):
     """Digest over the rows in their order, whatever the file format."""
     rows_unordered_sha256: str = ""
     """Digest over the same rows that doesn't depend on their order: equal for a file that was merely shuffled."""
+    class_names: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Names of the classes that columns hold as numbers, by column and in the order of the numbers, as the README.md of
+    the commit gives them; absent from the file where it gives none. Digests are those of rows with their numbers."""
 
     def each_file(self, use: str) -> Iterator[tuple[str, str, FileFacts]]:
         """Key, name and facts of every file: the key is the use, with the file's name where there are several."""
@@ -167,8 +172,10 @@ class ImagesLock(Document):
     """Digest over path and sha256 of each file."""
 
 
-class DataLock(Section):
+class DataLock(Section, SparseDocument):
     """The data's files, rows and token streams."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("images",)
 
     asked: dict[str, Any]
     """`data` as the recipe has it, without what it leaves to defaults."""
@@ -177,10 +184,6 @@ class DataLock(Section):
     splits: dict[str, LockedSplit]
     images: ImagesLock | None = None
     """None, and absent from the file, where rows name no image files."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if (name, value) != ("images", None)}
 
 
 class TrainLock(Section):
@@ -223,8 +226,10 @@ class HostedLock(Section):
     """What decides the result and can't be named by a digest, in words."""
 
 
-class Lock(Document):
+class Lock(SparseDocument):
     """The lock file, `NAME.lock.json` beside the recipe."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("hosted",)
 
     schema_: Literal["ftc.lock/2"] = Field(default="ftc.lock/2", alias="schema")
     requires_ftc: str = "0.1.0"
@@ -238,10 +243,6 @@ class Lock(Document):
     """None, and absent from the file, of what is trained here."""
     platforms: dict[str, PlatformLock]
     """Interpreter and packages by platform tag; one lock serves several machines."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if (name, value) != ("hosted", None)}
 
     def sections(self) -> Iterator[tuple[str, Section]]:
         """Every section with its name; a platform's is its tag."""

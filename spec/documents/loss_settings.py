@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
-from ftc.spec.base import Document, Real
+from ftc.spec.base import Document, Real, SparseDocument
 from ftc.spec.divergences import Divergence, divergence_card
 from ftc.spec.documents.companion_settings import CompanionModel, RewardModelSettings
 from ftc.spec.embedding_losses import EmbeddingLoss, EmbeddingLossCard, Pooling, embedding_loss
@@ -43,8 +43,10 @@ class TeacherSettings(CompanionModel):
     """Which of its outputs stands for each of the run's labels, in their order; empty without a head for labels."""
 
 
-class DistillationSettings(Document):
+class DistillationSettings(SparseDocument):
     """What is learned from a teacher, and how much it counts."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("beta", "on_policy", "seq_kd", "stream_sha256")
 
     teacher: TeacherSettings
     loss: Divergence
@@ -82,14 +84,19 @@ class DistillationSettings(Document):
         assert own is not None, "a plan says what its loss leaves open"
         return own
 
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        absent = [name for name in ("beta", "on_policy", "seq_kd", "stream_sha256") if getattr(self, name) is None]
-        return {name: value for name, value in handler(self).items() if name not in absent}
 
-
-class PreferenceSettings(Document):
+class PreferenceSettings(SparseDocument):
     """The loss that compares two answers. What a loss doesn't use is absent from the plan."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = (
+        "loss",
+        "label_smoothing",
+        "gamma",
+        "sft_weight",
+        "desirable_weight",
+        "undesirable_weight",
+        "per_token",
+    )
 
     beta: Real
     """Scale of the rewards: more keeps the model closer to the untrained one."""
@@ -117,14 +124,11 @@ class PreferenceSettings(Document):
         """Whether a row is one answer that is rated."""
         return preference_loss(self.loss).rates
 
-    @model_serializer(mode="wrap")
-    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        usual = {name: field.default for name, field in type(self).model_fields.items()}
-        return {name: value for name, value in handler(self).items() if getattr(self, name) != usual[name]}
 
-
-class SamplingSettings(Document):
+class SamplingSettings(SparseDocument):
     """How answers are sampled in training, what they earn, and how that becomes a loss."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("writer", "importance_cap", "writer_memory", "reward_model")
 
     rewards: tuple[RewardTerm, ...]
     loss: ReinforcementLoss
@@ -146,12 +150,6 @@ class SamplingSettings(Document):
     """Bytes of the GPU for a server that the run starts itself; absent from the plan where it starts none."""
     reward_model: RewardModelSettings | None = None
     """Who gives the reward of a reward model; absent where none does."""
-
-    @model_serializer(mode="wrap")
-    def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        optional = ("writer", "importance_cap", "writer_memory", "reward_model")
-        usual = {name: type(self).model_fields[name].default for name in optional}
-        return {name: value for name, value in handler(self).items() if getattr(self, name) != usual.get(name, ...)}
 
     @property
     def writing(self) -> Writing:

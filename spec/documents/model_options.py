@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
-
-from ftc.spec.base import Document
+from ftc.spec.base import SparseDocument
 from ftc.spec.documents.lineage import Combined, Fetched, Parent
 from ftc.spec.documents.own_tokenizer import OwnTokenizer
 from ftc.spec.documents.rope import RopeSettings
@@ -15,8 +13,10 @@ from ftc.spec.documents.vision_settings import VisionSettings
 __all__ = ["ModelOptions"]
 
 
-class ModelOptions(Document):
+class ModelOptions(SparseDocument):
     """What a model may have beside what every one has."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("vision", "parent", "rope", "combined", "fetched", "tokenizer")
 
     vision: VisionSettings | None = None
     """What reads images; None, and absent from documents, for a model that reads text alone."""
@@ -30,8 +30,3 @@ class ModelOptions(Document):
     """What a hosted service trained and this run takes; None, and absent from documents, for one that trains itself."""
     tokenizer: OwnTokenizer | None = None
     """What the recipe changes of the tokenizer; None, and absent from documents, where that is nothing."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        options = ModelOptions.model_fields.keys()
-        return {name: value for name, value in handler(self).items() if value is not None or name not in options}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
-from ftc.spec.base import Document, Real
+from ftc.spec.base import Document, Real, SparseDocument
 from ftc.spec.documents.prompted import PromptedResult
 from ftc.spec.documents.record import Evaluation, Gain, GateResult, Interval
 from ftc.spec.documents.slices import measured
@@ -58,8 +58,10 @@ def confidence_bin(confidence: float) -> int:
     return max(0, math.ceil(confidence * CONFIDENCE_BINS) - 1)
 
 
-class Said(Document):
+class Said(SparseDocument):
     """What one model made of a row."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("reward",)
 
     text: str | None
     """Its answer or class; None where the task has neither."""
@@ -77,13 +79,11 @@ class Said(Document):
     reward: Real | None = None
     """What the evaluation's reward model makes of the answer; absent where none scores any."""
 
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "reward" or value is not None}
 
-
-class Outcome(Document):
+class Outcome(SparseDocument):
     """One row of the test split, a line of `predictions.ndjson`."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("prompted",)
 
     row: int
     """Number of the row among those that were read, from 0."""
@@ -103,10 +103,6 @@ class Outcome(Document):
     tuned: Said
     prompted: dict[str, Said] = Field(default_factory=dict)
     """What the base said to each other prompt, by the baseline's name; absent where there is none."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "prompted" or value}
 
 
 Figure = tuple[float, Interval | None]

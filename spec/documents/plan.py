@@ -5,12 +5,12 @@ A plan is data. `ftc plan` shows it, `ftc apply` executes its steps, and both re
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from ftc.spec import canonical
-from ftc.spec.base import Document, SealedDocument
+from ftc.spec.base import Document, SealedDocument, SparseDocument
 from ftc.spec.documents.estimates import MemoryEstimate, TimeEstimate, WorkEstimate
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.documents.judging import JudgeEstimate
@@ -110,8 +110,10 @@ Step = Annotated[
 ]
 
 
-class ModelSummary(Document):
+class ModelSummary(SparseDocument):
     """The base model in a few figures, for views."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("num_active",)
 
     name: str
     architecture: str
@@ -120,10 +122,6 @@ class ModelSummary(Document):
     num_trainable: int
     num_active: int | None = None
     """Parameters that a token goes through, of a mixture of experts; None where it goes through all."""
-
-    @model_serializer(mode="wrap")
-    def _without_unknown(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "num_active" or value is not None}
 
 
 class Check(Document):

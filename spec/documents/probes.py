@@ -16,9 +16,12 @@ from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.slices import Groups
 from ftc.spec.documents.streams import TAUGHT, open_stream
 
-__all__ = ["Probe", "Swapped", "planned_probes", "scoring_models", "swaps_digest", "with_frames"]
+__all__ = ["GROUPS", "Probe", "Swapped", "planned_probes", "scoring_models", "swaps_digest", "with_frames"]
 
 Settled = TypeVar("Settled", bound=Document)
+
+GROUPS = "groups"
+"""Name of what holds each test row's groups, by which scores are broken down."""
 
 
 class Swapped(Document):
@@ -56,7 +59,7 @@ def planned_probes(plan: Settings, folder: Path) -> Iterator[Probe]:
     """Everything that a plan measures on beside its splits, or teaches by, as it lies in the folder of the streams."""
     settings, lesson = plan.eval, plan.train.distillation
     kinds: tuple[tuple[str, str | None, Callable[[Path], str]], ...] = (
-        ("groups", settings.groups_sha256, _groups_digest),
+        (GROUPS, settings.groups_sha256, _groups_digest),
         ("retention", settings.retention_sha256, lambda folder: _stream_digest(folder, "retention")),
         ("swaps", settings.swaps_sha256, _swaps_digest),
         (TAUGHT, lesson.stream_sha256 if lesson else None, lambda folder: _stream_digest(folder, TAUGHT)),

@@ -10,12 +10,12 @@ A signed folder stands here too: what `ftc run sign` made and what `ftc run veri
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import Field, ValidationError
 
 from ftc.spec import canonical
-from ftc.spec.base import Document
+from ftc.spec.base import Document, SparseDocument
 from ftc.spec.documents.plan import Plan
 from ftc.spec.version import VERSION
 
@@ -25,8 +25,10 @@ METADATA_KEY = "ftc"
 """Key in the header of a safetensors file; the value is canonical JSON."""
 
 
-class Provenance(Document):
+class Provenance(SparseDocument):
     """What made a file of weights."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("parent_run", "parent_weights_sha256")
 
     job_sha256: str
     """Digest of what was executed; its first 12 digits name the run."""
@@ -54,11 +56,6 @@ class Provenance(Document):
     parent_weights_sha256: str | None = None
     """Digest of the tensors that it left."""
     ftc_version: str
-
-    @model_serializer(mode="wrap")
-    def _without_parent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        absent = [("parent_run", None), ("parent_weights_sha256", None)]
-        return {name: value for name, value in handler(self).items() if (name, value) not in absent}
 
     @property
     def run_id(self) -> str:

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from ftc.spec.base import Document, Real
-from ftc.spec.documents.streams import Split
+from ftc.spec.documents.streams import SPLITS, Split
 
 __all__ = [
+    "COPIES",
     "NEAR_DUPLICATES",
     "SEEN_SHARE",
+    "TOKENS_UNSEARCHED",
     "Agreement",
     "CheckName",
     "Contamination",
@@ -23,11 +25,16 @@ __all__ = [
     "QualityFinding",
     "QualityReport",
     "Sample",
+    "overlap_rule",
 ]
 
 
+COPIES = "duplicates"
+"""Likeness of an overlap whose rows are equal, character by character."""
 NEAR_DUPLICATES = "near duplicates"
 """How an entry of `QualityReport.not_checked` begins where the search for near duplicates was left out or cut short."""
+TOKENS_UNSEARCHED = "test rows were not searched for training rows, which are no longer in the cache"
+"""What is said where `QualityReport.trained_on` is None."""
 
 
 class CheckName:
@@ -75,6 +82,21 @@ class QualityFinding(Document):
     """Rows that were checked."""
     samples: tuple[Sample, ...]
     """The first few of them."""
+
+    @property
+    def other(self) -> Split | None:
+        """The part that has the rows, too; None for what is no overlap."""
+        return next((one for one in SPLITS if self.rule == overlap_rule(self.likeness, one)), None)
+
+    @property
+    def likeness(self) -> str:
+        """What these rows are of the other part's, such as `near duplicates`; of what is no overlap, its rule."""
+        return self.rule.partition(" of ")[0]
+
+
+def overlap_rule(likeness: str, other: Split) -> str:
+    """The rule of an overlap: what its rows are of the rows of another part."""
+    return f"{likeness} of {other} rows"
 
 
 class PairAgreement(Document):
@@ -157,4 +179,6 @@ class QualityReport(Document):
 
     def unsearched_leakage(self) -> str | None:
         """Which part of the search for leakage was not done, with the reason; None where all of it was."""
+        if self.trained_on is None:
+            return TOKENS_UNSEARCHED
         return next((one for one in self.not_checked if one.startswith(NEAR_DUPLICATES)), None)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
-from ftc.spec.base import Document, Real, SealedDocument
+from ftc.spec.base import Document, Real, SealedDocument, SparseDocument
 from ftc.spec.documents.attributions import Attribution
 from ftc.spec.documents.continued import Continued
 from ftc.spec.documents.facts import EnvironmentFacts, FileFacts
@@ -46,8 +46,10 @@ __all__ = [
 ]
 
 
-class Observation(Document):
+class Observation(SparseDocument):
     """What the run's first process found when it looked at its machine."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("processes",)
 
     platform: str
     device: str
@@ -63,10 +65,6 @@ class Observation(Document):
     environment: EnvironmentFacts
     processes: tuple[ProcessSeen, ...] = ()
     """Every process of the last segment, in records of an earlier release; newer ones have them in each segment."""
-
-    @model_serializer(mode="wrap")
-    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "processes" or value}
 
 
 class Prediction(Document):
@@ -256,8 +254,10 @@ class RewardModelResult(Document):
     """Answers, of both models, that it could not read together with their whole prompt."""
 
 
-class Evaluation(Document):
+class Evaluation(SparseDocument):
     """The measurement on the test split, `eval.json`."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("prompted", "reward_model")
 
     schema_: Literal["ftc.eval/1"] = Field(default="ftc.eval/1", alias="schema")
     split: Literal["test"]
@@ -287,11 +287,6 @@ class Evaluation(Document):
     gates: tuple[GateResult, ...]
     predictions: tuple[Prediction, ...]
 
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        absent = ("prompted", "reward_model")
-        return {name: value for name, value in handler(self).items() if name not in absent or value}
-
 
 class DeterminismSeen(Document):
     """What the run showed about giving the same bits again."""
@@ -312,8 +307,10 @@ class Predecessor(Document):
     record_sha256: str
 
 
-class RunRecord(SealedDocument):
+class RunRecord(SealedDocument, SparseDocument):
     """The run's record, `record.json`."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("trackers", "continued", "skipped_steps")
 
     schema_: Literal["ftc.run/1"] = Field(default="ftc.run/1", alias="schema")
     id: FileName
@@ -366,13 +363,6 @@ class RunRecord(SealedDocument):
     """How much of the run each tracker took; absent from the document where nobody asked for one."""
     continued: tuple[Continued, ...] = ()
     """Runs whose steps come first, in order; absent from the document where the run did all steps itself."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        known = handler(self)
-        absent = {name for name in ("trackers", "continued") if not getattr(self, name)}
-        absent |= {"skipped_steps"} if self.skipped_steps is None else set()
-        return {name: value for name, value in known.items() if name not in absent}
 
     @model_validator(mode="after")
     def _was_at_work(self) -> Self:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
-from ftc.spec.base import Document, Real
+from ftc.spec.base import Document, Real, SparseDocument
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.step_scores import StepAggregate, aggregate_card, steps_of
 
@@ -107,8 +107,10 @@ class Reasoning(Document):
         return head.removesuffix(self.instead) + self.before + ("" if behind is None else part + behind) + rest
 
 
-class AnswerFrames(Document):
+class AnswerFrames(SparseDocument):
     """The text around each row's answer for a reward model; a file beside the token streams."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("reasoning",)
 
     before: tuple[int, ...]
     """Token ids before each row's text."""
@@ -118,10 +120,6 @@ class AnswerFrames(Document):
     """Text before and behind the answer, by split, in the order of its token stream."""
     reasoning: Reasoning | None = None
     """How its template writes reasoning; absent where it writes every answer as it is."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "reasoning" or value is not None}
 
     def whole(self, split: str, number: int, answer: str) -> str:
         """A row's text with an answer, as the reward model's own template writes both.

@@ -8,11 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
-
-from ftc.spec.base import Document, Real
+from ftc.spec.base import Document, Real, SparseDocument
 from ftc.spec.storage.reading import read_regular
 
 __all__ = [
@@ -77,8 +75,10 @@ class WrittenAnswer(Document):
     """Whether the model ended it; else it was cut off."""
 
 
-class SampledAnswer(WrittenAnswer):
+class SampledAnswer(WrittenAnswer, SparseDocument):
     """One answer and what it earned."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("log_probs", "own_log_probs")
 
     rewards: tuple[Real, ...]
     """What it earned by each of the plan's rewards, without weights."""
@@ -94,11 +94,6 @@ class SampledAnswer(WrittenAnswer):
         """Importance of each token: its probability by the trainer over that by the server, at most `cap`."""
         pairs = zip(self.own_log_probs or (), self.log_probs or (), strict=True)
         return [math.exp(min(own - theirs, math.log(cap))) for own, theirs in pairs]
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        absent = [name for name in ("log_probs", "own_log_probs") if getattr(self, name) is None]
-        return {name: value for name, value in handler(self).items() if name not in absent}
 
 
 def server_means(answers: Sequence[SampledAnswer], cap: float | None) -> dict[str, float]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
-
-from ftc.spec.base import Document
+from ftc.spec.base import SparseDocument
 
 __all__ = ["Seeds"]
 
 
-class Seeds(Document):
+class Seeds(SparseDocument):
     """One named random stream for each purpose, all derived from `train.seed`."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("sampling", "masking")
 
     init: int
     """Weights that are new: adapter and head."""
@@ -24,7 +24,3 @@ class Seeds(Document):
 
     masking: int | None = None
     """Tokens that are masked, or missing, in training; absent likewise."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value is not None}

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
-
-from ftc.spec.base import Document
+from ftc.spec.base import SparseDocument
 from ftc.spec.documents.interruption import StopKind
 
 __all__ = ["Launcher", "ProcessSeen", "Segment"]
 
 
-class ProcessSeen(Document):
+class ProcessSeen(SparseDocument):
     """What one process of a run found. All processes have the same digests, or none of them trains."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = (
+        "local_rank",
+        "host",
+        "driver",
+        "job_sha256",
+        "packages_sha256",
+        "inputs_sha256",
+    )
 
     rank: int
     local_rank: int | None = None
@@ -34,13 +41,11 @@ class ProcessSeen(Document):
     inputs_sha256: str | None = None
     """Digest over the digests of the model files and token streams that it read; None where it ended before."""
 
-    @model_serializer(mode="wrap")
-    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value is not None}
 
-
-class Launcher(Document):
+class Launcher(SparseDocument):
     """What started the processes of a segment, as the environment says it."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("version", "scheduler", "job_id", "restart")
 
     kind: Literal["ftc", "torchrun", "slurm", "mpi", "ray"]
     """`ftc`: `ftc apply` started them on its own machine. `slurm`: `srun`. `ray`: a worker of Ray Train each."""
@@ -53,13 +58,11 @@ class Launcher(Document):
     restart: int | None = None
     """How often the job was started again, as the launcher counts it; None where it doesn't."""
 
-    @model_serializer(mode="wrap")
-    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value is not None}
 
-
-class Segment(Document):
+class Segment(SparseDocument):
     """One stretch of the run in the same processes."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("processes", "launcher")
 
     started_at: str
     """UTC, ISO 8601."""
@@ -78,7 +81,3 @@ class Segment(Document):
     """Every process of a run of several, by rank; absent from the document where there is one, and in older records."""
     launcher: Launcher | None = None
     """None where `ftc apply` is the only process and no scheduler started it, and in older records."""
-
-    @model_serializer(mode="wrap")
-    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name not in ("processes", "launcher") or value}

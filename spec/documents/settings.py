@@ -6,12 +6,12 @@ The runtime reads these documents and nothing else; `Plan.origins` tells where e
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from ftc.spec.architectures import Family
-from ftc.spec.base import Document, Real
+from ftc.spec.base import Document, Real, SparseDocument
 from ftc.spec.checkpointing import Recomputing
 from ftc.spec.documents import loss_settings as losses
 from ftc.spec.documents.companion_settings import ClassifierSettings, RewardModelSettings, WordnetSettings
@@ -241,8 +241,32 @@ class OpenTrain(Document):
         return -(-self.num_steps // self.evaluate_every_steps)
 
 
-class TrainSettings(OpenTrain, Topology):
+class TrainSettings(OpenTrain, Topology, SparseDocument):
     """Training, step by step."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = (
+        "loss_chunk_size",
+        "focal_gamma",
+        "loss",
+        "z_loss",
+        "ema_decay",
+        "average_checkpoints",
+        "embedding",
+        "reranking",
+        "router",
+        "masking",
+        "spans",
+        "sampling",
+        "quantize_aware",
+        "float8",
+        "compile",
+        "save_in_background",
+        "nodes",
+        "context_parallel",
+        "tensor_parallel",
+        "parameter_groups",
+        "kernels",
+    )
 
     optimizer: OptimizerSettings  # pyright: ignore[reportIncompatibleVariableOverride] - frozen, as above
     micro_batch: int
@@ -265,18 +289,11 @@ class TrainSettings(OpenTrain, Topology):
         """How the model writes answers that it is trained on; None where rows alone are trained on."""
         return source.writing if (source := self.sampling or self.distillation) is not None else None
 
-    @model_serializer(mode="wrap")
-    def _without_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        asked = ("loss_chunk_size", "focal_gamma", "loss", "z_loss", "ema_decay", "average_checkpoints", "embedding")
-        sections = ("reranking", "router", "masking", "spans", "sampling", "quantize_aware", "float8")
-        usual: dict[str, Any] = dict.fromkeys((*asked, *sections)) | {"compile": False, "save_in_background": False}
-        usual |= {"nodes": 1, "context_parallel": 1, "tensor_parallel": 1, "parameter_groups": (), "kernels": ()}
-        said = handler(self).items()
-        return {name: value for name, value in said if name not in usual or getattr(self, name) != usual[name]}
 
-
-class OpenEval(Document):
+class OpenEval(SparseDocument):
     """The measurement at the end, but for what the solver chooses."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("baselines", "reward_model")
 
     metrics: tuple[str, ...]
     baseline: bool
@@ -306,10 +323,6 @@ class OpenEval(Document):
     """What METEOR takes synonyms from; None where nothing is measured by it."""
     max_answer_tokens: int | None = None
     """Longest answer that is cut out of a context; None where none is."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: one for name, one in handler(self).items() if name not in ("baselines", "reward_model") or one}
 
 
 class EvalSettings(OpenEval):

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ftc.spec.base import Document
 
-__all__ = ["GuessedColumn", "ShownRow", "Started"]
+__all__ = ["DataWarning", "GuessedColumn", "ShownRow", "Started"]
 
 
 class GuessedColumn(Document):
@@ -29,6 +29,19 @@ class ShownRow(Document):
     """What each part would be, shortened and escaped."""
 
 
+class DataWarning(Document):
+    """What looks wrong in the data and is left as it is."""
+
+    code: str
+    """Code of the finding, which `ftc explain` describes."""
+    summary: str
+    """What looks wrong."""
+    reasons: tuple[str, ...]
+    """What it was seen by."""
+    help: tuple[str, ...]
+    """What to do, each way by itself."""
+
+
 class Started(Document):
     """A recipe that was begun."""
 
@@ -43,10 +56,14 @@ class Started(Document):
     """The column of each part, and why."""
     also: tuple[GuessedColumn, ...] = ()
     """Columns that could be meant as well."""
+    unused: tuple[str, ...] = ()
+    """Columns of the data that no part reads, beside those in `also`; empty where a part is open."""
     open_parts: tuple[str, ...] = ()
     """Parts for which no column was found; the recipe has a line to finish by hand."""
     settled: tuple[str, ...] = ()
     """What the recipe says beside the columns so that it can be planned, with the reason, a line each."""
+    warnings: tuple[DataWarning, ...] = ()
+    """What looks wrong in the data and is left as it is."""
     base: str | None = None
     """The model that the recipe names; None where a placeholder stands for it."""
     base_facts: str = ""

@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     Discriminator,
     Field,
-    SerializerFunctionWrapHandler,
     Tag,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
-from ftc.spec.base import Document, MoneyText, Seconds
+from ftc.spec.base import Document, MoneyText, Seconds, SparseDocument
 from ftc.spec.metrics import METRIC_BY_NAME
 from ftc.spec.sections.data import MOST_FOLDS
 
@@ -221,8 +219,10 @@ class SweepBudget(Document):
     """Trials at the same time, each in a process of its own. Default 1."""
 
 
-class Sweep(Document):
+class Sweep(SparseDocument):
     """The file."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("curve", "folds")
 
     ftc_sweep: Literal[1]
     """Version of the form."""
@@ -272,11 +272,6 @@ class Sweep(Document):
         if others and self.search.kind == "gp":
             raise ValueError("`search.kind: gp` takes one objective; `nsga2` and `tpe` take several")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        absent = {name for name in ("curve", "folds") if getattr(self, name) is None}
-        return {name: value for name, value in handler(self).items() if name not in absent}
 
     @property
     def kind(self) -> Literal["search", "curve", "repeats"]:

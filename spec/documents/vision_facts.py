@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from pydantic import Field
 
-from ftc.spec.base import Document
+from ftc.spec.base import Document, Real
 from ftc.spec.documents.image_shapes import ImageShape
 from ftc.spec.vision_card import VisionModel
 from ftc.spec.vision_models import vision_model
 
-__all__ = ["CropCuts", "Features", "PatchGrid", "SquareCuts", "TileSizes", "VisionFacts"]
+__all__ = ["CropCuts", "Features", "PanCuts", "PatchGrid", "SquareCuts", "TileSizes", "VisionFacts"]
 
 
 class Features(NamedTuple):
@@ -183,8 +183,6 @@ class CropCuts(Document):
         """Rows and columns of squares of an image by its sides in pixels, as transformers finds them; 0 of each where
         the whole of it is all that is read.
         """
-        if self.cuts == 1:
-            return 0, 0
         sides = range(1, self.cuts + 1)
         shapes = [(wide, high) for wide in sides for high in sides if self.least <= wide * high <= self.cuts]
         ratio, area, best, nearest = width / height, width * height, (1, 1), math.inf
@@ -193,6 +191,37 @@ class CropCuts(Document):
             if apart < nearest or (apart == nearest and area > 0.5 * self.side**2 * wide * high):
                 best, nearest = (wide, high), apart
         return (best[1], best[0]) if best != (1, 1) else (0, 0)
+
+
+class PanCuts(Document):
+    """How an elongated image is cut along its longer side into crops, which are read behind the whole of it."""
+
+    least: int
+    """Pixels of a crop's sides at the least."""
+    cuts: int
+    """Crops at the most."""
+    ratio: Real
+    """Longer side by shorter one from which on an image is cut."""
+    each: int
+    """Tokens of the whole image, and of each crop."""
+
+    @property
+    def most(self) -> int:
+        """Parts of an image at the most, with the whole of it."""
+        return self.cuts + 1
+
+    def shape(self, width: int, height: int) -> tuple[int, int]:
+        """Rows and columns of crops of an image by its sides in pixels, as transformers finds them; 0 of each where the
+        whole of it is all that is read.
+        """
+        longer, shorter = max(width, height), min(width, height)
+        if longer / shorter < self.ratio:
+            return 0, 0
+        count = min(longer // self.least, math.floor(longer / shorter + 0.5))
+        count = min(self.cuts, max(2, count))
+        if min(-(-longer // count), shorter) < self.least:
+            return 0, 0
+        return (1, count) if width >= height else (count, 1)
 
 
 _LARGEST_SIDE = 4096
@@ -226,6 +255,8 @@ class VisionFacts(Document):
     """How it becomes tiles, where the tower reads it in several; None elsewhere."""
     crops: CropCuts | None = None
     """How it is cut into squares, where none has words of its own; None elsewhere."""
+    pans: PanCuts | None = None
+    """How it is cut into crops, where the recipe asks for them; None elsewhere."""
     squares: SquareCuts | None = None
     """How it is cut into squares, where words stand around each of them; None elsewhere."""
     edges: tuple[int, int] | None = None
@@ -240,6 +271,8 @@ class VisionFacts(Document):
     """Its layers."""
     num_heads: int
     """Attention heads of each."""
+    keeps_states: bool = False
+    """Whether the installed transformers keeps the states behind all layers of the tower until it is done."""
     config: dict[str, Any] = Field(default={})
     """What the whole config.json says about the model's form; the memory trace builds by it."""
 
@@ -258,9 +291,15 @@ class VisionFacts(Document):
             return Features(*self.squares.shape(width, height), self.squares.each(self.patch_size))
         if self.crops is not None:
             return Features(*self.crops.shape(width, height), self.crops.each)
+        if self.pans is not None:
+            return Features(*self.pans.shape(width, height), self.pans.each)
         if (shapes := self.grid or self.tiles) is None:
             return Features(0, 0, self.tokens_per_image)
         return Features(0, 0, shapes.tokens(width, height, self.patch_size))
+
+    def panned(self, pans: PanCuts) -> VisionFacts:
+        """The same where elongated images are cut into crops."""
+        return self.model_copy(update={"pans": pans, "tokens_per_image": pans.most * pans.each})
 
     def shape(self, width: int, height: int) -> ImageShape:
         """An image as the tower reads it, by its sides in pixels.
@@ -277,6 +316,50 @@ class VisionFacts(Document):
             return ImageShape(height=height, width=width, squares=squares, tokens=found.tokens)
         side, squares = self.image_size, found.rows * found.columns + 1
         return ImageShape(height=side, width=side, squares=squares, tokens=found.tokens)
+
+    @property
+    def numbered(self) -> tuple[tuple[int, ...], ...]:
+        """The layers that the configuration names by number, for each key that names some, as it names them."""
+        tower: dict[str, Any] = self.config.get("vision_config") or {}
+        found = []
+        for key, usual in self.card.numbered_layers.items():
+            said = (self.config if key in self.card.own_keys else tower).get(key, usual)
+            found.append(tuple(said) if isinstance(said, list | tuple) else (said,))
+        return tuple(found)
+
+    @property
+    def windows(self) -> tuple[int, frozenset[int]] | None:
+        """Patches of a side of the windows within which layers attend, and the numbers of these layers; None where all
+        attend to all of an image.
+        """
+        if self.card.layers.windows is None or self.grid is None:
+            return None
+        key, usual = self.card.layers.windows
+        tower: dict[str, Any] = self.config.get("vision_config") or {}
+        side = int(tower.get(key, usual)) // (self.patch_size * self.grid.merge) * self.grid.merge
+        (everywhere,) = self.numbered
+        return max(side, self.grid.merge), frozenset(range(self.num_layers)).difference(everywhere)
+
+    @property
+    def last_used_layer(self) -> int:
+        """Number of the last layer whose states the model uses; those behind it have no gradients."""
+        if self.card.keeps_numbered != "states":
+            return self.num_layers - 1
+        states = self.num_layers + 1  # what goes into the first layer is number 0
+        return max(one % states for named in self.numbered for one in named) - 1
+
+    @property
+    def kept_numbers(self) -> int:
+        """Layers that are named by number and whose states or features stand until the tower is done.
+
+        Of states those that stand at the end in any case are left out: what goes into the last layer and comes out of
+        it, and what goes into the first one where that is held.
+        """
+        states = self.num_layers + 1  # what goes into the first layer is number 0
+        if self.card.keeps_numbered != "states":
+            return len({one for named in self.numbered for one in named if 0 <= one < self.num_layers})
+        anyway = {states - 1, states - 2, *([0] if self.card.layers.holds_first else [])}
+        return len({one % states for named in self.numbered for one in named if -states <= one < states} - anyway)
 
     @property
     def card(self) -> VisionModel:

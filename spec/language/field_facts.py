@@ -41,6 +41,9 @@ QUANTITIES: tuple[tuple[Any, dict[str, Any]], ...] = (
 _UNITS = {
     "Recipe.ftc": NUMBER,
     "Rope.factor": NUMBER,
+    "PanAndScan.max_crops": "crops",
+    "PanAndScan.min_crop_size": "pixels",
+    "PanAndScan.min_ratio": NUMBER,
     "QuestionAnswering.stride": "tokens",
     "QuestionAnswering.max_answer_length": "tokens",
     "MaskedLanguageModeling.mask_share": "share of a row's tokens",

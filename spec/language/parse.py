@@ -13,6 +13,7 @@ from ftc.spec.divergences import DIVERGENCES
 from ftc.spec.embedding_losses import EMBEDDING_LOSSES
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.section_tree import all_sections, field_docs, places_of_key, section_at
+from ftc.spec.language.sound import read_sound
 from ftc.spec.language.source import Mapping, Scalar, Sequence, Source
 from ftc.spec.preference_losses import PREFERENCE_LOSSES
 from ftc.spec.reinforcement_losses import REINFORCEMENT_LOSSES
@@ -68,6 +69,8 @@ def parse_recipe(source: Source) -> tuple[Recipe | None, tuple[Diagnostic, ...]]
     if fault := version_fault(source):
         return None, (fault,)
     plain: dict[str, Any] = source.plain()
+    if (sound := read_sound(plain)) is not None:
+        return sound, ()
     try:
         return Recipe.model_validate(plain), ()
     except ValidationError as problem:

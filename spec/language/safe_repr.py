@@ -1,13 +1,15 @@
-"""How a message shows text that somebody else wrote."""
+"""How messages and recipes show text that somebody else wrote."""
 
 from __future__ import annotations
 
 import json
+import re
 
-__all__ = ["label_name", "quoted"]
+__all__ = ["as_yaml", "label_name", "quoted"]
 
 _MOST_CHARS = 80
 _MOST_OF_LABEL = 48
+_NOT_TEXT = ("true", "false", "null", "yes", "no", "on", "off", "y", "n", ".inf", ".nan")
 
 
 def quoted(text: str) -> str:
@@ -22,3 +24,15 @@ def label_name(label: str, *, quoted: bool = False) -> str:
     short = label if len(label) <= _MOST_OF_LABEL else f"{label[: _MOST_OF_LABEL - 1]}…"
     is_plain = short.isprintable() and short == short.strip() and "," not in short and bool(short)
     return short if is_plain and not quoted else json.dumps(short, ensure_ascii=not short.isprintable())
+
+
+def as_yaml(value: str | bool | tuple[str, ...]) -> str:
+    """A value of a recipe on one line; a text in quotes where YAML would read something else."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case tuple():
+            return f"[{', '.join(map(as_yaml, value))}]"
+        case _:
+            is_plain = re.fullmatch(r"[./]*[A-Za-z_][\w./-]*", value) and value.lower() not in _NOT_TEXT
+            return value if is_plain else "'" + value.replace("'", "''") + "'"

@@ -78,8 +78,16 @@ class Source:
         return node if reached == len(steps) else None
 
     def span(self, path: Path) -> Span:
-        """The place of the value at a path, or of the nearest value above that exists."""
-        return self._walk(_steps(path))[1].span
+        """The place of the value at a path, or of the nearest value above that exists.
+
+        A flag that sets another value of a section is no place for one that nobody set.
+        """
+        steps = _steps(path)
+        reached, node, _ = self._walk(steps)
+        is_set = reached == len(steps)
+        while not is_set and reached and isinstance(node, Mapping) and node.span.file == FLAGS:
+            reached, node, _ = self._walk(steps[: reached - 1])
+        return node.span
 
     def key_span(self, path: Path) -> Span:
         """The place of the key at a path (for a list item, of the item), or of the nearest above that exists."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -11,102 +11,64 @@ from pydantic import (
     Discriminator,
     Field,
     PlainSerializer,
-    SerializerFunctionWrapHandler,
     Tag,
-    model_serializer,
     model_validator,
 )
 
-from ftc.spec.base import Document, Effect, Real
+from ftc.spec.base import Document, Effect, Real, SparseDocument
 from ftc.spec.extension_points import ENTRY
+from ftc.spec.row_files import SEPARATED, suffix_of
+from ftc.spec.sections.augment import Augment
 
 __all__ = [
     "MOST_FOLDS",
-    "PROMPT_COLUMN",
-    "WORKBOOKS",
-    "Augment",
+    "READING_KEYS",
+    "SHORTEST_TEXT",
     "Data",
     "Difference",
     "HubSource",
     "LabelRules",
     "MixedHub",
     "MixedPath",
-    "Paraphrases",
     "PathSource",
     "PresidioRules",
     "QualityRules",
     "Source",
     "Split",
     "fold_name",
-    "with_prompts",
 ]
 
-WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
-"""Suffixes of workbooks, which an extra reads."""
-PROMPT_COLUMN = "ftc_prompt"
-"""Column of an augmented row that says which of the additional prompts it has, from 1."""
+READING_KEYS = ("delimiter", "columns", "decimal", "sheet", "reader")
+"""Keys of a source that say how a file is read."""
+_OF_SEPARATED = ("columns", "decimal")
+SHORTEST_TEXT = 8
+"""Tokens that `max_length` leaves a text at the least."""
 
 
-class Paraphrases(Document):
-    """A table of phrases, relative to the recipe."""
-
-    EFFECT: ClassVar[Effect] = Effect.DATA
-
-    path: str = Field(min_length=1)
-    """CSV or other data file with the columns `from` and `to`, relative to the recipe's folder. A phrase may occur in
-    several rows."""
-
-
-class Augment(Document):
-    """Augmented copies of training rows. Evaluation rows and target tokens are never changed."""
-
-    EFFECT: ClassVar[Effect] = Effect.DATA
-
-    variants: int = Field(default=1, ge=1, le=20)
-    """Augmented copies of each row; a copy that equals its row is left out. Default: 1, which at most doubles the
-    rows."""
-    share: Real = Field(default=1.0, gt=0, le=1)
-    """Share of the training rows that are augmented. Default: 1, so that no row is preferred."""
-    prompts: tuple[str, ...] = Field(default=(), max_length=50)
-    """Additional prompt templates of a generation task; each augmented row uses one. Default: none, so that it keeps
-    its row's prompt."""
-    paraphrases: Paraphrases | None = None
-    """Phrases and their paraphrases; each phrase is replaced with probability 0.5. Default: none, because only you
-    know what means the same."""
-    words: Real = Field(default=0.0, ge=0, le=0.5)
-    """Share of the words that are dropped or swapped with the next. Default: 0, because word order often matters."""
-    characters: Real = Field(default=0.0, ge=0, le=0.5)
-    """Share of the letters that are doubled, dropped or swapped with the next (typos). Default: 0, because
-    clean text needs no typos."""
-    seed: int = Field(default=17, ge=0, lt=2**32)
-    """Random seed of the augmentation. Default: 17, a fixed number so that everybody gets the same rows."""
-
-
-def with_prompts(prompt: str, others: tuple[str, ...]) -> str:
-    """One template that renders the prompt named by the row's `PROMPT_COLUMN`, or the first prompt if the row names
-    none.
-    """
-    name = PROMPT_COLUMN
-    branches = "".join(
-        f"{'{%'} {'if' if number == 1 else 'elif'} {name} is defined and {name} == {number} {'%}'}{other}"
-        for number, other in enumerate(others, start=1)
-    )
-    return f"{branches}{'{%'} else {'%}'}{prompt}{'{%'} endif {'%}'}" if others else prompt
-
-
-class PathSource(Document):
+class PathSource(SparseDocument):
     """A file, relative to the recipe."""
 
     EFFECT: ClassVar[Effect] = Effect.DATA
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = _OF_SEPARATED
 
     path: str = Field(min_length=1)
     """JSON, JSON lines, CSV, TSV, Excel, OpenDocument, Parquet, Arrow, CoNLL or text file, relative to the recipe's
-    folder; the suffix decides the format. Each line of a text file is a row with the column `text`. A folder means all
-    data files in it, a pattern such as `shards/*.jsonl` all matching files, in the order of their names. A file at an
-    `s3://`, `gs://` or `https://` address is downloaded once (extra `remote`) and pinned by its digest."""
+    folder; the suffix decides the format, and text may be in gzip, such as `rows.jsonl.gz`. Each line of a text file
+    is a row with the column `text`. A folder means all data files in it, a pattern such as `shards/*.jsonl` all
+    matching files, in the order of their names. A file at an `s3://`, `gs://` or `https://` address is downloaded once
+    (extra `remote`) and pinned by its digest."""
     delimiter: Literal[",", ";", "|", "tab"] | None = None
     """Separator of a CSV or TSV file. Default: the one that fits the header and the first rows, commas (tabs in a
     `.tsv` file) before semicolons, tabs and vertical bars."""
+    columns: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
+        default=None, min_length=1, max_length=10_000
+    )
+    """Names of the columns of a CSV or TSV file without a header line, such as `[text, label]`: its first line is then
+    a row, unless it is these names, in whatever case. Default: those in the first line; ftc warns if that looks like a
+    row."""
+    decimal: Literal[".", ","] | None = None
+    """Decimal mark of the numbers in a CSV or TSV file: with `,` a cell such as `3,5` or `1.234,5` is read as 3.5 or
+    1234.5, as pandas does. Default: a point, so that no text is changed."""
     sheet: str | None = Field(default=None, min_length=1)
     """Sheet of a workbook. Default: the first, where most workbooks have their rows; the plan names it."""
     reader: Annotated[str, Field(pattern=rf"^{ENTRY}$")] | None = None
@@ -115,11 +77,24 @@ class PathSource(Document):
     without your environment variables; the lock pins the package's files and a digest of the rows. Default: none, so
     that the suffix decides."""
 
+    def idle_keys(self, name: str) -> tuple[str, ...]:
+        """The keys of reading that the source sets and that have no effect on a file of this name.
 
-class HubSource(Document):
+        A package reads a file by itself. Names of columns and a decimal mark are for separated values; whether a name
+        without a known suffix is that of such a file, its content shows.
+        """
+        if self.reader is not None:
+            idle = tuple(key for key in READING_KEYS if key != "reader")
+        else:
+            idle = _OF_SEPARATED if (suffix := suffix_of(name)) and suffix not in SEPARATED else ()
+        return tuple(key for key in idle if getattr(self, key) is not None)
+
+
+class HubSource(SparseDocument):
     """A file of a data set on the hub."""
 
     EFFECT: ClassVar[Effect] = Effect.DATA
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("config", "split")
 
     hub: str = Field(min_length=1, pattern=r"^[\w.-]+/[\w.-]+$")
     """Id of the data set, such as `owner/name`."""
@@ -142,10 +117,6 @@ class HubSource(Document):
         if self.config is not None and self.split is None:
             raise ValueError("`config` needs `split`, such as `split: train`")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name not in ("config", "split") or value}
 
 
 def _kind_of_source(value: object) -> str:
@@ -228,10 +199,11 @@ def _is_fold(text: str) -> str:
     return text
 
 
-class Split(Document):
+class Split(SparseDocument):
     """How rows are split. All rows that are not validation or test rows are training rows."""
 
     EFFECT: ClassVar[Effect] = Effect.DATA
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("fold",)
 
     validation: Share = 0.1
     """Share of the rows, or a separate file, for choosing the best checkpoint. `0` for none. Default: 0.1, enough to
@@ -264,10 +236,6 @@ class Split(Document):
     seed: int = Field(default=17, ge=0, lt=2**32)
     """Random seed of the split, separate from `train.seed`, so that another training seed never moves a row between
     parts. Default: 17, a fixed number so that everybody gets the same parts."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "fold" or value is not None}
 
     @property
     def fold_of(self) -> tuple[int, int] | None:
@@ -377,7 +345,7 @@ class Data(Document):
     max_rows: int | None = Field(default=None, ge=1)
     """Maximum number of training rows, sampled with the split's seed; validation and test stay complete. Default: all,
     because more rows rarely make a model worse."""
-    max_length: Literal["auto"] | Annotated[int, Field(ge=8)] = "auto"
+    max_length: Literal["auto"] | Annotated[int, Field(ge=SHORTEST_TEXT)] = "auto"
     """Maximum sequence length in tokens; longer rows overflow. Default `auto`: the model's own limit, but at most
     1,024, because memory and time grow with the longest row."""
     max_lost_answers: Real = Field(default=0.1, ge=0, le=1)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
-from ftc.spec.base import Document, Effect, Real
+from ftc.spec.base import Document, Effect, Real, SparseDocument
 from ftc.spec.documents.slices import measured
 from ftc.spec.heads import head_card
 from ftc.spec.judges import Judge
@@ -162,10 +162,11 @@ class Classifier(Document):
     """Label whose share of the answers is reported, as spelled in `id2label` of the classifier's config.json."""
 
 
-class RewardModel(Document):
+class RewardModel(SparseDocument):
     """A reward model that scores generated answers, on its own scale."""
 
     EFFECT: ClassVar[Effect] = Effect.EVAL
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("aggregate",)
 
     base: str = Field(min_length=1, max_length=300)
     """`run:NAME`: a finished run of `task: {kind: reward}` in this project; an adapter has to be merged first (`ftc run
@@ -179,15 +180,12 @@ class RewardModel(Document):
     chance that every step is right. `last`: the last step. Default: `min`, because an answer is as good as its worst
     step, and a product favors answers of fewer steps; a model that scores whole answers has none."""
 
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "aggregate" or value is not None}
 
-
-class Eval(Document):
+class Eval(SparseDocument):
     """How the tuned model is evaluated, on the test split, at the very end."""
 
     EFFECT: ClassVar[Effect] = Effect.EVAL
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("baselines", "reward_model")
 
     metrics: Literal["auto"] | Annotated[tuple[str, ...], Field(min_length=1)] = "auto"
     """Names of metrics. Default `auto`: accuracy and macro F1 for a classification, micro and macro F1 where a row
@@ -253,11 +251,6 @@ class Eval(Document):
     """Rows per forward pass during evaluation. Default `auto`: what fits the budget, up to 32."""
     samples: int = Field(default=8, ge=0, le=1000)
     """Number of predictions in the report. Default: 8, which fit on a screen."""
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        absent = ("baselines", "reward_model")
-        return {name: value for name, value in handler(self).items() if name not in absent or value}
 
     def named(self) -> tuple[tuple[str, str], ...]:
         """The metrics that the recipe itself names, in metrics and gates, each with its place."""

@@ -16,6 +16,7 @@ __all__ = [
     "Device",
     "License",
     "Model",
+    "PanAndScan",
     "Rope",
     "RopeKind",
     "SpecialTokens",
@@ -72,6 +73,20 @@ class Rope(Document):
     `auto`: the smallest whole number that `data.max_length` needs."""
 
 
+class PanAndScan(Document):
+    """Crops of an elongated image, which are read beside the whole of it."""
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+
+    max_crops: int = Field(default=4, ge=2, le=16)
+    """Crops of an image at most; each takes as many tokens as the whole. Default: 4, as Gemma 3 has it."""
+    min_crop_size: int = Field(default=256, ge=16, le=8192)
+    """Width and height of a crop at least; an image that is too small for two of them stays whole. Default: 256, as
+    Gemma 3 has it."""
+    min_ratio: Annotated[Real, Field(ge=1, le=100)] = 1.2
+    """Longer side of an image by its shorter one from which on it is cut. Default: 1.2, as Gemma 3 has it."""
+
+
 class Model(Document):
     """The base model."""
 
@@ -112,6 +127,11 @@ class Model(Document):
     rope: Rope | None = None
     """Scaling of rotary positions, such as `{kind: yarn, factor: 4}`: `data.max_length` can then go beyond positions
     of pretraining. Default: the model's own."""
+
+    pan_and_scan: PanAndScan | None = None
+    """Pan and scan of Gemma 3: an elongated image is read whole and in crops along its longer side, which shows small
+    print and costs as many tokens again for each; `{}` takes the usual numbers. A result expects images of the same
+    kind. Default: none, as in transformers."""
 
     @property
     def adds_tokens(self) -> bool:

@@ -17,16 +17,13 @@ from ftc.spec.tasks import Task
 from ftc.spec.trackers import Track
 from ftc.spec.writing import Writing
 
-__all__ = ["LANGUAGE_VERSION", "Recipe"]
+__all__ = ["LANGUAGE_VERSION", "Heading", "Recipe"]
 
 LANGUAGE_VERSION = 1
 
 
-class Recipe(Document):
-    """Task, data, model, strategy, training, evaluation and budget."""
-
-    EFFECT: ClassVar[Effect] = Effect.NUMERICS
-    EFFECTS: ClassVar[dict[str, Effect]] = {"name": Effect.COSMETIC, "track": Effect.COSMETIC}
+class Heading(Document):
+    """What a recipe says outside of its sections."""
 
     ftc: Literal[1]
     """Version of the recipe language."""
@@ -38,6 +35,14 @@ class Recipe(Document):
     name: str = Field(pattern=NAME_PATTERN)
     """Name of the job; its runs lie in `runs/<name>/`. At most 64 lower-case letters, digits,
     `.`, `_` and `-`, with a letter or digit first."""
+
+
+class Recipe(Heading):
+    """Task, data, model, strategy, training, evaluation and budget."""
+
+    EFFECT: ClassVar[Effect] = Effect.NUMERICS
+    EFFECTS: ClassVar[dict[str, Effect]] = {"name": Effect.COSMETIC, "track": Effect.COSMETIC}
+
     task: Task
     """What the tuned model is for."""
     data: Data

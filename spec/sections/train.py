@@ -37,6 +37,7 @@ class Schedule(ScheduleKeys):
     """Learning rate schedule."""
 
     EFFECT: ClassVar[Effect] = Effect.NUMERICS
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("warmup_steps",)
 
     kind: ScheduleKind = "linear"
     """Shape after the warm-up, as listed in `docs/optimizers.md`. Default: linear, which has nothing to tune."""

@@ -70,7 +70,8 @@ JUDGED_TOKENS = Cached(
 )
 PIECES = Cached(
     files=("pieces/*/*.json",),
-    made_from="some rows, how they are written, files of tokenizer and template, the tokenizers library's own files",
+    made_from="some rows; for tokens how they are written, files of tokenizer and template, the tokenizers library's "
+    "own files; for checks of texts the columns, rules and releases",
     compared="",
     folder="pieces",
 )

@@ -24,7 +24,7 @@ MOST_PIXELS = 64 * 2**20
 _DEEP_MODES = ("I", "F")
 """Modes of Pillow with more than 8 bits a channel; `I;16` and its kin begin with the first."""
 
-Fault = Literal["broken", "large", "deep", "frames"]
+Fault = Literal["broken", "large", "deep", "frames", "shape"]
 
 
 class BadImage(ValueError):

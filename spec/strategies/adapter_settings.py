@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
-from ftc.spec.base import Document, Real
+from ftc.spec.base import Real, SparseDocument
 from ftc.spec.strategies.card import Base
 from ftc.spec.strategies.common import plural
 from ftc.spec.strategies.patterns import by_name
@@ -18,8 +18,10 @@ LoraInit = Literal["default", "gaussian", "orthogonal", "olora", "pissa"]
 """What a low-rank adapter begins with."""
 
 
-class AdapterSettings(Document):
+class AdapterSettings(SparseDocument):
     """A low-rank adapter."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("token_ids",)
 
     rank: int
     alpha: int
@@ -42,10 +44,6 @@ class AdapterSettings(Document):
     dora: bool = False
     """Whether a length is learned for each row of the weight."""
     init: LoraInit = "default"
-
-    @model_serializer(mode="wrap")
-    def _without_tokens(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if name != "token_ids" or value}
 
     def rank_of(self, name: str) -> int:
         """Rank of an adapted layer's update, by its full name."""

@@ -107,8 +107,8 @@ class Choices:
 
     def head(self, path: str, base: Base) -> tuple[str, ...]:
         """Settles the modules of a new head, which every adapter trains whole."""
-        words = ("all modules outside the adapter stay frozen", "the new head starts from random weights")
-        return self.derive(path, base.head_modules, words[bool(base.head_modules)])
+        frozen, drawn = "all modules outside the adapter stay frozen", "the new head starts from random weights"
+        return self.derive(path, base.head_modules, drawn if base.head_modules else frozen)
 
     def places(self, path: str, kind: str, found: Mapping[str, object], base: Base) -> int:
         """Settles how many modules an adapter changes; a problem where there are none."""
@@ -144,8 +144,8 @@ class Beside:
         width: Width of its middle; 0 where it has none.
         scales: Whether it only multiplies what comes in or goes out, number by number.
         forward: Multiplications a token.
-        backward: Multiplications a token on the way back, for what it learns.
-        through: Multiplications a token on the way back, for the gradient of the layer's input.
+        backward: Multiplications a token in the backward pass, for what it learns.
+        through: Multiplications a token in the backward pass, for the gradient of the layer's input.
         once: Multiplications a forward pass, whatever the rows.
         once_backward: Multiplications a backward pass, whatever the rows.
         turns_input: Whether the frozen layer reads what it made of the input, so that gradients go through the layer.

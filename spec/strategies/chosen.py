@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
@@ -57,6 +57,15 @@ class ChosenSettings(WholeSettings):
     def traits(self) -> Traits:
         """Those of a plain model."""
         return replace(super().traits, differs_by_layer=self.differs_by_layer)
+
+    @property
+    def deepest_trained(self) -> int | None:
+        """How many last layers of each stack are trained, where those before them stay as they are; None for all."""
+        return None
+
+    def with_deepest_trained(self, layers: int) -> Self:
+        """The same for a model with fewer layers, of which so many last ones are trained."""
+        return self
 
     @abstractmethod
     def is_candidate(self, name: str, depths: Mapping[str, int]) -> bool:

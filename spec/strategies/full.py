@@ -23,12 +23,14 @@ from ftc.spec.strategies.card import (
 from ftc.spec.strategies.chosen import ChosenSettings, count_chosen
 from ftc.spec.strategies.common import Simple
 from ftc.spec.vision_card import ModelPart
-from ftc.spec.vision_models import USUALLY_TRAINED
 
 if TYPE_CHECKING:
     from ftc.spec.documents.facts import ModelFacts
 
 __all__ = ["FULL", "Full", "FullSettings"]
+
+_USUALLY_TRAINED: tuple[ModelPart, ...] = ("projector", "language_model")
+"""As LLaVA and Qwen2.5-VL were tuned."""
 
 
 class Full(Simple):
@@ -66,7 +68,7 @@ class Full(Simple):
         """The settings with patterns for the parts of a model that reads images: what stays frozen, or what doesn't."""
         assert base.model.vision is not None, "the model reads images"
         card, names = base.model.vision.card, base.model.tensors
-        parts: tuple[ModelPart, ...] = USUALLY_TRAINED if self.train_parts == "auto" else self.train_parts
+        parts: tuple[ModelPart, ...] = _USUALLY_TRAINED if self.train_parts == "auto" else self.train_parts
         beside: tuple[ModelPart, ...] = ("vision_tower", "projector")
         if "language_model" not in parts:
             only = tuple(one for part in beside if part in parts for one in card.patterns(part, names))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -114,6 +114,15 @@ class PartialSettings(ChosenSettings):
             norms=False,
             dropout=False,
         )
+
+    @property
+    def deepest_trained(self) -> int | None:
+        """The last layers; where all may be trained patterns decide, if anything does."""
+        return None if self.layers == "all" else self.layers
+
+    def with_deepest_trained(self, layers: int) -> Self:
+        """Another number of last layers."""
+        return self.model_copy(update={"layers": layers})
 
     def is_candidate(self, name: str, depths: Mapping[str, int]) -> bool:
         """Whether a weight lies in the last layers, behind them, or in embeddings that are trained."""

@@ -21,8 +21,10 @@ from ftc.spec.metrics import Trait
 from ftc.spec.number_losses import NumberLossCard
 from ftc.spec.preference_losses import PreferenceLossCard
 from ftc.spec.reranking_losses import RerankingLossCard
+from ftc.spec.tasks.least_steps import OF_ANSWERS, OF_NEW_HEAD, LeastSteps
 from ftc.spec.tasks.parts import Part
 from ftc.spec.tasks.rows import RowKind
+from ftc.spec.tasks.signs import Guessed, Sign, SignKind, section_line
 from ftc.spec.tasks.turns import TrainOn
 from ftc.spec.text_forms import FormName, form_card
 
@@ -61,24 +63,6 @@ class SpanShare(NamedTuple):
     """Tokens of a missing span on average."""
 
 
-class Sign(NamedTuple):
-    """What tells `ftc init` that a file's rows are for a task: a column that can play a part."""
-
-    part: str
-    by: Literal["name", "list", "fractions", "ratings", "content", "lists"]
-    """A column with a usual name, one whose values are lists besides, or numbers with fractions, or ratings; or one
-    that looks like it by its values, or one of those whose every value is a list."""
-    names: tuple[str, ...] = ()
-    """Names that count instead of the usual ones; empty for the usual ones."""
-
-
-class Guessed(NamedTuple):
-    """Options of the task that `ftc init` writes where rows have all of these signs."""
-
-    signs: tuple[Sign, ...]
-    options: Mapping[str, str | bool]
-
-
 class Unused(NamedTuple):
     """A key of a task that does nothing in a mode."""
 
@@ -92,23 +76,6 @@ def unused(keys: Sequence[str], what: str) -> tuple[Unused, ...]:
     return tuple(
         Unused(key, f"`{key}` has no effect for {what}", f"remove `{key}`, or write the other `mode`") for key in keys
     )
-
-
-class LeastSteps(NamedTuple):
-    """How long training is at least on few rows, where the recipe leaves `train.epochs` open."""
-
-    steps: int
-    """Optimizer steps that are aimed at."""
-    epochs: int
-    """Passes over the rows that are never exceeded for that."""
-    reason: str
-
-
-OF_NEW_HEAD = LeastSteps(300, 30, "a new head has nothing to start from")
-"""108 steps left two of four classes of 720 short texts unpredicted, and 165 two of five of 162 stories; 330 learn
-them. Few rows need steps more than they need few epochs (Mosbach et al. 2021). The best epoch is kept anyway."""
-OF_ANSWERS = LeastSteps(60, 6, "fewer steps barely change what a model writes")
-"""As hosted services do, which pass over small sets of examples more often than over large ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +211,19 @@ class TaskSection(Document):
         """What a recipe calls the task."""
         return str(get_args(cls.model_fields["kind"].annotation)[0])
 
+    @classmethod
+    def written_for(cls, by: SignKind, found: str | tuple[str, ...] = "") -> str | None:
+        """The section that reads rows with a sign of a kind, as a recipe has it; None where the task knows none.
+
+        Args:
+            by: The kind of the last sign.
+            found: What it finds: a separator, or columns.
+        """
+        options = next((one.options for one in cls.CARD.guessed if one.signs[-1].by == by), None)
+        if options is None:
+            return None
+        return section_line(cls.name(), {key: found if value is None else value for key, value in options.items()})
+
     def mode_for(self, family: Family) -> Mode:
         """The mode in which a model of a family does the task."""
         modes = self.modes()
@@ -282,6 +262,11 @@ class TaskSection(Document):
     def own_columns(self) -> tuple[str, ...]:
         """Columns that the section itself names, and that play no part."""
         return ()
+
+    @property
+    def own_key(self) -> str:
+        """The key of the section that names them; empty for a section that names none."""
+        return ""
 
     @property
     def output_names(self) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ class Preference(TaskSection):
         beside={"prompt": ("chosen",), "system": ("chosen", "completion", "messages")},
         signs=((Sign("chosen", "name"), Sign("rejected", "name")), *_RATED_SIGNS),
         guess_order=5,
-        guessed=tuple(Guessed(signs, {"loss": _RATING_LOSS}) for signs in _RATED_SIGNS),
+        guessed=tuple(Guessed(signs, {"loss": _RATING_LOSS}, "") for signs in _RATED_SIGNS),
         foreign_names=("dpo", "ipo", "simpo", "orpo", "cpo", "rlhf", "preference_dpo"),
         is_imported=True,
         needs_decoder=True,

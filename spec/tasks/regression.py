@@ -77,6 +77,11 @@ class Regression(TaskSection):
         return self.scores or ()
 
     @property
+    def own_key(self) -> str:
+        """The key that names them."""
+        return "scores"
+
+    @property
     def number_loss(self) -> NumberLossCard:
         """The one that the recipe names."""
         return number_loss(self.loss)

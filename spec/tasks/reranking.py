@@ -43,7 +43,13 @@ class Reranking(TaskSection):
         written_parts=(),
         answer_parts=("positive", "negative", "margin"),
         beside={},
-        signs=((Sign("query", "name"), Sign("positive", "name", ("positive",)), Sign("margin", "name", ("margin",))),),
+        signs=(
+            (
+                Sign("query", "name"),
+                Sign("positive", "name", ("positive", "positive_passages")),
+                Sign("margin", "name", ("margin",)),
+            ),
+        ),
         guess_order=21,
         guessed=(),
         foreign_names=("reranker", "rerank", "cross-encoder", "text-ranking"),

@@ -10,7 +10,18 @@ from pydantic import Field
 from ftc.spec.number_losses import NumberLossCard, number_loss
 from ftc.spec.reward_losses import RewardLoss, RewardLossCard, reward_loss
 from ftc.spec.tasks.card import EVERY_FAMILY, OF_NEW_HEAD, Guessed, Mode, Scale, Sign, TaskCard, TaskSection, Unused
-from ftc.spec.tasks.parts import CHOSEN, COMPLETION, MESSAGES, PROMPT, RATING, REJECTED, SCORE, STEP_LABELS, STEPS
+from ftc.spec.tasks.parts import (
+    CHOSEN,
+    COMPLETION,
+    MESSAGES,
+    PROMPT,
+    RATING,
+    REJECTED,
+    SCORE,
+    STEP_LABELS,
+    STEPS,
+    SYSTEM,
+)
 from ftc.spec.tasks.rows import PairRows, ScoredAnswerRows, StepRows
 
 __all__ = ["RIGHT", "Reward"]
@@ -91,15 +102,15 @@ class Reward(TaskSection):
     """
 
     CARD: ClassVar[TaskCard] = TaskCard(
-        parts=(CHOSEN, REJECTED, PROMPT, COMPLETION, MESSAGES, RATING, SCORE, STEPS, STEP_LABELS),
+        parts=(CHOSEN, REJECTED, PROMPT, COMPLETION, MESSAGES, RATING, SCORE, STEPS, STEP_LABELS, SYSTEM),
         row_forms=tuple(form for forms in _ROW_FORMS.values() for form in forms),
         template_form=None,
         written_parts=(),
         answer_parts=("chosen", "rejected", "rating", "score", "step_labels"),
-        beside={"prompt": ("chosen",)},
+        beside={"prompt": ("chosen",), "system": ("chosen", "completion", "messages")},
         signs=(_PAIR_SIGNS, _STEP_SIGNS),
         guess_order=25,
-        guessed=(Guessed(_STEP_SIGNS, {"loss": "step_cross_entropy"}),),
+        guessed=(Guessed(_STEP_SIGNS, {"loss": "step_cross_entropy"}, ""),),
         foreign_names=("reward-modeling", "rm", "trl_reward", "bradley-terry"),
         is_imported=True,
         needs_decoder=True,

@@ -14,6 +14,7 @@ __all__ = [
     "CHOSEN_COLUMN",
     "FOREIGN_MARKS",
     "INSTRUCTION_PROMPT",
+    "LABELS_COLUMN",
     "NEGATIVES_COLUMN",
     "NUMBERS_COLUMN",
     "OTHER_ANSWER_COLUMN",
@@ -60,6 +61,8 @@ OTHER_ANSWER_COLUMN = "ftc: other answer"
 """Column that is added for an answer to another prompt, as text or as a conversation."""
 NEGATIVES_COLUMN = "ftc: negatives"
 """Column that is added for the wrong passages of a query, a list."""
+LABELS_COLUMN = "ftc: labels"
+"""Column that is added for the labels of a row that has a column for each, a list."""
 TURNS_COLUMN = "ftc: turns"
 """Column that is added for the turns before a prompt: a system message, and earlier questions with their answers."""
 ASKED_COLUMN = "ftc: asked"
@@ -86,6 +89,10 @@ class LabelRows:
     """Whether a row has any number of labels, none included."""
     written: bool
     """Whether the model learns to write the label."""
+    separator: str | None = None
+    """What stands between several labels of a cell; None where they are lists."""
+    columns: tuple[str, ...] = ()
+    """Columns of a label each, with 1 where a row has it; empty where one column holds the labels."""
 
 
 @dataclass(frozen=True, slots=True)

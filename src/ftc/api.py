@@ -290,9 +290,10 @@ def apply(
     from ftc.runtime.execution.agreement import arriving
     from ftc.verbs.apply import execute_planned
     from ftc.verbs.continuing import begin_from
+    from ftc.verbs.heartbeat import with_heartbeat
 
     os.environ.update(contract(os.environ))
-    with arriving():
+    with arriving(), with_heartbeat():
         planned = current(target, offline=offline, folder=folder)
         if expect is not None:
             refuse_other(planned.plan, expect)

@@ -281,7 +281,7 @@ def test_an_array_of_many_pieces_is_read_as_json_reads_it(tmp_path: Path) -> Non
     assert all(text[line - 1] == " {" for line in table.lines)
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="limits and locales of POSIX")
 @pytest.mark.parametrize("world", ["a limit of sizes", "an ASCII locale"])
 def test_what_the_system_limits_is_named(tmp_path: Path, world: str) -> None:

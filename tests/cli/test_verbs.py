@@ -344,6 +344,12 @@ def test_every_verb_has_help(verb: str, capsys: Capture) -> None:
         (["device", "calibrate", "--threads", "x"], "not a whole number"),
         (["plan", "x.yaml", "--frob"], "unrecognized arguments: --frob"),
         (["plan", "x.yaml", "--off"], "unrecognized arguments: --off"),
+        (["plan", "x.yaml", "--orgins"], "unrecognized arguments: --orgins; did you mean `--origins`?"),
+        (["plan", "x.yaml", "--forse=1", "--frob"], "did you mean `--force`?"),
+        (["apply", "x.yaml", "-y"], "unrecognized arguments: -y; did you mean `--yes`?"),
+        (["apply", "x.yaml", "-f"], "unrecognized arguments: -f\n"),
+        (["plan", "x.yaml", "more", "--orgins"], "did you mean `--origins`?"),
+        (["plan", "x.yaml", ""], "unrecognized arguments: \n"),
         (["--color", "sometimes", "plan"], "invalid choice"),
     ],
 )

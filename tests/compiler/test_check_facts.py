@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -152,3 +153,22 @@ def test_a_default_rank_is_nobodys_slip() -> None:
 
 def test_every_rule_says_what_it_holds() -> None:
     assert all(rule.__doc__ for rule in FACT_RULES)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer", "helps"),
+    [
+        (100, 412, None),
+        (100, 500, ["write `max_new_tokens: 412`", "or shorten the prompts with `data: {max_length: 12}`"]),
+        (100, 4096, ["write `max_new_tokens: 412`"]),
+        (512, 128, ["shorten the prompts with `data: {max_length: 384}`"]),
+        (512, 4096, ["write `max_new_tokens: 256` and `data: {max_length: 256}`"]),
+    ],
+)
+def test_what_makes_prompt_and_answer_fit_is_named(prompt: int, answer: int, helps: list[str] | None) -> None:
+    """Of 512 positions."""
+    draft = draft_of(task={"kind": "reinforcement", "max_new_tokens": answer})
+    train = draft.splits["train"].model_copy(update={"length_max": prompt})
+    draft = decided(replace(draft, splits={**draft.splits, "train": train}))
+    told = [list(one.help) for one in draft.diagnostics if one.code == "FTC448"]
+    assert told == ([] if helps is None else [helps])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import reduce
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ftc.compiler.candidate import Candidate
 from ftc.compiler.draft import ClosedDraft, Draft, PastRun
 from ftc.compiler.memory.memory import by_closed_form
-from ftc.compiler.passes import SHAPING, decide, run_passes
+from ftc.compiler.passes import SHAPING, decide, decide_by_trace, run_passes
 from ftc.compiler.resolve.machine.device import resolve_device
 from ftc.compiler.time.operator_costs import flop_rates
 from ftc.compiler.time.workload import draft_network
@@ -379,6 +379,28 @@ def test_the_trace_has_the_last_word_after_a_few_questions(batch: int, mebibytes
     assert refused is (draft.memory.verdict != "fits")
     assert len({job.key() for job in asked}) == len(asked) == draft.memory.traces
     assert len(asked) <= max(8, draft.memory.ways // 4)
+
+
+@pytest.mark.parametrize("mebibytes", [pytest.param(700, marks=pytest.mark.slow), 1500, 6000])
+def test_what_answers_of_the_trace_don_t_change_is_computed_once(mebibytes: int) -> None:
+    """The passes ask the same and decide the same as where all of them run again for each answer."""
+    asked: list[TraceJob] = []
+    cards = CARD.model_copy(update={"count": 2})
+    changes: dict[str, Any] = {"task": {"kind": "chat"}, "strategy": {"kind": "full"}, "train": {"batch_size": 8}}
+    budget = {"vram": f"{mebibytes}MiB", "devices": 2}
+    undecided = draft_of(device=cards, budget=budget, facts=model_facts(hidden=1024), **changes)
+    again = answered(undecided, factor=1.05, asked=asked)
+    assert again.traces
+    answers, told = dict(again.traces), list[str]()
+
+    def ask(jobs: Iterable[TraceJob]) -> dict[str, TraceAnswer]:
+        keys = [job.key() for job in jobs]
+        told.extend(keys)
+        return {key: answers[key] for key in keys}
+
+    once = decide_by_trace(askable(undecided), ask)
+    assert told == [job.key() for job in asked]
+    assert once == again
 
 
 def test_a_trace_that_fails_leaves_the_closed_form_with_the_reason() -> None:

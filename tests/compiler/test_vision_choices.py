@@ -113,15 +113,15 @@ def test_parts_without_gradients_are_trained_by_one_process(
 
 
 @pytest.mark.parametrize("rows", [range(1100), range(1, 1100, 3), (1,)])
-def test_a_refused_plan_of_many_rows_with_images_is_told_what_fits(rows: Sequence[int]) -> None:
+def test_a_refused_plan_of_many_rows_with_images_names_what_fits(rows: Sequence[int]) -> None:
     """Changes are tried on some of the rows, and on images of the same rows."""
     facts, budget = seeing("llava", hidden=1024, layers=16), {"vram": "1400MiB", "devices": 1}
     train = {"micro_batch": 16, "batch_size": 16, "activation_checkpointing": False}
     draft = draft_of(task=GENERATION, facts=facts, device=CARD, splits={"train": 1100}, train=train, budget=budget)
     draft = shaped(with_images(draft, rows))
     (refusal,) = (one for one in decide(draft).diagnostics if one.code in ("FTC402", "FTC405"))
-    told = with_suggestions(draft, decide(draft), decide, decide).diagnostics
-    (after,) = (one for one in told if one.code == refusal.code)
+    found = with_suggestions(draft, decide(draft), decide, decide).diagnostics
+    (after,) = (one for one in found if one.code == refusal.code)
     assert any("micro_batch" in line for line in after.help)
 
 

@@ -60,21 +60,40 @@ def cards() -> Iterator[CardRunner]:
     runner.close()
 
 
+_FINISHED: dict[str, Path] = {}
+"""Finished projects by what they were made of: files with the same one share its run."""
+
+
 def finished_project(
-    folder: Path, models: Path, steps: int, *, prepare: Callable[[Path], None] = lambda root: None, **recipe: Any
+    folder: Path,
+    models: Path,
+    steps: int,
+    *,
+    prepare: Callable[[Path], None] | None = None,
+    task: str = "classification",
+    shared: bool = True,
+    **recipe: Any,
 ) -> Path:
     """A project in `folder` with one finished run and a cache beside it; its tests work on copies.
 
-    `prepare` may change the project before it runs.
+    `prepare` may change the project before it runs. A run in changed surroundings is not to be `shared`.
     """
-    root = folder / "project"
-    make_project(root, models, "classification", steps=steps, **recipe)
-    prepare(root)
+    root, key = folder / "project", repr((models, steps, task, sorted(recipe.items())))
+    shared = shared and prepare is None
+    if shared and key in _FINISHED:
+        for name in ("project", "cache"):
+            shutil.copytree(_FINISHED[key].parent / name, folder / name, symlinks=True)
+        return root
+    make_project(root, models, task, steps=steps, **recipe)
+    if prepare is not None:
+        prepare(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FTC_CACHE", str(folder / "cache"))
         from ftc import api
 
         assert api.apply(root / "recipe.yaml").record.status == "finished"
+    if shared:
+        _FINISHED[key] = root
     return root
 
 

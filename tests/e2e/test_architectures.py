@@ -15,7 +15,7 @@ from tests.e2e.conftest import MakeProject
 from tests.support.projects import make_model
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model_type", "task"),
     [

@@ -29,7 +29,7 @@ from ftc.compiler.tokens.row_index import recall_rows, remember_rows
 from ftc.runtime.exports import converter
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.documents.device import Calibration, Measurement
+from ftc.spec.documents.calibration import Calibration, Measurement
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceResult

@@ -13,7 +13,7 @@ from ftc import api
 from ftc.compiler.resolve.machine.device import keep_calibration, read_calibration
 from ftc.compiler.time.speed import measured_work, work_of_evaluation
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.documents.device import Calibration, CalibrationJob
+from ftc.spec.documents.calibration import Calibration, CalibrationJob
 from ftc.verbs.calibrate import calibrate
 from ftc.views.devices import calibration_text
 from tests.support.drafts import CARD, CPU, decided, draft_of
@@ -30,6 +30,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Calibration:
     return measured.model_copy(update=known)
 
 
+@pytest.mark.slow
 def test_plans_rest_on_what_was_measured(found: Calibration, tmp_path: Path) -> None:
     assert keep_calibration(tmp_path, CPU, found).is_relative_to(tmp_path)
     kept = read_calibration(tmp_path, CPU, 1)
@@ -58,6 +59,7 @@ def test_plans_rest_on_what_was_measured(found: Calibration, tmp_path: Path) -> 
     assert loaded.high_seconds == time.high_seconds
 
 
+@pytest.mark.slow
 def test_steps_are_measured_as_the_run_takes_them(found: Calibration) -> None:
     steps = found.measured.steps
     assert [(step.config["model_type"], step.rank > 0) for step in steps] == [

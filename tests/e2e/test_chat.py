@@ -16,17 +16,27 @@ from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.sampling import Sampling
 from ftc.views.chat import InTurn, help_lines, side_by_side
 from ftc.views.page import Page, visible_width
-from tests.e2e.conftest import Ftc, MakeProject
+from tests.e2e.conftest import Ftc, MakeProject, finished_project, in_a_copy
 
 LINES = ["goal", "film", "bank"]
 
 
+@pytest.fixture(scope="module")
+def finished(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a finished run that answers; its tests work on copies."""
+
+    def longer(root: Path) -> None:
+        text = (root / "recipe.yaml").read_text(encoding="utf-8")
+        (root / "recipe.yaml").write_text(text.replace("max_length: 32", "max_length: 60"), encoding="utf-8")
+
+    return finished_project(tmp_path_factory.mktemp("chat"), models, 6, prepare=longer, task="chat")
+
+
 @pytest.fixture
-def asked(project: MakeProject) -> api.Run:
-    root = project("chat", steps=6)
-    text = (root / "recipe.yaml").read_text(encoding="utf-8")
-    (root / "recipe.yaml").write_text(text.replace("max_length: 32", "max_length: 60"), encoding="utf-8")
-    return api.apply(Path("recipe.yaml"))
+def asked(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> api.Run:
+    in_a_copy(finished, tmp_path, monkeypatch)
+    (found,) = api.runs()
+    return found
 
 
 def test_a_conversation(asked: api.Run) -> None:
@@ -51,6 +61,7 @@ def _turn(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("strategy", ["lora, init: pissa", "full", "ia3", "prompt_tuning"])
 def test_the_base_is_what_the_evaluation_measured(project: MakeProject, strategy: str) -> None:
     project("generation", strategy, steps=6, evaluation="samples: 8")

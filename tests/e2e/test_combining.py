@@ -94,6 +94,7 @@ def test_each_method_gives_the_same_bits_again(root: Path, method: str) -> None:
     assert api.audit(first).verdict == "CONSISTENT"
 
 
+@pytest.mark.slow
 def test_what_peft_can_not_combine_is_refused(root: Path) -> None:
     assert "adapters of one rank" in refusal("one", "wide")
     assert "two different runs" in refusal("one", "one")

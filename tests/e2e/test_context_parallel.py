@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ftc import api
-from ftc.spec.documents.events import StepDone
-from ftc.verbs.runs import load_events
 from tests.e2e.conftest import Ftc, MakeProject
+from tests.e2e.shared_runs import one_and_two
 
 _SETS = ("--set", "budget.devices=2", "--set", "train.context_parallel=2")
 
@@ -37,15 +32,6 @@ def test_a_plan_says_how_rows_are_shared(project: MakeProject, ftc: Ftc) -> None
 @pytest.mark.slow
 def test_what_two_processes_share_is_what_one_does(project: MakeProject, ftc: Ftc) -> None:
     project("chat", "lora, init: default", steps=4)
-    recipe = Path("recipe.yaml")
-    recipe.write_text(recipe.read_text(encoding="utf-8").replace("dropout: 0.1", "dropout: 0.0"), encoding="utf-8")
-    for more in ((), _SETS):
-        command = [sys.executable, "-m", "ftc", "apply", "recipe.yaml", "--yes", *more]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-    first, second = sorted(api.runs(), key=lambda run: run.record.observed.world_size)
+    _, second = one_and_two(_SETS)
     assert second.plan.settings.train.context_parallel == 2
-    losses = [[one.loss for one in load_events(run.folder) if isinstance(one, StepDone)] for run in (first, second)]
-    assert len(losses[0]) == 4
-    assert losses[1] == pytest.approx(losses[0], abs=1e-6)
     assert ftc("audit", second.record.id).code == 0

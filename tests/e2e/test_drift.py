@@ -91,6 +91,7 @@ def test_other_rows_have_drifted_and_the_page_says_so(project: Path, ftc: Ftc) -
     assert again.code == 0, "ftc replaces its own page"
 
 
+@pytest.mark.slow
 def test_damage_labels_and_repeats(project: Path, ftc: Ftc) -> None:
     rows = _rows(project / "new.csv")
     for number in range(30):
@@ -151,6 +152,7 @@ def _kept(project: Path) -> Path:
     return api.runs(project)[0].folder / "drift.safetensors"
 
 
+@pytest.mark.slow
 def test_what_a_run_keeps_stands_for_its_rows(project: Path, ftc: Ftc, tmp_path: Path) -> None:
     """The training data may be gone: what the model made of its validation rows is by digest in the record."""
     run = api.runs(project)[0]
@@ -187,7 +189,7 @@ def test_what_a_run_keeps_stands_for_its_rows(project: Path, ftc: Ftc, tmp_path:
     assert "[FTC757]" in refused.err
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", _FORMS)
 def test_every_task(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """What is compared of answers is what the task's head has, and rows drawn alike have not drifted."""

@@ -34,7 +34,7 @@ def _vectors(ftc: Ftc, run: str, column: str, texts: list[str], folder: Path) ->
     return np.array([json.loads(line)["vectors"][0] for line in answer.out.splitlines()])
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "strategy"), [("encoder", "full"), ("decoder", "lora")])
 def test_vectors_are_the_same_everywhere(
     project: MakeProject, ftc: Ftc, cards: CardRunner, model: str, strategy: str, tmp_path: Path

@@ -181,6 +181,7 @@ def test_a_loss_of_a_package_is_traced_trained_with_and_replayed(
     assert "bitwise, steps 0–4 of 4" in said
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("code", "change"),
     [

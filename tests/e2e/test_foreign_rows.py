@@ -71,6 +71,28 @@ def test_every_wrong_passage_is_read_whatever_the_column_is_called(capsys: pytes
     assert "wrong 0" in read(1, capsys)
 
 
+def test_passages_of_ms_marco_are_read_with_their_titles(capsys: pytest.CaptureFixture[str]) -> None:
+    def passage(text: str, title: str = "") -> dict[str, str]:
+        return {"docid": "1", "title": title, "text": text}
+
+    rows: list[dict[str, Any]] = [
+        {
+            "query": f"cold {n}",
+            "positive_passages": [passage(f"warm {n}", "mild")],
+            "negative_passages": [passage(f"hot {n}"), passage(f"odd {n}")],
+        }
+        for n in range(20)
+    ]
+    assert begin(rows, capsys)["task"] == "embedding"
+    shown = read(1, capsys)
+    assert "mild warm 0" in shown
+    assert "hot 0" in shown
+    rows[3]["positive_passages"] *= 2
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert main(["plan", "--offline"]) == 3
+    assert "a row for each where a query has several right passages" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_context_stands_below_its_instruction(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"instruction": f"do {n}", "context": f"cold {n}" if n else "", "response": "warm"} for n in range(20)]
     found = begin(rows, capsys)
@@ -91,6 +113,73 @@ def test_a_system_message_stands_before_both_answers(answers: str, capsys: pytes
     ]
     begin(rows, capsys)
     assert read(1, capsys).count("<s>system: be brief</s><s>user: cold") == 2
+
+
+_ASKED = [said("user", "hello"), said("assistant", "yes"), said("user", "cold")]
+
+
+@pytest.mark.parametrize("given", ["column", "prompt"])
+@pytest.mark.parametrize(
+    ("loss", "row"),
+    [
+        ("bradley_terry", {"prompt": _ASKED, "chosen": "warm", "rejected": "mild"}),
+        ("bradley_terry", {f"{one}": [*_ASKED, said("assistant", one)] for one in ("chosen", "rejected")}),
+        ("binary_cross_entropy", {"prompt": _ASKED, "completion": [said("assistant", "warm")], "label": True}),
+        ("binary_cross_entropy", {"messages": [*_ASKED, said("assistant", "warm")], "rating": 0}),
+        ("mse", {"prompt": _ASKED, "completion": "warm", "score": 0.5}),
+        ("mse", {"messages": [*_ASKED, said("assistant", "warm")], "score": 3}),
+    ],
+)
+def test_a_reward_model_reads_a_conversation_behind_its_system_message(
+    loss: str, row: dict[str, Any], given: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = dict(row) | ({"system": "be brief"} if given == "column" else {})
+    for key in ("prompt", "messages", "chosen", "rejected") if given == "prompt" else ():
+        if isinstance(row.get(key), list):
+            row[key] = [said("system", "be brief"), *row[key]]
+    rows = [json.loads(json.dumps(row).replace("cold", f"cold {n}")) for n in range(20)]
+    for n, one in enumerate(rows):
+        one.update({key: n % 2 for key in ("score", "rating", "label") if key in one})
+    Path("rows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows), encoding="utf-8")
+    recipe = f"ftc: 1\nname: t\ntask: {{kind: reward, loss: {loss}}}\ndata: {{source: {{path: rows.jsonl}}}}\n"
+    Path("recipe.yaml").write_text(f"{recipe}model: {{base: models/decoder}}\nstrategy: {{kind: lora}}\n", "utf-8")
+    asked = "<s>system: be brief</s><s>user: hello</s><s>assistant: yes</s><s>user: cold 2</s><s>assistant: "
+    assert asked in read(3, capsys)
+
+
+@pytest.mark.parametrize("task", ["preference", "reward"])
+def test_transcripts_of_hh_rlhf_are_conversations(task: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Split at the last turn of the assistant in the chosen one; a rejected one with further turns is an answer."""
+    rows = []
+    for n in range(20):
+        asked = f"\n\nHuman: hello\n\nAssistant: yes\n\nHuman: cold\n\nHuman: mild {n}\n\nAssistant:"
+        more = "\n\nHuman: why?\n\nAssistant: so" if n == 2 else ""
+        twice = "\n\nAssistant: indeed" if n == 5 else ""
+        rows.append({"chosen": f"{asked} warm{twice}", "rejected": f"{asked} hot{more}"})
+    assert begin(rows, capsys)["task"] == "preference"
+    if task == "reward":
+        recipe = Path("recipe.yaml").read_text(encoding="utf-8").replace("kind: preference", "kind: reward")
+        Path("recipe.yaml").write_text(recipe, encoding="utf-8")
+    asked = "<s>user: hello</s><s>assistant: yes</s><s>user: cold\n\nmild 0</s><s>assistant: "
+    assert read(1, capsys).count(asked) == 2
+    assert "hot\n\nHuman: why?" in read(3, capsys)
+    assert "assistant: warm\n\nindeed" in read(6, capsys)
+    rows[4]["rejected"] = "\n\nHuman: another one\n\nAssistant: odd"
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert main(["plan", "--offline"]) == 3
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "FTC379" in shown
+
+
+def test_keys_inside_a_column_are_named_with_the_way_to_make_them_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"id": n, "data": {"text": f"cold number {n}", "label": n % 2}} for n in range(20)]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    recipe = "ftc: 1\nname: t\ntask: {kind: classification}\ndata: {source: {path: rows.jsonl}}\n"
+    Path("recipe.yaml").write_text(f"{recipe}model: {{base: models/decoder}}\nstrategy: {{kind: lora}}\n", "utf-8")
+    assert main(["plan", "--offline"]) == 3
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "column `data` holds objects with `text`, `label`, which are no columns" in shown
+    assert "jq -c '. + .data | del(.data)' FILE > flat.jsonl" in shown
 
 
 @pytest.mark.parametrize(
@@ -125,7 +214,7 @@ def test_prompts_of_both_kinds_may_stand_in_one_file(capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("task", "rows", "words"),
     [
-        ("regression", [{"text": "a", "score": "1.234,50"}] * 2, "1234.5"),
+        ("regression", [{"text": "a", "score": "1.234,50"}] * 2, "decimal: ','"),
         ("classification, multi_label: true", [{"text": "a", "label": "x;y"}] * 2, '["…", "…"]'),
         ("token_classification", [{"tokens": ["a"], "tags": [3]}] * 2, "each tag's name"),
         ("generation", [{"prompt": ["a"], "completion": "b"}] * 2, "`data.fields`"),

@@ -102,6 +102,7 @@ def test_an_adapter_is_trained_further(root: Path, parent: api.Run, ftc: Ftc) ->
     assert any(f"the record of run {parent.record.id}" in one for one in report.checked)
 
 
+@pytest.mark.slow
 def test_a_child_that_is_worse_than_its_parent_is_not_exported(root: Path, parent: api.Run) -> None:
     """On all test rows, or on the parent's own; what the rows leave open says nothing, and a metric can be waived."""
     child = api.apply("child.yaml")
@@ -129,6 +130,7 @@ def test_a_child_that_is_worse_than_its_parent_is_not_exported(root: Path, paren
     assert not Path("dist").exists()
 
 
+@pytest.mark.slow
 def test_the_lock_keeps_the_run_while_its_recipe_runs_again(root: Path, parent: api.Run, ftc: Ftc) -> None:
     api.plan("child.yaml")
     again = api.apply("recipe.yaml", again=True)
@@ -141,6 +143,7 @@ def test_the_lock_keeps_the_run_while_its_recipe_runs_again(root: Path, parent: 
     assert moved.run_id == again.record.id
 
 
+@pytest.mark.slow
 def test_a_child_stands_without_its_parent(root: Path, parent: api.Run, ftc: Ftc) -> None:
     transformers, peft = pytest.importorskip("transformers"), pytest.importorskip("peft")
     child = api.apply("child.yaml")

@@ -374,6 +374,19 @@ def test_rows_with_personal_data_stay_here_until_somebody_says_otherwise(here: P
     assert launched(waived=["personal-data"]).fetched
 
 
+@pytest.mark.parametrize(("trained_on", "words"), [(2, "2 test rows are"), (None, "were not searched")])
+def test_test_rows_that_may_be_training_rows_are_not_sent(
+    here: Path, server: HostedServer, trained_on: int | None, words: str
+) -> None:
+    plan = api.load_plan(here / "job.plan.json")
+    unknown = plan.model_copy(update={"quality": plan.quality.model_copy(update={"trained_on": trained_on})})
+    with pytest.raises(Refusal) as refusal:
+        launch_hosted(launch_of(here / "job.plan.json", unknown), TOGETHER, sleep=lambda seconds: None, today=TODAY)
+    assert codes(refusal) == ["FTC793"]
+    assert words in refusal.value.diagnostics[0].summary
+    assert server.requests == []
+
+
 def test_a_key_is_needed_and_a_bad_one_is_not_repeated(
     here: Path, server: HostedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -678,6 +691,7 @@ def server_shows_none(root: Path, server: HostedServer) -> bool:
     return bool(files) and record(root).creating and not server.jobs
 
 
+@pytest.mark.sample(1)
 @BOTH
 def test_an_audit_shows_what_agrees_and_says_what_nobody_can_prove(
     card: ProviderCard, here: Path, server: HostedServer, ftc: Ftc

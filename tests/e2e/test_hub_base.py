@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ftc.spec.documents.lockfile import Lock, sealed
 from tests.e2e.conftest import MakeProject
 from tests.support.hub_server import HubRepo, HubServer, hub_server
 
@@ -129,3 +130,30 @@ def test_a_pinned_ref_moves_when_it_is_named(root: Path, server: HubServer, ftc:
     assert moved.returncode == 0, moved.stderr
     assert "model.commit: cccc" in moved.stdout
     assert locked(root)["commit"] == NEW
+
+
+@pytest.mark.slow
+def test_a_plan_has_the_names_of_classes_that_its_lock_has(root: Path, server: HubServer, ftc: Process) -> None:
+    """Streams of rows with names are no streams of the same rows without."""
+    rows = "\n".join(["text,label", *(f"text {n} of the hub,{n % 2}" for n in range(60))])
+    card = "---\ndataset_info: {features: [{name: label, dtype: {class_label: {names: [cold, warm]}}}]}\n---\n"
+    server.repos["org/rows"] = HubRepo({"train.csv": rows.encode(), "README.md": card.encode()})
+    recipe, file = root / "recipe.yaml", root / "recipe.lock.json"
+    text = recipe.read_text(encoding="utf-8")
+    recipe.write_text(text.replace("{path: rows.csv}", "{hub: org/rows, file: train.csv}"), encoding="utf-8")
+    first = ftc("plan", "recipe.yaml")
+    assert first.returncode == 0, first.stderr
+    lock = Lock.model_validate_json(file.read_bytes())
+    assert lock.text.settings["labels"] == ["cold", "warm"]
+    assert lock.data.sources["rows"].class_names == {"label": ("cold", "warm")}
+    assert ftc("plan", "recipe.yaml", "--locked", offline=True).returncode == 0
+
+    older = {"rows": lock.data.sources["rows"].model_copy(update={"class_names": {}})}
+    lock = sealed(lock.model_copy(update={"data": lock.data.model_copy(update={"sources": older})}))
+    file.write_text(lock.to_text(), encoding="utf-8")
+    second = ftc("lock", "recipe.yaml", offline=True)
+    assert second.returncode == 0, second.stderr
+    assert Lock.model_validate_json(file.read_bytes()).text.settings["labels"] == ["0", "1"]
+    third = ftc("lock", "recipe.yaml", "--upgrade")
+    assert third.returncode == 0, third.stderr
+    assert Lock.model_validate_json(file.read_bytes()).text.settings["labels"] == ["cold", "warm"]

@@ -74,6 +74,7 @@ def test_from_recipe_to_audit(project: MakeProject, ftc: Ftc, task: str, strateg
     assert (contents(root), metadata(root)) == before
 
 
+@pytest.mark.slow
 def test_from_a_data_file_alone(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ftc: Ftc) -> None:
     root = tmp_path / "project"
     (root / ".ftc").mkdir(parents=True)

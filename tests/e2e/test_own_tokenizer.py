@@ -127,6 +127,7 @@ def test_rows_are_drawn_as_transformers_draws_them_and_by_the_seed(project: Make
     assert not torch.equal(drawn(settings), drawn(settings.model_copy(update={"seeds": seeds})))
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_equals_one_that_never_stopped(project: MakeProject) -> None:
     project("chat", "lora", steps=4)
     with_own("decoder", OWN)

@@ -67,6 +67,27 @@ def test_leakage_that_nobody_searched_for_is_not_ruled_out(project: MakeProject,
     assert ftc("plan", "recipe.yaml").code == 0
 
 
+def test_rows_that_are_equal_once_they_are_truncated_are_leakage(project: MakeProject, ftc: Ftc) -> None:
+    """Half of a row's text is behind the maximum length, so that no two texts are alike."""
+    root = project()
+    topics = ("money", "sport", "film")
+    words = "the bank raised the price of a share"
+    rows = [
+        f"{topics[n % 3]} {words}{''.join(f' n{n}x{word}' for word in range(60))},{topics[n % 3]}" for n in range(48)
+    ]
+    (root / "rows.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    short = ("--set", "data.max_length=8")
+    planned = ftc("plan", "recipe.yaml", *short)
+    assert planned.code == 0, planned.text
+    text = " ".join(planned.text.split())
+    assert "test rows have the tokens of training rows" in text
+    assert "No leakage" not in text
+    policy(root, "leakage: {level: hard}")
+    refused = ftc("plan", "recipe.yaml", *short)
+    assert (refused.code, "[FTC431]" in refused.err) == (4, True), refused.text
+    assert "test rows have the tokens of training rows" in refused.text
+
+
 def test_a_price_of_the_policy_stands_where_a_recipe_has_none(project: MakeProject, ftc: Ftc) -> None:
     root = project()
     file, prices = root / "ftc.policy.yaml", "ftc_policy: 1\nrules: {}\nprices: [{device: %s, per_hour: %s}]\n"
@@ -126,6 +147,18 @@ def test_a_teacher_of_the_hub_has_to_be_pinned_too() -> None:
         recipe = plan.recipe.model_copy(update={"train": asked})
         (result,), _ = judged(PINNED, plan.model_copy(update={"recipe": recipe, "settings": settings}), {})
         assert (result.passed, "train.distillation" in result.found) == (passed, not passed)
+
+
+def test_leakage_is_not_ruled_out_where_the_training_rows_are_gone() -> None:
+    plan = documents.plan()
+    source, _ = read_source("ftc_policy: 1\nrules:\n  leakage: {level: advisory}\n", "ftc.policy.yaml")
+    assert source is not None
+    read = ReadPolicy(Policy.model_validate(source.plain()), source, ())
+    for trained_on, passed in ((0, True), (None, False), (2, False)):
+        quality = plan.quality.model_copy(update={"trained_on": trained_on})
+        (result,), _ = judged(read, plan.model_copy(update={"quality": quality}), {})
+        assert result.passed == passed
+        assert ("not searched for training rows" in result.found) == (trained_on is None)
 
 
 @pytest.mark.slow

@@ -20,7 +20,10 @@ def _run(root: Path) -> Path:
     return record.parent
 
 
-def test_from_rows_to_audit_and_the_same_bits_after_an_interruption(project: MakeProject, ftc: Ftc) -> None:
+@pytest.mark.slow
+def test_from_rows_to_audit_and_the_same_bits_after_an_interruption(
+    project: MakeProject, ftc: Ftc, cards: CardRunner
+) -> None:
     # One run in three segments: what a run writes for the first two is what it writes when nothing stops it.
     root = project("reinforcement", steps=4)
     planned = ftc("plan", "recipe.yaml", "-o", "plan.json")
@@ -52,6 +55,7 @@ def test_from_rows_to_audit_and_the_same_bits_after_an_interruption(project: Mak
     assert measured["tuned"]["metrics"].keys() == {"mean_reward", "correct"}
     assert "correct" in measured["gains"]
     predicts_as_evaluated(api.find_run(again.name), "reinforcement", ftc, root)
+    assert cards.run(again / "README.md").endswith("\n"), "its code prints what the model says"
     audited = ftc("audit", again.name)
     assert audited.code == 0, audited.text
     assert "4 scores computed again from" in audited.text
@@ -66,7 +70,7 @@ def test_from_rows_to_audit_and_the_same_bits_after_an_interruption(project: Mak
     assert "answers.ndjson" in forged.text
 
 
-def test_full_training_with_validation_by_reward(project: MakeProject, ftc: Ftc, cards: CardRunner) -> None:
+def test_full_training_with_validation_by_reward(project: MakeProject, ftc: Ftc) -> None:
     root = project("reinforcement", "full", steps=2)
     applied = ftc("apply", "recipe.yaml", "--yes")
     assert applied.code == 0, applied.text
@@ -78,7 +82,6 @@ def test_full_training_with_validation_by_reward(project: MakeProject, ftc: Ftc,
     assert "- answers: 4 per prompt, up to 6 tokens each, sampled at temperature 1" in card
     assert "- rewards: exact match (weight 1), regular expression (weight 0.5)" in card
     assert "- loss: GRPO" in card
-    assert cards.run(_run(root) / "README.md").endswith("\n"), "its code prints what the model says"
     looks = [event for event in events if event["kind"] == "evaluated"]
     assert looks
     assert all(look["metrics"].keys() == {"mean_reward", "correct"} for look in looks)

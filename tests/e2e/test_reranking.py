@@ -18,7 +18,7 @@ from tests.support.cards import CardRunner
 _QUERY, _TEXTS = "the bank raised the price", ["money n1", "a goal in the match", "the bank"]
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["full", "lora"])
 def test_scores_are_the_same_everywhere(
     project: MakeProject, ftc: Ftc, cards: CardRunner, strategy: str, tmp_path: Path

@@ -109,7 +109,7 @@ def test_the_bits_of_float32_are_those_of_the_run(finished: Callable[..., api.Ru
         assert (Path("dist") / name).read_bytes() == (run.folder / "model" / name).read_bytes(), name
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["a tensor times 1.1", "another template"])
 def test_a_folder_that_is_not_the_tuned_model_is_refused(
     finished: Callable[..., api.Run], monkeypatch: pytest.MonkeyPatch, damage: str

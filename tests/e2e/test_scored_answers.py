@@ -26,6 +26,7 @@ def _predicted(ftc: Ftc, run: str, rows: list[dict[str, Any]]) -> list[dict[str,
     return [json.loads(line) for line in answer.out.splitlines()]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("kind", "loss", "metrics"),
     [
@@ -54,6 +55,45 @@ def test_a_run_learns_from_rated_answers(
         assert found[number] == pytest.approx(float(line["tuned"]["predicted"][0]), abs=1e-5)
 
 
+@pytest.mark.sample(1)
+@pytest.mark.parametrize("kind", ["scored_reward", "reward"])
+def test_a_conversation_behind_a_system_message_is_scored_as_it_was_learned(
+    project: MakeProject, ftc: Ftc, kind: str
+) -> None:
+    """As a prompt of several turns with one answer, and as two conversations of which only the ends differ."""
+    project(kind, "lora", steps=2)
+    recipe = Path("recipe.yaml").read_text(encoding="utf-8").replace("max_length: 32", "max_length: 60")
+    Path("recipe.yaml").write_text(recipe, encoding="utf-8")
+    rows = [json.loads(line) for line in Path("rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    turns = [{"role": "user", "content": "a song"}, {"role": "assistant", "content": "the film"}]
+    for row in rows:
+        asked = [*turns, {"role": "user", "content": " ".join(row.pop("prompt").split()[-3:])}]
+        row["system"] = "the bank"
+        if kind == "scored_reward":
+            row["prompt"] = asked
+        else:
+            for one in ("chosen", "rejected"):
+                row[one] = [*asked, {"role": "assistant", "content": row[one]}]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    applied = api.apply(Path("recipe.yaml"))
+    (file,) = Path("runs").glob("*/*/predictions.ndjson")
+    first = json.loads(file.read_text(encoding="utf-8").splitlines()[0])
+    row = rows[int(first["row"].rpartition(":")[2]) - 1 if isinstance(first["row"], str) else first["row"]]
+    if kind == "scored_reward":
+        single = {"prompt": row["prompt"], "completion": row["completion"]}
+        said = [{**single, "system": "the bank"}, {**single, "system": ""}]
+        (learned, bare) = _predicted(ftc, applied.record.id, said)
+        assert learned["numbers"]["reward"] == pytest.approx(float(first["tuned"]["predicted"][0]), abs=1e-5)
+    else:
+        (learned, bare) = _predicted(
+            ftc,
+            applied.record.id,
+            [{"messages": row["chosen"], "system": "the bank"}, {"messages": row["chosen"], "system": ""}],
+        )
+    assert learned["numbers"]["reward"] != bare["numbers"]["reward"], "the system message is read"
+
+
+@pytest.mark.slow
 def test_a_run_learns_from_rated_steps(project: MakeProject, ftc: Ftc) -> None:
     project("steps", "lora", steps=2)
     applied = api.apply(Path("recipe.yaml"))
@@ -87,6 +127,7 @@ def test_what_a_step_can_be_rated_with(project: MakeProject) -> None:
     assert refused.value.diagnostics[0].code == "FTC363"
 
 
+@pytest.mark.slow
 def test_every_preferred_answer_is_compared_with_every_rejected_one(project: MakeProject) -> None:
     project("preference", "lora", steps=2)
     rows = [json.loads(line) for line in Path("rows.jsonl").read_text(encoding="utf-8").splitlines()]

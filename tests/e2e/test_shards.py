@@ -21,7 +21,7 @@ def finished(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stream_writer, "SHARD_BYTES", 500)
         patch.setenv("OMP_NUM_THREADS", "1")
-        return finished_project(tmp_path_factory.mktemp("shards"), models, 4)
+        return finished_project(tmp_path_factory.mktemp("shards"), models, 4, shared=False)
 
 
 @pytest.fixture
@@ -101,6 +101,7 @@ def test_a_plan_makes_damaged_shards_again(copied: Path, damage: Callable[[Path]
     assert {file.name: file.read_bytes() for file in shards_of(copied)} == before
 
 
+@pytest.mark.slow
 def test_shards_travel_in_a_package(project: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_writer, "SHARD_BYTES", 500)
     monkeypatch.setenv("FTC_CACHE_KEY", str(tmp_path / "secret"))

@@ -40,6 +40,7 @@ def looks(root: Path) -> int:
     return sum(isinstance(entry, NotedEvaluation) for entry in read_ledger(root))
 
 
+@pytest.mark.slow
 def test_a_sweep_from_plan_to_pick(sweep: Path, ftc: Ftc) -> None:
     planned = ftc("sweep", "plan", "small.sweep.yaml")
     assert planned.code == ExitCode.FINE, planned.text

@@ -37,7 +37,7 @@ def measured(root: Path) -> dict[str, dict[str, str]]:
     return {subject: result[subject]["metrics"] for subject in ("base", "tuned")}
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("task", USUAL)
 def test_a_task_from_rows_to_card(project: MakeProject, ftc: Ftc, cards: CardRunner, task: str) -> None:
     root = project(task, steps=2)
@@ -156,6 +156,8 @@ def test_what_is_written_beside_the_classes_is_wrong_and_shown(project: MakeProj
     ("task", "words"),
     [
         ("mode: generative, multi_label: true", "a model that generates its label gives one per row"),
+        ("label_separator: ';'", "`label_separator` has no effect where a row has one label"),
+        ("label_columns: [text, label]", "`label_columns` has no effect where a row has one label"),
         ("prompt: '{{ text }}'", "`prompt` has no effect for a label from an output layer"),
     ],
 )

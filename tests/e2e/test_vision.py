@@ -11,7 +11,7 @@ import pytest
 
 from ftc import api
 from ftc.runtime.models.pixels import FolderPixels
-from ftc.spec.diagnostics import Refusal
+from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.streams import open_stream
 from ftc.spec.storage.paths import streams_folder
 from ftc.verbs.plan import located_plan
@@ -162,6 +162,7 @@ def test_what_is_not_available_is_refused(root: Path, kind: str) -> None:
     assert "FTC127" in {found.code for found in refused.value.diagnostics}
 
 
+@pytest.mark.slow
 def test_a_conversation_is_refused_where_prompts_see_ahead(tmp_path: Path) -> None:
     """FTC127: its earlier answers would be part of the prompt, which the model reads in both directions."""
     recipe = make_vision_project(tmp_path, "chat", count=16, model_type="paligemma")
@@ -173,6 +174,7 @@ def test_a_conversation_is_refused_where_prompts_see_ahead(tmp_path: Path) -> No
     assert [found.code for found in refused.value.diagnostics] == ["FTC127"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "lines", "code"),
     [
@@ -186,7 +188,14 @@ def test_what_no_mask_can_hide_is_refused(kind: str, lines: dict[str, str], code
     """Rows that share a sequence, and flash attention; the Gemma 2 inside this PaliGemma has one kernel alone."""
     with pytest.raises(Refusal) as refused:
         api.plan(make_vision_project(tmp_path, count=16, model_type=kind, **lines), trace=False)
-    assert code in {found.code for found in refused.value.diagnostics}
+    (found,) = [one for one in refused.value.diagnostics if one.code == code]
+    (section,) = lines
+    assert found.path is not None
+    assert found.path.startswith(f"{section}.")
+    assert found.span is not None
+    assert found.help
+    if code == "FTC261":
+        assert ("a prompt" if kind == "paligemma" else "an image") in found.summary
 
 
 def test_a_processor_of_another_size_is_refused(tmp_path: Path) -> None:
@@ -209,19 +218,22 @@ def test_a_processor_of_other_patches_and_a_strip_are_refused(tmp_path: Path) ->
     """FTC128: of a model whose images keep their shape."""
     from PIL import Image
 
-    def codes() -> set[str]:
+    def refusal() -> Diagnostic:
         with pytest.raises(Refusal) as refused:
             api.plan(recipe)
-        return {found.code for found in refused.value.diagnostics}
+        assert {found.code for found in refused.value.diagnostics} == {"FTC128"}
+        return refused.value.diagnostics[0]
 
     recipe = make_vision_project(tmp_path, count=16, model_type="qwen2_vl")
     file = tmp_path / "models/qwen2_vl/preprocessor_config.json"
     said: dict[str, Any] = json.loads(file.read_text())
     file.write_text(json.dumps({**said, "merge_size": 4}))
-    assert codes() == {"FTC128"}
+    refusal()
     file.write_text(json.dumps(said))
     Image.new("RGB", (402, 2)).save(tmp_path / "data/pictures/003.png")
-    assert codes() == {"FTC128"}
+    strip = refusal()
+    assert "`pictures/003.png` has 402 x 2 pixels" in strip.summary
+    assert "data/rows.jsonl:4" in " ".join(strip.notes), "among thousands of photos nobody finds it otherwise"
 
 
 def test_an_image_that_keeps_its_shape_has_as_many_tokens_as_transformers_makes_of_it() -> None:

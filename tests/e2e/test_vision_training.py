@@ -152,7 +152,7 @@ def test_a_run_that_stopped_goes_on_to_the_same_bits(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["llava", "qwen3_vl", "gemma3", "idefics3"])
+@pytest.mark.parametrize("kind", MODELS)
 def test_qlora_packs_the_language_model_alone(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ftc: Ftc, cards: CardRunner
 ) -> None:
@@ -175,6 +175,7 @@ def test_qlora_packs_the_language_model_alone(
     assert cards.run(run.folder / "README.md").endswith("\n"), "it prints what the model says of an image"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lines", "found"),
     [

@@ -92,6 +92,7 @@ def run(numbers: range) -> None:
     assert codes >= {ExitCode.FINE, ExitCode.RECIPE_INVALID}, "mutants that are all planned, or none, test little"
 
 
+@pytest.mark.slow
 def test_a_sample_of_mutants() -> None:
     run(range(SAMPLE))
 

@@ -52,6 +52,7 @@ def _has_run(machine: Machine) -> bool:
     return any(machine.root.glob("runs/*/*/record.json"))
 
 
+@pytest.mark.slow
 def test_two_plans_do_not_train_together(first: Machine) -> None:
     """D1: they did, and the audit called the run consistent."""
     second = copied(first, "b")

@@ -143,7 +143,10 @@ def test_a_byte_order_mark_moves_the_first_line(client: Client, uri: str) -> Non
         ("strategy: {kind: lora, ra|", ["rank", "alpha", "dropout", "targets"]),
         ("strategy: {kind: lora, ra|}\nmodel: {base: x}\n", ["rank", "alpha", "dropout", "targets"]),
         ("strategy:\n  kind: full\n  |", ["freeze"]),
-        ("data: {source: {|}}", ["path", "hub", "delimiter", "sheet", "reader", "file", "config", "split", "revision"]),
+        (
+            "data: {source: {|}}",
+            ["path", "hub", "delimiter", "columns", "decimal", "sheet", "reader", "file", "config"],
+        ),
         ("data: {source: {hub: a/b, |}}", ["file", "config", "split", "revision"]),
         ("data:\n  split:\n    |", ["validation", "test", "stratify"]),
         ("task: {kind: generation}\ndata:\n  fields: {|", ["completion", "prompt"]),

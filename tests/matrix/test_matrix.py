@@ -70,7 +70,7 @@ def test_every_cell_is_published() -> None:
     assert all(result == "works" or result.startswith("FTC") for result in published().values())
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", chosen(), ids=str)
 def test_a_cell(
     cell: Cell,

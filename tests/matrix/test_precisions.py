@@ -43,7 +43,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("task", "strategy"), CELLS)
 @pytest.mark.parametrize("precision", [card.kind for card in PRECISIONS if card.scales_loss])
 def test_a_run(
@@ -58,7 +58,7 @@ OWN = [card.kind for card in STRATEGY_CARDS if card.is_whole]
 """Strategies that train the model's own weights."""
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("task", "strategy"),
     [

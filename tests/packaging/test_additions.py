@@ -58,11 +58,13 @@ def test_the_table_is_found() -> None:
     assert len(additions()) >= 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("example", "files"), additions(), ids=[example for example, _ in additions()])
 def test_an_addition_touches_what_the_page_says(example: str, files: frozenset[str]) -> None:
     assert {path for path in parsed() if example in words(path) or Path(path).stem == example} == files
 
 
+@pytest.mark.slow
 def test_few_helpers_are_used_once() -> None:
     functions = used_once = 0
     for tree in parsed().values():

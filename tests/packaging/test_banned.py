@@ -55,6 +55,7 @@ def findings(text: str) -> Iterator[str]:
             yield f"line {getattr(node, 'lineno', 0)}: {problem}"
 
 
+@pytest.mark.slow
 def test_no_file_runs_what_it_reads() -> None:
     found = []
     for path in sources():

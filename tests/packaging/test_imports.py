@@ -37,13 +37,16 @@ time."""
 NOT_FOR_A_RECIPES_TEXT = (
     "ftc.compiler.resolve.files.hub",
     "ftc.compiler.resolve.rows.table",
+    "ftc.spec.codes",
+    "ftc.spec.documents.calibration",
     "ftc.spec.documents.facts",
     "ftc.spec.documents.lockfile",
     "ftc.spec.documents.loss_settings",
     "numpy",
     "psutil",
 )
-"""What reads files, rows and machines: `ftc validate` runs at each commit, and its time is imports."""
+"""What reads files, rows and machines, or says what is wrong: `ftc validate` runs at each commit, and its time is
+imports."""
 CONSOLE = "from ftc.cli.main import console\nconsole()"
 
 RECIPE = """\
@@ -149,6 +152,7 @@ def test_telling_about_itself_is_light(arguments: list[str], tmp_path: Path) -> 
     assert heavy_modules(CONSOLE, *arguments, folder=tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["validate", "plan"])
 def test_a_recipe_is_judged_without_the_training_stack(verb: str, job: Path) -> None:
     assert heavy_modules(CONSOLE, verb, "tiny.yaml", folder=job) == []
@@ -159,6 +163,7 @@ def test_a_recipes_text_is_judged_without_what_reads_rows(job: Path) -> None:
     assert heavy_modules(CONSOLE, "validate", "tiny.yaml", folder=job, among=NOT_FOR_A_RECIPES_TEXT) == []
 
 
+@pytest.mark.slow
 def test_a_plan_whose_rows_are_in_the_cache_loads_no_more_than_it_needs(job: Path) -> None:
     first = heavy_modules(CONSOLE, "plan", "tiny.yaml", folder=job, among=NOT_FOR_A_WARM_PLAN)
     assert "ftc.compiler.resolve.rows.tables" in first

@@ -16,6 +16,7 @@ def check(*files: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow  # `nox -s lint` checks this too
 def test_the_projects_texts_use_the_fields_words() -> None:
     found = check()
     assert (found.returncode, found.stdout) == (0, ""), found.stdout

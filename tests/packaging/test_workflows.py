@@ -64,6 +64,7 @@ def test_the_job_that_may_comment_runs_nothing_of_the_pull_request() -> None:
     assert not any("checkout" in step.get("uses", "") for step in WORKFLOW["jobs"]["comment"]["steps"])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("bash") or not shutil.which("git"), reason="the script needs bash and git")
 def test_the_script_plans_what_has_a_lock_and_names_are_only_names(tmp_path: Path) -> None:
     script = next(step["run"] for step in WORKFLOW["jobs"]["plan"]["steps"] if step.get("name") == "Plan")

@@ -224,7 +224,7 @@ def test_a_checkpoint_that_contradicts_the_step_log_is_not_continued(job: Job, n
     assert [event.step for event in job.of_kind("resumed")] == [6]
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("brought", ["checkpoint", "checkpoint with this job's name", "step log too"])
 def test_a_checkpoint_of_another_run_is_not_continued(job: Job, name: str, brought: str) -> None:
     """Of a run with other seeds, as another machine's bits would be: put into an interrupted run's folder."""

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import torch
 
-from ftc.runtime.artifacts.tensor_files import read_tensors
 from ftc.runtime.models.context_parallel import ContextGroup
 from ftc.runtime.tasks.language import LanguageScorer
 from ftc.runtime.tasks.scorer import Batch
 from ftc.runtime.training.context import prove_sharing
 from ftc.spec.context_parallel import chunk_tokens, tokens_of_a_process
 from ftc.spec.diagnostics import Refusal
+from tests.runtime.agreement import agree, job_of, steps_of
 from tests.runtime.children import together
-from tests.runtime.jobs import Job, make_job
+from tests.runtime.jobs import make_job
 from tests.support.tiny_models import write_tiny_model
 
 _ALONE: dict[str, Any] = {"train__batch_size": 4, "train__micro_batch": 2}
@@ -29,39 +29,6 @@ _HSDP = {**_SHARED, "train__world_size": 4, "train__nodes": 2, "train__sharding"
 _PACKED: dict[str, Any] = {"train__packing": True, "train__micro_batch_tokens": 33}
 
 
-def _job(name: str, kind: str, strategy: str, changes: dict[str, Any], stop_at: int | None = None) -> dict[str, Any]:
-    return {"name": name, "kind": kind, "strategy": strategy, "changes": changes, "classes": 0, "stop_at": stop_at}
-
-
-def _losses(job: Job, name: str) -> list[float]:
-    events = [json.loads(line) for line in job.folder(name).events.read_text().splitlines()]
-    return [float(event["loss"]) for event in events if event["kind"] == "step"]
-
-
-def _measured(job: Job, name: str) -> list[float]:
-    """The losses of validations and of the test split."""
-    events = [json.loads(line) for line in job.folder(name).events.read_text().splitlines()]
-    validations = [float(event["metrics"]["val_loss"]) for event in events if event["kind"] == "evaluated"]
-    tuned = json.loads(job.folder(name).evaluation.read_text())["tuned"]["metrics"]
-    assert validations, "a run is measured on its way"
-    return [*validations, float(tuned["loss"])]
-
-
-def _agree(job: Job, name: str) -> None:
-    """The run of that name and `one` did the same, but for the order of sums."""
-    ours, theirs = (json.loads(job.folder(which).record.read_text()) for which in ("one", name))
-    for same in ("initial_weights_sha256", "supervised_tokens", "steps_done"):
-        assert theirs[same] == ours[same]
-    assert _losses(job, name)[0] == pytest.approx(_losses(job, "one")[0], rel=1e-6)
-    assert _losses(job, name) == pytest.approx(_losses(job, "one"), rel=1e-5)
-    is_whole = (job.folder("one").path / "model").is_dir()
-    saved = "model/model.safetensors" if is_whole else "adapter/adapter_model.safetensors"
-    one, two = (read_tensors(job.folder(which).path / saved) for which in ("one", name))
-    assert max(float((one[tensor] - two[tensor]).abs().max()) for tensor in one) < 1e-4
-    # Each process reads whole rows of its own where nothing is trained.
-    assert _measured(job, name) == pytest.approx(_measured(job, "one"), rel=1e-5)
-
-
 @pytest.mark.slow
 def test_two_processes_that_share_rows_equal_one(tmp_path: Path) -> None:
     """Of rows of 4 to 17 tokens, whose last chunk is shorter than the others or empty."""
@@ -70,17 +37,17 @@ def test_two_processes_that_share_rows_equal_one(tmp_path: Path) -> None:
     together(
         tmp_path,
         [
-            _job("padded", "llama", "lora", {**_DDP, **_STILL}),
-            _job("stopped", "llama", "lora", {**_DDP, **_STILL}, stop_at=8),
-            _job("packed", "llama", "lora", {**_DDP, **_STILL, **_PACKED}),
-            _job("divided", "llama", "lora", {**_FSDP, **_STILL, "train__loss_chunk_size": 2}),
-            _job(
+            job_of("padded", "llama", "lora", {**_DDP, **_STILL}),
+            job_of("stopped", "llama", "lora", {**_DDP, **_STILL}, stop_at=8),
+            job_of("packed", "llama", "lora", {**_DDP, **_STILL, **_PACKED}),
+            job_of("divided", "llama", "lora", {**_FSDP, **_STILL, "train__loss_chunk_size": 2}),
+            job_of(
                 "recomputed", "llama", "lora", {**_FSDP, **_STILL, **_PACKED, "train__activation_checkpointing": True}
             ),
         ],
     )
     for name in ("padded", "stopped", "packed", "divided", "recomputed"):
-        _agree(lora, name)
+        agree(lora, name)
     whole, stopped = (json.loads(lora.folder(which).record.read_text()) for which in ("padded", "stopped"))
     assert stopped["final_weights_sha256"] == whole["final_weights_sha256"], "a resumed run gives the same bits"
 
@@ -93,9 +60,9 @@ def test_groups_that_share_rows_have_rows_of_their_own(tmp_path: Path) -> None:
     full.run("one")
     four = {"train__world_size": 4, "device__count": 4, **rows}
     ways = {"ddp": {**_DDP, **four}, "fsdp": {**_FSDP, **four}}
-    together(tmp_path, [_job(name, "qwen2", "full", way) for name, way in ways.items()], processes=4)
+    together(tmp_path, [job_of(name, "qwen2", "full", way) for name, way in ways.items()], processes=4)
     for name in ways:
-        _agree(full, name)
+        agree(full, name)
 
 
 @pytest.mark.slow
@@ -105,10 +72,11 @@ def test_machines_with_copies_share_rows_inside_each(tmp_path: Path) -> None:
     full = make_job(tmp_path, "llama", "full", **_ALONE | rows)
     full.run("one")
     shared = {**_HSDP, **rows}
-    jobs = [_job(name, "llama", "full", shared, stop_at) for name, stop_at in (("hsdp", None), ("stopped", 4))]
+    jobs = [job_of(name, "llama", "full", shared, stop_at) for name, stop_at in (("hsdp", None), ("stopped", 4))]
     together(tmp_path, jobs, processes=2, machines=2)
-    _agree(full, "hsdp")
-    assert _losses(full, "hsdp") == pytest.approx(_losses(full, "one"), abs=1e-5)
+    agree(full, "hsdp")
+    losses = [[float(step["loss"]) for step in steps_of(full, which)] for which in ("hsdp", "one")]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
     whole, stopped = (json.loads(full.folder(which).record.read_text()) for which in ("hsdp", "stopped"))
     assert (whole["observed"]["wrapper"], whole["observed"]["world_size"]) == ("FSDP2", 4)
     assert stopped["final_weights_sha256"] == whole["final_weights_sha256"], "a resumed run gives the same bits"

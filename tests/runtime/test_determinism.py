@@ -67,6 +67,7 @@ def test_a_bitwise_run_is_proven_before_a_model_is_loaded(tmp_path: Path, monkey
     assert torch.backends.cudnn.allow_tf32, "what was there before is back"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pinned")
 def test_two_processes_that_differ_end_a_bitwise_run_before_its_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -81,6 +82,7 @@ def test_two_processes_that_differ_end_a_bitwise_run_before_its_first_step(
     assert job.of_kind("step") == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pinned")
 def test_a_run_that_differs_from_its_proof_keeps_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = bitwise_job(tmp_path, train__evaluate_every_steps=_STEPS)

@@ -152,7 +152,7 @@ def test_a_disk_that_refuses_is_told_and_never_asked_twice(
     assert_goes_on(job, name)
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["events.ndjson", "ladder.ndjson"])
 def test_a_disk_that_stays_full_hides_no_reason(
     job: Job, name: str, file: str, monkeypatch: pytest.MonkeyPatch
@@ -293,7 +293,7 @@ _ACCUMULATED: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", sampled(_ACCUMULATED, _ACCUMULATED[1]))
 def test_a_resume_in_the_middle_of_an_epoch_with_any_accumulation(tmp_path: Path, changes: dict[str, Any]) -> None:
     early = {"metric": "val_loss", "patience": 3, "min_delta": 0.0}

@@ -121,6 +121,26 @@ def test_operations_are_those_that_torch_counts(
     assert expected == pytest.approx(counted(models[kind], settings), rel=0.01)
 
 
+@pytest.mark.parametrize("checkpointing", [False, "selective", True], ids=["kept", "selective", "recomputed"])
+def test_layers_below_the_lowest_trained_one_have_no_backward_pass(
+    checkpointing: Recomputing, models: dict[str, Path]
+) -> None:
+    facts, settings = facts_of(models["llama"]), settings_of("llama", "partial", 0, checkpointing=checkpointing)
+    last = f"layers.{facts.num_layers - 1}."
+    network = network_of(
+        facts,
+        beside={},
+        trained={name for name in facts.linear_modules if last in name},
+        flows_from_start=False,
+        trainable=0,
+        new_outputs=0,
+        attention="formula",
+    )
+    amounts = batch_amounts(ROWS, LENGTH, scored=ROWS * SCORED)
+    expected = cost(flop_rates(network, checkpointing=checkpointing).step, amounts)
+    assert expected == pytest.approx(counted(models["llama"], settings), rel=0.01)
+
+
 @pytest.mark.parametrize("kind", ["bert", "llama"])
 def test_operations_of_a_look_whose_rows_get_classes(kind: str, models: dict[str, Path]) -> None:
     """Behind the last attention the run computes one place of each row."""

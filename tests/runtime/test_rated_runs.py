@@ -35,6 +35,7 @@ def _job(root: Path, **changes: Any) -> Job:
     return reopen_job(root, **_CHANGES, **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("event", "count"), [("step", 5), ("evaluated", 2)])
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path, event: str, count: int) -> None:
     job = _job(tmp_path)

@@ -151,7 +151,7 @@ def _pairs() -> list[Any]:
     return [pytest.param(card, schedule, id=f"{card.kind}-{schedule}") for card, schedule in pairs]
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("optimizer", "schedule"), _pairs())
 def test_every_optimizer_and_schedule_goes_on(tmp_path: Path, optimizer: OptimizerCard, schedule: str) -> None:
     pytest.importorskip(optimizer.package.removeprefix("torch-"))
@@ -349,6 +349,7 @@ def test_a_second_signal_stops_at_once(job: Job) -> None:
     assert RunRecord.model_validate_json(job.folder("run").record.read_bytes()).status == "interrupted"
 
 
+@pytest.mark.slow
 def test_sigkill_from_outside_in_a_fresh_process(job: Job, whole: RunRecord, tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-m", "tests.runtime.child", str(tmp_path), "run"],

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from ftc.runtime.artifacts.tensor_files import read_tensors
 from ftc.runtime.models.tensor_parallel import NoTensorPlanError, TensorPlan
 from ftc.spec.architectures import ARCHITECTURES
 from ftc.spec.tensor_parallel import is_whole_plan
 from tests.launch.machines import free_port
+from tests.runtime.agreement import agree, job_of, steps_of
 from tests.runtime.children import together
 from tests.runtime.jobs import Job, make_job
 from tests.support.tiny_models import write_tiny_model
@@ -34,40 +34,11 @@ _CHUNKED: dict[str, Any] = {"train__loss_chunk_size": 2, "train__activation_chec
 _PACKED: dict[str, Any] = {"train__packing": True, "train__micro_batch_tokens": 33}
 
 
-def _job(name: str, kind: str, strategy: str, changes: dict[str, Any], stop_at: int | None = None) -> dict[str, Any]:
-    return {"name": name, "kind": kind, "strategy": strategy, "changes": changes, "classes": 0, "stop_at": stop_at}
-
-
-def _steps(job: Job, name: str) -> list[dict[str, Any]]:
-    events = [json.loads(line) for line in job.folder(name).events.read_text().splitlines()]
-    return [event for event in events if event["kind"] == "step"]
-
-
-def _measured(job: Job, name: str) -> list[float]:
-    """The losses of validations and of the test split."""
-    events = [json.loads(line) for line in job.folder(name).events.read_text().splitlines()]
-    validations = [float(event["metrics"]["val_loss"]) for event in events if event["kind"] == "evaluated"]
-    tuned = json.loads(job.folder(name).evaluation.read_text())["tuned"]["metrics"]
-    assert validations, "a run is measured on its way"
-    return [*validations, float(tuned["loss"])]
-
-
 def _agree(job: Job, name: str) -> None:
-    """The run of that name and `one` did the same, but for the order of sums."""
-    ours, theirs = (json.loads(job.folder(which).record.read_text()) for which in ("one", name))
-    for same in ("initial_weights_sha256", "supervised_tokens", "steps_done"):
-        assert theirs[same] == ours[same]
-    one, two = (_steps(job, which) for which in ("one", name))
-    losses, lengths = ([[float(step[key]) for step in run] for run in (one, two)] for key in ("loss", "grad_norm"))
-    assert losses[1][0] == pytest.approx(losses[0][0], rel=1e-6)
-    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    """The run of that name and `one` did the same, gradients' lengths too, by which they are clipped."""
+    agree(job, name)
+    lengths = [[float(step["grad_norm"]) for step in steps_of(job, which)] for which in ("one", name)]
     assert lengths[1] == pytest.approx(lengths[0], rel=1e-4), "gradients are clipped by the length of all of them"
-    is_whole = (job.folder("one").path / "model").is_dir()
-    saved = "model/model.safetensors" if is_whole else "adapter/adapter_model.safetensors"
-    tensors = [read_tensors(job.folder(which).path / saved) for which in ("one", name)]
-    assert {key: value.shape for key, value in tensors[1].items()} == {k: v.shape for k, v in tensors[0].items()}
-    assert max(float((tensors[0][key] - tensors[1][key]).abs().max()) for key in tensors[0]) < 1e-4
-    assert _measured(job, name) == pytest.approx(_measured(job, "one"), rel=1e-5)
 
 
 def _has_same_bits(job: Job, name: str, other: str) -> None:
@@ -82,9 +53,9 @@ def test_two_processes_that_divide_layers_equal_one(tmp_path: Path) -> None:
     together(
         tmp_path,
         [
-            _job("divided", "llama", "full", _DIVIDED),
-            _job("stopped", "llama", "full", _DIVIDED, stop_at=8),
-            _job("packed", "llama", "full", {**_DIVIDED, **_PACKED}),
+            job_of("divided", "llama", "full", _DIVIDED),
+            job_of("stopped", "llama", "full", _DIVIDED, stop_at=8),
+            job_of("packed", "llama", "full", {**_DIVIDED, **_PACKED}),
         ],
     )
     for name in ("divided", "stopped", "packed"):
@@ -102,7 +73,7 @@ def test_halves_of_an_adapter_follow_the_layers_beside_them(tmp_path: Path) -> N
     lora = make_job(tmp_path, "qwen3", "lora", **_ALONE, **_STILL, **adapter)
     lora.run("one")
     changes = {**_DIVIDED, **_STILL, **adapter}
-    jobs = [_job(name, "qwen3", "lora", changes, stop_at) for name, stop_at in (("lora", None), ("stopped", 8))]
+    jobs = [job_of(name, "qwen3", "lora", changes, stop_at) for name, stop_at in (("lora", None), ("stopped", 8))]
     together(tmp_path, jobs)
     _agree(lora, "lora")
     _agree(lora, "stopped")
@@ -115,8 +86,8 @@ def test_groups_that_divide_layers_divide_the_model_among_them(tmp_path: Path) -
     rows = {"train__learning_rate": 1e-3, "train__batch_size": 3, "train__micro_batch": 1}
     full = make_job(tmp_path, "qwen3", "full", **_ALONE | rows)
     full.run("one")
-    jobs = [_job(name, "qwen3", "full", _FOUR | rows, stop_at) for name, stop_at in (("fsdp", None), ("stopped", 4))]
-    jobs.append(_job("chunked", "qwen3", "full", _FOUR | rows | _CHUNKED))
+    jobs = [job_of(name, "qwen3", "full", _FOUR | rows, stop_at) for name, stop_at in (("fsdp", None), ("stopped", 4))]
+    jobs.append(job_of("chunked", "qwen3", "full", _FOUR | rows | _CHUNKED))
     together(tmp_path, jobs, processes=4)
     _agree(full, "fsdp")
     _agree(full, "chunked")
@@ -130,7 +101,7 @@ def test_what_is_trained_may_stand_in_no_divided_layer(tmp_path: Path) -> None:
     full = make_job(tmp_path, "qwen3", "full", **_ALONE, **still)
     full.run("one")
     jobs = [
-        _job(name, "qwen3", "full", _DIVIDED | still, stop_at) for name, stop_at in (("norms", None), ("stopped", 8))
+        job_of(name, "qwen3", "full", _DIVIDED | still, stop_at) for name, stop_at in (("norms", None), ("stopped", 8))
     ]
     together(tmp_path, jobs)
     _agree(full, "norms")
@@ -145,7 +116,7 @@ def test_machines_hold_copies_whose_layers_are_divided(tmp_path: Path) -> None:
     full = make_job(tmp_path, "llama", "full", **_ALONE)
     full.run("one")
     way = {**_FOUR, "device__count": 2, "train__nodes": 2, "train__sharding": "hsdp"}
-    jobs = [_job(name, "llama", "full", way, stop_at) for name, stop_at in (("hsdp", None), ("stopped", 4))]
+    jobs = [job_of(name, "llama", "full", way, stop_at) for name, stop_at in (("hsdp", None), ("stopped", 4))]
     together(tmp_path, jobs, processes=2, machines=2)
     _agree(full, "hsdp")
     _has_same_bits(full, "hsdp", "stopped")

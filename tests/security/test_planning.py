@@ -112,6 +112,7 @@ def written(job: Path, name: str, text: str) -> Path:
     return recipe
 
 
+@pytest.mark.slow
 def test_the_traps_work(job: Path) -> None:
     """Else silence would prove nothing: each kind of event is noted when it happens."""
     code = (
@@ -185,6 +186,7 @@ def test_a_model_that_asks_for_code_gets_none(job: Path) -> None:
     assert seen.started() == []
 
 
+@pytest.mark.slow
 def test_weights_and_rows_that_are_pickles_are_refused(job: Path) -> None:
     names = (
         "rows.pkl",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-from pydantic import ValidationError
+from typing import ClassVar
 
-from ftc.spec.base import parse_bytes, parse_duration, parse_money
+import pytest
+from pydantic import Field, ValidationError
+
+from ftc.spec.base import SparseDocument, parse_bytes, parse_duration, parse_money
 from ftc.spec.sections.recipe import Recipe
 from tests.support.recipes import parsed
 
@@ -50,3 +52,25 @@ def test_documents_are_frozen() -> None:
 def test_digests_depend_on_content_alone() -> None:
     assert parsed().digest() == parsed().digest()
     assert parsed(train={"seed": 18}).digest() != parsed().digest()
+
+
+class Sparse(SparseDocument):
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("later",)
+
+    first: int = 1
+    later: int | None = None
+
+
+class Sparser(Sparse):
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("names",)
+
+    names: dict[str, int] = Field(default_factory=dict)
+
+
+def test_fields_that_came_later_are_absent_at_their_default_in_subclasses_too() -> None:
+    assert Sparse().to_json() == {"first": 1}
+    assert Sparse(later=0).to_json() == {"first": 1, "later": 0}, "zero is a value"
+    assert Sparser().to_json() == {"first": 1}
+    assert Sparser(later=2, names={"a": 1}).to_json() == {"first": 1, "later": 2, "names": {"a": 1}}
+    assert Sparser.model_validate_json(Sparser(later=2).to_text()) == Sparser(later=2)
+    assert Sparser(first=1, later=2).said() == {"later": 2}

@@ -50,3 +50,10 @@ def test_file_digest_is_sha256_of_the_bytes(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_bytes(b"abc" * 1000)
     assert canonical.file_digest(file) == hashlib.sha256(b"abc" * 1000).hexdigest()
+
+
+def test_a_file_is_digested_with_signs_of_progress(tmp_path: Path) -> None:
+    file, heard = tmp_path / "file", list[None]()
+    file.write_bytes(b"abc" * 2**20)
+    assert canonical.file_digest(file, lambda: heard.append(None)) == hashlib.sha256(b"abc" * 2**20).hexdigest()
+    assert len(heard) == 3

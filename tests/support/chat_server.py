@@ -82,12 +82,18 @@ class _Handler(BaseHTTPRequestHandler):
         said = self.server_says
         said.paths.append(self.path)
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._answer(said, asked)
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """Counts an answer that is made; whoever got it may ask again before this thread goes on."""
+        said = self.server_says
         with said.lock:
             said.at_once += 1
             said.most_at_once = max(said.most_at_once, said.at_once)
         try:
-            with suppress(BrokenPipeError, ConnectionResetError):
-                self._answer(said, asked)
+            yield
         finally:
             with said.lock:
                 said.at_once -= 1
@@ -106,7 +112,8 @@ class _Handler(BaseHTTPRequestHandler):
         if said.likeliest is None:
             self._send(400, {})
             return
-        found = said.likeliest(asked["prompt"])
+        with self._working():
+            found = said.likeliest(asked["prompt"])
         if said.by_text is not None:
             top: Any = {"top_logprobs": [{said.by_text(number): value for number, value in found.items()}]}
         else:
@@ -128,12 +135,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._chunk(b"data: <p>\n\n")
             self._chunk(b"")
         elif not said.streams:
-            self._send(200, {"choices": [{"message": {"content": said.answer(prompt)}, "finish_reason": "stop"}]})
+            with self._working():
+                text = said.answer(prompt)
+            self._send(200, {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]})
         else:
             self._stream(said, prompt)
 
     def _stream(self, said: ChatServer, prompt: Any) -> None:
-        text = "x" * (9 << 20) if said.fault == "huge" else said.answer(prompt)
+        with self._working():
+            text = "x" * (9 << 20) if said.fault == "huge" else said.answer(prompt)
         self._begin("text/event-stream")
         if said.fault == "error":
             self._event({"error": {"message": "out of memory"}})

@@ -13,7 +13,7 @@ from ftc.spec.documents.settings import Open
 from ftc.spec.documents.streams import SplitReport
 from tests.support.recipes import parsed, read, recipe_text
 
-__all__ = ["CARD", "CPU", "T4", "decided", "draft_of", "model_facts", "shaped", "split_report"]
+__all__ = ["CARD", "CPU", "H200", "T4", "decided", "draft_of", "model_facts", "shaped", "split_report"]
 
 GIB = 2**30
 CPU = DeviceFacts(
@@ -30,6 +30,8 @@ CARD = DeviceFacts(
     local=False,
 )
 
+H200 = CARD.model_copy(update={"name": "h200", "capability": (9, 0), "memory_bytes": CARDS["h200"].memory_bytes})
+"""`CARD` with the memory and the compute capability of an H200."""
 T4 = CARD.model_copy(
     update={
         "name": "t4",

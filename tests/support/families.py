@@ -43,14 +43,14 @@ IMAGES = (
     Family("LLaVA-Next", "llava_next", "LLaVA-1.6-Mistral-7B"),
     Family("Qwen2-VL", "qwen2_vl", "Qwen2-VL-2B"),
     Family("Qwen2.5-VL", "qwen2_5_vl", "Qwen2.5-VL-3B"),
-    Family("Qwen3-VL", "qwen3_vl", None),
+    Family("Qwen3-VL", "qwen3_vl", "Qwen3-VL-4B"),
     Family("Gemma 3", "gemma3", "Gemma-3-4B"),
     Family("SmolVLM", "smolvlm", "SmolVLM-256M"),
     Family("Idefics 3", "idefics3", "Idefics3-8B"),
     Family("PaliGemma", "paligemma", "PaliGemma-3B-224"),
-    Family("InternVL", "internvl", None),
+    Family("InternVL", "internvl", "InternVL3-8B"),
 )
-"""Models that read images; no benchmark plans those without a public model yet."""
+"""Models that read images."""
 MISSING = (
     Family("Llama 3.2 Vision", "mllama", None),
     Family("Pixtral", "pixtral", None),

@@ -47,7 +47,7 @@ def inputs_of(run: api.Run, root: Path, numbers: list[int]) -> dict[str, Any]:
     if card.sees_ahead == "prompt":
         begins = torch.tensor([rows.prompt_length(number) for number in numbers])
         marked = {str(card.marks): (torch.arange(longest) >= begins[:, None]).int()}
-    pixels = FolderPixels(streams, root / settings.model.base)(rows, numbers)
+    pixels = FolderPixels(streams, root / settings.model.base, vision.processor_options)(rows, numbers)
     return {"input_ids": ids, "labels": labels, **(pixels or {}), **marked}
 
 

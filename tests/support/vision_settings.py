@@ -22,6 +22,7 @@ def as_settled(facts: VisionFacts) -> VisionSettings:
         model_type=facts.model_type,
         image_token_id=facts.image_token_id,
         tokens_per_image=facts.tokens_per_image,
+        pans=facts.pans,
         frozen=facts.parts,
         pixels_sha256=None,
     )

@@ -80,11 +80,11 @@ def test_what_was_sent_half_is_no_state_and_is_sent_again(
     kept, files = open_storage("s3://site-runs/ftc", "tiny", _RUN), _files(tmp_path)
     real = kept.filesystem.put_file
 
-    def lost(local: str, remote: str) -> None:
+    def lost(local: str, remote: str, **more: Any) -> None:
         if local.endswith("big"):
             kept.filesystem.pipe_file(remote, Path(local).read_bytes()[:1000])
             raise ConnectionResetError("the connection is lost")
-        real(local, remote)
+        real(local, remote, **more)
 
     monkeypatch.setattr(kept.filesystem, "put_file", lost)
     with pytest.raises(ConnectionResetError):
@@ -101,11 +101,11 @@ def test_a_connection_that_comes_back_is_used(bucket: Any, tmp_path: Path, monke
     kept, files = open_storage("s3://site-runs/ftc", "tiny", _RUN), _files(tmp_path)
     real, left = kept.filesystem.put_file, [2]
 
-    def shaky(*rest: Any) -> None:
+    def shaky(*rest: Any, **more: Any) -> None:
         if left[0]:
             left[0] -= 1
             raise TimeoutError("no answer")
-        real(*rest)
+        real(*rest, **more)
 
     monkeypatch.setattr(kept.filesystem, "put_file", shaky)
     kept.keep(_state(3, files), files)
@@ -208,3 +208,44 @@ def test_objects_that_are_there_are_not_sent_again(tmp_path: Path) -> None:
         assert len(kept.filesystem.ls(f"{kept.base}/objects")) == 1
     finally:
         kept.filesystem.rm("/site", recursive=True)
+
+
+@pytest.mark.parametrize("kind", ["memory", "file"])
+def test_those_that_wait_hear_of_each_piece_of_a_file(kind: str, tmp_path: Path) -> None:
+    """A file may take longer than they wait for a sign of life."""
+    pytest.importorskip("fsspec")
+    kept: Storage = open_storage(f"{kind}://{tmp_path if kind == 'file' else ''}/site", "tiny", _RUN)
+    (tmp_path / "big").write_bytes(bytes(21 * 2**20))
+    state, heard, seen = _state(3, {"big": tmp_path / "big"}), [0], list[int]()
+
+    def copied() -> None:
+        heard[0] += 1
+
+    kept.copied = copied
+    try:
+        kept.keep(state, {"big": tmp_path / "big"})
+        seen.append(heard[0])
+        kept.fetch(state, tmp_path / "back")
+        seen.append(heard[0] - seen[0])
+    finally:
+        kept.filesystem.rm("/site" if kind == "memory" else str(tmp_path / "site"), recursive=True)
+    assert min(seen) >= 5
+    assert seen[1] >= 21 + 5  # also of each MiB that is compared with the digest
+    assert (tmp_path / "back" / "big").stat().st_size == 21 * 2**20
+
+
+def test_a_process_that_nobody_waits_for_any_longer_copies_no_further(tmp_path: Path) -> None:
+    """What hears of a piece may refuse, since the run was lost: then nothing is tried again."""
+    pytest.importorskip("fsspec")
+    kept: Storage = open_storage(f"file://{tmp_path}/site", "tiny", _RUN)
+    (tmp_path / "a").write_bytes(b"some")
+    heard: list[int] = []
+
+    def lost() -> None:
+        heard.append(1)
+        raise Refusal([storage.unreachable("file:///site", OSError("lost"))])
+
+    kept.copied = lost
+    with pytest.raises(Refusal):
+        kept.keep(_state(3, {"a": tmp_path / "a"}), {"a": tmp_path / "a"})
+    assert heard == [1]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ftc.compiler.resolve.rows.reading import USUAL_READING
 from ftc.compiler.resolve.rows.separated_rows import read_separated
 from ftc.compiler.resolve.rows.table import Faults
 from ftc.spec.documents.predictions import RowPrediction
@@ -48,7 +49,7 @@ def test_what_is_written_is_read_back_whatever_divides_it(tmp_path: Path, name: 
     said = [RowPrediction(row=row, prediction="x", probabilities={"x": 0.75, "y, z": 0.25}) for row in range(len(rows))]
     (tmp_path / "out.csv").write_text(as_csv((name, "Queue"), rows, said, delimiter), encoding="utf-8", newline="")
     faults = Faults("out.csv")
-    found = read_separated(tmp_path / "out.csv", ",", None, faults)
+    found = read_separated(tmp_path / "out.csv", ",", USUAL_READING, faults)
     assert not faults.found
     assert found.dialect == (delimiter, False)
     assert [row[name] for row in found.rows] == texts

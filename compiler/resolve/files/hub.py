@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Literal
 
 from ftc.compiler.resolve.files.digests import DigestCache
-from ftc.compiler.resolve.files.hub_errors import check_name, fault_of, no_file, no_split, refuse_no_model
+from ftc.compiler.resolve.files.hub_errors import check_name, fault_of, no_file, no_split, not_cached, refuse_no_model
+from ftc.compiler.resolve.files.hub_features import CARD, knows_card, names_by_card, note_no_card
 from ftc.compiler.resolve.files.hub_splits import NoSplit, SplitAsked, files_of_split
 from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object
 from ftc.compiler.resolve.models.weights import shard_names
-from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.diagnostics import Refusal, Span, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.storage.model_files import CARD_FILES, INDEX_FILE, LOADED_FILES, SINGLE_FILE
@@ -32,7 +33,6 @@ __all__ = ["Hub", "HubFile", "Snapshot"]
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TIMEOUT_SECONDS = 20.0
-_CARD = "README.md"
 
 SpanOf = Callable[[str], Span | None]
 RepoType = Literal["model", "dataset"]
@@ -151,10 +151,12 @@ class Hub:
         asked: SplitAsked | Sequence[str] | None,
         digests: DigestCache,
         span_of: SpanOf,
+        card: bool = False,
     ) -> tuple[HubFile, ...]:
         """The files of a split of a data set, those of these names, or the only one that holds rows to train on.
 
-        The hub lists the repository once. It isn't asked for files by name at a commit, where the cache has them all.
+        The hub lists the repository once. It isn't asked for files by name at a commit, where the cache has them all:
+        with `card` also the README.md, or a note that there is none, where it names the classes of such files.
 
         Raises:
             Refusal: FTC300, FTC314 to FTC320, FTC323 or FTC324.
@@ -163,14 +165,19 @@ class Hub:
         named = () if asked is None or isinstance(asked, SplitAsked) else tuple(asked)
         for name in named:
             _check_own_name(name, "data.source.file", span_of)
-        listing = None if self._has_pinned(named, request) else self._listing(request)
+        listing = None if self._has_pinned(named, request, card) else self._listing(request)
         if listing is None:
-            return self._cached_files(named, request, digests)
+            return self._cached_files(named, request, digests, card)
         _check_names(listing, request)
         names = named or self._meant(asked, listing, request, digests)
         if absent := next((name for name in names if name not in listing.files), None):
             raise no_file(absent, listing.files, repo, request.span, request.path)
         paths = {name: self._download(name, listing, request, digests) for name in names}
+        if card and names_by_card(names):
+            if CARD in listing.files:
+                self._download(CARD, listing, request, digests)
+            else:
+                note_no_card(self._repo_folder(request), listing.commit)
         self._remember_branch(names[0], listing, request)
         return tuple(HubFile(listing.commit, name, path, digests.file(path)) for name, path in paths.items())
 
@@ -182,27 +189,35 @@ class Hub:
 
         if not isinstance(asked, SplitAsked):
             return (only_training_file(listing.files, request.repo, request.span, request.path),)
-        has_card = _CARD in listing.files
-        card = self._download(_CARD, listing, request, digests).read_bytes() if has_card else None
+        has_card = CARD in listing.files
+        card = self._download(CARD, listing, request, digests).read_bytes() if has_card else None
         try:
             return files_of_split(data_files(listing.files), card, asked)
         except NoSplit as problem:
             raise no_split(problem, request.repo, request.span, request.path) from None
 
-    def _has_pinned(self, names: Sequence[str], request: _Request) -> bool:
+    def _has_pinned(self, names: Sequence[str], request: _Request, card: bool) -> bool:
         """Whether a commit is asked for, and the cache has each file there under the identity that the hub gave it."""
+        if card and names_by_card(names) and not knows_card(self._repo_folder(request), request.revision):
+            return False
         paths = [self._snapshot_folder(request, request.revision) / name for name in names]
         is_commit = _COMMIT.fullmatch(request.revision) is not None
         return is_commit and bool(paths) and all(path.is_symlink() and path.is_file() for path in paths)
 
-    def _cached_files(self, names: Sequence[str], request: _Request, digests: DigestCache) -> tuple[HubFile, ...]:
+    def _cached_files(
+        self, names: Sequence[str], request: _Request, digests: DigestCache, card: bool
+    ) -> tuple[HubFile, ...]:
         if not names:
-            raise Refusal([_not_cached("the list of its files", request)])
+            raise not_cached("the list of its files", request.repo, request.revision, request.span, request.path)
         found = []
         for name in names:
             path = self._snapshot_folder(request, commit := self._cached_commit(request, name)) / name
             self._verify(path, name, _identity_in_cache(path), request, digests)
             found.append(HubFile(commit, name, path, digests.file(path)))
+        for commit in {one.commit for one in found} if card and names_by_card(names) else ():
+            if not knows_card(self._repo_folder(request), commit):  # without it, numbers might be classes or not
+                raise not_cached(CARD, request.repo, request.revision, request.span, request.path)
+            self._verify_cached((CARD,), self._snapshot_folder(request, commit), request, digests)
         return tuple(found)
 
     def _listing(self, request: _Request) -> _Listing | None:
@@ -283,7 +298,7 @@ class Hub:
             index = read_json_object(folder / INDEX_FILE, request.span)
             needed = ("tokenizer.json", INDEX_FILE, *shard_names(index, request.span))
         if missing := [name for name in needed if not (folder / name).is_file()]:
-            raise Refusal([_not_cached(missing[0], request)])
+            raise not_cached(missing[0], request.repo, request.revision, request.span, request.path)
         self._verify_cached(needed, folder, request, digests)
         return Snapshot(commit, folder, self._cache())
 
@@ -295,7 +310,7 @@ class Hub:
     def _cached_commit(self, request: _Request, file: str) -> str:
         commit = self._commit_in_cache(file, request)
         if commit is None:
-            raise Refusal([_not_cached(file, request)])
+            raise not_cached(file, request.repo, request.revision, request.span, request.path)
         return commit
 
     def _commit_in_cache(self, file: str, request: _Request) -> str | None:
@@ -378,17 +393,6 @@ def _check_names(listing: _Listing, request: _Request) -> None:
             summary = f"the repository lists a file whose name {error.reason}: {quoted(name)}"
             help = "don't use this repository; report it to the hub"
             raise Refusal([diagnostic("FTC319", summary, request.span, help=help, path=request.path)]) from error
-
-
-def _not_cached(file: str, request: _Request) -> Diagnostic:
-    return diagnostic(
-        "FTC318",
-        f"`{request.repo}` at `{request.revision}` isn't in the hub's cache",
-        request.span,
-        notes=f"`{file}` is missing there, and ftc is offline",
-        help="run once with a network, without `--offline`, `FTC_OFFLINE` and `HF_HUB_OFFLINE`",
-        path=request.path,
-    )
 
 
 def _identity_in_cache(path: Path) -> str:

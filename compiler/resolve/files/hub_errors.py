@@ -13,7 +13,7 @@ from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.storage.model_files import INDEX_FILE, SINGLE_FILE
 
-__all__ = ["HubFault", "check_name", "fault_of", "no_file", "no_split", "of_locked", "refuse_no_model"]
+__all__ = ["HubFault", "check_name", "fault_of", "no_file", "no_split", "not_cached", "of_locked", "refuse_no_model"]
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack")
 
@@ -83,6 +83,14 @@ def no_split(problem: NoSplit, repo: str, span: Span | None, path: str) -> Refus
     """A data set without the split that is asked for."""
     code = "FTC324" if problem.is_ambiguous else "FTC323"
     return Refusal([diagnostic(code, f"`{repo}` {problem.summary}", span, help=problem.help, path=path)])
+
+
+def not_cached(file: str, repo: str, revision: str, span: Span | None, path: str) -> Refusal:
+    """A file that the cache lacks where it must do."""
+    summary = f"`{repo}` at `{revision}` isn't in the hub's cache"
+    note = f"`{file}` is missing there, and ftc is offline"
+    help = "run once with a network, without `--offline`, `FTC_OFFLINE` and `HF_HUB_OFFLINE`"
+    return Refusal([diagnostic("FTC318", summary, span, notes=note, help=help, path=path)])
 
 
 def check_name(name: str) -> None:

@@ -17,11 +17,11 @@ from typing import Any
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.source import read_source
 
-__all__ = ["NoSplit", "SplitAsked", "files_of_split"]
+__all__ = ["NoSplit", "SplitAsked", "blocks_of", "files_of_split", "front_matter"]
 
 _FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\n(.*?\n)---[ \t]*(?:\n|\Z)", re.DOTALL)
-_CONFIGS = re.compile(r"^configs[ \t]*:(?=\s).*(?:\n|\Z)(?:(?:[ \t\-#\]}].*|[ \t]*)\n)*", re.MULTILINE)
-"""The key with all lines up to the next one: those that are indented, items, comments, and ends of brackets."""
+_BLOCK = r"[ \t]*:(?=\s).*(?:\n|\Z)(?:(?:[ \t\-#\]}].*|[ \t]*)\n)*"
+"""Behind a key, all lines up to the next one: those that are indented, items, comments, and ends of brackets."""
 _MENTION = re.compile(
     r"^(?:\?[ \t]*)?[\"']?configs[\"']?[ \t]*:|\A(?:[ \t]*(?:#.*)?\n)*(?:\{|[ \t]+(?=[^\s#]))(?s:.*)configs",
     re.MULTILINE,
@@ -94,18 +94,32 @@ def files_of_split(names: Collection[str], readme: bytes | None, asked: SplitAsk
     return _of_one_kind(found, split)
 
 
+def front_matter(readme: bytes | None) -> str:
+    """The description at the beginning of a README.md; empty for one without."""
+    front = _FRONT_MATTER.match(_text(readme))
+    return front[1] if front else ""
+
+
+def _text(readme: bytes | None) -> str:
+    return (readme or b"").decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def blocks_of(described: str, key: str) -> list[str]:
+    """Each key of this name at the outermost level, with its lines."""
+    return re.findall(rf"^{key}{_BLOCK}", described, re.MULTILINE)
+
+
 def _configs(readme: bytes | None) -> list[_Config]:
     """The configurations of a README.md; none where it has no such block, or an empty one.
 
     Raises:
         NoSplit: There is one, of another form. Names of files would then be a guess against the data set's own word.
     """
-    text = (readme or b"").decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
-    front = _FRONT_MATTER.match(text)
-    described = front[1] if front else text if text.lstrip().startswith("---") else ""
+    front, text = front_matter(readme), _text(readme)
+    described = front or (text if text.lstrip().startswith("---") else "")
     if not _MENTION.search(described):
         return []
-    blocks = _CONFIGS.findall(described) if front else []
+    blocks = blocks_of(front, "configs")
     source, _ = read_source(blocks[0], "README.md") if len(blocks) == 1 else (None, ())
     if source is None:
         raise _odd()

@@ -22,7 +22,8 @@ from ftc.spec import canonical
 from ftc.spec.accelerators import Accelerator, accelerator_named
 from ftc.spec.devices import ALIASES, CARDS, card_named, has_bfloat16
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
-from ftc.spec.documents.device import Calibration, DeviceByHand, Speed
+from ftc.spec.documents.calibration import Calibration
+from ftc.spec.documents.device import DeviceByHand, Speed
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted

@@ -31,7 +31,8 @@ from ftc.spec.metrics import WORDNET, needs_of
 from ftc.spec.optimizer_choice import candidates
 from ftc.spec.precisions import asks_float8
 from ftc.spec.quantized_weights import TORCHAO
-from ftc.spec.sections.data import WORKBOOKS, PathSource, PresidioRules
+from ftc.spec.row_files import WORKBOOKS
+from ftc.spec.sections.data import PathSource, PresidioRules
 from ftc.spec.sections.evaluation import Eval
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.cache import Cache

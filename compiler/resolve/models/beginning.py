@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from ftc.compiler.resolve.models.companions import World
+from ftc.compiler.resolve.models.image_processor import with_pan_and_scan
 from ftc.compiler.resolve.models.model import ResolvedModel, resolve_model
 from ftc.compiler.resolve.models.own_tokenizer import with_own_tokenizer
 from ftc.spec.companions import Asked, Role
@@ -102,6 +103,9 @@ def resolve_base(recipe: Recipe, lock: Lock | None, world: World) -> Based:
         digests=world.digests,
         span_of=world.span_of,
     )
+    span = world.span_of("model.base" if recipe.model.pan_and_scan is None else "model.pan_and_scan")
+    facts = with_pan_and_scan(model.facts, model.folder, recipe.model.pan_and_scan, span)
+    model = replace(model, facts=facts)
     own = begun.beginning.plan.settings.model if begun is not None and begun.adapter is not None else None
     if own is not None and (own.tokenizer or own.rope or recipe.model.adds_tokens or recipe.model.rope):
         summary = "an adapter that is trained further can't have tokens, a template or positions that its base lacks"

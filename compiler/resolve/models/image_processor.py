@@ -16,11 +16,14 @@ from ftc.compiler.resolve.models.vision_config import (
     USUAL_TILES,
     tile_sizes,
 )
-from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
-from ftc.spec.documents.vision_facts import CropCuts, PatchGrid, SquareCuts, VisionFacts
+from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
+from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.documents.vision_facts import CropCuts, PanCuts, PatchGrid, SquareCuts, VisionFacts
+from ftc.spec.documents.vision_settings import VisionSettings
+from ftc.spec.sections.model import PanAndScan
 from ftc.spec.vision_models import PROCESSOR_FILES
 
-__all__ = ["processor_findings", "sized"]
+__all__ = ["processor_findings", "sized", "with_pan_and_scan"]
 
 _USUAL_SIDE, _USUAL_SQUARE, _USUAL_CROP = 224, 364, 384
 """Pixels of the side of an image, and of a square of either kind, where a processor's file doesn't say."""
@@ -28,8 +31,13 @@ _LARGEST_SIDE = 10**6
 _FROM_ONE_FOLDER = "take both files from the model's original folder"
 
 
-def sized(vision: VisionFacts | None, folder: Path) -> VisionFacts | None:
+def sized(vision: VisionFacts | None, folder: Path, planned: VisionSettings | None = None) -> VisionFacts | None:
     """What reads images, with the sizes that the processor in the model's folder gives to images.
+
+    Args:
+        vision: As config.json has it.
+        folder: The model's.
+        planned: What a plan says of crops; None where there is no plan yet.
 
     Raises:
         Refusal: The file can't be read.
@@ -37,6 +45,8 @@ def sized(vision: VisionFacts | None, folder: Path) -> VisionFacts | None:
     if vision is None or (read := _read_by_transformers(folder, None)) is None:
         return vision
     said = read.said
+    if planned is not None and planned.pans is not None:
+        return vision.panned(planned.pans)
     if vision.squares is not None:
         return _in_squares(vision, vision.squares, said)
     if vision.crops is not None:
@@ -54,6 +64,38 @@ def sized(vision: VisionFacts | None, folder: Path) -> VisionFacts | None:
     )
     grid = vision.grid.model_copy(update={"least_pixels": least, "most_pixels": most})
     return vision.model_copy(update={"grid": grid, "tokens_per_image": grid.most_tokens(vision.patch_size)})
+
+
+def with_pan_and_scan(model: ModelFacts, folder: Path, asked: PanAndScan | None, span: Span | None) -> ModelFacts:
+    """The model as it reads images where a recipe asks for crops of them, or doesn't.
+
+    Args:
+        model: As its files are.
+        folder: Where these lie.
+        asked: What the recipe asks for.
+        span: Place of the setting, or of the model.
+
+    Raises:
+        Refusal: The model has no such crops (FTC127), or its processor's file asks for them alone (FTC128).
+    """
+    vision = model.vision
+    keys = vision.card.crop_keys if vision is not None else None
+    if asked is None:
+        read = _read_by_transformers(folder, span) if keys is not None else None
+        if keys is None or read is None or not read.said.get(keys.switch):
+            return model
+        summary = f"`{read.file}` asks for pan and scan, and the recipe doesn't"
+        note = "transformers takes crops where its caller asks for them, so models are usually trained without"
+        ways = ("write `model: {pan_and_scan: {}}`", f"or set `{keys.switch}` to false")
+        raise Refusal([diagnostic("FTC128", summary, span, notes=note, help=ways, path="model.base")])
+    if vision is None:
+        return model  # where the setting has no effect
+    if keys is None:
+        summary, help = f"`pan_and_scan` isn't available for a `{vision.model_type}` model", "remove `pan_and_scan`"
+        raise Refusal([diagnostic("FTC127", summary, span, help=help, path="model.pan_and_scan")])
+    each = vision.tokens_per_image
+    pans = PanCuts(least=asked.min_crop_size, cuts=asked.max_crops, ratio=asked.min_ratio, each=each)
+    return model.model_copy(update={"vision": vision.panned(pans)})
 
 
 def _in_squares(vision: VisionFacts, squares: SquareCuts, said: Mapping[str, Any]) -> VisionFacts:
@@ -152,9 +194,6 @@ def _size_findings(vision: VisionFacts, said: Mapping[str, Any], file: str, span
     if vision.tiles is not None and tile_sizes(listed, vision.tiles.tile) != vision.tiles.sizes:
         note, summary = f"it lists {str(listed)[:80]}", f"`{file}` makes other tiles than the model reads"
         yield diagnostic("FTC128", summary, span, notes=note, help=_FROM_ONE_FOLDER, path="model.base")
-    if said.get("do_pan_and_scan"):
-        summary, help = f"`{file}` asks for pan and scan, which isn't available", "set `do_pan_and_scan` to false"
-        yield diagnostic("FTC128", summary, span, help=help, path="model.base")
     crops = vision.card.crops and said.get("do_center_crop", True)
     made = said.get("crop_size") if crops else said.get("size")
     if made is None and not vision.card.crops:

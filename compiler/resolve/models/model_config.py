@@ -20,6 +20,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.vision_facts import VisionFacts
 from ftc.spec.experts import CHOSEN_EXPERTS, NUM_EXPERTS
 from ftc.spec.language.safe_repr import quoted
+from ftc.spec.vision_card import LEAST_RELEASE
 from ftc.spec.vision_models import vision_model
 
 __all__ = ["ModelConfig", "code_keys", "read_config"]
@@ -130,16 +131,16 @@ def read_config(config: Mapping[str, Any], span: Span | None = None) -> ModelCon
 
 def _not_installed(config: Mapping[str, Any], span: Span | None) -> Diagnostic | None:
     """That the installed transformers doesn't have the model (FTC308); None where it does, or isn't there to tell."""
-    kind, text_type = config["model_type"], language_part(config).get("model_type")
+    kind = config["model_type"]
     if is_known(kind) is False:
         summary = f"the installed transformers has no model type {quoted(kind)}"
         help = "install a release of transformers that supports it, or choose another model"
         return diagnostic("FTC308", summary, span, help=help, path="model.base")
-    known, installed = vision_model(kind), installed_release()
-    if known is None or installed is None or installed >= (needed := known.least_release(str(text_type))):
+    installed = installed_release()
+    if vision_model(kind) is None or installed is None or installed >= LEAST_RELEASE:
         return None
-    least, here = (".".join(map(str, one)) for one in (needed, installed))
-    summary = f"a `{kind}` with `{text_type}` inside needs transformers {least}, and {here} is installed"
+    least, here = (".".join(map(str, one)) for one in (LEAST_RELEASE, installed))
+    summary = f"a `{kind}`, which reads images, needs transformers {least}, and {here} is installed"
     help = f"install a later release: `pip install 'transformers>={least}'`"
     return diagnostic("FTC308", summary, span, help=help, path="model.base")
 

@@ -88,7 +88,7 @@ _KEYS = frozenset(
         "n_routed_experts n_shared_experts norm_topk_prob num_experts num_experts_per_tok num_local_experts qkv_bias "
         "routed_scaling_factor rope_interleave scoring_func shared_expert_intermediate_size swiglu_alpha swiglu_limit "
         "topk_group topk_method "
-        # dropout, whose masks are kept for the way back
+        # dropout, whose masks are kept for the backward pass
         "activation_dropout attention_dropout attention_probs_dropout_prob attn_pdrop classifier_dropout "
         "classifier_dropout_prob decoder_layerdrop dropout dropout_rate emb_pdrop embd_pdrop embed_dropout "
         "embedding_dropout encoder_layerdrop hidden_dropout hidden_dropout_prob layerdrop mlp_dropout pooler_dropout "

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ftc.compiler.resolve.models.model_form import form_of
+from ftc.compiler.resolve.models.model_form import form_of, installed_release
 from ftc.spec.documents.facts import TensorFacts
 from ftc.spec.documents.vision_facts import CropCuts, PatchGrid, SquareCuts, TileSizes, VisionFacts
 from ftc.spec.vision_card import VisionModel
@@ -102,10 +102,12 @@ def vision_facts(config: Mapping[str, Any]) -> tuple[VisionFacts | None, list[st
     if strategy not in (("default",) if is_cut else ("default", "full")):
         other = "" if is_cut else " or `full`"
         faults.append(f"`vision_feature_select_strategy` is {str(strategy)[:40]!r}, not `default`{other}")
+    num_layers = size(tower, (known.layers_key,), 1, _INSIDE)
+    faults.extend(_numbering_faults(known, config, tower, num_layers))
     language = language_part(config)
     sizes = {key: tower[key] for key in _TOWER_KEYS if type(tower.get(key)) is int}
     sizes |= {key: tower[key] for key in _TOWER_PARTS if type(tower.get(key)) is bool}
-    sizes |= {key: tower[key] for key in known.numbered_layers if _are_numbers(tower.get(key))}
+    sizes |= {key: tower[key] for key in known.numbered_layers if key in tower}
     kept = ("model_type", "tie_word_embeddings", *known.token_keys, *known.own_keys)
     form = {key: config[key] for key in kept if key in config}
     edges = [size({key: usual, **config}, (key,), 0, "") for key, usual in known.edge_keys]
@@ -122,15 +124,41 @@ def vision_facts(config: Mapping[str, Any]) -> tuple[VisionFacts | None, list[st
         edges=(edges[0], edges[1]) if edges else None,
         hidden_size=size(tower, (known.width_key,), 1, _INSIDE),
         intermediate_size=_inner_size(known, tower, size),
-        num_layers=size(tower, (known.layers_key,), 1, _INSIDE),
+        num_layers=num_layers,
         num_heads=size(tower, (known.heads_key,), 1, _INSIDE),
+        keeps_states=_keeps_states(known),
         config={**form, "text_config": form_of(language), "vision_config": {**form_of(tower), **sizes}},
     )
     return facts, faults
 
 
-def _are_numbers(value: Any) -> bool:
-    return isinstance(value, list) and len(value) <= _MOST_NUMBERED and all(type(one) is int for one in value)
+def _keeps_states(known: VisionModel) -> bool:
+    """Whether states behind all layers of a tower stand until it is done; where no release is installed, it may be."""
+    until, installed = known.all_states_until, installed_release()
+    return until is not None and (installed is None or installed < until)
+
+
+def _numbering_faults(
+    known: VisionModel, config: Mapping[str, Any], tower: Mapping[str, Any], num_layers: int
+) -> Iterator[str]:
+    """What is wrong with the numbers of layers that a configuration names.
+
+    Where features are made of states, one of them has to be there for each number. Elsewhere a number without a layer
+    names none, and transformers' own numbers are those of a tower that is deep enough.
+    """
+    for key in known.numbered_layers:
+        holder, where = (config, "") if key in known.own_keys else (tower, _INSIDE)
+        if key not in holder:
+            continue
+        said, of_states = holder[key], known.keeps_numbered == "states"
+        named = said if isinstance(said, list) else [said]
+        is_form = isinstance(said, list) or of_states
+        least, most = (-num_layers - 1, num_layers) if of_states else (0, _LARGEST_SIZE)
+        fits = all(type(one) is int and least <= one <= most for one in named)
+        if not (is_form and fits and len(named) <= _MOST_NUMBERED and (named or not of_states)):
+            form = "a whole number" if of_states else "a list of whole numbers"
+            more = ", or a list of such" if of_states else ""
+            yield f"`{key}`{where} is {str(said)[:40]}, not {form} from {least} to {most}{more}"
 
 
 def _one_side(tower: Mapping[str, Any]) -> dict[str, int]:

@@ -19,7 +19,7 @@ from ftc.compiler.resolve.rows.row_digests import example_digests
 from ftc.compiler.resolve.rows.table import JoinedTable, PartRows, Row, Table
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.plan import Check
-from ftc.spec.sections.data import PROMPT_COLUMN, Augment
+from ftc.spec.sections.augment import PROMPT_COLUMN, Augment
 
 __all__ = ["augmented", "paraphrases_of"]
 

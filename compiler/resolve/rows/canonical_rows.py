@@ -12,16 +12,20 @@ from typing import Any, assert_never
 
 from ftc.compiler.resolve.rows.columns import Columns, value_of
 from ftc.compiler.resolve.rows.content_parts import image_references, with_parts
-from ftc.compiler.resolve.rows.ratings import answers_in, rating_of, step_rating_of
-from ftc.compiler.resolve.rows.row_checks import asked_fault, is_conversation, is_exchange, label_text, number_in
-from ftc.compiler.resolve.rows.row_store import Row, rewrite
+from ftc.compiler.resolve.rows.conversation_checks import asked_fault, is_conversation, is_plain, is_turn
+from ftc.compiler.resolve.rows.joined_labels import labels_in
+from ftc.compiler.resolve.rows.ratings import answers_in, flag_of, number_in, rating_of, said_in, step_rating_of
+from ftc.compiler.resolve.rows.row_checks import is_exchange, label_text
+from ftc.compiler.resolve.rows.row_store import AS_IT_IS, Row, rewrite
 from ftc.compiler.resolve.rows.table import Table
+from ftc.compiler.resolve.rows.transcripts import split_transcripts
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (
     ANSWER_COLUMN,
     ASKED_COLUMN,
     FOREIGN_MARKS,
     INSTRUCTION_PROMPT,
+    LABELS_COLUMN,
     NEGATIVES_COLUMN,
     NUMBERS_COLUMN,
     RATING_COLUMN,
@@ -58,7 +62,7 @@ _ROLES = {
 def write_canonical(task: Task, columns: Columns, table: Table) -> None:
     """Rewrites the rows of a table in place."""
     by_part, rows = columns.by_part, task.rows()
-    change: Callable[[Row], None]
+    change: Callable[[Row], object]
     match rows:
         case PromptRows(has_tests=True) if "reference" in by_part:
             change = partial(_write_tested, by_part=by_part)
@@ -72,10 +76,8 @@ def write_canonical(task: Task, columns: Columns, table: Table) -> None:
             change = partial(_write_steps, column=by_part["step_labels"], labels=labels)
         case NumberRows():
             change = partial(_write_numbers, columns=rows.columns or (by_part["score"],))
-        case LabelRows(several=True):
-            change = partial(_rewrite, columns=(by_part["label"],), form=_as_list)
-        case LabelRows(written=True):
-            change = partial(_write_label, column=by_part["label"])
+        case LabelRows() if rows.several or rows.written:
+            change = _of_labels(rows, by_part)
         case TagRows() if "tokens" in by_part:
             columns_ = by_part["tokens"], by_part["tags"]  # one text with spaces is the only way that a CSV file has
             change = partial(_rewrite, columns=columns_, form=lambda v: v.split() if isinstance(v, str) else v)
@@ -96,13 +98,18 @@ def _rewrite(row: Row, columns: Sequence[str], form: Callable[[Any], Any]) -> No
 
 def _write_pair(row: Row, by_part: Mapping[str, str]) -> None:
     """Conversations in one form, with the system message of a column first, or as what stands before a prompt."""
+    chosen, rejected = by_part["chosen"], by_part["rejected"]
+    if "prompt" not in by_part and (pair := split_transcripts(row.get(chosen), row.get(rejected))) is not None:
+        row[chosen], row[rejected] = pair
     present = tuple(by_part[part] for part in ("prompt", "chosen", "rejected") if part in by_part)
     asked = _asked(value_of(row, by_part, "prompt"))
-    _rewrite(row, present, _as_answers_or_messages)
+    _rewrite(row, present, partial(_of_each, _as_turns))
     if asked is not None:
         row[by_part["prompt"]] = asked[-1]["content"]
-        row[TURNS_COLUMN] = asked[:-1]
-        _rewrite(row, present[-2:], partial(_behind, asked))
+        row[TURNS_COLUMN] = _as_asked(row, asked)
+        answers = [one for column in present[-2:] for one in answers_in(row.get(column))]
+        are_texts = all(isinstance(said_in(one), str) for one in answers)
+        _rewrite(row, present[-2:], partial(_of_each, said_in if are_texts else partial(_behind, asked)))
     _write_system(row, by_part, present[-2:])
 
 
@@ -112,15 +119,12 @@ def _asked(prompt: Any) -> list[dict[str, Any]] | None:
     return turns if is_conversation(turns) and asked_fault(turns) is None else None
 
 
-def _behind(asked: list[dict[str, Any]], value: Any) -> Any:
-    """An answer, or each of several, as the end of the conversation that asks for it."""
-    if isinstance(value, str):
-        return [*asked, {"role": "assistant", "content": value}]
-    if not isinstance(value, list) or not value:
-        return value
-    if all(isinstance(one, str | list) for one in value):
-        return [_behind(asked, one) for one in value]
-    return [*asked, *value] if isinstance(value[0], dict) and value[0].get("role") == "assistant" else value
+def _behind(asked: list[dict[str, Any]], answer: Any) -> Any:
+    """An answer that is turns, as the end of the conversation that asks for it; any other as it is."""
+    match answer:
+        case [{"role": "assistant"}, *_]:
+            return [*asked, *answer]
+    return answer
 
 
 def _write_asked(row: Row, by_part: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -131,9 +135,13 @@ def _write_asked(row: Row, by_part: Mapping[str, str]) -> list[dict[str, Any]]:
             row[by_part["prompt"]] = prompt  # the checks say what is wrong with it in its one form
         return []
     row[by_part["prompt"]] = asked[-1]["content"]
-    match _as_messages(value_of(row, by_part, "completion")):
-        case [{"role": "assistant", "content": str(answer)}]:
-            row[by_part["completion"]] = answer
+    if isinstance(answer := said_in(_as_messages(value_of(row, by_part, "completion"))), str):
+        row[by_part["completion"]] = answer
+    return _as_asked(row, asked)
+
+
+def _as_asked(row: Row, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The turns before a question, of which no answer is trained; they are a part of the row's content."""
     before = [{**turn, TRAIN_MARK: False} if turn["role"] == "assistant" else turn for turn in asked[:-1]]
     if before:
         row[ASKED_COLUMN] = before
@@ -167,20 +175,24 @@ def _system_turns(system: Any) -> list[dict[str, Any]]:
 
 
 def _write_rating(row: Row, by_part: Mapping[str, str]) -> None:
-    """A rating as a truth value, and a conversation in one form; what is no rating stays for the checks."""
+    """A rating as a truth value, and what it is of in one form; what is no rating stays for the checks."""
+    _write_rated(row, by_part)
+    if (rating := rating_of(row.get(by_part["rating"]))) is not None:
+        row[RATING_COLUMN] = rating
+
+
+def _write_rated(row: Row, by_part: Mapping[str, str]) -> None:
+    """A single answer with what asks for it: a conversation in one form, or a prompt, and the system message before."""
     if "messages" in by_part:
         _rewrite(row, (by_part["messages"],), _as_messages)
     if turns := _write_asked(row, by_part):
         row[TURNS_COLUMN] = turns
     _write_system(row, by_part, [by_part["messages"]] if "messages" in by_part else [])
-    if (rating := rating_of(row.get(by_part["rating"]))) is not None:
-        row[RATING_COLUMN] = rating
 
 
 def _write_scored(row: Row, by_part: Mapping[str, str], by: str) -> None:
-    """A rating or number as a list of one number, and a conversation in one form."""
-    if "messages" in by_part:
-        _rewrite(row, (by_part["messages"],), _as_messages)
+    """A rating or number as a list of one number, and what it is of in one form."""
+    _write_rated(row, by_part)
     if by == "score":
         _write_numbers(row, (by_part["score"],))
     elif (rating := rating_of(row.get(by_part["rating"]))) is not None:
@@ -205,14 +217,19 @@ def _as_messages(value: Any) -> Any:
     return [_marked(turn) if turn.keys() & set(FOREIGN_MARKS) else turn for turn in value]
 
 
+def _as_turns(value: Any) -> Any:
+    """The same of an answer, of which a single turn may stand without a list around it."""
+    return _as_messages([value] if is_turn(value) else value)
+
+
 def _role(name: Any) -> Any:
     return _ROLES.get(name, name) if isinstance(name, str) else name
 
 
-def _as_answers_or_messages(value: Any) -> Any:
-    """The same of each answer where there are several."""
+def _of_each(form: Callable[[Any], Any], value: Any) -> Any:
+    """An answer in a form, or each of several."""
     one, *others = answers_in(value)
-    return [_as_messages(answer) for answer in (one, *others)] if others else _as_messages(one)
+    return [form(answer) for answer in (one, *others)] if others else form(one)
 
 
 def _marked(turn: dict[str, Any]) -> dict[str, Any]:
@@ -224,15 +241,23 @@ def _marked(turn: dict[str, Any]) -> dict[str, Any]:
     return {**plain, TRAIN_MARK: False} if any(mark is not None and not mark for mark in marks) else plain
 
 
-def _as_list(value: Any) -> Any:
-    """The list that a text is in JSON, which is the only way that a CSV file has; anything else as it is."""
-    if not isinstance(value, str) or not value.lstrip().startswith("["):
-        return value
-    try:
-        found = json.loads(value)
-    except (ValueError, RecursionError):
-        return value
-    return found if isinstance(found, list) else value
+def _of_labels(rows: LabelRows, by_part: Mapping[str, str]) -> Callable[[Row], None]:
+    if rows.columns:
+        return partial(_write_flags, columns=rows.columns)
+    if rows.several:
+        return partial(_rewrite, columns=(by_part["label"],), form=partial(_as_labels, rows.separator))
+    return partial(_write_label, column=by_part["label"])
+
+
+def _as_labels(separator: str | None, value: Any) -> Any:
+    """The labels in a text, which is the only way that a CSV file has for several; anything else as it is."""
+    found = labels_in(value, separator) if isinstance(value, str) else None
+    return value if found is None else found
+
+
+def _write_flags(row: Row, columns: Sequence[str]) -> None:
+    """The labels whose columns say so; what says neither stays for the checks."""
+    row[LABELS_COLUMN] = [column for column in columns if flag_of(row.get(column))]
 
 
 def _write_label(row: Row, column: str) -> None:
@@ -241,19 +266,20 @@ def _write_label(row: Row, column: str) -> None:
         row[ANSWER_COLUMN] = label_text(label)
 
 
-def _write_conversation(row: Row, by_part: Mapping[str, str]) -> None:
+def _write_conversation(row: Row, by_part: Mapping[str, str]) -> object:
     """Messages in one form; the system message of a column comes first, unless the conversation has its own.
 
     A column of images keeps those alone that no message took, for the checks.
     """
     column, system, image = by_part["messages"], value_of(row, by_part, "system"), by_part.get("image")
-    if column in row:
-        references = None if image is None else row.pop(image, None)
-        turns, left = with_parts(_as_messages(row[column]), image_references(references))
-        row[column] = turns
-        if image is not None and left:
-            row[image] = left
-        row[column] = with_turns(_system_turns(system), row[column])
+    if column not in row or (image is None and system is None and is_plain(row[column])):
+        return AS_IT_IS
+    references = None if image is None else row.pop(image, None)
+    turns, left = with_parts(_as_messages(row[column]), image_references(references))
+    if image is not None and left:
+        row[image] = left
+    row[column] = with_turns(_system_turns(system), turns)
+    return None
 
 
 def _write_numbers(row: Row, columns: Sequence[str]) -> None:
@@ -266,13 +292,29 @@ def _write_numbers(row: Row, columns: Sequence[str]) -> None:
 
 
 def _write_group(row: Row, by_part: Mapping[str, str]) -> None:
-    """Wrong passages, and the score of two texts or a teacher's margins, as a list; a row may have none."""
+    """Passages as texts, and wrong ones, the score of two texts and a teacher's margins as lists, perhaps empty."""
     for part in ("score", "margin"):
         if part in by_part:
             _write_numbers(row, (by_part[part],))
+    for part in ("positive", "negative"):
+        if isinstance(found := value_of(row, by_part, part), list):
+            row[by_part[part]] = [_passage(one) for one in found]
+    if "positive" in by_part and isinstance(found := row.get(by_part["positive"]), list) and len(found) == 1:
+        row[by_part["positive"]] = found[0]
     value = value_of(row, by_part, "negative")
     texts = [] if value is None else value if isinstance(value, list) else [value]
     row[NEGATIVES_COLUMN] = [text for text in texts if isinstance(text, str) and text.strip()]
+
+
+def _passage(value: Any) -> Any:
+    """The text of a passage of MS MARCO's and Tevatron's form, `{docid, title, text}`, with its title before it."""
+    match value:
+        case {"title": str(title), "text": str(text)} if title.strip():
+            return f"{title} {text}"
+        case {"text": str(text)}:
+            return text
+        case _:
+            return value
 
 
 def _write_answers(row: Row, by_part: Mapping[str, str]) -> None:
@@ -338,11 +380,13 @@ def _write_prompt(row: Row, by_part: Mapping[str, str]) -> None:
         )
 
 
-def _of_columns(change: Callable[[Row, Mapping[str, str]], None], by_part: Mapping[str, str]) -> Callable[[Row], None]:
+def _of_columns(
+    change: Callable[[Row, Mapping[str, str]], object], by_part: Mapping[str, str]
+) -> Callable[[Row], object]:
     return lambda row: change(row, by_part)
 
 
-_BY_PART: dict[type, Callable[[Row, Mapping[str, str]], None]] = {
+_BY_PART: dict[type, Callable[[Row, Mapping[str, str]], object]] = {
     MessageRows: _write_conversation,
     AnswerRows: _write_answers,
     TextGroupRows: _write_group,

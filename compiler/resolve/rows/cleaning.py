@@ -16,6 +16,7 @@ import numpy as np
 from ftc.compiler.quality.spellings import separating, slips, spellings, variants
 from ftc.compiler.resolve.rows.columns import Columns
 from ftc.compiler.resolve.rows.in_processes import found_in
+from ftc.compiler.resolve.rows.joined_labels import joined_cells
 from ftc.compiler.resolve.rows.labels import Labeled
 from ftc.compiler.resolve.rows.row_checks import EMPTY, value_faults
 from ftc.compiler.resolve.rows.row_store import Row, rewrite
@@ -29,7 +30,15 @@ from ftc.spec.sections.data import Data, Difference
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import ANSWER_COLUMN, LabelRows
 
-__all__ = ["EmptyRows", "hidden_characters", "missing_looking", "normalize_labels", "respell", "spelling_findings"]
+__all__ = [
+    "EmptyRows",
+    "hidden_characters",
+    "joined_findings",
+    "missing_looking",
+    "normalize_labels",
+    "respell",
+    "spelling_findings",
+]
 
 _SHOWN = 5
 
@@ -116,9 +125,33 @@ def respell(labeled: Labeled, tables: Collection[Table], found: Mapping[str, str
         rewrite(table.rows, change, apart=True)
 
 
-def spelling_findings(task: Task, labeled: Labeled, tables: Collection[Table]) -> Iterator[Diagnostic]:
+def joined_findings(task: Task, labeled: Labeled, counts: Counter[str]) -> Iterator[Diagnostic]:
+    """A warning where cells of a task of one label a row hold several."""
+    if not isinstance(task.rows(), LabelRows) or not labeled.is_single:
+        return
+    joined, separator = joined_cells(counts)
+    if not joined:
+        return
+    most = sorted(joined, key=lambda cell: (-counts[cell], cell))[:_SHOWN]
+    listed = ", ".join(f"{label_name(cell, quoted=True)} {counts[cell]:,}" for cell in most)
+    section = task.written_for("lists") if separator is None else task.written_for("joined", separator)
+    yield diagnostic(
+        "FTC489",
+        f"column `{labeled.column}` seems to hold several labels a row, and each combination counts as a class",
+        help=[
+            *([f"write `{section}`, so that a row has any number of labels"] if section else []),
+            "keep it, if each is one class",
+        ],
+        notes=f"{sum(counts[cell] for cell in joined):,} of {counts.total():,} rows: {listed}"
+        + (" and others" if len(joined) > _SHOWN else ""),
+        path="data.fields",
+    )
+
+
+def spelling_findings(
+    task: Task, labeled: Labeled, tables: Collection[Table], counts: Counter[str]
+) -> Iterator[Diagnostic]:
     """Labels that are probably one class, with counts and rows."""
-    counts = sum((labeled.count(table.rows) for table in tables), Counter[str]())
     groups, slipped = variants(counts), slips(counts)
     rows = _rows_of({*(one for group in groups for one in group), *slipped, *slipped.values()}, labeled, tables)
 

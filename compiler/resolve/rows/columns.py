@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from ftc.compiler.resolve.rows.prompt_columns import prompt_columns
@@ -16,6 +17,7 @@ from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.language.text_checks import hidden_in
+from ftc.spec.row_files import SEPARATED
 from ftc.spec.sections.data import Data
 from ftc.spec.tasks import PARTS, Task
 
@@ -63,12 +65,14 @@ class Columns:
         in_prompt: Columns that the prompt template names, sorted; empty without a template.
         recognized: Parts whose column bears another usual name and isn't written in the recipe.
         own: Columns that the task's section names.
+        own_key: The key of that section.
     """
 
     by_part: Mapping[str, str]
     in_prompt: tuple[str, ...] = ()
     recognized: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
+    own_key: str = ""
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -106,7 +110,8 @@ def task_columns(
         elif template is None and (column := _beside(task, part, by_part, fields, columns)) is not None:
             by_part[part] = column
             recognized = (*recognized, part)
-    return Columns(by_part, prompt_columns(template, columns) if template else (), recognized, task.own_columns)
+    in_prompt = prompt_columns(template, columns) if template else ()
+    return Columns(by_part, in_prompt, recognized, task.own_columns, task.own_key)
 
 
 def _row_form(
@@ -144,17 +149,22 @@ def _unused(part: str, form: Sequence[str], fields: Mapping[str, str], columns: 
     return column_for(part, [column for column in columns if column not in taken])
 
 
-def missing_columns(columns: Columns, data: Data, table: Table, span_of: SpanOf) -> Iterator[Diagnostic]:
-    """Findings for columns that the task reads and the file lacks."""
+def missing_columns(
+    columns: Columns, data: Data, table: Table, span_of: SpanOf, instead: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Diagnostic]:
+    """Findings for columns that the task reads and the file lacks; `instead` is what else helps, by part."""
     if not set(columns.used) <= set(table.columns) and (divided := _divided_otherwise(table)) is not None:
         yield divided
         return
     for part, column in columns.by_part.items():
         if column not in table.columns:
-            yield _missing_part(part, column, part in data.fields, table, span_of)
+            nested = _nested(table, columns.used)
+            found = _missing_part(part, column, part in data.fields, table, nested, span_of)
+            is_absent = part in instead and column not in table.left_out
+            yield found if not is_absent else replace(found, help=(*found.help, instead[part]))
     for number, column in enumerate(columns.own):
         if column not in table.columns:
-            path, guess = f"task.scores[{number}]", nearest(column, table.columns)
+            path, guess = f"task.{columns.own_key}[{number}]", nearest(column, table.columns)
             help_ = f"did you mean `{guess}`?" if guess else "use columns of the file"
             notes = f"columns: {_listed(table.columns)}"
             summary = f"{table.file} has no column `{column}`"
@@ -170,7 +180,7 @@ def _divided_otherwise(table: Table) -> Diagnostic | None:
     """A finding where a file's only column looks like several, which another character divides than its suffix says."""
     header = table.columns[0] if len(table.columns) == 1 else ""
     divider = max(DELIMITERS, key=header.count)
-    if divider not in header or not table.file.lower().endswith((".csv", ".tsv")):
+    if divider not in header or not table.file.lower().endswith(SEPARATED):
         return None
     return diagnostic(
         "FTC362",
@@ -195,7 +205,9 @@ def missing_annotations(columns: Sequence[str], table: Table, span_of: SpanOf) -
             )
 
 
-def _missing_part(part: str, column: str, is_written: bool, table: Table, span_of: SpanOf) -> Diagnostic:
+def _missing_part(
+    part: str, column: str, is_written: bool, table: Table, nested: Sequence[str], span_of: SpanOf
+) -> Diagnostic:
     path = f"data.fields.{part}" if is_written else "data.fields"
     if unread := without_form(table, column, span_of(path), path):
         return unread
@@ -210,9 +222,24 @@ def _missing_part(part: str, column: str, is_written: bool, table: Table, span_o
     odd = ((name, hidden) for name in table.columns if (hidden := hidden_in(name)))
     notes = [
         f"columns: {_listed(table.columns)}",
+        *nested[:1],
         *[f"the name {quoted(name)} holds {hidden}" for name, hidden in odd][:_MOST_LISTED],
     ]
-    return diagnostic("FTC362", summary, span_of(path), help=help_, notes=notes, path=path)
+    return diagnostic("FTC362", summary, span_of(path), help=[help_, *nested[1:]], notes=notes, path=path)
+
+
+def _nested(table: Table, used: Sequence[str]) -> list[str]:
+    """A note on a column that is not `used` and holds objects, and how their keys become columns; or nothing."""
+    first = table.rows[0] if table.rows else {}
+    objects = {
+        name: list(value) for name, value in first.items() if isinstance(value, dict) and value and name not in used
+    }
+    if not objects:
+        return []
+    name, keys = next(iter(objects.items()))
+    field = f".{name}" if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) else f"[{json.dumps(name)}]"
+    note = f"column {quoted(name)} holds objects with {_listed(keys)}, which are no columns"
+    return [note, f"make them columns: `jq -c '. + {field} | del({field})' FILE > flat.jsonl`, for JSON lines"]
 
 
 def _missing_in_prompt(column: str, table: Table, span_of: SpanOf) -> Diagnostic:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
+from ftc.compiler.quality.compared_texts import compare_texts
 from ftc.compiler.quality.findings import quality_findings
-from ftc.compiler.quality.near import TEXTS_AT_ONCE, Likeness, ReadTexts, find_likeness
+from ftc.compiler.quality.near import Likeness
 from ftc.compiler.quality.report import Divided, quality_report
-from ftc.compiler.quality.seen import SeenTexts, look_through
+from ftc.compiler.quality.seen import SeenTexts
 from ftc.compiler.quality.sensitive import Presidio, load_presidio
 from ftc.compiler.quality.texts import RowTexts
 from ftc.compiler.resolve.rows.augment import augmented, paraphrases_of
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
+from ftc.compiler.resolve.rows.class_names import Described, name_classes
 from ftc.compiler.resolve.rows.cleaning import (
     EmptyRows,
     hidden_characters,
+    joined_findings,
     missing_looking,
     normalize_labels,
     spelling_findings,
@@ -29,11 +34,11 @@ from ftc.compiler.resolve.rows.columns import Columns, missing_annotations, miss
 from ftc.compiler.resolve.rows.data_files import DataFile, DataFiles
 from ftc.compiler.resolve.rows.division import read_division
 from ftc.compiler.resolve.rows.images import ImageStore, image_columns, read_images, without_reader
-from ftc.compiler.resolve.rows.in_processes import frame, ranges, spread, unframed
+from ftc.compiler.resolve.rows.joined_labels import FEWEST_FLAGS, flag_columns
 from ftc.compiler.resolve.rows.joint_checks import check_together
 from ftc.compiler.resolve.rows.labels import Labeled, exchanged, labels_of, sorted_of, unlearned_labels
 from ftc.compiler.resolve.rows.mixture import divide_sources, draw_epoch, join_sources, sources_of
-from ftc.compiler.resolve.rows.numbers import number_findings, number_names, number_scales
+from ftc.compiler.resolve.rows.numbers import number_findings, number_names, number_scales, rating_findings
 from ftc.compiler.resolve.rows.reading import SpanOf
 from ftc.compiler.resolve.rows.row_checks import check_values
 from ftc.compiler.resolve.rows.row_digests import (
@@ -49,18 +54,22 @@ from ftc.compiler.resolve.rows.splits import MEASURED, Part, num_copies
 from ftc.compiler.resolve.rows.table import PartRows, Table
 from ftc.compiler.resolve.rows.tested_rows import NONE, HeldOut, keep_tested
 from ftc.compiler.resolve.rows.time_order import order_findings
-from ftc.compiler.stages import advance, begin_stage
+from ftc.compiler.stages import begin_stage
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.loss_settings import TargetScale
 from ftc.spec.documents.plan import Check
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.documents.streams import SPLITS, Split
+from ftc.spec.documents.vision_facts import VisionFacts
 from ftc.spec.sections.data import Data
 from ftc.spec.tasks import Task
-from ftc.spec.tasks.rows import NumberRows, ScoredAnswerRows
+from ftc.spec.tasks.rows import LabelRows, NumberRows, ScoredAnswerRows
 
 __all__ = ["ResolvedData", "lock_entry", "resolve_data"]
+
+_Vision = VisionFacts | None
+"""What reads the rows' images; None where the model reads text alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,43 +106,43 @@ class ResolvedData:
 
 
 def resolve_data(
-    data: Data, task: Task, files: DataFiles, span_of: SpanOf, *, reads_images: bool = False, tested: HeldOut = NONE
+    data: Data, task: Task, files: DataFiles, span_of: SpanOf, *, vision: _Vision = None, tested: HeldOut = NONE
 ) -> ResolvedData:
-    """Reads all files and divides their rows, `tested` ones into test; a model that `reads_images` gets those of rows.
+    """Reads all files and divides their rows, `tested` ones into test; a model with `vision` gets the rows' images.
 
     Raises:
         Refusal: A file, a column, a value or a part can't be used (FTC350 to FTC388); all independent ones are told.
     """
-    read = _read(files, span_of, image_columns(data) if reads_images else ())
-    odd_files = [finding for table in read.values() for finding in table.warnings]
-    digests = _digested(read)
+    read = _read(files, span_of, image_columns(data) if vision is not None else ())
+    digests, renamed, misnamed = _digested(read, files)
+    odd_files = [*(finding for table in read.values() for finding in table.warnings), *_all_placed(misnamed, span_of)]
     phrases = paraphrases_of(read.pop("paraphrases"), span_of) if "paraphrases" in read else {}
-    remarks = [_remark(table) for table in read.values() if table.remark]
     empty = EmptyRows(data, task)
-    tables = join_sources(data, task, read, empty, span_of, reads_images=reads_images)
-    columns = task_columns(task, data.fields, tables["rows"].columns, reads_images=reads_images)
+    tables = join_sources(data, task, read, empty, span_of, reads_images=vision is not None)
+    columns = task_columns(task, data.fields, tables["rows"].columns, reads_images=vision is not None)
     begin_stage("normalizing", sum(len(table.rows) for table in tables.values()))
     for use, table in tables.items():
         write_canonical(task, columns, table)
         tables[use] = table if use == "rows" and sources_of(data) else empty.without(use, columns, table)
     sources = {use: lock_entry(file, digests[use], empty.count[use]) for use, file in files.items()}
-    _refuse(_value_findings(data, task, columns, tables, span_of))
-    images = _images(columns, tables, reads_images, span_of)
+    _refuse(_value_findings(data, task, columns, tables, span_of), odd_files)
+    images = _images(columns, tables, vision, span_of)
     labeled = labels_of(task, columns)
     respelled, alike = _spelled(data, task, labeled, tables.values()) if labeled else ((), ())
     texts = {use: RowTexts(table.rows, columns) for use, table in tables.items()}
-    compared = _compared(texts, data.quality.similarity, presidio := _presidio(data, span_of))
-    parts, notes, kept = _divide(data, tables, columns, labeled, texts, *compared, span_of, tested)
+    compared = compare_texts(texts, data.quality, presidio := _presidio(data, span_of))
+    with _beside(_all_placed(alike, span_of)):  # odd labels may be why a part is empty
+        parts, notes, kept = _divide(data, tables, columns, labeled, texts, *compared, span_of, tested)
     rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
-    rows["train"], checks = draw_epoch(data, rows["train"], columns.used)  # no other row is ever trained on
+    rows["train"], checks, idle = draw_epoch(data, rows["train"], columns.used)  # no other row is ever trained on
+    _refuse(idle := _all_placed(idle, span_of))
     train = rows["train"].rows
-    trained = labeled.count(train) if labeled else {}
-    names = sorted_of(labeled, trained) if labeled else number_names(task, columns, train)
-    quality = _of_trained(quality_report(parts, data.quality, labeled, tables["rows"], presidio), trained)
+    counts = labeled.counts(rows) if labeled else {}
+    names = sorted_of(labeled, counts["train"]) if labeled else number_names(task, columns, train)
+    quality = quality_report(parts, data.quality, labeled, counts, tables["rows"], presidio)
     rated = names if isinstance(task.rows(), NumberRows | ScoredAnswerRows) else ()
-    given = parts["train"].rows
-    lost = unlearned_labels(labeled, names, trained, rows, given) if labeled else number_findings(rated, rows)
-    unlearned = _all_placed(lost, span_of)
+    lost = unlearned_labels(labeled, names, counts, parts["train"].rows) if labeled else number_findings(rated, rows)
+    unlearned = _all_placed((*lost, *rating_findings(task, train)), span_of)
     tidied = _all_placed((*empty.findings(), *alike, *hidden_characters(labeled, tables.values())), span_of)
     if any(finding.is_error for finding in unlearned):
         raise Refusal([*unlearned, *tidied])
@@ -152,30 +161,26 @@ def resolve_data(
         sources=sources,
         quality=quality,
         row_digests=digests,
-        diagnostics=tuple(odd_files + tidied + notes + found),
-        checks=(*remarks, *respelled, *kept, *checks),
+        diagnostics=tuple(odd_files + tidied + notes + idle + found),
+        checks=(*(_remark(table) for table in read.values() if table.remark), *renamed, *respelled, *kept, *checks),
         images=images,
     )
-
-
-def _of_trained(report: QualityReport, trained: Mapping[str, int]) -> QualityReport:
-    """The report with the classes of the rows that are trained on, where there are classes."""
-    labels = {**report.labels, "train": dict(sorted(trained.items()))} if trained else report.labels
-    return report.model_copy(update={"labels": labels})
 
 
 def _remark(table: Table) -> Check:
     return Check(name="reading", code=None, result=f"{table.file}: {table.remark}")
 
 
-def _images(columns: Columns, tables: Mapping[str, Table], reads_images: bool, span_of: SpanOf) -> ImageStore:
+def _images(columns: Columns, tables: Mapping[str, Table], vision: VisionFacts | None, span_of: SpanOf) -> ImageStore:
     """The images of the rows, each decoded and checked.
 
     Raises:
-        Refusal: One can't be used, or the model reads none (FTC120 to FTC125, FTC300).
+        Refusal: One can't be used, or the model reads none (FTC120 to FTC125, FTC128, FTC300).
     """
-    images, unusable = read_images(columns, tables) if reads_images else (ImageStore(), [])
-    found = unusable if reads_images else without_reader(columns, tables)
+    if vision is None:
+        images, found = ImageStore(), list(without_reader(columns, tables))
+    else:
+        images, found = read_images(columns, tables, vision)
     _refuse([_placed(finding, span_of) for finding in found])
     return images
 
@@ -186,7 +191,8 @@ def _spelled(
     """Writes labels as text and in one spelling, in place; what was respelled, and what looks as if it should be."""
     labeled.write_as_text(tables)
     respelled = normalize_labels(task, labeled, tables, data.labels.normalize)
-    return respelled, tuple(spelling_findings(task, labeled, tables))
+    counts = sum((labeled.count(table.rows) for table in tables), Counter[str]())
+    return respelled, (*joined_findings(task, labeled, counts), *spelling_findings(task, labeled, tables, counts))
 
 
 def _value_findings(
@@ -195,11 +201,31 @@ def _value_findings(
     """What is wrong with columns, then with values, then with values together; a stage that finds something ends it."""
     begin_stage("checking")
     files = list(tables.values())
-    found = [finding for table in files for finding in missing_columns(columns, data, table, span_of)]
+    instead = _flags_as_labels(data, task, columns, tables)
+    found = [finding for table in files for finding in missing_columns(columns, data, table, span_of, instead)]
     found += missing_annotations(data.quality.annotations, tables["rows"], span_of)
     found += [finding for table in files for finding in check_values(task, columns, table)]
     found = found or [finding for table in files for finding in check_together(task, columns, table)]
     return [_placed(finding, span_of) for finding in found]
+
+
+_MOST_FLAGS = 20
+
+
+def _flags_as_labels(data: Data, task: Task, columns: Columns, tables: Mapping[str, Table]) -> dict[str, str]:
+    """How columns of 0 and 1 are read as labels, by the part `label`; nothing where no file lacks its column."""
+    label, table = columns.by_part.get("label"), tables["rows"]
+    if label is None or "label" in data.fields or not isinstance(task.rows(), LabelRows):
+        return {}
+    is_missing = any(label not in one.columns and label not in one.left_out for one in tables.values())
+    flags = flag_columns(table.rows, table.columns) if is_missing else ()
+    if len(flags) < FEWEST_FLAGS:
+        return {}
+    section = task.written_for("flags", flags[:_MOST_FLAGS])
+    if section is None:
+        return {}
+    more = f" with the {len(flags) - _MOST_FLAGS:,} others" if len(flags) > _MOST_FLAGS else ""
+    return {"label": f"or read the columns of 0 and 1 as labels: `{section}`{more}"}
 
 
 def _read(files: DataFiles, span_of: SpanOf, images: tuple[str, ...]) -> dict[str, Table]:
@@ -216,9 +242,18 @@ def _read(files: DataFiles, span_of: SpanOf, images: tuple[str, ...]) -> dict[st
     return tables
 
 
-def _digested(tables: Mapping[str, Table]) -> dict[str, Digests]:
+def _digested(
+    tables: Mapping[str, Table], files: DataFiles
+) -> tuple[dict[str, Digests], tuple[Check, ...], tuple[Diagnostic, ...]]:
+    """Digests of the rows as their files have them; behind that, classes get their names."""
     begin_stage("hashing", sum(len(table.rows) for table in tables.values()))
-    return {use: row_digests(table.rows) for use, table in tables.items()}
+    digests = {use: row_digests(table.rows) for use, table in tables.items()}
+    described = [
+        Described(table, str(file.asked.get("hub")), file.class_names, file.recipe_path)
+        for table, file in ((table, files[use]) for use, table in tables.items())
+        if file.class_names
+    ]
+    return digests, *name_classes(described)
 
 
 def _place(file: DataFile, span_of: SpanOf) -> Span | None:
@@ -234,9 +269,19 @@ def _presidio(data: Data, span_of: SpanOf) -> Presidio | None:
         raise Refusal([_placed(finding, span_of) for finding in refusal.diagnostics]) from None
 
 
-def _refuse(found: Sequence[Diagnostic]) -> None:
+@contextmanager
+def _beside(found: Sequence[Diagnostic]) -> Iterator[None]:
+    """Shows findings beside those that stop what follows."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise Refusal([*refusal.diagnostics, *found]) from None
+
+
+def _refuse(found: Sequence[Diagnostic], beside: Sequence[Diagnostic] = ()) -> None:
+    """Stops at errors, and shows with them what else may be their reason."""
     if any(finding.is_error for finding in found):
-        raise Refusal(found)
+        raise Refusal([*found, *beside])
 
 
 def _divide(
@@ -298,36 +343,6 @@ def _divide(
     return parts, copies, kept
 
 
-def _compared(
-    texts: Mapping[str, RowTexts], similarity: float | None, presidio: Presidio | None
-) -> tuple[Likeness, dict[str, SeenTexts]]:
-    """Which texts are alike, and what was found in each that holds something, in one pass."""
-    begin_stage("comparing", sum(map(len, texts.values())))
-    seen = {use: SeenTexts() for use in texts}
-    pieces = [(use, piece) for use, rows in texts.items() for piece in ranges(len(rows), TEXTS_AT_ONCE)]
-
-    def read(which: range) -> Iterator[bytes]:
-        for use, piece in (pieces[number] for number in which):
-            some = texts[use][piece.start : piece.stop]
-            found = ((row, look_through(text, presidio)) for row, text in zip(piece, some, strict=True))
-            told = [(row, *one) for row, one in found if one is not None]
-            gave_up = presidio is not None and presidio.timed_out.happened
-            digests, runs, counts = ReadTexts.of(some, by_runs=similarity is not None)
-            yield frame([told, gave_up, counts], [digests, runs])
-
-    def received() -> Iterator[ReadTexts]:
-        for (use, piece), data in zip(pieces, spread(len(pieces), read), strict=True):
-            (told, gave_up, counts), (digests, runs) = unframed(data)
-            for row, rules, damages in told:
-                seen[use].add(row, rules, damages)
-            if presidio is not None and gave_up:
-                presidio.timed_out.happened = True
-            advance("comparing", len(piece))
-            yield ReadTexts(digests, runs, counts)
-
-    return find_likeness(received(), {use: len(rows) for use, rows in texts.items()}, similarity), seen
-
-
 def _all_placed(found: Iterable[Diagnostic], span_of: SpanOf) -> list[Diagnostic]:
     return [_placed(finding, span_of) for finding in found]
 
@@ -349,4 +364,5 @@ def lock_entry(file: DataFile, digests: Sequence[bytes], dropped: int = 0) -> So
         dropped_rows=dropped,
         rows_sha256=rows_digest(digests),
         rows_unordered_sha256=unordered_digest(digests),
+        class_names=dict(file.class_names),
     )

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftc.compiler.resolve.files.digests import DigestCache
-from ftc.compiler.resolve.files.hub import Hub
+from ftc.compiler.resolve.files.hub import Hub, HubFile
 from ftc.compiler.resolve.files.hub_errors import of_locked
+from ftc.compiler.resolve.files.hub_features import card_beside, features_of, names_by_card
 from ftc.compiler.resolve.files.hub_splits import SplitAsked
 from ftc.compiler.resolve.files.remote import fetch_file, has_scheme
 from ftc.compiler.resolve.files.safe_files import UnsafePath, other_form, refuse_odd_file, safe_path, why_unreadable
 from ftc.compiler.resolve.rows.file_sets import files_of, is_pattern, joint_facts
 from ftc.compiler.resolve.rows.large_files import refuse_too_large
 from ftc.compiler.resolve.rows.reading import USUAL_READING, Reading, SpanOf, absent_file
-from ftc.compiler.resolve.rows.source_paths import source_paths
+from ftc.compiler.resolve.rows.source_paths import idle_keys, source_paths
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.lockfile import Lock, SourceLock
-from ftc.spec.sections.data import Data, HubSource, Paraphrases, PathSource
+from ftc.spec.sections.augment import Paraphrases
+from ftc.spec.sections.data import READING_KEYS, Data, HubSource, PathSource
 from ftc.spec.storage.paths import cache_folder
 
 if TYPE_CHECKING:
     from ftc.compiler.resolve.rows.table import Table
 
 __all__ = ["DataFile", "DataFiles", "locate_data"]
+
+ClassNames = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class DataFile:
         member_facts: Size and digest of each of these.
         warnings: What looks wrong about the file itself.
         root: How far paths in its rows may lead; None for as far as its own folder.
+        class_names: Names of the classes that columns hold as numbers, where the data set's card gives them; the lock's
+            own where it pins the commit.
     """
 
     path: Path
@@ -61,6 +67,7 @@ class DataFile:
     member_facts: Mapping[str, FileFacts] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
     root: Path | None = None
+    class_names: ClassNames = field(default_factory=dict)
 
     def read(self, span: Span | None, images: tuple[str, ...] = ()) -> Table:
         """All rows; of several files those of one behind the other.
@@ -116,7 +123,8 @@ def locate_data(
     A hub source stays at the commit that the lock keeps for it, and what was fetched from an address at the digest.
 
     Raises:
-        Refusal: A path is unsafe (FTC300), a file is absent (FTC350) or can't be had from the hub; all are told.
+        Refusal: A path is unsafe (FTC300), a file is absent (FTC350) or can't be had from the hub, or a key has no
+            effect on the files of a folder (FTC486); all of these together.
     """
     files: dict[str, DataFile] = {}
     found: list[Diagnostic] = []
@@ -162,6 +170,9 @@ def _on_disk(
         members = files_of(root, source.path, folder, span, f"{recipe_path}.path", any_kind) if is_set else {}
     except UnsafePath as error:
         raise Refusal([error.diagnostic(span, f"{recipe_path}.path")]) from error
+    first = next(iter(members), "")  # they are all of one kind
+    if isinstance(source, PathSource) and (idle := [*idle_keys(source, first, recipe_path, span_of)]):
+        raise Refusal(idle)
     if not is_set:
         refuse_odd_file(folder / source.path, source.path, span, f"{recipe_path}.path")
         refuse_odd_file(path, source.path, span, f"{recipe_path}.path")
@@ -195,10 +206,7 @@ def _on_disk(
 
 def _asked(source: PathSource | Paraphrases) -> dict[str, Any]:
     """A source as the lock keeps it: without keys of reading that it doesn't have."""
-    return {key: value for key, value in source.to_json().items() if value is not None or key not in _READING}
-
-
-_READING = ("delimiter", "sheet", "reader")
+    return {key: value for key, value in source.to_json().items() if value is not None or key not in READING_KEYS}
 
 
 def _on_hub(
@@ -206,19 +214,35 @@ def _on_hub(
 ) -> DataFile:
     if source.split is not None:
         return _split_on_hub(source, source.split, recipe_path, hub, digests, span_of, locked)
-    commit = locked.commit if locked else None
+    commit, names = _pinned(locked)
     name = source.file or (locked.chosen if locked else None)
+    asked = None if name is None else [name]
 
     def span_here(path: str) -> Any:
         return span_of(path.replace("data.source", recipe_path, 1))
 
     try:
-        file = hub.dataset_file(source.hub, commit or source.revision, name, digests, span_here)
+        found = hub.dataset_files(source.hub, commit or source.revision, asked, digests, span_here, names is None)
     except Refusal as refusal:
-        raise Refusal([of_locked(found, commit) for found in refusal.diagnostics]) from None
+        raise Refusal([of_locked(one, commit) for one in refusal.diagnostics]) from None
+    (file,) = found
     chosen = None if source.file else file.name
     shown_as = f"{source.hub}: {file.name}"
-    return DataFile(file.path, shown_as, recipe_path, source.to_json(), file.commit, chosen, file.facts)
+    named = _class_names(found, source) if names is None else names
+    return DataFile(
+        file.path, shown_as, recipe_path, source.to_json(), file.commit, chosen, file.facts, class_names=named
+    )
+
+
+def _pinned(locked: SourceLock | None) -> tuple[str | None, ClassNames | None]:
+    """The commit that the lock keeps, and the names of classes there; a lock that pins no names says there are none."""
+    return (None, None) if locked is None or locked.commit is None else (locked.commit, locked.class_names)
+
+
+def _class_names(found: Sequence[HubFile], source: HubSource) -> ClassNames:
+    """The names by the card, for files that don't name their classes themselves."""
+    first, by_card = found[0], names_by_card(one.name for one in found)
+    return features_of(card_beside(first.path, first.name), source.config) if by_card else {}
 
 
 def _split_on_hub(
@@ -231,7 +255,7 @@ def _split_on_hub(
     locked: SourceLock | None,
 ) -> DataFile:
     """All files of a split; the lock's own where it has them, so that no later description of the data set counts."""
-    commit = locked.commit if locked else None
+    commit, names = _pinned(locked)
     pinned = list(locked.files) if locked else []
 
     def span_here(path: str) -> Any:
@@ -239,7 +263,7 @@ def _split_on_hub(
 
     try:
         asked = pinned or SplitAsked(source.config, split)
-        found = hub.dataset_files(source.hub, commit or source.revision, asked, digests, span_here)
+        found = hub.dataset_files(source.hub, commit or source.revision, asked, digests, span_here, names is None)
     except Refusal as refusal:
         raise Refusal([of_locked(one, commit) for one in refusal.diagnostics]) from None
     listed = {one.name: one.facts for one in found}
@@ -253,4 +277,5 @@ def _split_on_hub(
         facts=joint_facts(listed),
         members={one.name: one.path for one in found},
         member_facts=listed,
+        class_names=_class_names(found, source) if names is None else names,
     )

@@ -12,6 +12,7 @@ from ftc.compiler.resolve.files.safe_files import UnsafePath, refuse_odd_file, s
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
 from ftc.spec.documents.facts import FileFacts
+from ftc.spec.row_files import DOCUMENT_HELP, DOCUMENTS, SUFFIXES
 
 __all__ = ["files_of", "is_pattern", "joint_facts"]
 
@@ -37,7 +38,7 @@ def files_of(
         Refusal: FTC398: there is no such file, there are too many, or they are of several kinds. FTC326: one is a pipe,
             a socket, a device or a link to what isn't there.
     """
-    from ftc.compiler.resolve.rows.tables import SUFFIXES
+    from ftc.compiler.resolve.rows.packed_files import inner_suffix
 
     fixed = path
     if is_pattern(path):
@@ -59,16 +60,18 @@ def files_of(
         refuse_odd_file(start / name, f"{prefix}{name}", span, recipe_path)  # left out, its rows would be missed
     if not kept:
         help_ = (
-            f"the suffix decides how a file is read: {', '.join(SUFFIXES)}"
+            f"the suffix decides how a file is read, such as {', '.join(SUFFIXES[:6])}"
             if seen
             else "paths are relative to the recipe's folder"
         )
+        if any(name.lower().endswith(DOCUMENTS) for name in seen):
+            help_ = f"{DOCUMENT_HELP}; {help_}"
         raise Refusal([diagnostic("FTC398", f"no data file is `{path}`", span, help=help_, path=recipe_path)])
     if len(kept) > _MOST_FILES:
         summary = f"`{path}` matches {len(kept):,} files; at most {_MOST_FILES:,} are allowed"
         help_ = "write them as fewer files, such as Parquet"
         raise Refusal([diagnostic("FTC398", summary, span, help=help_, path=recipe_path)])
-    kinds = sorted({Path(name).suffix.lower() for name in kept})
+    kinds = sorted({inner_suffix(name) or Path(name).suffix.lower() for name in kept})
     if len(kinds) > 1 and not any_kind:
         summary = f"`{path}` matches files of several kinds: {', '.join(kinds)}"
         help_ = f"name one kind, such as `{prefix}*{kinds[0]}`"

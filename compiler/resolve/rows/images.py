@@ -21,6 +21,7 @@ from ftc.compiler.resolve.rows.in_processes import found_in
 from ftc.compiler.resolve.rows.row_store import Row, rewrite
 from ftc.compiler.resolve.rows.table import Home, Table
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.documents.vision_facts import VisionFacts
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.sections.data import Data
 from ftc.spec.storage.images import MOST_BYTES, BadImage, Fault, decode_image
@@ -40,12 +41,19 @@ __all__ = [
 
 DATA_URI = "data:"
 """How a value begins that holds an image itself, as base64."""
-_CODES: Mapping[Fault, str] = {"broken": "FTC121", "large": "FTC122", "deep": "FTC123", "frames": "FTC124"}
+_CODES: Mapping[Fault, str] = {
+    "broken": "FTC121",
+    "large": "FTC122",
+    "deep": "FTC123",
+    "frames": "FTC124",
+    "shape": "FTC128",
+}
 _HELPS: Mapping[Fault, str] = {
     "broken": "open the file with another program; write it again, or remove the row",
     "large": "make the image smaller; models read a few thousand pixels at most",
     "deep": "convert the image to 8 bits a channel, in the range that matters",
     "frames": "save the frame that matters as a PNG or JPEG file",
+    "shape": "cut the image, or remove the row",
 }
 
 
@@ -61,10 +69,12 @@ class ImageStore:
     """The images of all rows, each once.
 
     Attributes:
+        vision: What will read them, which may take no image of some shapes; None where any will do.
         pictures: Each image by the sha256 of its bytes.
         files: Where each image file lies, and its sha256, by its path in the project.
     """
 
+    vision: VisionFacts | None = None
     pictures: dict[str, Picture] = field(default_factory=dict)
     files: dict[str, tuple[Path, str]] = field(default_factory=dict)
     _places: dict[str, Path | str] = field(default_factory=dict)
@@ -101,9 +111,23 @@ class ImageStore:
     def _keep(self, data: bytes, place: Path | str) -> str:
         digest = hashlib.sha256(data).hexdigest()
         if digest not in self.pictures:
-            self.pictures[digest] = Picture(*decode_image(data).size)
+            self.pictures[digest] = self._fitting(Picture(*decode_image(data).size))
             self._places[digest] = place
         return digest
+
+    def _fitting(self, picture: Picture) -> Picture:
+        """An image by its size.
+
+        Raises:
+            BadImage: The model's processor takes none of that shape.
+        """
+        try:
+            if self.vision is not None:
+                self.vision.features(*picture)
+        except ValueError as error:
+            sides = f"{picture.width:,} x {picture.height:,} pixels"
+            raise BadImage("shape", f"has {sides}, which the model doesn't take: {error}") from error
+        return picture
 
     def contents(self) -> Iterator[tuple[str, bytes]]:
         """Digest and bytes of each image, in the order of the digests; files are read once more.
@@ -141,8 +165,15 @@ class ImageFault(NamedTuple):
     help: str
 
 
-def read_images(columns: Columns, tables: Mapping[str, Table]) -> tuple[ImageStore, list[Diagnostic]]:
+def read_images(
+    columns: Columns, tables: Mapping[str, Table], vision: VisionFacts | None = None
+) -> tuple[ImageStore, list[Diagnostic]]:
     """Looks at every image of rows in their one form, and puts digests in the place of references.
+
+    Args:
+        columns: Where rows have images.
+        tables: The rows.
+        vision: What will read them; None where any shape will do.
 
     Returns:
         The images, and a finding for each kind of fault with the rows that have it.
@@ -150,7 +181,7 @@ def read_images(columns: Columns, tables: Mapping[str, Table]) -> tuple[ImageSto
     Raises:
         Refusal: Pillow isn't installed (FTC129).
     """
-    store = ImageStore()
+    store = ImageStore(vision)
     found: list[Diagnostic] = []
     for table in tables.values():
         by_code: dict[str, dict[int, ImageFault]] = {}

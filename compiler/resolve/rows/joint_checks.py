@@ -16,9 +16,10 @@ from ftc.compiler.resolve.rows.in_processes import found_in
 from ftc.compiler.resolve.rows.ratings import answers_in
 from ftc.compiler.resolve.rows.row_store import Row, rewrite
 from ftc.compiler.resolve.rows.table import Table, shown
-from ftc.compiler.resolve.rows.text_rows import CONLL_SUFFIXES
+from ftc.compiler.resolve.rows.transcripts import is_transcript
 from ftc.spec.code_tests import read_code_tests
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
+from ftc.spec.row_files import CONLL
 from ftc.spec.tags import OUTSIDE
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (
@@ -84,7 +85,7 @@ def check_together(task: Task, columns: Columns, table: Table) -> list[Diagnosti
         rows_by_kind.setdefault((code, words), array("q")).append(number)
         firsts.setdefault((code, words), _Fault(code, words, value, word))
     found = []
-    has_lines = table.lines is not None and table.file.lower().endswith(CONLL_SUFFIXES)  # one for each word
+    has_lines = table.lines is not None and table.file.lower().endswith(CONLL)  # one for each word
     for kind, rows in rows_by_kind.items():
         fault, first = firsts[kind], rows[0]
         place, span = table.where(first), table.span(first)
@@ -252,6 +253,8 @@ def _pair_fault(row: Row, by_part: Mapping[str, str]) -> _Fault | None:
         return _Fault("FTC379", "both answers are the same", same[0])
     if isinstance(answers[0], list) and any(one[:-1] != answers[0][:-1] for one in answers):
         return _Fault("FTC379", "the two conversations differ before their last turn", answers[-1])
+    if isinstance(answers[0], str) and "prompt" not in by_part and all(map(is_transcript, answers)):
+        return _Fault("FTC379", "the two transcripts differ before the last turn of the chosen one", answers[-1])
     if isinstance(answers[0], str) and "prompt" not in by_part:
         return _Fault("FTC379", "two answers as texts have no prompt", answers[0])
     return None

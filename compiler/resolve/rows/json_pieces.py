@@ -44,6 +44,7 @@ def plain_lines(path: Path, parse: Callable[[str], Row]) -> tuple[StoredRows, tu
     with closing(spread(len(pieces), work)) as results:
         for result in results:
             if not result:
+                advance("reading", -len(writer))  # they are read again
                 return None
             (names, lengths), (data,) = unframed(result)
             writer.add_parts(lengths, data)

@@ -314,7 +314,7 @@ def _items(window: _Window, faults: Faults) -> tuple[StoredRows, array[int]]:
         return rows.rows(), lines
     window.move(window.at + 1)
     sign = window.next_sign()
-    while sign != "]" and not faults.full:
+    while sign != "]":
         line = window.line
         try:
             value = window.value()
@@ -325,7 +325,7 @@ def _items(window: _Window, faults: Faults) -> tuple[StoredRows, array[int]]:
                 if (sign := window.next_sign()) == "]":
                     raise json.JSONDecodeError("Illegal trailing comma", window.text, window.at)
         except (ValueError, RecursionError) as error:  # what follows a fault can't be told apart any more
-            if not any(fault.code == "FTC354" for fault in faults.found):  # the text ended early
+            if faults.last != "FTC354":  # the text ended early
                 at = (line, 1, window.place(window.at)[2])
                 _broken(faults, error, *(window.place(error.pos) if isinstance(error, json.JSONDecodeError) else at))
             return rows.rows(), lines
@@ -334,10 +334,9 @@ def _items(window: _Window, faults: Faults) -> tuple[StoredRows, array[int]]:
             lines.append(line)
         else:
             _no_object(faults, value, line)
-    if not faults.full:
-        window.move(window.at + 1)
-        if window.next_sign():
-            faults.add("FTC355", "text after the array's end", window.line, help="keep only one array in the file")
+    window.move(window.at + 1)
+    if window.next_sign():
+        faults.add("FTC355", "text after the array's end", window.line, help="keep only one array in the file")
     return rows.rows(), lines
 
 

@@ -20,6 +20,7 @@ from ftc.spec.language.safe_repr import label_name
 from ftc.spec.tags import OUTSIDE
 from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (
+    LABELS_COLUMN,
     AnswerRows,
     InstructionRows,
     LabelRows,
@@ -35,7 +36,7 @@ from ftc.spec.tasks.rows import (
     TextRows,
 )
 
-__all__ = ["Labeled", "exchanged", "labels_of", "sorted_of", "unlearned_labels"]
+__all__ = ["Labeled", "exchanged", "label_column", "labels_of", "sorted_of", "unlearned_labels"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,15 @@ class Labeled:
                 found[label] += count
         return found
 
+    def counts(self, parts: Mapping[Part, PartRows]) -> dict[Part, Counter[str]]:
+        """The same of each part."""
+        return {part: self.count(found.rows) for part, found in parts.items()}
+
+
+def label_column(by_part: Mapping[str, str]) -> str:
+    """The column of the labels: one of the file, or the one that is added where each label has a column."""
+    return by_part.get("label", LABELS_COLUMN)
+
 
 def labels_of(task: Task, columns: Columns) -> Labeled | None:
     """Where the labels of a task stand; None for a task without."""
@@ -97,7 +107,7 @@ def labels_of(task: Task, columns: Columns) -> Labeled | None:
         case LabelRows(several=False):
             return Labeled(columns.by_part["label"], True, lambda value: (value,), tuple, declared)
         case LabelRows():
-            return Labeled(columns.by_part["label"], False, tuple, tuple, declared)
+            return Labeled(label_column(columns.by_part), False, tuple, tuple, declared)
         case TagRows() if "tags" not in columns.by_part:
             return Labeled(
                 columns.by_part["spans"], False, lambda spans: [span["label"] for span in spans], _iob2, declared
@@ -153,20 +163,16 @@ def sorted_of(labeled: Labeled, trained: Iterable[str]) -> tuple[str, ...]:
 
 
 def unlearned_labels(
-    labeled: Labeled, names: Sequence[str], trained: Mapping[str, int], parts: Mapping[Part, PartRows], given: PartRows
+    labeled: Labeled, names: Sequence[str], counts: Mapping[Part, Mapping[str, int]], given: PartRows
 ) -> Iterator[Diagnostic]:
     """Labels that the head can't give, and classes with nothing to learn from.
 
     Args:
         labeled: Where the labels stand.
         names: Those that the head gives.
-        trained: How often each label occurs in the training rows.
-        parts: The rows of each part.
-        given: The training rows of all sources, of which those of `parts` were drawn.
+        counts: How often each label occurs in the rows of each part.
+        given: The training rows of all sources, of which those that are trained on were drawn.
     """
-    counts: dict[Part, Mapping[str, int]] = {
-        part: trained if part == "train" else labeled.count(found.rows) for part, found in parts.items()
-    }
     for part, found in counts.items():
         unknown = Counter({name: count for name, count in found.items() if name not in names})
         if unknown:

@@ -28,7 +28,7 @@ from ftc.compiler.resolve.rows.row_store import Row, stored
 from ftc.compiler.resolve.rows.seeded_order import seeded_order
 from ftc.compiler.resolve.rows.splits import Part, divide
 from ftc.compiler.resolve.rows.table import JoinedTable, PartRows, Table
-from ftc.spec.diagnostics import Diagnostic, Refusal, Span
+from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, Span, diagnostic
 from ftc.spec.documents.plan import Check
 from ftc.spec.sections.data import Data, MixedHub, MixedPath
 from ftc.spec.tasks import Task
@@ -87,7 +87,7 @@ def join_sources(
             )
         renamed.append((table, rows))
     if any(finding.is_error for finding in found):
-        raise Refusal(found)
+        raise Refusal([*found, *(one for table in tables.values() for one in table.warnings)])
     others = {use: table for use, table in tables.items() if not use.startswith("rows")}
     return {"rows": JoinedTable.of(renamed), **others}
 
@@ -143,8 +143,10 @@ def divide_sources(
     return found, findings
 
 
-def draw_epoch(data: Data, part: PartRows, columns: Sequence[str]) -> tuple[PartRows, tuple[Check, ...]]:
-    """The rows of an epoch, and a line for the plan on what each source gives.
+def draw_epoch(
+    data: Data, part: PartRows, columns: Sequence[str]
+) -> tuple[PartRows, tuple[Check, ...], list[Diagnostic]]:
+    """The rows of an epoch, a line for the plan on what each source gives, and findings on those that give nothing.
 
     Args:
         data: Weights, seed and what ends an epoch.
@@ -153,13 +155,13 @@ def draw_epoch(data: Data, part: PartRows, columns: Sequence[str]) -> tuple[Part
     """
     sources = sources_of(data)
     if not sources:
-        return part, ()
+        return part, (), []
     numbers = _source_numbers(part.table, len(sources))
     rows, its_source = np.array(part.numbers, np.int64), np.array(numbers, np.int32)[np.array(part.numbers, np.int64)]
     by_source = [array("q", rows[its_source == number].tobytes()) for number in range(len(sources))]
     given = [len(rows) for rows in by_source]
     if any(source.weight is None for source in sources):
-        return part, (_check(part.table, given, given),)
+        return part, (_check(part.table, given, given),), _idle(data, part.table, given, given)
     weights = [Fraction(repr(source.weight)) for source in sources]
     keys = example_digests(part.table.rows, columns)
     counts = _counts(given, weights, data.stopping_strategy == "all_exhausted", data.max_rows)
@@ -172,7 +174,7 @@ def draw_epoch(data: Data, part: PartRows, columns: Sequence[str]) -> tuple[Part
     table = JoinedTable.with_copies(part.table, again) if again else part.table
     taken = array("q", np.sort(np.concatenate(drawn)).tobytes())
     taken.extend(range(len(part.table.rows), len(part.table.rows) + len(again)))
-    return PartRows(table, taken), (_check(part.table, counts, given),)
+    return PartRows(table, taken), (_check(part.table, counts, given),), _idle(data, part.table, counts, given)
 
 
 def _counts(given: Sequence[int], weights: Sequence[Fraction], repeats: bool, most: int | None) -> list[int]:
@@ -190,9 +192,34 @@ def _counts(given: Sequence[int], weights: Sequence[Fraction], repeats: bool, mo
     return [count if given[number] else 0 for number, count in enumerate(counts)]
 
 
+def _idle(data: Data, table: Table, counts: Sequence[int], given: Sequence[int]) -> list[Diagnostic]:
+    """Findings for sources of which no row is trained on; an error where this leaves no row at all."""
+    files = [one.file for one in table.sources]
+    found = []
+    for number, (file, count, rows) in enumerate(zip(files, counts, given, strict=True)):
+        if count:
+            continue
+        is_end = not any(counts) and not rows
+        key = f"data.source[{number}]"
+        summary, help = f"no row of {file} is trained on", ["remove the source, or give it more rows"]
+        note = "all of its rows are evaluated or left out"
+        if is_end and sources_of(data)[number].weight is not None:
+            summary += ", and the epoch ends with it"
+            help.append("or write `stopping_strategy: all_exhausted`")
+        elif rows:
+            key, help = (
+                f"{key}.weight",
+                [f"raise its `weight`, or remove the source; {rows:,} of its rows could be drawn"],
+            )
+            note = f"its weight is less than a row of the epoch's {sum(counts):,}"
+        severity = Severity.ERROR if is_end else None
+        found.append(diagnostic("FTC487", summary, help=help, notes=note, path=key, severity=severity))
+    return found
+
+
 def _check(table: Table, counts: Sequence[int], given: Sequence[int]) -> Check:
     total = max(1, sum(counts))
-    files = [one.file for one in table.sources] if isinstance(table, JoinedTable) else [table.file]
+    files = [one.file for one in table.sources]
     words = (
         f"{file} {count:,}{'' if count == rows else f' of {rows:,}'} rows ({count / total:.1%})"
         for file, count, rows in zip(files, counts, given, strict=True)

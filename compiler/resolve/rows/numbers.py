@@ -1,4 +1,4 @@
-"""The numbers of rows: their names, and what of the training rows they are measured by. Pure."""
+"""Numbers and ratings of rows: names of numbers, what they are measured by, and what says nothing. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from ftc.compiler.resolve.rows.columns import Columns
 from ftc.compiler.resolve.rows.splits import Part
 from ftc.compiler.resolve.rows.table import PartRows, Row
-from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.documents.loss_settings import TargetScale
 from ftc.spec.tasks import Task
-from ftc.spec.tasks.rows import NUMBERS_COLUMN, NumberRows
+from ftc.spec.tasks.rows import NUMBERS_COLUMN, RATING_COLUMN, NumberRows, RatedRows
 
-__all__ = ["number_findings", "number_names", "number_scales"]
+__all__ = ["number_findings", "number_names", "number_scales", "rating_findings"]
 
 
 def number_names(task: Task, columns: Columns, rows: Sequence[Row]) -> tuple[str, ...]:
@@ -58,3 +58,21 @@ def number_findings(names: Sequence[str], parts: Mapping[Part, PartRows]) -> Ite
                 help="name the column of the numbers to predict",
                 path="data.fields",
             )
+
+
+def rating_findings(task: Task, rows: Sequence[Row]) -> Iterator[Diagnostic]:
+    """A warning where all training rows have the same rating."""
+    if not isinstance(task.rows(), RatedRows) or not rows:
+        return
+    is_good = rows[0][RATING_COLUMN]
+    if any(row[RATING_COLUMN] != is_good for row in rows):
+        return
+    kind, other, way = ("good", "bad", "likelier") if is_good else ("bad", "good", "less likely")
+    yield diagnostic(
+        "FTC374",
+        f"all {len(rows):,} training rows are rated {kind}",
+        help=(f"add answers that are rated {other}", "or name the column of the ratings in `data.fields.rating`"),
+        notes=[f"without {other} answers the loss only makes answers {way}, whatever they say"],
+        path="data.fields",
+        severity=Severity.WARNING,
+    )

@@ -22,21 +22,35 @@ class Reading:
 
     Attributes:
         delimiter: What divides the values of a CSV or TSV file; None to find out.
+        columns: Names of the columns of such a file; None where its first line has them.
         sheet: The sheet of a workbook; None for the first.
         reader: Row reader of a package, by package and name; None for those of ftc.
+        has_commas: Whether the numbers of such a file have decimal commas.
         images: Columns whose bytes are images; of Parquet and Arrow files, no others have bytes.
+        may_have_header: Whether `columns` are those of other files, so that this one may have a header: its first line
+            is then a row only where it looks like one.
     """
 
     delimiter: str | None = None
     sheet: str | None = None
     reader: str | None = None
     images: tuple[str, ...] = ()
+    columns: tuple[str, ...] | None = None
+    has_commas: bool = False
+    may_have_header: bool = False
 
     @classmethod
     def of(cls, asked: Mapping[str, Any]) -> Reading:
         """As a source's keys have it, in a recipe or in its lock."""
         delimiter = asked.get("delimiter")
-        return cls("\t" if delimiter == "tab" else delimiter, asked.get("sheet"), asked.get("reader"))
+        columns = asked.get("columns")
+        return cls(
+            "\t" if delimiter == "tab" else delimiter,
+            asked.get("sheet"),
+            asked.get("reader"),
+            columns=None if columns is None else tuple(columns),
+            has_commas=asked.get("decimal") == ",",
+        )
 
 
 USUAL_READING = Reading()

@@ -1,148 +1,38 @@
-"""Checks the values that a task reads, conversations too, and turns labels into text. Pure."""
+"""Checks the values that a task reads, and turns labels into text. Pure."""
 
 from __future__ import annotations
 
-import math
-import unicodedata
 from array import array
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from ftc.compiler.resolve.rows.columns import Columns
+from ftc.compiler.resolve.rows.conversation_checks import asked_fault, conversation_fault, is_conversation, is_empty
 from ftc.compiler.resolve.rows.in_processes import found_in
-from ftc.compiler.resolve.rows.ratings import answers_in, rating_of, step_rating_of
+from ftc.compiler.resolve.rows.ratings import answers_in, flag_of, number_in, rating_of, step_rating_of
 from ftc.compiler.resolve.rows.table import Row, Table, shown
 from ftc.compiler.resolve.rows.value_help import FRACTION_AS_LABEL, NUMBER_AS_TEXT, TAGS_AS_NUMBERS, help_of
 from ftc.spec.diagnostics import Diagnostic, diagnostic
-from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.tasks import PARTS, Task
 from ftc.spec.tasks.parts import Values
-from ftc.spec.tasks.rows import FOREIGN_MARKS, LabelRows
+from ftc.spec.tasks.rows import LabelRows
 
 __all__ = [
     "CHECKS",
     "EMPTY",
-    "ROLES",
-    "asked_fault",
     "check_values",
-    "conversation_fault",
-    "is_conversation",
     "is_exchange",
     "label_text",
-    "number_in",
     "sorted_labels",
     "value_faults",
 ]
 
 EMPTY = "FTC364"
 """Code of what is empty, which a recipe may have left out."""
-ROLES = ("system", "user", "assistant", "tool")
-_MAY_FOLLOW = {
-    "": ("system", "user"),
-    "system": ("user",),
-    "user": ("assistant",),
-    "assistant": ("user", "tool"),
-    "tool": ("assistant", "tool"),
-}
-"""Roles by the role before; chat templates refuse other orders, or leave turns out in silence."""
-
-
-def conversation_fault(messages: Any) -> tuple[str, str] | None:
-    """Code and words for the first thing wrong with a row's messages, or None. The words complete "`messages` …"."""
-    if not isinstance(messages, list):
-        if isinstance(messages, str) and messages.lstrip().startswith("["):
-            return "FTC363", "is text that contains a list; JSON lines can contain the list itself"
-        return "FTC363", "is not a list of turns"
-    before = ""
-    for message in messages:
-        if fault := _message_fault(message):
-            return fault
-        role = message["role"]
-        if role not in _MAY_FOLLOW[before]:
-            return "FTC365", f"has turns out of order: `{role}` {f'after `{before}`' if before else 'comes first'}"
-        before = role
-    if not messages:
-        return "FTC365", "has no turns"
-    if before != "assistant":
-        return "FTC366", f"ends with a turn of `{before}`, which is not trained on"
-    answers = [message for message in messages if message["role"] == "assistant"]
-    if all(not message.get("tool_calls") and _is_empty(_words(message.get("content"))) for message in answers):
-        return "FTC364", "has only empty answers"
-    return None
-
-
-def is_conversation(value: Any) -> bool:
-    """Whether a prompt is meant as turns and not as text."""
-    return isinstance(value, list) and bool(value) and all(isinstance(turn, dict) for turn in value)
-
-
-def asked_fault(turns: list[dict[str, Any]]) -> tuple[str, str] | None:
-    """Code and words for what is wrong with a prompt of turns, of which the last is the user's, or None."""
-    if (last := turns[-1].get("role")) == "assistant":
-        return "FTC365", "ends with a turn of `assistant`; a prompt ends with one of `user`"
-    if fault := conversation_fault([*turns, {"role": "assistant", "content": "x"}]):
-        return fault
-    if not all(isinstance(turn.get("content"), str) for turn in turns):
-        return "FTC365", "has a turn whose content is not text"
-    return None if last == "user" else ("FTC365", f"ends with a turn of `{last}`; a prompt ends with one of `user`")
 
 
 def _prompt_fault(value: Any) -> _Fault | None:
     return (asked_fault(value) if is_conversation(value) else None) or _text_fault(value)
-
-
-def _words(content: Any) -> str:
-    """The text of a turn's content, images left out."""
-    if isinstance(content, list):
-        return "".join(part["text"] for part in content if part["type"] == "text")
-    return content or ""
-
-
-def _message_fault(message: Any) -> tuple[str, str] | None:
-    if isinstance(message, dict) and "from" in message and "value" in message:
-        return "FTC367", "mixes the ShareGPT format with another one"
-    if not isinstance(message, dict) or "role" not in message:
-        return "FTC365", "has a turn that is not a `{role, content}` object"
-    role = message["role"]
-    if role not in ROLES:
-        guess = nearest(role, ROLES) if isinstance(role, str) else None
-        known = f"did you mean `{guess}`?" if guess else f"known are {', '.join(ROLES)}"
-        return "FTC365", f"has a turn with an unknown role; {known}"
-    if calls := message.get("tool_calls"):  # such a turn may say nothing beside
-        if role != "assistant":
-            return "FTC365", "has tool calls in a turn that is not the assistant's"
-        if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
-            return "FTC365", "has `tool_calls` that are not a list of objects"
-    elif "content" not in message:
-        return "FTC365", "has a turn that is not a `{role, content}` object"
-    if fault := _content_fault(message.get("content"), role, may_be_absent=bool(calls)):
-        return fault
-    if mark := next((key for key in FOREIGN_MARKS if message.get(key) not in (None, False)), None):
-        return "FTC363", f"has a turn whose `{mark}` is not 0, 1, false or true"
-    return None
-
-
-def _content_fault(content: Any, role: str, *, may_be_absent: bool) -> tuple[str, str] | None:
-    """What is wrong with a turn's content, which is text, or a list of texts and images in their one form."""
-    if isinstance(content, str) or (may_be_absent and content is None):
-        return None
-    if not isinstance(content, list):
-        return "FTC365", "has a turn whose content is not text"
-    for part in content:
-        match part:
-            case {"type": "text", "text": str()}:
-                continue
-            case {"type": "image", "image": str()} if role == "user":
-                continue
-            case {"type": "image", "image": str()}:
-                return "FTC365", f"has an image in a turn of `{role}`; a model reads images of the user"
-            case {"type": "image"}:
-                return "FTC365", "has an image without a path, an address or bytes"
-            case {"type": str(kind)} if kind != "text":
-                return "FTC365", f"has a part of the type `{str(kind)[:40]}`; known are `text` and `image`"
-            case _:
-                return "FTC365", "has a turn whose content is not text"
-    return None
 
 
 _Fault = tuple[str, str]
@@ -176,7 +66,8 @@ def check_values(task: Task, columns: Columns, table: Table) -> list[Diagnostic]
 def value_faults(task: Task, columns: Columns, table: Table) -> list[tuple[str, dict[_Fault, array[int]]]]:
     """Each column that the task reads, with the rows whose values it can't use, by what is wrong with them."""
     checks = [(column, _check_of(part, task, columns)) for part, column in columns.by_part.items()]
-    checks += [(column, _number_fault) for column in columns.own]
+    own = _flag_fault if isinstance(task.rows(), LabelRows) else _number_fault
+    checks += [(column, own) for column in columns.own]
     present = [(place, *one) for place, one in enumerate(checks) if one[0] in table.columns]
 
     def look(row: Row) -> list[tuple[int, str, str]] | None:
@@ -207,23 +98,15 @@ def _left_images_fault(value: Any) -> _Fault | None:
     return CHECKS["images"](value) or (unused if value else None)
 
 
-def _is_empty(text: str) -> bool:
-    """Whether nothing of a text can be seen: white space, and characters without width such as U+200B."""
-    return all(char.isspace() or unicodedata.category(char) in _UNSEEN for char in text)
-
-
-_UNSEEN = ("Cc", "Cf")
-
-
 def _text_fault(value: Any) -> _Fault | None:
     if isinstance(value, str):
-        return (EMPTY, "is empty") if _is_empty(value) else None
+        return (EMPTY, "is empty") if is_empty(value) else None
     return (EMPTY, "has no value") if value is None else ("FTC363", f"is {_kind(value)}, not text")
 
 
 def _label_fault(value: Any) -> _Fault | None:
     if isinstance(value, str):
-        return (EMPTY, "is empty") if _is_empty(value) else None
+        return (EMPTY, "is empty") if is_empty(value) else None
     if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
         return None
     if isinstance(value, float):
@@ -255,17 +138,6 @@ def _labels_fault(value: Any) -> _Fault | None:
     return _list_fault(value, " of labels") or next((fault for item in value if (fault := _label_fault(item))), None)
 
 
-def number_in(value: Any) -> float | None:
-    """A finite number, which CSV files have as text; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        found = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return found if math.isfinite(found) else None
-
-
 def _step_rating_fault(value: Any) -> _Fault | None:
     if step_rating_of(value) is not None:
         return None
@@ -275,16 +147,24 @@ def _step_rating_fault(value: Any) -> _Fault | None:
 def _rating_fault(value: Any) -> _Fault | None:
     if rating_of(value) is not None:
         return None
-    if value is None or (isinstance(value, str) and _is_empty(value)):
+    if value is None or (isinstance(value, str) and is_empty(value)):
         return EMPTY, "has no rating"
     return "FTC363", "is no rating; write true or false, 1 or 0, or 1 or -1"
+
+
+def _flag_fault(value: Any) -> _Fault | None:
+    if flag_of(value) is not None:
+        return None
+    if value is None or (isinstance(value, str) and is_empty(value)):
+        return EMPTY, "has no value"
+    return "FTC363", "is neither 1 nor 0, and neither true nor false"
 
 
 def _number_fault(value: Any) -> _Fault | None:
     if number_in(value) is not None:
         return None
     if isinstance(value, str):
-        return (EMPTY, "is empty") if _is_empty(value) else ("FTC363", NUMBER_AS_TEXT)
+        return (EMPTY, "is empty") if is_empty(value) else ("FTC363", NUMBER_AS_TEXT)
     if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
         return "FTC363", "is not a finite number"
     return (EMPTY, "has no value") if value is None else ("FTC363", f"is {_kind(value)}, not a number")

@@ -18,11 +18,13 @@ from ftc.compiler.resolve.rows.in_processes import frame, ranges, spread, unfram
 from ftc.compiler.resolve.rows.spool import Spool
 from ftc.compiler.stages import advance
 
-__all__ = ["Row", "RowWriter", "StoredRows", "rewrite", "some_of", "stored", "written"]
+__all__ = ["AS_IT_IS", "Row", "RowWriter", "StoredRows", "rewrite", "some_of", "stored", "written"]
 
 Row = dict[str, Any]
 """Values by column: text, numbers, booleans, None, and lists and dicts of these."""
 
+AS_IT_IS = object()
+"""What a change gives that left a row as it is, so that its JSON stays too."""
 _PIECE_BYTES = 1 << 20
 _ROWS_AT_ONCE = 256
 _ROWS_TOLD = 1024
@@ -114,33 +116,67 @@ class StoredRows(Sequence[Row]):
         return StoredRows(self._pieces, self._starts, which if self._numbers is None else self._numbers[which])
 
     def rewrite(self, change: Callable[[Row], object], *, apart: bool = False) -> None:
-        """Has every row changed in place, in their order; `apart` where the change does nothing else."""
-        writer, pieces = RowWriter(), ranges(len(self))
+        """Has every row changed in place, in their order; `apart` where the change does nothing else.
+
+        A change may give `AS_IT_IS`.
+        """
+        writer = self._changed_apart(change) if apart else self._changed_in_order(change)
+        if writer is not None:
+            new = writer.rows()
+            self._pieces, self._starts, self._numbers = new._pieces, new._starts, None
+
+    def _changed_in_order(self, change: Callable[[Row], object]) -> RowWriter:
+        """The rows after a change that may count on the rows before."""
+        writer = RowWriter()
+        for row in self:
+            change(row)
+            writer.add(row)
+        return writer
+
+    def _changed_apart(self, change: Callable[[Row], object]) -> RowWriter | None:
+        """The rows after a change of each by itself, in several processes; None where all stay as they are.
+
+        JSON of rows that stay as they are is copied, and none is written before the first row that changes.
+        """
 
         def changed(piece: range) -> bytes:
             some = self[piece.start : piece.stop]
-            for row in some:
-                change(row)
-            written = [_json(row) + b"," for row in some]
+            kept = [change(row) is AS_IT_IS for row in some]
+            if all(kept):
+                return b""
+            raw = self.written(piece)
+            written = [old if is_kept else _json(row) + b"," for old, row, is_kept in zip(raw, some, kept, strict=True)]
             return frame([*map(len, written)], [b"".join(written)])
 
-        for packed in spread(len(pieces) if apart else 0, lambda which: (changed(pieces[number]) for number in which)):
-            lengths, (data,) = unframed(packed)
-            writer.add_parts(lengths, data)
-            advance("normalizing", len(lengths))
-        for row in () if apart else self:
-            change(row)
-            writer.add(row)
-        new = writer.rows()
-        self._pieces, self._starts, self._numbers = new._pieces, new._starts, None
+        pieces = ranges(len(self))
+        writer: RowWriter | None = None
+        work = spread(len(pieces), lambda which: (changed(pieces[number]) for number in which))
+        for piece, packed in zip(pieces, work, strict=True):
+            if packed and writer is None:
+                writer = RowWriter()
+                self._copy(range(piece.start), writer)
+            if packed and writer is not None:
+                lengths, (data,) = unframed(packed)
+                writer.add_parts(lengths, data)
+            elif writer is not None:
+                self._copy(piece, writer)
+            advance("normalizing", len(piece))
+        return writer
+
+    def _copy(self, which: range, writer: RowWriter) -> None:
+        """Puts some of the rows behind those of a writer, as they are."""
+        for begin in range(which.start, which.stop, _ROWS_AT_ONCE):
+            some = self._which(begin, min(which.stop, begin + _ROWS_AT_ONCE))
+            writer.add_parts((self._starts[some + 1] - self._starts[some]).tolist(), self._bytes(some))
 
     def _which(self, begin: int, end: int) -> NDArray[np.int64]:
         return np.arange(begin, end) if self._numbers is None else self._numbers[begin:end]
 
-    def written(self) -> Iterator[bytes]:
-        """The JSON of each row, a comma behind it."""
-        for begin in range(0, len(self), _ROWS_AT_ONCE):
-            which = self._which(begin, min(len(self), begin + _ROWS_AT_ONCE))
+    def written(self, some: range | None = None) -> Iterator[bytes]:
+        """The JSON of each row, or of some that follow one another, a comma behind it."""
+        some = range(len(self)) if some is None else some
+        for begin in range(some.start, some.stop, _ROWS_AT_ONCE):
+            which = self._which(begin, min(some.stop, begin + _ROWS_AT_ONCE))
             data, ends = self._bytes(which), np.cumsum(self._starts[which + 1] - self._starts[which]).tolist()
             yield from (data[start:end] for start, end in pairwise([0, *ends]))
 

@@ -31,6 +31,7 @@ __all__ = [
     "without_form",
 ]
 
+_STOPPED = "reading stopped here"
 LARGEST_ROW = 16 * 2**20
 """Bytes of one line of text, or characters of one CSV field."""
 
@@ -77,6 +78,7 @@ class Table:
         remark: What was found out about how to read the file, for the plan; empty where the suffix says all.
         home: Where the file lies; None for rows that were never in a file.
         dialect: How the file is written; None where it is no CSV or TSV file.
+        lacks_header: Whether its first line, which named the columns, is a row beyond doubt.
     """
 
     file: str
@@ -89,6 +91,12 @@ class Table:
     remark: str = ""
     home: Home | None = None
     dialect: Dialect | None = None
+    lacks_header: bool = False
+
+    @property
+    def sources(self) -> tuple[Table, ...]:
+        """The tables that it was joined of, in their order; itself where it is none of these."""
+        return (self,)
 
     def home_of(self, row: int) -> Home | None:  # noqa: ARG002 - rows of several files differ
         """Where the file of a row lies, counted from 0."""
@@ -180,6 +188,7 @@ class JoinedTable(Table):
             left_out={name: kind for table, _ in tables for name, kind in table.left_out.items()},
             origins=Origins.of([(replace(table, rows=()), range(len(rows))) for table, rows in tables]),
             counts=[len(rows) for _, rows in tables],
+            warnings=tuple(one for table, _ in tables for one in table.warnings)[:MOST_FINDINGS],
             remark=next((table.remark for table, _ in tables if table.remark), ""),
         )
 
@@ -271,16 +280,30 @@ def without_form(table: Table, column: str, span: Span | None, path: str) -> Dia
 
 
 class Faults:
-    """Collects what is wrong with one file, up to as many findings as anybody reads."""
+    """Collects what is wrong with one file: as many findings as anybody reads, and the number of all.
+
+    Attributes:
+        file: The file's name for people.
+        last: Code of the latest fault; empty before the first.
+    """
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.found: list[Diagnostic] = []
+        self.last = ""
+        self._shown: list[Diagnostic] = []
+        self._more = 0
+        self._end: int | None = None
 
     @property
-    def full(self) -> bool:
-        """Whether reading should stop."""
-        return len(self.found) >= MOST_FINDINGS
+    def found(self) -> list[Diagnostic]:
+        """The first findings, the last of which says how many there are in all where these are more."""
+        if not self._more:
+            return self._shown
+        *others, last = self._shown
+        end = "" if self._end is None else f"; reading stopped at line {self._end:,}"
+        total = self._more + len(self._shown)
+        words = f"{total:,} such faults in {self.file}, of which {len(self._shown)} are shown{end}"
+        return [*others, replace(last, notes=(*last.notes, words), more=self._more)]
 
     def add(
         self,
@@ -289,12 +312,19 @@ class Faults:
         line: int,
         column: int = 1,
         *,
-        help: str,
+        help: str | Iterable[str],
         notes: Iterable[str] = (),
+        stops: bool = False,
     ) -> None:
-        """Adds a fault at a place of the file, both counted from 1."""
+        """Adds a fault at a place of the file, both counted from 1; `stops` where nothing behind it is read."""
+        self.last = code
+        if len(self._shown) >= MOST_FINDINGS:
+            self._more += 1
+            self._end = line if stops else None
+            return
         span = Span(self.file, line, column, line, column + 1)
-        self.found.append(diagnostic(code, summary, span, help=help, notes=notes, path="data.source"))
+        notes = (*notes, *([_STOPPED] if stops else []))
+        self._shown.append(diagnostic(code, summary, span, help=help, notes=notes, path="data.source"))
 
 
 def masked_for(found: Iterable[str]) -> str:

@@ -6,33 +6,33 @@ one of pictures, is left out; who asks for it gets a finding.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ftc.compiler.resolve.files.safe_files import refuse_odd_file, why_unreadable
 from ftc.compiler.resolve.rows.arrow_values import holds_bytes, is_plain, with_text_for_bytes
+from ftc.compiler.resolve.rows.class_names import class_names, named
 from ftc.compiler.resolve.rows.json_rows import read_json_array, read_json_lines
-from ftc.compiler.resolve.rows.large_files import too_large
+from ftc.compiler.resolve.rows.large_files import full_disk, refuse_beyond_memory, too_large
 from ftc.compiler.resolve.rows.package_rows import read_by_package
+from ftc.compiler.resolve.rows.packed_files import inner_suffix, unpacked
 from ftc.compiler.resolve.rows.reading import USUAL_READING, Reading, absent_file
 from ftc.compiler.resolve.rows.row_store import RowWriter
 from ftc.compiler.resolve.rows.separated_rows import read_separated
 from ftc.compiler.resolve.rows.table import Faults, Table, without_form
-from ftc.compiler.resolve.rows.text_rows import CONLL_SUFFIXES, read_conll, read_text_lines
-from ftc.compiler.resolve.rows.workbook_rows import WORKBOOKS, read_workbook
+from ftc.compiler.resolve.rows.text_rows import read_conll, read_text_lines
+from ftc.compiler.resolve.rows.workbook_rows import read_workbook
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.language.did_you_mean import nearest
+from ftc.spec.row_files import CONLL, DOCUMENT_HELP, DOCUMENTS, PACKED, SUFFIXES, TEXT_FILES, WORKBOOKS
 from ftc.spec.storage.native import LibraryFault, native
 
 __all__ = [
-    "SUFFIXES",
     "Table",
     "UnreadableTable",
-    "class_names",
     "only_training_file",
     "read_arrow",
     "read_parquet",
@@ -40,7 +40,6 @@ __all__ = [
     "training_files",
 ]
 
-_DEEPEST_LIST = 4
 _ROWS_AT_ONCE = 256
 
 
@@ -124,43 +123,10 @@ def _table(table: Any, file: str, images: Sequence[str]) -> tuple[Table, list[Di
             if holds_bytes(column.type):
                 columns[name] = [with_text_for_bytes(value) for value in columns[name]]
             if name in classes:
-                columns[name] = [_named(value, classes[name]) for value in columns[name]]
+                columns[name] = [named(value, classes[name]) for value in columns[name]]
         for values in zip(*columns.values(), strict=True):
             rows.add(dict(zip(names, values, strict=True)))
     return replace(shell, rows=rows.rows()), []
-
-
-def class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
-    """Names of the classes that columns hold as numbers, from what `datasets` writes into a file's schema.
-
-    A column's class is told by the class itself or inside a list of any depth.
-    """
-    try:
-        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return {}
-    found = {str(name): _names_in(feature) for name, feature in features.items()} if isinstance(features, dict) else {}
-    return {name: names for name, names in found.items() if names}
-
-
-def _names_in(feature: Any) -> list[str]:
-    for _ in range(_DEEPEST_LIST):
-        if not isinstance(feature, dict):
-            return []
-        if feature.get("_type") == "ClassLabel":
-            names = feature.get("names")
-            return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
-        feature = feature.get("feature")
-    return []
-
-
-def _named(value: Any, names: list[str]) -> Any:
-    """Numbers of classes as their names; -1 is the usual mark of a row without a label."""
-    if isinstance(value, list):
-        return [_named(item, names) for item in value]
-    if isinstance(value, int) and -1 <= value < len(names):
-        return names[value] if value >= 0 else None
-    return value
 
 
 def _is_written_as_text(kind: Any) -> bool:
@@ -184,7 +150,7 @@ def _with_faults(read: Callable[[Path, Faults], Table]) -> _Reader:
 def _separated(usual: str) -> _Reader:
     def reader(path: Path, file: str, reading: Reading) -> tuple[Table, list[Diagnostic]]:
         faults = Faults(file)
-        return read_separated(path, usual, reading.delimiter, faults), faults.found
+        return read_separated(path, usual, reading, faults), faults.found
 
     return reader
 
@@ -196,24 +162,22 @@ _READERS: dict[str, _Reader] = {
     ".csv": _separated(","),
     ".tsv": _separated("\t"),
     ".txt": _with_faults(read_text_lines),
-    **dict.fromkeys(CONLL_SUFFIXES, _with_faults(read_conll)),
+    **dict.fromkeys(CONLL, _with_faults(read_conll)),
     **dict.fromkeys(WORKBOOKS, lambda path, file, reading: read_workbook(path, file, reading.sheet)),
     ".parquet": lambda path, file, reading: read_parquet(path, file, reading.images),
     ".arrow": lambda path, file, reading: read_arrow(path, file, reading.images),
     ".feather": lambda path, file, reading: read_arrow(path, file, reading.images),
 }
-SUFFIXES = tuple(_READERS)
-"""Suffixes that are read, in lower case."""
-
-_TEXT_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", *CONLL_SUFFIXES)
+_GZIP = b"\x1f\x8b"
 _UNPACK = "unpack it and name the file inside; ftc never opens archives"
+_NAME_GZIP = "name it by what is inside, such as `rows.jsonl.gz`, or unpack it"
 _WRITE_AGAIN = "write the rows as `.jsonl`, `.csv` or `.parquet`"
 _EXPORT = "export the rows: `sqlite3 -header -csv FILE 'SELECT …' > rows.csv`; the lock pins the CSV file"
 # Where in the file, which bytes, what it is, and what to do.
 _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"PK\x03\x04", "a zip archive", _UNPACK),
     (0, b"PK\x05\x06", "an empty zip archive", _UNPACK),
-    (0, b"\x1f\x8b", "a gzip archive", _UNPACK),
+    (0, _GZIP, "a gzip file", _NAME_GZIP),
     (0, b"BZh", "a bzip2 archive", _UNPACK),
     (0, b"\xfd7zXZ\x00", "an xz archive", _UNPACK),
     (0, b"\x28\xb5\x2f\xfd", "a zstd archive", _UNPACK),
@@ -245,22 +209,23 @@ def read_rows(path: Path, shown_as: str, span: Span | None = None, reading: Read
 
     Raises:
         Refusal: FTC350 to FTC360: the file is absent, of another kind, broken or without rows; FTC397 or FTC650, it is
-            a workbook that can't be read here; FTC485, a package can't read it.
+            a workbook that can't be read here; FTC485, a package can't read it; FTC647, the disk is full.
     """
-    suffix, findings = path.suffix.lower(), list[Diagnostic]()
+    findings = list[Diagnostic]()
     try:
         if reading.reader is not None:
             _check_file(path, shown_as, span)
             table = read_by_package(path, shown_as, reading.reader, span)
         else:
-            _check_kind(path, suffix, shown_as, span)
-            table, findings = _READERS[suffix](path, shown_as, reading)
+            table, findings = _by_suffix(path, shown_as, span, reading)
     except UnreadableTable as error:
         help_ = "write the file again, or check that it was copied completely"
         raise _refusal("FTC353", f"{shown_as} is not a complete {path.suffix} file", span, help_, str(error)) from error
     except MemoryError as error:
         raise too_large(path, shown_as, span, "the rows took all the memory that this process may have") from error
     except OSError as error:
+        if refusal := full_disk(shown_as, span, error):
+            raise refusal from error
         reason, help_ = why_unreadable(error)
         raise _refusal("FTC351", f"{shown_as} can't be read: {reason}", span, help_) from error
     if findings:
@@ -270,6 +235,25 @@ def read_rows(path: Path, shown_as: str, span: Span | None = None, reading: Read
         note = f"{size:,} bytes, columns: {len(table.columns)}"
         raise _refusal("FTC359", f"{shown_as} has no rows", span, "check the program that wrote the file", note)
     return table
+
+
+def _by_suffix(path: Path, shown_as: str, span: Span | None, reading: Reading) -> tuple[Table, list[Diagnostic]]:
+    """What a file holds by its suffix, or by that of the file inside where it is packed."""
+    inner = inner_suffix(path.name)
+    if inner in TEXT_FILES:
+        _check_file(path, shown_as, span)
+        with path.open("rb") as file:
+            is_packed = file.read(len(_GZIP)) == _GZIP
+        if not is_packed:
+            help_ = f"give it the suffix `{inner}`, if it is not packed"
+            raise _refusal("FTC353", f"{shown_as} is no gzip file", span, help_)
+        with unpacked(path, shown_as, span) as plain:
+            refuse_beyond_memory(plain, shown_as, span)
+            _check_kind(plain, inner, shown_as, span)
+            return _READERS[inner](plain, shown_as, reading)
+    suffix = path.suffix.lower()
+    _check_kind(path, suffix, shown_as, span)
+    return _READERS[suffix](path, shown_as, reading)
 
 
 def _check_file(path: Path, shown_as: str, span: Span | None) -> None:
@@ -288,16 +272,18 @@ def _check_kind(path: Path, suffix: str, shown_as: str, span: Span | None) -> No
         if start[offset : offset + len(magic)] == magic:
             raise _refusal("FTC353", f"the content of {shown_as} is {name}", span, help_)
     if suffix not in _READERS:
-        help_ = f"the suffix decides how a file is read: {', '.join(SUFFIXES)}"
+        help_ = f"the suffix decides how a file is read: {', '.join(_READERS)}; of text also with `{PACKED}` behind it"
         if suffix in _ARCHIVES:
             help_ = _UNPACK
         elif suffix in _PICKLES:
             help_ = f"{_WRITE_AGAIN}; pickles run code when they are read"
-        elif guess := nearest(suffix, SUFFIXES):
+        elif suffix in DOCUMENTS:
+            help_ = f"{DOCUMENT_HELP}; {help_}"
+        elif guess := nearest(suffix, _READERS):
             help_ = f"did you mean `{guess}`? {help_}"
         raise _refusal("FTC352", f"unknown kind of data file: {shown_as}", span, help_)
     for magic, name in ((b"PAR1", ".parquet"), (b"ARROW1", ".arrow")):  # as text they give a page of strange bytes
-        if start.startswith(magic) and suffix in _TEXT_SUFFIXES:
+        if start.startswith(magic) and suffix in TEXT_FILES:
             help_ = f"rename the file to the suffix `{name}`"
             raise _refusal("FTC353", f"the content of {shown_as} is of the kind `{name}`", span, help_)
 

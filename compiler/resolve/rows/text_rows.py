@@ -16,7 +16,6 @@ from ftc.compiler.resolve.rows.table import LARGEST_ROW, Faults, Table, shown
 
 __all__ = [
     "BOM",
-    "CONLL_SUFFIXES",
     "CONVERT",
     "decoded_lines",
     "decoded_pieces",
@@ -47,8 +46,7 @@ def text_lines(path: Path, faults: Faults, help: str) -> Iterator[tuple[int, str
         for number, raw in enumerate(iter(lambda: file.readline(LARGEST_ROW + 1), b""), 1):
             if len(raw) > LARGEST_ROW:
                 summary = f"a line of more than {LARGEST_ROW // 2**20} MiB"
-                faults.add("FTC355", summary, number, help=help, notes=["reading stopped here"])
-            if len(raw) > LARGEST_ROW or faults.full:
+                faults.add("FTC355", summary, number, help=help, stops=True)
                 return
             line = raw.removeprefix(BOM) if number == 1 else raw
             try:
@@ -78,8 +76,8 @@ def decoded_lines(path: Path, faults: Faults, help: str = CONVERT, quotes: bool 
                 _find_odd_byte(path, faults, help, quotes)
                 return
             if len(line) > LARGEST_ROW:
-                summary, note = f"a line of more than {LARGEST_ROW // 2**20} MiB", "reading stopped here"
-                faults.add("FTC355", summary, number, help="break the text into rows", notes=[note])
+                summary = f"a line of more than {LARGEST_ROW // 2**20} MiB"
+                faults.add("FTC355", summary, number, help="break the text into rows", stops=True)
                 return
             if not line:
                 return
@@ -172,7 +170,6 @@ def read_text_lines(path: Path, faults: Faults) -> Table:
     return Table(faults.file, ("text",) if lines else (), rows.rows(), lines)
 
 
-CONLL_SUFFIXES = (".conll", ".iob", ".iob2", ".bio")
 _DOCUMENT = "-DOCSTART-"
 
 
@@ -206,8 +203,6 @@ def _sentences(text: Iterable[str], separator: str | None, faults: Faults) -> tu
     width, is_open = 0, False
     for number, raw in enumerate(text, 1):
         line = raw.rstrip("\r\n")
-        if faults.full:
-            break
         if not line.strip() or line.startswith(_DOCUMENT):
             is_open = False
             continue

@@ -19,17 +19,21 @@ FRACTION_AS_LABEL = "is a number with a fraction; a label is text, a whole numbe
 _BY_WORDS = {
     NUMBER_AS_TEXT: (
         "write numbers with a decimal point, and without a unit or thousands separator: 1234.5 in place of `1.234,5` "
-        "or `$1,234.50`"
+        "or `$1,234.50`; a CSV file with decimal commas is read with `source: {path: …, decimal: ','}`"
     ),
     "is text, not a list of labels": (
-        'write the labels of a row as a list, `["…", "…"]`; a CSV cell may hold such a list, as JSON writes it'
+        'write the labels of a row as a list, `["…", "…"]`, which a CSV cell may hold as JSON writes it, or name what '
+        "separates them, such as `task: {label_separator: ';'}`"
     ),
     TAGS_AS_NUMBERS: (
         "write each tag's name in place of its number; a data set of the hub lists them in its card and in "
         "`features[…].feature.names`"
     ),
     FRACTION_AS_LABEL: ("predict numbers with `task: {kind: regression}`, or write classes"),
-    "is a list, not text": "write text, or name the column that has it in `data.fields`",
+    "is a list, not text": (
+        "write text, a row for each where a query has several right passages, or name the column that has it in "
+        "`data.fields`"
+    ),
     "is an object, not text": (
         "write text in a column of its own, outside the object, or name the column that has it in `data.fields`"
     ),

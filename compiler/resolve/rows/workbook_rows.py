@@ -17,9 +17,8 @@ from ftc.compiler.resolve.rows.row_store import stored
 from ftc.compiler.resolve.rows.table import Table
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.language.did_you_mean import nearest
-from ftc.spec.sections.data import WORKBOOKS
 
-__all__ = ["WORKBOOKS", "read_workbook"]
+__all__ = ["read_workbook"]
 
 _MOST_BYTES = 512 * 2**20
 """Of a workbook when it is unpacked; the reader holds all of it in memory."""

@@ -92,8 +92,22 @@ class Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Says what is wrong and where to find help."""
         message = message.replace("invalid int value:", "not a whole number:")
+        _, is_unknown, words = message.partition("unrecognized arguments: ")
+        options = [word.partition("=")[0] for word in words.split() if word.startswith("-")]
+        if is_unknown and options and (meant := self._meant(options[0])):
+            message += f"; did you mean `{meant}`?"
         sys.stderr.write(f"error: {message}\n{self.format_usage()}`{self.prog} --help` shows more.\n")
         raise SystemExit(ExitCode.USAGE)
+
+    def _meant(self, word: str) -> str | None:
+        """The option that an unknown one was meant to be: of a letter, the only one that begins with it."""
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        if len(word) == 2 and word[0] == "-":
+            found = [option for option in known if option[2] == word[1]]
+            return found[0] if len(found) == 1 else None
+        from ftc.spec.language.did_you_mean import nearest
+
+        return nearest(word, known) if word.startswith("--") else None
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
         """Writes help. argparse would say nothing where the disk is full, and the exit code would be 0."""

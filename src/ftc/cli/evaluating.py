@@ -10,7 +10,7 @@ from argparse import Namespace
 from ftc.cli.arguments import RUN, Command, Example, Parser, add_offline, add_quiet, count_of
 from ftc.cli.output import following
 from ftc.cli.serving import add_server_arguments, on_server, server_misuse
-from ftc.cli.terminal import page, print_json, write
+from ftc.cli.terminal import page, print_json, show_diagnostics, write
 from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["COMMANDS"]
@@ -41,6 +41,7 @@ def run_eval(args: Namespace) -> int:
         return _on_harness(args)
     with following(args) as listener:
         found = api.evaluate(args.run, data=args.data, on_event=listener)
+    show_diagnostics(found.findings, {}, args)
     if args.json:
         print_json(
             {

@@ -40,7 +40,7 @@ def import_arguments(parser: Parser) -> None:
     from ftc.spec.tasks import TASKS
 
     parser.add_argument(
-        "file", metavar="FILE", help="the configuration: YAML, JSON, or a shell script with a command line"
+        "file", metavar="FILE", help="the configuration: YAML, JSON, or a shell script with a command line; no Python"
     )
     add_output(parser, "write the recipe to a new file; `-` is the terminal", metavar="RECIPE")
     parser.add_argument(

@@ -87,6 +87,7 @@ def run_apply(args: Namespace) -> int:
     from ftc import api
     from ftc.runtime.execution.agreement import arriving
     from ftc.spec.storage.processes import contract, is_follower, is_one_of_several, unpinned
+    from ftc.verbs.heartbeat import with_heartbeat
     from ftc.verbs.hosted.found import hosted_folder
     from ftc.verbs.plan import refuse_other
     from ftc.verbs.policy import waivers_of
@@ -117,7 +118,7 @@ def run_apply(args: Namespace) -> int:
             return _has_run(done, args)
         begun = args.source is None or _begun_elsewhere(api.current(args.target, offline=args.offline), args)
         return _carried_out(args.target, args) if begun else ExitCode.FINE
-    with planning(args) as tell, arriving():
+    with planning(args) as tell, arriving(), with_heartbeat():
         planned = api.plan(
             args.target,
             overrides=args.overrides,
@@ -172,6 +173,7 @@ def _follow(args: Namespace) -> int:
 
     from ftc import api
     from ftc.runtime.execution.agreement import arriving
+    from ftc.verbs.heartbeat import with_heartbeat
     from ftc.verbs.policy import waivers_of
 
     saved = args.target.endswith(".json")
@@ -182,7 +184,7 @@ def _follow(args: Namespace) -> int:
         keep_lock=True,
         waive=waivers_of(args.waive),
     )
-    with arriving():
+    with arriving(), with_heartbeat():
         target = args.target if saved else plan(args.target)
     with warnings.catch_warnings():
         if not sys.warnoptions:

@@ -99,7 +99,7 @@ def _misuse(args: Namespace) -> str:
         return f"`{args.output}` has no suffix that says the format: {ways}"
     for word in args.text:
         if _suffix(word) and os.path.isfile(word):  # noqa: PTH113 - a text may be no path at all
-            from ftc.compiler.resolve.rows.tables import SUFFIXES
+            from ftc.spec.row_files import SUFFIXES
 
             if _suffix(word) not in SUFFIXES:
                 continue

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ftc.spec.diagnostics import Refusal, diagnostic
 
 if TYPE_CHECKING:
-    from ftc.spec.documents.device import Calibration, CalibrationJob, Measurement
+    from ftc.spec.documents.calibration import Calibration, CalibrationJob, Measurement
     from ftc.spec.documents.facts import DeviceFacts
 
 __all__ = ["calibrate", "device", "devices"]
@@ -32,7 +32,7 @@ def calibrate(threads: int | None = None, *, job: CalibrationJob | None = None) 
         OSError: It can't be kept.
     """
     from ftc.compiler.resolve.machine.device import keep_calibration, resolve_device
-    from ftc.spec.documents.device import Calibration
+    from ftc.spec.documents.calibration import Calibration
     from ftc.spec.storage.paths import cache_folder
 
     here = resolve_device("auto")
@@ -59,7 +59,7 @@ def _busy() -> float:
 
 
 def _usual_job(device: DeviceFacts, threads: int) -> CalibrationJob:
-    from ftc.spec.documents.device import CalibrationJob
+    from ftc.spec.documents.calibration import CalibrationJob
     from ftc.spec.precisions import PRECISIONS, usual_precision
 
     precisions = tuple(dict.fromkeys((PRECISIONS[0].kind, usual_precision(device).kind)))
@@ -67,7 +67,7 @@ def _usual_job(device: DeviceFacts, threads: int) -> CalibrationJob:
 
 
 def _measured(job: CalibrationJob) -> Measurement:
-    from ftc.spec.documents.device import Measurement
+    from ftc.spec.documents.calibration import Measurement
 
     # -P: a module in the working folder must not take the place of an installed one.
     command = [sys.executable, "-P", "-m", "ftc.runtime.calibration.calibrate"]

@@ -65,7 +65,7 @@ class Chat:
     @property
     def memory(self) -> Memory:
         """How the models get what was said before."""
-        from ftc.compiler.tokens.unlabeled_rows import conversation_column
+        from ftc.compiler.tokens.row_inputs import conversation_column
 
         if conversation_column(self.run.plan) is not None:
             return "turns"
@@ -168,7 +168,7 @@ class Chat:
 
     def _row(self, line: str | Mapping[str, Any]) -> dict[str, Any]:
         """A line as a row; one that is given as a row is answered as it is."""
-        from ftc.compiler.tokens.unlabeled_rows import as_row
+        from ftc.compiler.tokens.row_inputs import as_row
 
         if not isinstance(line, str):
             return dict(line)

@@ -67,7 +67,7 @@ def data_drift(
 
     Raises:
         Refusal: The run can't be used (FTC685, FTC687), it has no rows to compare with (FTC757), or the new rows can't
-            be read (FTC350 to FTC360, FTC688).
+            be read (FTC350 to FTC362, FTC688).
     """
     from ftc.compiler.tokens.other_rows import read_other
 
@@ -94,7 +94,7 @@ def _compared(asked: Asked, table: Table) -> DataDrift:
     from ftc.spec.storage.own_tokenizer import tokenizer_folder
 
     total, split, run = len(table.rows), reference_split(asked.run), asked.run
-    notes = []
+    notes = [one.summary for one in table.warnings]
     if total > asked.rows:
         table = table.kept(evenly(total, asked.rows))
         notes.append(f"{len(table.rows):,} of {total:,} rows are compared, evenly spread; `--rows` compares more")

@@ -60,7 +60,8 @@ def reference_split(run: Run) -> Split:
 
 def sides(asked: Asked, table: Table, split: Split) -> tuple[Rows, Rows, list[str]]:
     """The run's rows and the new ones, with the model's answers where they say something, and remarks."""
-    from ftc.compiler.tokens.unlabeled_rows import check_columns, compile_unlabeled, text_columns
+    from ftc.compiler.tokens.row_inputs import check_columns, text_columns
+    from ftc.compiler.tokens.unlabeled_rows import compile_unlabeled
     from ftc.runtime.evaluation.drift_samples import reads_own_form, rows_of
     from ftc.spec.documents.streams import open_stream
 

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.heads import head_card
 from ftc.verbs.runs import Run, find_run
 
@@ -40,6 +40,7 @@ class Remeasured:
         data: The rows' file as the user calls it; None for the run's own test split.
         evaluation: What was measured, gates included.
         left_out: What the run's own evaluation has and this one hasn't, each with its reason.
+        findings: Warnings about how the file was read, where that is in doubt.
     """
 
     run: Run
@@ -47,6 +48,7 @@ class Remeasured:
     data: str | None
     evaluation: Evaluation
     left_out: tuple[str, ...] = ()
+    findings: tuple[Diagnostic, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -73,16 +75,18 @@ def evaluate(
         Refusal: The run has no result, its model or rows aren't here (FTC685), or the file's rows can't be used.
     """
     found = finished_run(run, folder)
-    model, left_out = _model(found), tuple[str, ...]()
+    model, left_out, findings = _model(found), tuple[str, ...](), tuple[Diagnostic, ...]()
     with tempfile.TemporaryDirectory(prefix="ftc-rows-") as scratch:
         if data is None:
             plan, streams = _own_rows(found)
         else:
-            from ftc.compiler.tokens.other_rows import compile_rows
+            from ftc.compiler.tokens.other_rows import compile_table, read_other
 
             scorers, absent = _scorers(found)
+            table = read_other(found.plan, Path(data), str(data))
+            findings = table.warnings
             streams, left_out = Path(scratch), (*_of_own_rows(found.plan), *absent)
-            plan = compile_rows(found.plan, model, Path(data), str(data), streams, scorers)
+            plan = compile_table(found.plan, model, table, streams, scorers)
         from ftc.runtime.evaluation.evaluate_again import evaluate_again
         from ftc.runtime.execution.execute import Inputs
         from ftc.spec.storage.paths import RunFolder
@@ -91,7 +95,7 @@ def evaluate(
         name = None if data is None else str(data)
         listen = noting(found, plan, name, on_event or (lambda event: None))
         evaluation = evaluate_again(plan, inputs, RunFolder(found.folder), found.record, listen)
-    return Remeasured(found, plan, name, evaluation, left_out)
+    return Remeasured(found, plan, name, evaluation, left_out, findings)
 
 
 def evaluate_on_harness(
@@ -265,7 +269,7 @@ def _of_own_rows(plan: Plan) -> Iterator[str]:
     if settings.baselines:
         yield "prompts for the base model: their examples were drawn for the run's own test rows"
     if settings.swaps_sha256 is not None:
-        yield "exchanged words and gates on them: they were exchanged in the run's own test rows"
+        yield "counterfactual substitutions and gates on them: they were made in the run's own test rows"
 
 
 def _own_rows(run: Run) -> tuple[Plan, Path]:

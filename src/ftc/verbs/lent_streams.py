@@ -25,7 +25,7 @@ from ftc.spec.documents.stored import OBJECTS
 from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import streams_folder
 from ftc.spec.storage.processes import is_follower
-from ftc.spec.storage.reading import parse_json
+from ftc.spec.storage.reading import LARGEST_DOCUMENT, parse_json
 from ftc.verbs.launch import site_settings
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def store_streams(plan: Plan, address: str) -> None:
         Refusal: FTC720.
     """
     from ftc.compiler.tokens.stream_manifest import kept_manifest, kept_streams, made_from_of
+    from ftc.runtime.execution.meeting_store import heartbeat
     from ftc.verbs.storage import open_storage, unreachable
 
     folder, key = kept_streams(plan), plan.stream_key
@@ -88,10 +89,13 @@ def store_streams(plan: Plan, address: str) -> None:
         return  # they were unpacked by another user; whoever lacks them says so
     text = to_text({"made_from": made_from_of(folder, key), "manifest": manifest.to_json()}).encode()
     storage = open_storage(address, _PLACE, key)
+    storage.copied = heartbeat
     try:
-        if storage.text(_LIST) != text:
+        if storage.text(_LIST, LARGEST_DOCUMENT) != text:
             storage.keep_files(manifest.files, {name: folder / name for name in manifest.files})
             storage.write(_LIST, text)
+    except Refusal:
+        raise
     except Exception as error:
         raise Refusal([unreachable(address, error)]) from error
 
@@ -104,9 +108,11 @@ def fetch_streams(plan: Plan, address: str, root: Path) -> str | None:
     """
     import filelock
 
+    from ftc.runtime.execution.meeting_store import heartbeat
     from ftc.verbs.storage import Damaged, open_storage, unreachable
 
     storage, place = open_storage(address, _PLACE, plan.stream_key), streams_folder(plan.stream_key)
+    storage.copied = heartbeat
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         make_ignored(folder := root / ".ftc" / "fetching")
@@ -120,6 +126,8 @@ def fetch_streams(plan: Plan, address: str, root: Path) -> str | None:
         return f"the token streams at `{address}` are damaged: {damage}"
     except OSError as error:
         return f"the token streams at `{address}` could not be fetched: {error}"
+    except Refusal:
+        raise
     except Exception as error:
         raise Refusal([unreachable(address, error)]) from error
 
@@ -134,7 +142,7 @@ def _put(plan: Plan, storage: Storage, temporary: Path) -> str | None:
     from ftc.compiler.tokens.stream_manifest import keep_unpacked
     from ftc.verbs.storage import Damaged
 
-    if (text := storage.text(_LIST)) is None:
+    if (text := storage.text(_LIST, LARGEST_DOCUMENT)) is None:
         return f"the storage `{storage.address}` has no such token streams"
     try:
         listed = _listed(text).files
@@ -158,7 +166,7 @@ def _put(plan: Plan, storage: Storage, temporary: Path) -> str | None:
 def _distrust(storage: Storage) -> None:
     """Deletes what is damaged, so that the next run stores it again; one who may not leaves it."""
     with suppress(Exception):
-        text = storage.text(_LIST) or b""
+        text = storage.text(_LIST, LARGEST_DOCUMENT) or b""
         storage.remove(_LIST)
         for one in _listed(text).files.values():
             storage.remove(f"{OBJECTS}/{one.sha256}")

@@ -35,7 +35,8 @@ class Predictions:
         columns: Columns of the rows, in their order.
         rows: The rows as they were given.
         predictions: One for each row, in their order.
-        findings: Warnings: rows without a prediction, and rows of which the model saw a part.
+        findings: Warnings: how the rows' file was read, where that is in doubt, rows without a prediction, and rows of
+            which the model saw a part.
         dialect: How the CSV or TSV file was written that the rows are from; None where they are from none.
     """
 
@@ -172,10 +173,10 @@ def predict(
         folder: Any folder of the project in which a name is looked up.
 
     Raises:
-        Refusal: The run can't be used (FTC687), or the rows can't be (FTC350 to FTC360, FTC688).
+        Refusal: The run can't be used (FTC687), or the rows can't be (FTC350 to FTC362, FTC688).
     """
     from ftc.compiler.tokens.other_rows import read_other
-    from ftc.compiler.tokens.unlabeled_rows import check_columns
+    from ftc.compiler.tokens.row_inputs import check_columns
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)
     table = read_other(found.plan, rows, str(rows)) if isinstance(rows, Path) else table_of(found, rows)
@@ -186,7 +187,7 @@ def predict(
 def table_of(run: Run, rows: Sequence[RowLike]) -> Table:
     """Rows from memory in the form of rows from a file."""
     from ftc.compiler.resolve.rows.table import Home, Table
-    from ftc.compiler.tokens.unlabeled_rows import as_row
+    from ftc.compiler.tokens.row_inputs import as_row
 
     given = [as_row(run.plan, row) if isinstance(row, str) else dict(row) for row in rows]
     here = Path.cwd()
@@ -194,7 +195,7 @@ def table_of(run: Run, rows: Sequence[RowLike]) -> Table:
 
 
 def _findings(table: Table, problems: Mapping[int, str], cut: Sequence[int], max_length: int) -> tuple[Diagnostic, ...]:
-    found, total = [], f"{len(table.rows):,}"
+    found, total = [*table.warnings], f"{len(table.rows):,}"
     if table.left_out:
         listed = ", ".join(f"`{name}` ({kind})" for name, kind in table.left_out.items())
         help = "write them as text, or match the output to the rows by their order"

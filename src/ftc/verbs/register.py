@@ -48,7 +48,7 @@ def refuse_to_register(plan: Plan, root: Path, card: TrackerCard, path: str | No
             (FTC732).
     """
     from ftc.compiler.audit.locate import model_folder
-    from ftc.compiler.tokens.unlabeled_rows import plain_inputs
+    from ftc.compiler.tokens.row_inputs import plain_inputs
 
     summary = help = ""
     if not card.has_registry:
@@ -104,7 +104,7 @@ def registered(run: Run, card: TrackerCard, keys: TrackerKeys, name: str) -> str
     Raises:
         Refusal: The tracker did not take it (FTC730), or the base model isn't here (FTC687).
     """
-    from ftc.compiler.tokens.unlabeled_rows import plain_inputs
+    from ftc.compiler.tokens.row_inputs import plain_inputs
     from ftc.runtime.tracking.registry import register
     from ftc.spec.documents.tracking import RegistryJob
 

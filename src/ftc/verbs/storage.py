@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -24,6 +24,7 @@ _T = TypeVar("_T")
 _TIMES = 3
 _PAUSE_SECONDS = 0.5
 _LARGEST_LIST = 16 * 2**20
+_PIECE_BYTES = 4 * 2**20
 _LOCKED_OUT = ("Credential", "Permission", "Forbidden", "AccessDenied", "Unauthorized", "InvalidAccessKey", "Signature")
 _ABSENT = ("FileNotFound", "NoSuchBucket", "NotFound")
 
@@ -49,6 +50,8 @@ class Storage:
     base: str
     there: dict[str, int] = field(default_factory=dict)
     doubted: set[str] = field(default_factory=set)
+    copied: Callable[[], None] = lambda: None
+    """Is called behind each piece of a file that was copied or digested, which may be in another thread."""
     least: int = 2
     """States that stay: should the newest be damaged, there is another one."""
 
@@ -64,9 +67,8 @@ class Storage:
         Raises:
             Damaged: It is none.
         """
-        text: bytes = self._insist(lambda: self.filesystem.cat_file(f"{self.base}/{name}", start=0, end=_LARGEST_LIST))
         try:
-            found = StoredState.model_validate_json(text)
+            found = StoredState.model_validate_json(self._begin(name, _LARGEST_LIST))
         except ValueError:
             raise Damaged(f"{name} can't be read") from None
         if list_name(found.step, is_over=found.is_over) != name:
@@ -94,14 +96,15 @@ class Storage:
             place = folder / name
             place.parent.mkdir(parents=True, exist_ok=True)
             try:
-                self._insist(lambda: self.filesystem.get_file(self._object(facts), str(place)))  # noqa: B023
+                self._insist(lambda: self._get(facts, place))  # noqa: B023
             except FileNotFoundError:
                 raise Damaged(f"{name} is missing") from None
             size = place.stat().st_size
             if size != facts.size:
                 raise Damaged(f"{name} has {size} bytes instead of {facts.size}")
-            if file_digest(place) != facts.sha256:
+            if file_digest(place, self.copied) != facts.sha256:
                 raise Damaged(f"{name} has another sha256 than its list")
+            self.copied()
 
     def keep(self, state: StoredState, files: Mapping[str, Path]) -> None:
         """Stores a state: what of its files isn't there yet, then its list."""
@@ -117,16 +120,18 @@ class Storage:
                 self._insist(lambda: self._put(files[name], facts))  # noqa: B023
                 self.there[facts.sha256] = facts.size
                 self.doubted.discard(facts.sha256)
+                self.copied()
 
-    def text(self, name: str) -> bytes | None:
-        """Content of a small file; None where there is none."""
+    def text(self, name: str, most: int = _LARGEST_LIST) -> bytes | None:
+        """Content of a file of at most so many bytes; None where there is none."""
         self.filesystem.invalidate_cache()
         try:
-            found: bytes = self._insist(
-                lambda: self.filesystem.cat_file(f"{self.base}/{name}", start=0, end=_LARGEST_LIST)
-            )
+            return self._begin(name, most)
         except FileNotFoundError:
             return None
+
+    def _begin(self, name: str, most: int) -> bytes:
+        found: bytes = self._insist(lambda: self.filesystem.cat_file(f"{self.base}/{name}", start=0, end=most))
         return found
 
     def remove(self, name: str) -> None:
@@ -159,10 +164,37 @@ class Storage:
 
     def _put(self, file: Path, facts: FileFacts) -> None:
         place = self._object(facts)
-        self.filesystem.put_file(str(file), place)
+        if self._is_local:
+            with file.open("rb") as source, self.filesystem.open(place, "wb") as target:
+                self._copy(source, target)
+        else:
+            self.filesystem.put_file(str(file), place, callback=self._heard())
         self.filesystem.invalidate_cache()
         if (size := self.filesystem.info(place)["size"]) != facts.size:
             raise OSError(f"{size} of {facts.size} bytes have arrived")
+
+    def _get(self, facts: FileFacts, place: Path) -> None:
+        if self._is_local:
+            with self.filesystem.open(self._object(facts), "rb") as source, place.open("wb") as target:
+                self._copy(source, target)
+        else:
+            self.filesystem.get_file(self._object(facts), str(place), callback=self._heard())
+
+    @property
+    def _is_local(self) -> bool:
+        """Whether it is a folder of this machine, perhaps of a network: there fsspec calls nobody while it copies."""
+        return self.address.startswith("file://")
+
+    def _copy(self, source: BinaryIO, target: BinaryIO) -> None:
+        while piece := source.read(_PIECE_BYTES):
+            target.write(piece)
+            self.copied()
+
+    def _heard(self) -> Any:
+        """What fsspec calls behind each piece that it copies."""
+        from fsspec.callbacks import Callback
+
+        return Callback(hooks={"copied": lambda *_, **__: self.copied()})
 
     def _object(self, facts: FileFacts) -> str:
         return f"{self.base}/{OBJECTS}/{facts.sha256}"
@@ -187,6 +219,8 @@ class Storage:
         for number in range(1, _TIMES):
             try:
                 return act()
+            except Refusal:  # of what hears of each piece
+                raise
             except Exception as error:
                 if any(mark in _kinds(error) for mark in (*_LOCKED_OUT, *_ABSENT)):
                     raise

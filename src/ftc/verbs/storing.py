@@ -67,10 +67,12 @@ def _say(listen: EventListener, finding: Diagnostic) -> None:
 
 
 def _bring_back(planned: Planned, address: str, say: Say, doubted: set[str]) -> None:
+    from ftc.runtime.execution.meeting_store import heartbeat
     from ftc.runtime.execution.state import is_held
 
     plan, target = planned.plan, runs_folder(planned.root, planned.plan.name) / planned.plan.run_id
     storage = open_storage(address, plan.name, target.name)
+    storage.copied = heartbeat
     with _reaching(address):
         names = storage.lists()
         storage.write("begun.txt", f"{plan.job_sha256()}\n".encode())  # whoever may not write is told before training

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.pushed import Target
 from ftc.spec.documents.rope import RopeSettings
+from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.embedding_losses import Pooling
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import precision_card
@@ -18,7 +19,6 @@ from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
 from ftc.spec.unquantized import unquantized
 from ftc.spec.vision_card import VisionModel
-from ftc.spec.vision_models import vision_model
 from ftc.views.words import auto_class
 
 __all__ = ["inline_code", "loading_code"]
@@ -195,8 +195,7 @@ def _generate_for_image(plan: Plan, limit: int, stops: str) -> list[str]:
     """Lines that ask about an image: the tokens of it stand in the prompt, as `ftc` trained on them."""
     vision = plan.settings.model.vision
     assert vision is not None, "the model reads images"
-    known = vision_model(vision.model_type)
-    assert known is not None, "the plan knows the model"
+    known = vision.card
     mark = "begin" if known.edge_keys else "token"
     marked = f'inputs["{known.marks}"] = (inputs["input_ids"] == {vision.image_token_id}).int()'
     if known.sees_ahead == "prompt":  # which all of it is
@@ -221,7 +220,7 @@ def _generate_for_image(plan: Plan, limit: int, stops: str) -> list[str]:
         f"token = tokenizer.convert_ids_to_tokens({vision.image_token_id})",
         *_edges(known),
         *(wrapped if plan.settings.text.uses_chat_template else [plain]),
-        *_image_text(known, vision.tokens_per_image),
+        *_image_text(vision),
         f"prompt = prompt.replace({mark}, shown)",
         'inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")',
         "inputs |= pixels",
@@ -239,22 +238,29 @@ def _edges(known: VisionModel) -> list[str]:
     return [f"begin, end = tokenizer.convert_ids_to_tokens([{ids}])"]
 
 
-def _image_text(known: VisionModel, most: int) -> list[str]:
+def _image_text(vision: VisionSettings) -> list[str]:
     """Lines that make an image's pixels, and the text that stands for it: its features with the card's words."""
+    known, pans = vision.card, vision.pans
     words, in_squares = known.words, known.shapes == "squares"
     number = "len(model.get_image_features(**pixels, return_dict=True).pooler_output[0])"
     info = "return_row_col_info=True, " if in_squares else ""
-    info += "".join(f"{name}={value}, " for name, value in known.options.items())
+    info += "".join(f"{name}={value}, " for name, value in vision.processor_options.items())
     lines = [f'pixels = images(images=[image], {info}return_tensors="pt")']
     if in_squares:
         lines += ['rows, columns = pixels["rows"][0][0], pixels["cols"][0][0]']
         number += " // (rows * columns + 1)"
+    if pans is not None:
+        lines += ['crops = int(pixels["num_crops"][0])']
     lines += ['pixels = {name: one for name, one in pixels.items() if name.startswith(("pixel", "image"))}']
+    most = vision.tokens_per_image if pans is None else pans.each
     lines += [f"features = token * {most}" if known.shapes == "one" else f"features = token * ({number})"]
     if known.shapes == "crops":  # each square has as many as the whole, and no words of its own
         number = "model.get_image_features(**pixels, return_dict=True).pooler_output[..., 0].numel()"
         lines[-1] = f"features = token * {number}"
     shown = f'f"{_quoted(words.begin + words.before)}{{features}}{_quoted(words.after)}"'
+    if pans is not None:
+        crops = f'"{words.cropped}" + shown + "{words.crops}" + "{words.next_crop}".join([shown] * crops)'
+        return [*lines, f"shown = {shown}", "if crops:", f"    shown = {crops}"]
     if not in_squares:
         return [*lines, f"shown = {shown}"]
     return [

@@ -64,7 +64,7 @@ def _warns(check: Check, plan: Plan) -> bool:
     kinds = {finding.kind for finding in plan.quality.findings}
     match CheckName.EARLIER.get(check.name, check.name):
         case CheckName.LEAKAGE:
-            return "overlap" in kinds
+            return "overlap" in kinds or plan.quality.trained_on != 0 or plan.quality.chosen_by > 0
         case CheckName.DUPLICATES:
             return "copies" in kinds
         case CheckName.ROWS:

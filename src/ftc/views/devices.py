@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ftc.spec.documents.device import Calibration, MeasuredPass
+from ftc.spec.documents.calibration import Calibration, MeasuredPass
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.views import numbers
 from ftc.views.page import PLAIN, Page, escaped, table

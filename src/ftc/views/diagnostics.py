@@ -167,16 +167,24 @@ def render_text(diagnostics: Iterable[Diagnostic], sources: Sources, *, color: b
     return "".join(f"{block}\n\n" for block in blocks).removesuffix("\n")
 
 
+def _counted(diagnostics: Iterable[Diagnostic]) -> Counter[Severity]:
+    """How many findings there are of each severity, those that aren't listed among them."""
+    counts = Counter[Severity]()
+    for found in diagnostics:
+        counts[found.severity] += 1 + found.more
+    return counts
+
+
 def count(diagnostics: Iterable[Diagnostic]) -> str:
     """How many there are, such as `2 errors, 1 warning`; empty where there are none."""
-    counts = Counter(found.severity for found in diagnostics)
-    return ", ".join(f"{n} {severity}{'s' if n != 1 else ''}" for severity in Severity if (n := counts[severity]))
+    counts = _counted(diagnostics)
+    return ", ".join(f"{n:,} {severity}{'s' if n != 1 else ''}" for severity in Severity if (n := counts[severity]))
 
 
 def render_json(diagnostics: Iterable[Diagnostic]) -> str:
     """Findings for programs: one document of schema `ftc.diagnostics/1`, in ASCII."""
     ordered = sorted(diagnostics, key=Diagnostic.sort_key)
-    counts = Counter(found.severity for found in ordered)
+    counts = _counted(ordered)
     document = {
         "schema": "ftc.diagnostics/1",
         "counts": {severity.value: counts[severity] for severity in Severity},

@@ -143,7 +143,7 @@ def _data(plan: Plan, page: Page) -> list[str]:
         parts.append(page.alert(f"{numbers.plural(train.dropped_rows, 'row')} dropped"))
     tokens = f"{numbers.magnitude(train.tokens)} tokens"
     supervised = numbers.percent(train.supervised_tokens, train.tokens)
-    learned = learned_of_rows(form, train)
+    learned = learned_of_rows(plan, train)
     parts.append(f"{tokens}, {learned}" if learned else f"target tokens {supervised} of {tokens}")
     return lines + page.flow("", parts)
 

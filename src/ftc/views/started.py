@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ftc.spec.documents.started import GuessedColumn, Started
 from ftc.views import numbers
 from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped
@@ -10,6 +12,8 @@ __all__ = ["next_step", "started_text"]
 
 _INDENT = 12
 """Columns before what is said of a part, more where a part has a long name."""
+_MOST_UNUSED = 8
+"""Columns that are listed by name."""
 
 
 def started_text(found: Started, *, page: Page = PLAIN) -> str:
@@ -29,10 +33,16 @@ def started_text(found: Started, *, page: Page = PLAIN) -> str:
             lines += page.flow(
                 "", [f"also possible as the label: {', '.join(map(_words, found.also))}"], indent=_INDENT
             )
+        if found.unused:
+            lines += page.flow("  not used", [_listed(found.unused)], indent=indent)
         if found.base:
             facts = f" ({escaped(found.base_facts)})" if found.base_facts else ""
             lines += page.flow("  model", [f"{page.strong(escaped(found.base))}{facts}"], indent=indent)
         lines += [line for one in found.settled for line in page.flow("  set", [escaped(one)], indent=indent)]
+        for warning in found.warnings:
+            why = "; ".join((warning.code, *warning.reasons))
+            words = f"{warning.summary} ({why}): {', '.join(warning.help)}"
+            lines += page.flow("  check", [page.alert(escaped(words))], indent=indent)
         parts.append(lines)
     shown = []
     for row in found.shown:
@@ -56,3 +66,9 @@ def next_step(found: Started, *, is_calibrated: bool, page: Page = PLAIN) -> str
 
 def _words(one: GuessedColumn) -> str:
     return f"{escaped(one.column)} ({one.facts})" if one.facts else escaped(one.column)
+
+
+def _listed(columns: Sequence[str]) -> str:
+    """Some names, and how many more there are."""
+    more = len(columns) - _MOST_UNUSED
+    return ", ".join(map(escaped, columns[:_MOST_UNUSED])) + (f" and {more:,} more" if more > 0 else "")

@@ -15,7 +15,7 @@ from ftc.spec.metrics import METRICS, metric_named
 from ftc.spec.providers import provider_title, usage_of
 from ftc.spec.reinforcement_losses import reinforcement_loss
 from ftc.spec.tasks.card import Mode
-from ftc.spec.text_forms import FormName, form_card
+from ftc.spec.text_forms import form_card
 from ftc.spec.writers import writer_card
 from ftc.spec.writing import Writing
 from ftc.views import numbers
@@ -100,10 +100,12 @@ def learned_noun(plan: Plan) -> str:
     return form_card(plan.settings.text.form).noun
 
 
-def learned_of_rows(form: FormName, report: SplitReport) -> str:
+def learned_of_rows(plan: Plan, report: SplitReport) -> str:
     """What is learned of a split's rows, where it isn't a share of their tokens; else empty."""
-    return form_card(form).targets.format(
-        targets=numbers.magnitude(report.supervised_tokens), windows=numbers.plural(report.rows, "window")
+    return form_card(plan.settings.text.form).targets.format(
+        targets=numbers.magnitude(report.supervised_tokens),
+        windows=numbers.plural(report.rows, "window"),
+        labels="any number of labels" if mode_of(plan).labels == "several" else "one label",
     )
 
 

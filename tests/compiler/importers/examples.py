@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ftc.compiler.importers.foreign import plain, read_foreign
+from ftc.compiler.importers.foreign import read_foreign
 from ftc.compiler.importers.translate import import_configuration
 from ftc.compiler.importers.translation import Key, Options, Surroundings
 from ftc.spec.documents.imported import Imported
+from ftc.spec.language.foreign_yaml import plain
 from ftc.spec.language.source import read_source
 from ftc.spec.language.yaml_nodes import Mapping, Node, Sequence
 

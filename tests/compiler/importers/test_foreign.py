@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftc.compiler.importers.foreign import LARGEST_FILE, MOST_NODES, read_foreign
+from ftc.compiler.importers.foreign import read_foreign
 from ftc.spec.diagnostics import Refusal
+from ftc.spec.language.foreign_yaml import LARGEST_FILE, MOST_NODES
 from tests.compiler.importers.examples import read_plain
 
 
@@ -113,6 +114,22 @@ def test_what_is_not_read_is_refused_with_a_place(data: bytes, words: str) -> No
     assert finding.span is not None
     assert finding.span.file == "job.yaml"
     assert finding.help
+
+
+@pytest.mark.parametrize(("file", "kind"), [("train.py", "Python script"), ("Run.IPYNB", "notebook")])
+def test_a_program_is_refused_by_name_with_what_to_give_instead(file: str, kind: str) -> None:
+    for data in (
+        b"from trl import SFTConfig\nconfig = SFTConfig(learning_rate=2e-4)\n",
+        b"{}",
+        b"learning_rate: 1e-4\n",
+    ):
+        with pytest.raises(Refusal) as refusal:
+            read_foreign(data, file)
+        (finding,) = refusal.value.diagnostics
+        assert finding.code == "FTC390"
+        assert finding.summary.startswith(f"a {kind} is a program")
+        assert "`.sh` file" in finding.help[0]
+        assert "`ftc init" in finding.help[1]
 
 
 @settings(max_examples=200, deadline=None)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ftc.compiler.diff.compare import lock_differences
 from ftc.compiler.lock.lockfile import differences, lock_changes, lock_path, read_lock
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.lockfile import Lock, sealed
@@ -113,3 +114,19 @@ def test_a_setting_that_the_old_lock_did_not_know_is_news_where_it_does_somethin
     assert lock_changes(changed("train", settings=known), LOCK), "what is gone was known"
     asked = {**settings, "later": "something"}
     assert lock_changes(LOCK, changed("train", settings=asked)) == ("train.settings.later: absent → something",)
+
+
+def test_names_of_classes_are_pinned(tmp_path: Path) -> None:
+    """Rows have the same digests with other names, so that the names stand beside them."""
+    rows = LOCK.data.sources["rows"]
+    named = changed("data", sources={"rows": rows.model_copy(update={"class_names": {"label": ("bad", "good")}})})
+    file = tmp_path / "a.lock.json"
+    file.write_text(named.to_text(), encoding="utf-8")
+    assert read_lock(file) == named
+    assert named.data.seal != LOCK.data.seal
+    assert "class_names" not in LOCK.to_text(), "a lock of rows without names stays as it was"
+    (line,) = lock_changes(LOCK, named)
+    assert line.startswith("data.sources.rows.class_names: absent → ")
+    (change,), _ = lock_differences(LOCK, named, lambda use, was, now: None)
+    assert (change.path, change.old, change.new) == ("data.rows.class_names.label", None, "bad, good")
+    assert change.action == "retrain"

@@ -14,7 +14,7 @@ from ftc.compiler.memory.context import context_of
 from ftc.compiler.passes.choose_model import choose_model
 from ftc.compiler.row_images import images_of_splits
 from ftc.spec.batches import BatchOrder
-from ftc.spec.documents.device import Calibration, Measurement
+from ftc.spec.documents.calibration import Calibration, Measurement
 from ftc.spec.documents.stream_images import ImageSizes
 from ftc.spec.documents.streams import RowLengths
 from ftc.spec.documents.vision_facts import PatchGrid, VisionFacts

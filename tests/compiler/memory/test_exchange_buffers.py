@@ -35,6 +35,7 @@ def _job(budget: dict[str, Any], name: str = "h100-80gb", **train: Any) -> Close
         ({"devices": 2}, "fsdp", 2, 2),
         ({"nodes": 2, "devices": 4}, "fsdp", 2, 3),
         ({"nodes": 2, "devices": 4}, "hsdp", 2, 4),
+        ({"nodes": 2, "devices": 4}, "hsdp", 4, 3),  # a machine is one group, whose parts are whole
     ],
 )
 def test_each_communicator_has_a_ring_of_channels(

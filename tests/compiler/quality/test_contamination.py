@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from ftc.compiler.quality import contamination
 from ftc.compiler.quality.contamination import with_contamination, with_other_rows
+from ftc.compiler.quality.findings import quality_checks
 from ftc.compiler.tokens import stream_writer
 from ftc.compiler.tokens.stream_writer import write_stream
 from ftc.compiler.tokens.token_rows import RowCounts, RowTokens, TokenRows, flatten
-from ftc.spec.documents.quality import QualityReport
+from ftc.spec.documents.quality import CheckName, QualityFinding, QualityReport, Sample
 from ftc.spec.documents.streams import open_stream
 
 NOTHING = QualityReport(
@@ -100,3 +102,42 @@ def test_rows_in_several_shards_are_compared_as_in_one_file(
     found = with_other_rows(NOTHING, test, several, several, 7)
     assert found == with_other_rows(NOTHING, test, one, one, 7)
     assert found.trained_on == found.chosen_by == (2 if has_images else 3)
+
+
+def test_what_is_said_of_leakage_counts_tokens_too() -> None:
+    def said(**changes: object) -> str:
+        checks = quality_checks(NOTHING.model_copy(update={"similarity": 0.9, **changes}), 3)
+        return next(one.result for one in checks if one.name == CheckName.LEAKAGE)
+
+    none = "duplicates or near duplicates (Jaccard ≥ 0.9) across splits."
+    copies = QualityFinding(
+        kind="overlap",
+        rule="duplicates of train rows",
+        split="test",
+        rows=2,
+        of=9,
+        samples=(Sample(place="a", shown="b"),),
+    )
+    assert said() == f"No leakage: no {none}"
+    unknown = "test rows were not searched for training rows, which are no longer in the cache"
+    assert said(trained_on=None) == f"no texts are {none[:-1]}; {unknown}"
+    assert said(findings=(copies,), trained_on=None) == f"test duplicates of train rows 2; {unknown}"
+    chosen = "1 test row has the tokens of validation rows"
+    assert said(trained_on=None, chosen_by=1) == f"no texts are {none[:-1]}, {chosen}; {unknown}"
+    assert said(trained_on=2) == f"2 test rows have the tokens of training rows, though no texts are {none}"
+    both = "2 test rows have the tokens of training rows and 1 test row has the tokens of validation rows"
+    assert said(trained_on=2, chosen_by=1) == f"{both}, though no texts are {none}"
+    assert said(findings=(copies,), trained_on=2) == "test duplicates of train rows 2"
+    more = "test duplicates of train rows 2, 3 test rows have the tokens of training rows"
+    assert said(findings=(copies,), trained_on=3) == more
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 10, 13])
+def test_equal_runs_of_any_length_have_one_digest_and_others_another(
+    length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contamination, "_RUN", length)
+    train = tokens(range(length), range(100, 120))
+    near = [*range(length - 1), 99]
+    (found,) = with_contamination(NOTHING, {"train": train, "test": tokens(range(length), near)}).contamination
+    assert (found.run, found.rows) == (length, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,9 @@ def test_columns_tell_the_task(row: dict[str, Any], task: str) -> None:
         ({"text": "a longer text", "label": 1}, "{kind: classification}"),
         ({"text": "a longer text", "label": ["x"]}, "{kind: classification, multi_label: true}"),
         ({"sentence1": "a", "sentence2": "b", "score": 0.5}, "{kind: embedding, loss: cosent}"),
+        ({"query": "a", "positive_passages": [{"text": "b"}], "negative_passages": []}, "{kind: embedding}"),
+        ({"prompt": "a", "completions": ["b"], "labels": [True]}, "{kind: reward, loss: step_cross_entropy}"),
+        ({"question": "a", "steps": ["b", "c"], "labels": [1, 0]}, "{kind: reward, loss: step_cross_entropy}"),
     ],
 )
 def test_rows_tell_options_of_their_task(tmp_path: Path, row: dict[str, Any], says: str) -> None:
@@ -225,6 +228,118 @@ def test_questions_and_answers_are_shown_apart_from_their_names(tmp_path: Path) 
     assert '    question  "Where is parcel 0?"' in shown
     assert '    answers   "In depot 0."' in shown
     assert "  question  Question" in shown
+
+
+@pytest.mark.parametrize(
+    ("row", "unused"),
+    [
+        ({"prompt": "a", "completion": "b", "thumb": "up", "id": 7}, ("thumb", "id")),
+        ({"question": "a", "answer": "b", "photo": "1.png"}, ("photo",)),
+        ({"prompt": "a", "completion": "b", "image": "1.png", "system": "c"}, ()),
+        ({"text": "a message", "toxic": 1, "rude": 0, "odd": 1, "id": "x7"}, ("id",)),
+    ],
+    ids=["a rating in words", "a photo", "an image is read by name", "labels in several columns"],
+)
+def test_columns_that_the_recipe_does_not_read_are_listed(
+    tmp_path: Path, row: dict[str, Any], unused: tuple[str, ...]
+) -> None:
+    """A rating that is no part of the task trains on bad answers as on good ones."""
+    every = [{column: f"{value} {n}" if value == "a" else value for column, value in row.items()} for n in range(12)]
+    if "toxic" in row:
+        every = [{**one, "toxic": n % 2, "rude": n % 3 // 2, "odd": n % 5 // 4} for n, one in enumerate(every)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, every)), encoding="utf-8")
+    found = write_starter(tmp_path / "new.yaml", task=None, data=tmp_path / "rows.jsonl", base=None)
+    assert found.unused == unused
+    said = [line.split() for line in started_text(found).splitlines() if line.startswith("  not used")]
+    assert said == ([f"not used {', '.join(unused)}".split()] if unused else [])
+
+
+def test_of_many_columns_that_are_not_read_some_are_listed(tmp_path: Path) -> None:
+    rows = [{"prompt": f"a {n}", "completion": "b", **{f"c{at}": at for at in range(20)}} for n in range(12)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    shown = started_text(write_starter(tmp_path / "new.yaml", task=None, data=tmp_path / "rows.jsonl", base=None))
+    assert "c0, c1, c2, c3, c4, c5, c6, c7 and 12 more" in shown
+
+
+def test_a_file_without_a_header_gets_names_and_keeps_its_first_row(tmp_path: Path) -> None:
+    (tmp_path / "films.csv").write_text(
+        "".join(f"film {n} was seen,{('good', 'bad')[n % 2]}\n" for n in range(40)), "utf-8"
+    )
+    for name, asked in (("one", "films.csv"), ("several", "*.csv")):
+        found = write_starter(tmp_path / f"{name}.yaml", task=None, data=tmp_path / asked, base=None)
+        text = Path(found.file).read_text(encoding="utf-8")
+        assert "columns: [column_1, column_2]}\n" in text
+        assert fields(text) == {"text": "column_1", "label": "column_2"}
+        assert (found.rows, found.shown[0].place) == (40, "films.csv:1")
+        assert "the first line looks like a row" in found.settled[0]
+
+
+def test_shards_without_a_header_get_the_names_of_one(tmp_path: Path) -> None:
+    """Each shard has a first row of its own, and no more columns for it."""
+    (tmp_path / "shards").mkdir()
+    for shard in range(2):
+        lines = [f"film {shard}-{n} was seen,{('good', 'bad')[(n + shard) % 2]}\n" for n in range(20)]
+        (tmp_path / "shards" / f"{shard}.csv").write_text("".join(lines), encoding="utf-8")
+    found = write_starter(tmp_path / "new.yaml", task=None, data=tmp_path / "shards", base=None)
+    text = Path(found.file).read_text(encoding="utf-8")
+    assert "source: {path: shards, columns: [column_1, column_2]}\n" in text
+    assert (found.rows, fields(text)) == (40, {"text": "column_1", "label": "column_2"})
+    (tmp_path / "shards" / "2.csv").write_text("text,label\na film,good\nanother,bad\n", encoding="utf-8")
+    mixed = write_starter(tmp_path / "mixed.yaml", task=None, data=tmp_path / "shards", base=None)
+    assert "columns:" not in Path(mixed.file).read_text(encoding="utf-8")
+    assert [(one.code, "columns: [column_1, column_2]" in one.help[0]) for one in mixed.warnings] == [
+        ("FTC488", True)
+    ] * 2
+
+
+def test_a_single_number_in_the_first_line_is_kept_as_a_name_with_a_warning(tmp_path: Path) -> None:
+    lines = "".join(f"the region of number {n},{n * 3}\n" for n in range(20))
+    (tmp_path / "sales.csv").write_text(f"region,2020\n{lines}", encoding="utf-8")
+    found = write_starter(tmp_path / "new.yaml", task="regression", data=tmp_path / "sales.csv", base=None)
+    text = Path(found.file).read_text(encoding="utf-8")
+    assert "source: {path: sales.csv}\n" in text
+    assert (found.rows, "2020" in text) == (20, True)
+    (warning,) = found.warnings
+    assert warning.reasons == ('"2020" is a number, as all values below it are',)
+    said = " ".join(started_text(found).split())
+    assert f"check {warning.summary} (FTC488; {warning.reasons[0]}): {', '.join(warning.help)}" in said
+
+
+_FLAGS = "{kind: classification, multi_label: true, label_columns: [toxic, 'very rude', odd]}"
+_JOINED = "{kind: classification, multi_label: true, label_separator: ';'}"
+
+
+@pytest.mark.parametrize(
+    ("row", "says", "why"),
+    [
+        (lambda n: {"topics": "a;b;c"[: 1 + 2 * (n % 3)]}, _JOINED, "several labels with `;` between them"),
+        (lambda n: {"topics": str(["a", "b", "c"][: 1 + n % 3])}, "{kind: classification, multi_label: true}", ""),
+        (lambda n: {"toxic": n % 2, "very rude": str(n % 3 // 2), "odd": n % 5 == 0}, _FLAGS, "hold 0 and 1"),
+        (lambda n: {"label": ("x", "y")[n % 2], "a": n % 2, "b": n % 2, "c": n % 2}, "{kind: classification}", ""),
+    ],
+)
+def test_several_labels_a_row_are_told_by_what_cells_hold(
+    tmp_path: Path, row: Callable[[int], dict[str, Any]], says: str, why: str
+) -> None:
+    rows = [{"id": f"x{n}", "message": f"a message of number {n}", **row(n)} for n in range(60)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    found = write_starter(tmp_path / "new.yaml", task=None, data=tmp_path / "rows.jsonl", base=None)
+    text = Path(found.file).read_text(encoding="utf-8")
+    assert f"task: {says}\n" in text
+    assert why in "".join(found.settled)
+    assert "COLUMN" not in text
+    assert fields(text).get("text") == "message"
+
+
+def test_numbers_with_decimal_commas_are_numbers(tmp_path: Path) -> None:
+    lines = "".join(f"film number {n};{n}{'.000' * (n % 2)},5;{'ab'[n % 2]}\n" for n in range(1, 41))
+    (tmp_path / "films.csv").write_text(f"text;score;shop\n{lines}", encoding="utf-8")
+    found = write_starter(tmp_path / "new.yaml", task=None, data=tmp_path / "films.csv", base=None)
+    text = Path(found.file).read_text(encoding="utf-8")
+    assert "task: {kind: regression}\n" in text
+    assert "source: {path: films.csv, decimal: ','}\n" in text
+    assert found.settled == ("decimal: ',', since `score` has numbers with commas",)
+    assert [row.values["score"] for row in found.shown] == ['"1000.5"', '"2.5"']
 
 
 def test_semicolons_make_no_difference(tmp_path: Path) -> None:

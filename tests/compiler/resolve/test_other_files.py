@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from ftc.compiler.resolve.rows.tables import class_names, read_rows
+from ftc.compiler.resolve.rows.class_names import class_names
+from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.spec.diagnostics import Refusal
 
 SQUAD = {

@@ -27,6 +27,7 @@ GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}
 ANSWERING = {"kind": "generation", "prompt": "Answer the question: {{ q | trim }}"}
 """A word of whose prose is no variable."""
 
+_ONE_HOT = {"kind": "classification", "multi_label": True, "label_columns": ["money", "sport"]}
 _LOSS = {"loss": "courtesy-metrics:bounded"}
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("FTC201", {"data": data(fields={"txt": "a"})}, {"data": data(fields={"text": "a"})}),
@@ -68,6 +69,36 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         "FTC486",
         {"data": {"source": {"path": "rows.txt", "reader": "courtesy-metrics:tickets", "delimiter": "|"}}},
         {"data": {"source": {"path": "rows.txt", "reader": "courtesy-metrics:tickets"}}},
+    ),
+    (
+        "FTC486",
+        {"data": {"source": {"path": "rows.jsonl", "columns": ["text", "label"]}}},
+        {"data": {"source": {"path": "rows.csv", "columns": ["text", "label"]}}},
+    ),
+    (
+        "FTC486",
+        {"data": {"source": {"path": "rows.jsonl", "decimal": ","}}},
+        {"data": {"source": {"path": "rows.tsv", "decimal": ","}}},
+    ),
+    (
+        "FTC486",
+        {"data": {"source": {"path": "https://h.org/rows.jsonl.gz?sig=1", "columns": ["text", "label"]}}},
+        {"data": {"source": {"path": "https://h.org/rows.csv?sig=1.json", "columns": ["text", "label"]}}},
+    ),
+    (
+        "FTC486",
+        {"data": {"source": {"path": "data.v2/*.jsonl", "columns": ["text", "label"]}}},
+        {"data": {"source": {"path": "data.v2", "columns": ["text", "label"]}}},
+    ),
+    (
+        "FTC252",
+        {"task": _ONE_HOT, "data": data(fields={"text": "body", "label": "topic"})},
+        {"task": _ONE_HOT, "data": data(fields={"text": "body"})},
+    ),
+    (
+        "FTC252",
+        {"task": {"kind": "regression", "scores": ["tone"]}, "data": data(fields={"score": "stars"})},
+        {"task": {"kind": "regression"}, "data": data(fields={"score": "stars"})},
     ),
     ("FTC484", {"task": {"kind": "preference"}, "train": _LOSS}, {"task": {"kind": "chat"}, "train": _LOSS}),
     (

@@ -66,6 +66,7 @@ def fits(draft: Draft, candidate: Candidate) -> bool:
     return may_run(draft, by_closed_form(draft.at(candidate))) and host_bytes(draft.at(candidate)) <= host
 
 
+@pytest.mark.slow
 @given(
     mebibytes=st.integers(1000, 12000),
     count=st.integers(1, 5),
@@ -190,6 +191,7 @@ def test_each_device_has_pages_of_its_own() -> None:
     assert (4, "adamw") in few
 
 
+@pytest.mark.slow
 def test_more_devices_take_few_more_traces() -> None:
     asked: list[TraceJob] = []
     draft = draft_of(

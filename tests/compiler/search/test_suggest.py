@@ -100,7 +100,7 @@ def test_each_change_fits_at_its_peak_once_the_text_says_it(changes: dict[str, A
         assert f"needs {after.memory.peak_bytes / 2**30:.2f} GiB" in line
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("train", "vram"),
     [
@@ -122,6 +122,7 @@ def test_no_change_breaks_a_rule_of_the_recipe(train: dict[str, Any], vram: str)
         assert not [found for found in check_rules(recipe, source) if found.is_error]
 
 
+@pytest.mark.slow
 def test_a_whole_model_that_does_not_fit_is_offered_weights_in_bfloat16() -> None:
     """An adapter is not, whose weights are few."""
     train: dict[str, Any] = {"micro_batch": 1, "activation_checkpointing": True}

@@ -15,12 +15,12 @@ from ftc.spec.documents.attributions import LONGEST_ROW, PATH_POINTS
 from ftc.spec.documents.estimates import Phase, Work
 from ftc.spec.documents.prompted import PromptBaseline
 from ftc.spec.documents.streams import RowLengths
-from tests.support.drafts import CARD, decided, draft_of, model_facts
+from tests.support.drafts import CARD, CPU, T4, decided, draft_of, model_facts
 
 WRITTEN: dict[str, Any] = {"task": {"kind": "generation", "prompt": "{{ text }}"}}
 
 
-def work(shared: int = 0, *, rows: int = 40, tokens: int = 100, answer: int = 20, **recipe: Any) -> RunWork:
+def work(shared: int = 0, *, rows: int = 40, tokens: int = 100, answer: Any = 20, **recipe: Any) -> RunWork:
     draft = draft_of(device=recipe.pop("device", CARD), **{**WRITTEN, **recipe})
     whole, scored = np.full(rows, tokens), np.full(rows, answer)
     lengths = RowLengths(whole, whole - scored, scored, whole // 2, shared)
@@ -74,6 +74,53 @@ def test_what_prompts_share_goes_through_once() -> None:
 )
 def test_where_the_run_takes_no_prompt_apart_it_is_not_counted_so(recipe: dict[str, Any]) -> None:
     assert work(60, **recipe) == work(0, **recipe)
+
+
+LEAVES: list[dict[str, Any]] = [{}, {"rows": 10_000, "device": CPU}]
+COMPILES: list[dict[str, Any]] = [{"rows": 10_000}]
+STAYS: list[dict[str, Any]] = [
+    {"strategy": {"kind": "prompt_tuning"}},
+    {"facts": model_facts().model_copy(update={"config": {"sliding_window": 32}})},
+    {"facts": model_facts().model_copy(update={"config": {"rope_scaling": {"rope_type": "dynamic"}}})},
+]
+
+
+@pytest.mark.parametrize("recipe", [*LEAVES, *COMPILES, *STAYS], ids=repr)
+def test_a_batch_is_shorter_where_rows_may_leave_it(recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    unlike = np.resize([4, 6, 10, 40], recipe.get("rows", 40))
+    found = written(work(answer=unlike, **recipe))
+    monkeypatch.setattr(eval_work, "_may_leave", lambda *_: False)
+    kept = written(work(answer=unlike, **recipe))
+    assert found[2] == kept[2], "the most that it may take stays"
+    assert (found[0].flops < kept[0].flops) == (recipe not in STAYS), "whether a card compiles isn't known"
+    assert (found[1].flops < kept[1].flops) == (recipe in LEAVES)
+
+
+@pytest.mark.parametrize(("devices", "leaves"), [(1, False), (4, True)])
+def test_each_process_compiles_for_its_own_rows(devices: int, leaves: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 400 rows in batches of 8 one process writes 3,200 tokens after one another, four write 832 each."""
+    card = CARD.model_copy(update={"count": devices})
+    asked = {"batch_size": 8, "max_new_tokens": 64, "baseline": False}
+    answers = np.resize([4, 6, 10, 40], 400)
+
+    def found() -> tuple[Work, Work, Work]:
+        return written(work(rows=400, answer=answers, device=card, budget={"devices": devices}, eval=asked))
+
+    low, usual, _ = found()
+    monkeypatch.setattr(eval_work, "_may_leave", lambda *_: False)
+    _, all_stay, _ = found()
+    assert low.flops < all_stay.flops
+    assert usual == (low if leaves else all_stay)
+
+
+def test_what_is_expected_of_answers_is_said() -> None:
+    def method(**recipe: Any) -> str:
+        draft = decided(draft_of(device=T4, **{**WRITTEN, **recipe}))
+        assert draft.time is not None
+        return next(one.method for one in draft.time.phases if one.phase == "generate")
+
+    assert method(eval={"max_new_tokens": 50}).endswith("; answers as long as the rows' own, the base's of 50 tokens")
+    assert method(eval={"baseline": False}).endswith("; answers as long as the rows' own")
 
 
 def test_an_adapter_costs_where_it_stands_beside_its_layers() -> None:

@@ -11,7 +11,8 @@ import pytest
 from ftc.compiler.draft import ClosedDraft, PastRun
 from ftc.compiler.passes.estimate_cost import estimate_cost
 from ftc.compiler.resolve.machine.device import resolve_device
-from ftc.compiler.time.amounts import Amounts, decode_amounts, prompt_amounts, target_amounts
+from ftc.compiler.time.amounts import Amounts, decode_amounts, leaving_amounts, prompt_amounts, target_amounts
+from ftc.compiler.time.answers import answer_amounts, own_answers
 from ftc.compiler.time.operator_costs import traffic_rates
 from ftc.compiler.time.run_time import _narrowed
 from ftc.compiler.time.run_work import run_work
@@ -19,14 +20,13 @@ from ftc.compiler.time.speed import scale_only
 from ftc.compiler.time.workload import (
     RowShape,
     Training,
-    answer_amounts,
     draft_network,
     evaluation_amounts,
     training_amounts,
 )
 from ftc.compiler.weights import device_bytes, num_trainable
 from ftc.spec.batches import BatchOrder
-from ftc.spec.documents.device import Calibration, Measurement
+from ftc.spec.documents.calibration import Calibration, Measurement
 from ftc.spec.documents.estimates import Work
 from ftc.spec.documents.facts import TeacherFacts
 from ftc.spec.documents.streams import RowLengths
@@ -111,6 +111,37 @@ def test_the_prompt_gives_a_decoder_its_first_token() -> None:
     assert decode_amounts(2, 5, 9, window=7).near_pairs == 2 * (6 + 7 + 6 * 7)
     encoder = target_amounts(2, 5, 3)
     assert (encoder.passes, encoder.target_tokens, encoder.scored) == (3, 6, 6)
+
+
+def test_rows_leave_a_batch_as_their_answers_end() -> None:
+    found = leaving_amounts([8, 2, 16, 4], 10)
+    parts = (decode_amounts(4, 10, 2), decode_amounts(3, 11, 3), decode_amounts(2, 13, 5), decode_amounts(1, 17, 9))
+    assert found == sum(parts, start=Amounts())
+    assert (found.passes, found.tokens) == (15, 4 * 1 + 3 * 2 + 2 * 4 + 1 * 8)
+    assert leaving_amounts([6] * 4, 10) == decode_amounts(4, 10, 6), "all end at once"
+    together = leaving_amounts([2, *[9] * 7], 10)
+    assert together == decode_amounts(8, 10, 9), "one of eight is no quarter"
+    assert leaving_amounts([2, 3, *[9] * 6], 10).tokens == 8 * 2 + 6 * 6
+
+
+def test_answers_of_unlike_lengths_cost_what_they_have() -> None:
+    whole, scored = np.full(8, 60), np.array([4, 4, 4, 4, 4, 4, 4, 40])
+    rows = RowLengths(whole, whole - scored, scored, whole // 2)
+    shape = RowShape("lm", "decoder")
+    stay, leave = (answer_amounts(rows, shape, 8, None, 64, leaves=leaves) for leaves in (False, True))
+    assert (stay.passes, stay.tokens) == (39, 8 * 39)
+    assert (leave.passes, leave.tokens) == (39, 8 * 3 + 36)
+    assert answer_amounts(rows, shape, 8, 64, 64, leaves=True) == answer_amounts(rows, shape, 8, 64, 64), "all cut off"
+    assert answer_amounts(rows, shape, 8, None, 10, leaves=True).passes == 9
+
+
+def test_the_last_answer_of_a_conversation_is_written_behind_the_others() -> None:
+    """Three answers of 20 tokens: the first two are in the prompt, and the last takes 19 passes after it."""
+    rows = RowLengths(np.full(8, 150), np.full(8, 128), np.full(8, 60), np.full(8, 150))
+    shape = RowShape("lm", "decoder")
+    assert answer_amounts(rows, shape, 8, None, 64).passes == 21, "with two tokens that end it"
+    assert answer_amounts(replace(rows, tokens=np.full(8, 148)), shape, 8, None, 64).passes == 19
+    assert list(own_answers(rows)) == [22] * 8
 
 
 def test_weights_are_read_in_as_many_bytes_as_they_are_packed_in() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -17,7 +17,7 @@ from ftc.compiler.resolve.rows.row_store import stored
 from ftc.compiler.tokens import kept_pieces, row_tokens
 from ftc.compiler.tokens.kept_pieces import KeptPieces, Piece, pieces_of
 from ftc.spec.documents.plan import Plan
-from tests.diagnostics.worlds import write_plain_model
+from tests.support.small_pieces import project_of_small_pieces
 
 RECIPE = """\
 ftc: 1
@@ -39,17 +39,9 @@ def write_rows(file: Path, count: int, words: str) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "project"
-    (folder / ".ftc").mkdir(parents=True)
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "cache"))
-    write_plain_model(folder / "model")
+    folder = project_of_small_pieces(tmp_path, monkeypatch, RECIPE, row_tokens)
     write_rows(folder / "a.csv", 90, "text number")
     write_rows(folder / "b.csv", 60, "another text")
-    (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
-    for name, size in (("_SHORTEST", 2), ("_MEAN", 4), ("_LONGEST", 16)):
-        monkeypatch.setattr(kept_pieces, name, size)
-    monkeypatch.setattr(row_tokens, "FEWEST_ROWS", 1)
     return folder
 
 
@@ -59,9 +51,9 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     made = KeptPieces._made
 
-    def counted(self: KeptPieces, piece: Piece, encode: Callable[[range], bytes]) -> bytes:
+    def counted(self: KeptPieces, piece: Piece, *ways: Any) -> bytes:
         counts.append(len(piece.rows))
-        return made(self, piece, encode)
+        return made(self, piece, *ways)
 
     monkeypatch.setattr(KeptPieces, "_made", counted)
     return counts
@@ -130,10 +122,10 @@ def test_a_changed_file_alone_is_tokenized_again(project: Path, encoded: list[in
 def test_an_interrupted_plan_goes_on(project: Path, encoded: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     made = KeptPieces._made
 
-    def interrupted(self: KeptPieces, piece: Piece, encode: Callable[[range], bytes]) -> bytes:
+    def interrupted(self: KeptPieces, piece: Piece, *ways: Any) -> bytes:
         if len(encoded) == 5:
             raise KeyboardInterrupt
-        return made(self, piece, encode)
+        return made(self, piece, *ways)
 
     with monkeypatch.context() as patch:
         patch.setattr(KeptPieces, "_made", interrupted)
@@ -165,7 +157,7 @@ def test_a_changed_piece_is_made_again_and_told(project: Path, encoded: list[int
 
 
 def test_pieces_end_by_what_rows_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, size in (("_SHORTEST", 3), ("_MEAN", 5), ("_LONGEST", 20)):
+    for name, size in (("_SHORTEST", 3), ("_MEAN", 5), ("LONGEST", 20)):
         monkeypatch.setattr(kept_pieces, name, size)
     rows: list[dict[str, Any]] = [{"text": f"row {number}"} for number in range(300)]
     of_a_list, of_stored = [*pieces_of(rows)], [*pieces_of(stored(rows))]
@@ -184,7 +176,7 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path, monkeypatch: p
 
     def fill(made_from: str, count: int) -> KeptPieces:
         pieces = [Piece(range(1), f"{number}".ljust(64, "0")) for number in range(count)]
-        made = KeptPieces({"of": made_from})
+        made = KeptPieces("tokens", {"of": made_from})
         assert all(made.through(pieces, lambda _: b"x" * 100))
         return made
 
@@ -209,6 +201,37 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(kept_pieces, "MOST_BYTES", 1)
     last.trim()
     assert len(kept()) == 3, "those of the plan that was just made stay"
+
+
+def test_each_kind_of_pieces_has_room_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan whose pieces of both kinds fill their room finds all of them again; those of no kind are trimmed too."""
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path))
+    pieces = [Piece(range(1), f"{number}".ljust(64, "0")) for number in range(5)]
+
+    def made(kind: Literal["texts", "tokens"], of: str) -> int:
+        count = [0]
+
+        def encode(_: range) -> bytes:
+            count[0] += 1
+            return b"x" * 100
+
+        some = KeptPieces(kind, {"of": of})
+        with with_jobs(1):
+            assert len([*some.through(pieces, encode)]) == 5
+        some.finish()
+        return count[0]
+
+    assert made("texts", "a") == 5
+    monkeypatch.setattr(kept_pieces, "MOST_BYTES", sum(file.stat().st_size for file in kept()))
+    earlier = tmp_path / "pieces" / ("0" * 32)
+    shutil.copytree(kept()[0].parent, earlier)
+    for file in earlier.iterdir():
+        os.utime(file, (1, 1))
+    assert made("tokens", "b") == 5
+    assert (made("texts", "a"), made("tokens", "b")) == (0, 0)
+    assert not [*earlier.iterdir()]
+    assert made("tokens", "c") == 5
+    assert (made("texts", "a"), made("tokens", "b")) == (0, 5), "of its own kind the oldest go"
 
 
 SIDES = """\
@@ -240,7 +263,7 @@ def test_exchanged_columns_are_other_pieces(project: Path, monkeypatch: pytest.M
 def made_of(count: int) -> list[bytes]:
     """Pieces of 3,000 bytes that no compression makes smaller."""
     pieces = [Piece(range(number, number + 1), f"{number:032}".ljust(64, "0")) for number in range(count)]
-    made = KeptPieces({"of": "noise"})
+    made = KeptPieces("tokens", {"of": "noise"})
     return [*made.through(pieces, lambda rows: random.Random(rows.start).randbytes(3_000))]
 
 
@@ -279,5 +302,5 @@ def test_half_written_pieces_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for file in (old, young):
         file.write_bytes(b"{")
     os.utime(old, (1, 1))
-    KeptPieces({"of": "noise"}).trim()
+    KeptPieces("tokens", {"of": "noise"}).trim()
     assert (old.exists(), young.exists(), len(kept())) == (False, True, 1)

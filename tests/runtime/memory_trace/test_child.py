@@ -71,7 +71,7 @@ def test_a_processor_reserves_what_it_allocates() -> None:
     assert result.reserved_bytes == result.allocated_bytes
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("smaller", "larger"),
     [
@@ -89,6 +89,7 @@ def test_more_work_takes_more_memory(smaller: dict[str, Any], larger: dict[str, 
     assert small.allocated_bytes < large.allocated_bytes
 
 
+@pytest.mark.slow
 def test_accumulation_holds_gradients_through_the_next_forward_pass() -> None:
     once, twice = (trace(trace_job(strategy="full", train__batch_size=size)) for size in (2, 4))
     during = [{phase.phase: phase for phase in result.phases}["forward: layers"] for result in (once, twice)]
@@ -104,6 +105,7 @@ def test_an_optimizer_that_is_not_fused_makes_copies() -> None:
     assert 0.9 * weights < sizes[1].peak_bytes - sizes[0].peak_bytes < 2.1 * weights
 
 
+@pytest.mark.slow
 def test_several_devices_hold_a_second_copy_of_gradients() -> None:
     alone = trace(trace_job(train__batch_size=2))
     shared = trace(trace_job(train__batch_size=4, train__world_size=2, train__sharding="ddp"))

@@ -33,7 +33,7 @@ USUAL = [
 ]
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "strategy", "checkpointing"), CASES if os.environ.get("FTC_TRACES") else USUAL)
 def test_both_methods_agree_within_a_twentieth(name: str, strategy: str, checkpointing: Recomputing) -> None:
     if strategy == "qlora":
@@ -43,7 +43,7 @@ def test_both_methods_agree_within_a_twentieth(name: str, strategy: str, checkpo
     assert form.peak_bytes == pytest.approx(traced.peak_bytes, rel=0.05)
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "strategy"),
     [(name, strategy) for name in GRID for strategy in ("lora", "qlora", "full")]
@@ -76,6 +76,7 @@ PLANNED = [
 ]
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("name", "strategy"),
     PLANNED
@@ -103,7 +104,7 @@ TAUGHT = [
 ]
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "teacher", "strategy", "checkpointing", "packed"),
     TAUGHT
@@ -122,6 +123,7 @@ def test_both_methods_agree_about_a_teacher(
     assert form.components["teacher"] == pytest.approx(traced.components["teacher"], rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpointing", [True, False] if os.environ.get("FTC_TRACES") else [True])
 @pytest.mark.parametrize(
     ("strategy", "sharding", "offload"),

@@ -50,6 +50,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {kind: root / kind for kind in KINDS}
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("kind", "strategy", "checkpointing", "precision", "router"), CASES if os.environ.get("FTC_TRACES") else USUAL
 )

@@ -69,7 +69,7 @@ CASES = [
 USUAL = [("llama", "lora", "selective"), ("llama", "qlora", True), ("bert", "full", False), ("t5", "full", True)]
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "strategy", "checkpointing"), CASES if os.environ.get("FTC_TRACES") else USUAL)
 def test_stretching_equals_tracing_all(kind: str, strategy: str, checkpointing: Recomputing) -> None:
     config = CONFIGS[kind]
@@ -126,6 +126,45 @@ def test_layers_with_ranks_of_their_own_are_all_traced() -> None:
     wider = 4 * (64 - 8) * (256 + 256)  # bytes of two matrices of 56 ranks more, in float32
     alike, _ = whole_log(job)
     assert peaks(log)["load"].components["adapter"] - peaks(alike)["load"].components["adapter"] == wider
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "layers", "traced", "changes"),
+    [
+        ("llama", 1, 5, {}),
+        ("llama", 4, 9, {}),
+        ("llama", 6, 10, {"activation_checkpointing": True}),
+        ("llama", 6, 10, {"sharding": "fsdp", "world_size": 2}),
+        ("llama", 10, 7, {"sharding": "ddp", "world_size": 2}),
+        ("bert", 6, 10, {}),
+        ("t5", 3, 13, {}),
+        ("llama", 6, 10, {"embeddings": True}),
+    ],
+)
+def test_the_last_layers_alone_are_trained(kind: str, layers: int, traced: int, changes: dict[str, Any]) -> None:
+    made = {f"train__{name}": value for name, value in changes.items() if name != "embeddings"}
+    job = trace_job(CONFIGS[kind], "partial", shape=BatchShape(length=48, supervised=20, padded=kind == "bert"), **made)
+    chosen = {"layers": layers, "embeddings": changes.get("embeddings", False)}
+    strategy = job.settings.strategy.model_copy(update=chosen)
+    job = job.model_copy(update={"settings": job.settings.model_copy(update={"strategy": strategy})})
+    depths = TWO_DEPTHS if kind == "t5" else (LAYERS,)
+    (few, found), whole = whole_log(job), log_of(job, depths, whole_groups(depths))
+    assert found == traced
+    shown, expected = peaks(few), peaks(whole)
+    norms = shown.pop("clip").size, expected.pop("clip").size
+    assert norms[0] == pytest.approx(norms[1], rel=1e-3)
+    assert shown == expected
+    assert replay(few).reserved == replay(whole).reserved
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", ["selective", True])
+def test_frozen_layers_below_the_trained_ones_keep_nothing(kept: Recomputing) -> None:
+    job = trace_job(LLAMA, "partial", train__activation_checkpointing=kept)
+    found = peaks(whole_log(job)[0])["backward: loss and head"].components["saved activations"]
+    every = peaks(whole_log(trace_job(LLAMA, "full", train__activation_checkpointing=kept))[0])
+    assert found < every["backward: loss and head"].components["saved activations"] / 2
 
 
 def hand_made(inner_sizes: tuple[int, int, int]) -> Log:

@@ -57,6 +57,7 @@ def test_a_trace_of_every_head(config: dict[str, Any], changes: dict[str, Any]) 
     assert all(sum(phase.components.values()) == phase.peak_bytes for phase in found.phases)
 
 
+@pytest.mark.slow
 def test_in_batch_negatives_hold_vectors_of_the_whole_batch_and_states_of_a_part() -> None:
     shape = BatchShape(length=32, supervised=2, padded=True)
     few, many, whole = (
@@ -76,7 +77,7 @@ def test_comparing_answers_holds_two_sequences_a_row() -> None:
     assert 0.5 < pair.allocated_bytes / plain.allocated_bytes < 1.5
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "strategy", "changes"),
     [

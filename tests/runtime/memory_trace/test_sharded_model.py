@@ -83,12 +83,13 @@ def test_frozen_layers_at_the_beginning_are_followed() -> None:
     assert held["optimiser state"] < held["weights"]
 
 
+@pytest.mark.slow
 def test_parts_with_the_host_take_nothing_of_the_device() -> None:
     held = components(divided(2, strategy="full", train__offload="cpu"), "optimiser step")
     assert not held.keys() & {"weights", "gradients", "optimiser state"}
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("sharding", ["fsdp", "ddp"])
 def test_a_few_layers_stand_for_all(sharding: str) -> None:
     shared = {"train__sharding": sharding}

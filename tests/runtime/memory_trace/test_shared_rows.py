@@ -47,7 +47,7 @@ def test_shared_rows_without_memory_are_those_of_a_real_step(way: dict[str, Any]
     assert set(apart.values()) == {0}, apart
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("packs", [False, True])
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("context", [2, 4])

@@ -105,7 +105,7 @@ def test_a_step_without_memory_is_a_real_step(
         assert set(apart.values()) <= {0, *counters}, (attention, apart)
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("strategy", ["lora", "qlora", "full"])
 @pytest.mark.parametrize("kind", ["llama", "mistral", "bert"])
@@ -163,6 +163,7 @@ def test_rows_that_share_a_sequence_are_told_apart_by_a_mask(
     assert {without[name].size - real[name].size for name in real.keys() - OF_THE_HOST} == {0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["on_policy", "seq_kd"])
 def test_answers_are_written_beside_optimizer_and_teacher(models: dict[str, Path], by: str) -> None:
     config, theirs = (json.loads((models[one] / "config.json").read_text()) for one in ("llama", "gpt2"))
@@ -232,6 +233,7 @@ def test_a_teacher_is_asked_without_memory_as_it_really_is(
     assert set(apart.values()) == {0}, apart
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [None, 4])
 def test_a_teacher_with_rows_of_its_own_is_traced_as_it_runs(
     chunk: int | None, models: dict[str, Path], tmp_path: Path
@@ -268,7 +270,7 @@ def test_a_sort_on_a_card_takes_what_it_goes_to_and_fro_between() -> None:
     assert results + between <= most <= results + between + 2048
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "strategy", "precision", "teacher"),
     [
@@ -321,7 +323,7 @@ OTHERS += ["prefix_tuning", "projected"]
 MODULES = {"ln_tuning": 5, "ia3": 6, "bottleneck": 4}
 
 
-@pytest.mark.sample(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", OTHERS)
 def test_every_strategy_is_traced_as_it_runs(strategy: str, models: dict[str, Path], tmp_path: Path) -> None:
     kind = "bert" if strategy == "bitfit" else "llama"  # which has no biases

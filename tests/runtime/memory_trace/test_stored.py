@@ -28,6 +28,7 @@ def test_layers_repeat_as_they_are_stored(weights: list[int], after: int) -> Non
     assert found == after or len(weights) // found < 5  # so few groups are traced one by one
 
 
+@pytest.mark.slow
 def test_what_is_stored_as_it_is_built_is_traced() -> None:
     job = trace_job(LLAMA).model_copy(update={"layer_weights": ((EACH,) * 12,)})
     assert whole_log(job)[1] == 5

@@ -62,8 +62,9 @@ def test_a_step_is_traced_as_it_runs(
     assert set(apart.values()) == {0}, {k: v for k, v in apart.items() if v}
 
 
+@pytest.mark.slow
 def test_layers_of_a_trained_tower_stand_for_each_other(tmp_path: Path) -> None:
-    """A tower with a way back is traced with few layers, and has as many bytes as with all of them."""
+    """A tower with a backward pass is traced with few layers, and has as many bytes as with all of them."""
     MODELS["qwen2_vl"](tmp_path)
     job = job_of(tmp_path, ())
     config = {**job.config, "vision_config": {**job.config["vision_config"], "depth": 9}}

@@ -57,7 +57,7 @@ def gain(base: Floats, tuned: Floats, value: Callable[[Floats], Floats], **optio
     return found
 
 
-@pytest.mark.sample(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "value", "count"),
     [(right_answers, mean, 200), (overlaps, mean, 50), (rare_class, f1, 150)],

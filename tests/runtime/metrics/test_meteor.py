@@ -111,6 +111,7 @@ def test_other_files_are_not_the_plans(only_here: Path) -> None:
     assert not list(wordnet_findings(planned.sha256))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_wordnet() is None, reason="apt-get install wordnet-base")
 def test_the_real_wordnet_gives_what_nltks_own_examples_say() -> None:
     wanted = "It is a guide to action that ensures that the military will forever heed Party commands"

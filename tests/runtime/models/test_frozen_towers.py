@@ -60,6 +60,23 @@ def test_activation_checkpointing_leaves_the_tower_without_a_backward_pass(
     assert all(one.grad is not None for one in trained)
 
 
+def test_rotations_of_a_tower_stay_exact_beside_packed_weights(tmp_path: Path) -> None:
+    """As transformers loads them: others read the adapter beside such a tower."""
+    pytest.importorskip("bitsandbytes")
+    from ftc.runtime.models.base_model import FolderBase
+    from ftc.runtime.models.build_model import build_model
+    from tests.support.vision_settings import vision_settings
+
+    MODELS["qwen3_vl"](tmp_path)
+    settings = vision_settings(tmp_path, "qlora", train__precision="bfloat16")
+    model: Any = build_model(settings, FolderBase(tmp_path), torch.device("cpu"))
+    rotations = {name: one.dtype for name, one in model.named_buffers() if name.endswith("inv_freq")}
+    assert any(".visual." in name for name in rotations)
+    assert set(rotations.values()) == {torch.float32}
+    tower = {one.dtype for name, one in model.named_parameters() if ".visual." in name}
+    assert tower == {torch.bfloat16}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [(), ("full",)])
 def test_processes_divide_a_model_that_reads_images(way: tuple[str, ...], tmp_path: Path) -> None:

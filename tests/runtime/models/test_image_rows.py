@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftc.compiler.memory.vision_formula import image_bytes
+from ftc.compiler.memory.vision_formula import TowerNumbers, image_bytes
 from ftc.compiler.resolve.models.image_processor import processor_findings, sized
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
@@ -22,9 +22,10 @@ from ftc.compiler.tokens.row_tokens import encode_rows
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.stream_writer import write_images, write_stream
 from ftc.compiler.tokens.token_rows import TokenRows
+from ftc.compiler.tower_rows import Rows
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.stream_images import IMAGES_FILE
-from ftc.spec.documents.vision_facts import CropCuts, SquareCuts, VisionFacts
+from ftc.spec.documents.vision_facts import CropCuts, PanCuts, SquareCuts, VisionFacts
 from tests.support.image_processors import PROCESSORS, TheirProcessor, paligemma
 from tests.support.vision_settings import as_settled
 
@@ -35,6 +36,7 @@ SIZES = ((40, 32), (17, 90), (300, 40), (28, 28), (5, 1))
 ROWS = ((), (0,), (1, 2), (3,), (4, 0))
 """Which images each row has: none, one, two."""
 ASKED, ANSWER = "what is it ?", "a cat"
+_NUMBERS = TowerNumbers(operand=2, weight=2, embedding=2, on_card=False, eager=False)
 
 
 def pictures(folder: Path) -> list[Path]:
@@ -85,16 +87,21 @@ def content_of(chosen: tuple[int, ...], shas: list[str]) -> list[dict[str, str]]
     return [*({"type": "image", "image": shas[one]} for one in chosen), {"type": "text", "text": ASKED}]
 
 
-@pytest.mark.parametrize("kind", PROCESSORS)
+CROPS = PanCuts(least=16, cuts=4, ratio=1.2, each=4)
+
+
+@pytest.mark.parametrize(("kind", "pans"), [*((kind, None) for kind in PROCESSORS), ("gemma3", CROPS)])
 @pytest.mark.parametrize("task", ["chat", "generation"])
 def test_rows_are_those_of_transformers_own_processor(
-    kind: str, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, pans: PanCuts | None, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ftc.runtime.models.pixels import FolderPixels, image_inputs
 
     their = PROCESSORS[kind](tmp_path, monkeypatch)
     files = pictures(tmp_path)
     shas, vision = [sha_of(file) for file in files], vision_of(their, tmp_path)
+    vision = vision.panned(pans) if pans else vision
+    asked = dict(as_settled(vision).processor_options) if pans else {}
     write_images(tmp_path / IMAGES_FILE, ((sha_of(file), file.read_bytes()) for file in files))
     answer = {"role": "assistant", "content": [{"type": "text", "text": ANSWER}]}
     turns = [[{"role": "user", "content": content_of(chosen, shas)}, answer] for chosen in ROWS]
@@ -104,11 +111,11 @@ def test_rows_are_those_of_transformers_own_processor(
         form = PromptForm(prompt="{{ prompt }}", completion="completion", images="image")
         plain = [{"prompt": ASKED, "completion": ANSWER, "image": [shas[one] for one in chosen]} for chosen in ROWS]
         ours = our_rows(form, plain, vision, tmp_path)
-    pixels_of = FolderPixels(tmp_path, tmp_path)
+    pixels_of = FolderPixels(tmp_path, tmp_path, as_settled(vision).processor_options)
     for number, chosen in enumerate(ROWS):
         text = their.processor.tokenizer.apply_chat_template(turns[number], tokenize=False)
         images = [image_module.open(files[one]).convert("RGB") for one in chosen]
-        wanted = their.processor(text=[text], images=[images] if images else None, return_tensors="pt")
+        wanted = their.processor(text=[text], images=[images] if images else None, return_tensors="pt", **asked)
         assert ids_of(ours, number) == wanted["input_ids"][0].tolist()
         assert (ours.images or [])[number] == [shas[one] for one in chosen]
         pixels = pixels_of.of([shas[one] for one in chosen]) if chosen else None
@@ -140,7 +147,7 @@ def test_rows_of_a_paligemma_are_those_of_its_processor(tmp_path: Path) -> None:
     ]
     ours = our_rows(form, plain, vision, tmp_path)
     write_stream(tmp_path / "rows.arrow", ours)
-    stream, pixels_of = open_stream(tmp_path / "rows.arrow"), FolderPixels(tmp_path, tmp_path)
+    stream, pixels_of = open_stream(tmp_path / "rows.arrow"), FolderPixels(tmp_path, tmp_path, {})
     scorer = LanguageScorer.__new__(LanguageScorer)
     scorer._pad_id, scorer._marks_answers = 0, True
     tokenizer = their.processor.tokenizer
@@ -239,6 +246,19 @@ def test_an_image_in_crops_has_as_many_squares_as_transformers_cuts_it_into() ->
             assert rows * columns + 1 == wanted["num_patches"][0] <= cuts.most
 
 
+@pytest.mark.parametrize(("least", "most", "ratio"), [(256, 4, 1.2), (16, 4, 1.2), (16, 16, 1.0), (100, 2, 2.5)])
+def test_an_elongated_image_has_the_crops_that_transformers_takes_of_it(least: int, most: int, ratio: float) -> None:
+    from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+
+    theirs, cuts = Gemma3ImageProcessorPil(), PanCuts(least=least, cuts=most, ratio=ratio, each=4)
+    sides = (1, 15, 16, 17, 40, 99, 100, 255, 256, 257, 300, 307, 511, 512, 640, 1000, 1999)
+    for width, height in ((width, height) for width in sides for height in sides):
+        wanted = theirs.pan_and_scan(np.zeros((3, height, width), dtype=np.uint8), least, most, ratio)
+        rows, columns = cuts.shape(width, height)
+        assert rows * columns == len(wanted) < cuts.most
+        assert all(0 not in crop.shape for crop in wanted), "no crop is empty"
+
+
 def test_squares_of_the_published_models() -> None:
     """SmolVLM-256M, SmolVLM2-2.2B and Idefics3-8B, by the sizes in their files."""
     for side, longest, merge, patch, most, each in ((512, 2048, 4, 16, 17, 64), (384, 1536, 3, 14, 17, 81)):
@@ -284,7 +304,6 @@ def test_sizes_that_a_file_leaves_out_are_those_that_transformers_takes() -> Non
     ("kind", "changes", "words"),
     [
         ("gemma3", {"image_seq_length": 16}, "another number of tokens"),
-        ("gemma3", {"do_pan_and_scan": True}, "pan and scan"),
         ("gemma3", {"size": {"height": 56, "width": 56}}, "another size"),
         ("gemma3", {"size": None}, "another size"),
         ("gemma3", {"size": {"shortest_edge": 28}}, "another size"),
@@ -354,9 +373,22 @@ def test_a_tokenizer_without_the_token_that_begins_an_image_is_refused(
     assert "begins an image" in refused.value.diagnostics[0].summary
 
 
+def test_memory_counts_crops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as a row has room for where nobody knows its images, else those that they have."""
+    vision = vision_of(PROCESSORS["gemma3"](tmp_path, monkeypatch), tmp_path).panned(CROPS)
+    room = vision.tokens_per_image
+    shape = vision.shape(300, 40)
+    assert (shape.tokens, shape.squares, vision.shape(28, 28).squares) == (room, 5, 1)
+    at_most, crops, whole = (
+        image_bytes(vision, Rows(room, room, images), 32, _NUMBERS) - 32 * room * _NUMBERS.embedding
+        for images in ((), [shape], [vision.shape(28, 28)])
+    )
+    assert at_most == crops == 5 * whole
+
+
 def test_memory_counts_as_many_squares_as_a_row_has_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small images are one square each: their pixels as numbers and in the operands' type, and two masks of them."""
     vision = vision_of(PROCESSORS["smolvlm"](tmp_path, monkeypatch), tmp_path)
     room = vision.features(1, 1).each
-    found = [image_bytes(vision, (), squares * room, squares * room, 32, 2, eager=False) for squares in (1, 7)]
+    found = [image_bytes(vision, Rows(squares * room, squares * room, ()), 32, _NUMBERS) for squares in (1, 7)]
     assert found[1] == 7 * found[0] > 7 * 28 * 28 * (3 * (4 + 2) + 2 * 8)

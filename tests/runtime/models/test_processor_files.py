@@ -63,7 +63,7 @@ def test_a_processor_that_fails_is_a_finding(tmp_path: Path, monkeypatch: pytest
     said = json.loads(config.read_text(encoding="utf-8"))
     config.write_text(json.dumps({**said, "do_resize": False}), encoding="utf-8")
     with pytest.raises(Refusal) as refused:
-        FolderPixels(tmp_path, tmp_path).of([sha_of(file) for file in files])
+        FolderPixels(tmp_path, tmp_path, {}).of([sha_of(file) for file in files])
     assert [found.code for found in refused.value.diagnostics] == ["FTC414"]
 
 

@@ -10,13 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch import nn  # noqa: E402
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from ftc.runtime.memory_trace.rows import stand_in_rows  # noqa: E402
 from ftc.runtime.models.base_model import FolderBase, trainable_tensors  # noqa: E402
 from ftc.runtime.models.build_model import build_model  # noqa: E402
-from ftc.runtime.models.recomputing import checkpointing_options  # noqa: E402
+from ftc.runtime.models.recomputing import checkpointing_options, keep_activations  # noqa: E402
 from ftc.runtime.tasks import make_scorer  # noqa: E402
 from ftc.spec.checkpointing import CHECKPOINTING, Recomputing  # noqa: E402
 from ftc.spec.documents.memory_trace import BatchShape  # noqa: E402
@@ -49,6 +50,7 @@ def step(folder: Path, kind: str, strategy: str, value: Recomputing, precision: 
     ("kind", "strategy", "precision"),
     [
         ("llama", "full", "float32"),
+        ("llama", "partial", "float32"),
         ("llama", "lora", "bfloat16"),
         ("bert", "lora", "float32"),
         ("t5", "lora", "bfloat16"),
@@ -107,3 +109,25 @@ def test_a_second_backward_pass_computes_what_the_first_one_was_given() -> None:
     out = checkpoint(lambda one: torch.sigmoid(base(one)), inputs, **checkpointing_options(base, "selective")).sum()
     first, second = (torch.autograd.grad(out, inputs, retain_graph=True)[0] for _ in range(2))
     assert torch.equal(first, second)
+
+
+class _Seeing(nn.Module):
+    """A tower of an earlier release of transformers, which removes the hook of its embeddings as if there were one."""
+
+    def __init__(self, hook: Any = None) -> None:
+        super().__init__()
+        if hook is not None:
+            self._require_grads_hook: Any = hook
+        self.tower: Any = torch.nn.Linear(2, 2)
+        self.tower.gradient_checkpointing = True
+
+    def disable_input_require_grads(self) -> None:
+        self._require_grads_hook.remove()
+
+
+def test_a_hook_that_is_not_there_is_not_removed_and_one_that_cannot_be_is_no_secret() -> None:
+    model = _Seeing()
+    keep_activations(model, ["tower"])
+    assert not model.tower.gradient_checkpointing
+    with pytest.raises(AttributeError, match="remove"):
+        keep_activations(_Seeing(object()), ["tower"])

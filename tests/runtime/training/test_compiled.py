@@ -57,9 +57,8 @@ def stopped(job: Job, name: str, step: int) -> Job:
     return job
 
 
-@pytest.mark.parametrize(
-    ("strategy", "recomputes"), [("lora", False), pytest.param("full", True, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("strategy", "recomputes"), [("lora", False), ("full", True)])
 def test_each_kind_of_micro_batch_is_compiled_once_before_the_first_step(
     strategy: str, recomputes: bool, graphs: list[Any], tmp_path: Path
 ) -> None:

@@ -149,6 +149,7 @@ def _same_steps(
     assert abs(found[-1].loss - found[0].loss) > 1e-3, "ten steps change the loss by far more than rounding"
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("loss", "kind", "pooling", "lengths"),
     [

@@ -70,6 +70,7 @@ def by_hand(job: Job, steps: int) -> Iterator[tuple[float, bool]]:
         yield total, scaler.get_scale() < before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("overflowing")
 def test_losses_and_skipped_steps_are_those_of_a_loop_by_hand(tmp_path: Path) -> None:
     job = make_job(tmp_path, strategy="full", train__learning_rate=1e-3, **HALF)

@@ -69,6 +69,7 @@ def by_hand(job: Job, steps: int) -> Iterator[tuple[float, nn.Module]]:
 _PARTS = ("exp_avg", "exp_avg_sq", "kahan_comp", "step")
 
 
+@pytest.mark.slow
 def test_losses_are_those_of_a_loop_by_hand_and_all_that_is_saved_is_bfloat16(tmp_path: Path) -> None:
     job = make_job(tmp_path, **NARROW)
     record = job.run()

@@ -121,6 +121,7 @@ def by_formula(model: Any, teacher: Any, lines: list[tuple[list[int], int]], bet
     return torch.cat(terms).mean()
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("strategy", "loss", "beta", "chunks"),
     [
@@ -166,6 +167,7 @@ def by_the_teacher(teacher: Path, **changes: Any) -> dict[str, Any]:
     return lesson(teacher, **{"weight": 0.0, "temperature": 1.0, "seq_kd": own, **changes})
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("weight", [0.0, 0.4])
 def test_ten_steps_on_what_a_teacher_writes(weight: float, made: dict[str, RunJob], tmp_path: Path) -> None:
     """Kim and Rush 2016: the teacher's likeliest answer to each prompt is learned; with a weight its words as well."""

@@ -89,6 +89,7 @@ def test_ten_steps_by_the_formula(size: int | None, tmp_path: Path) -> None:
         assert step.grad_norm == pytest.approx(norm.item(), rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_installed")
 def test_what_it_keeps_is_traced() -> None:
     shape, config = BatchShape(length=20, supervised=16, padded=False), {**LLAMA, "vocab_size": 32_000}

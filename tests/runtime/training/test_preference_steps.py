@@ -102,6 +102,7 @@ def _kto(rows: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, bool]], beta
     return torch.stack(losses).mean()
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", [*FORMULAS, "kto"])
 def test_ten_steps_by_the_formula(name: str, made: RunJob, tmp_path: Path) -> None:
     from accelerate import Accelerator

@@ -33,8 +33,12 @@ _REWARDS = (
     {"kind": "regex", "pattern": r"\b(4|7|11|13|17|21)\b", "weight": 1.0},
     {"kind": "length", "max_characters": 12, "weight": 0.25},
 )
-_KINDS = [(card.kind, False) for card in REINFORCEMENT_LOSSES]
-_KINDS += [(card.kind, True) for card in REINFORCEMENT_LOSSES if "beta" in card.reads]
+_KINDS: list[Any] = [(card.kind, False) for card in REINFORCEMENT_LOSSES]
+_KINDS += [
+    (card.kind, True) if card.kind == "grpo" else pytest.param(card.kind, True, marks=pytest.mark.slow)
+    for card in REINFORCEMENT_LOSSES
+    if "beta" in card.reads
+]
 
 
 def _decode(ids: list[int]) -> str:

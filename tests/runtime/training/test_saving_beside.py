@@ -74,6 +74,7 @@ def _saved(job: Job, name: str = "run") -> dict[str, list[dict[str, TensorDigest
     }
 
 
+@pytest.mark.slow
 def test_training_goes_on_meanwhile_with_the_same_bits(
     job: Job, whole: RunRecord, undisturbed: tuple[Path, RunRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,7 @@ def test_the_result_is_the_mean_of_the_last_checkpoints(tmp_path: Path, wanted: 
     assert_same(job, "killed", whole)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(("strategy", "precision"), [("full", "bfloat16"), ("lora", "float32")])
 def test_the_trace_counts_the_average_as_a_real_step_does(strategy: str, precision: str, tmp_path: Path) -> None:
     write_tiny_model(tmp_path / "model", "llama")

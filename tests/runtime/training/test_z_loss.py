@@ -91,6 +91,7 @@ def test_it_is_trained_and_not_measured(tmp_path: Path) -> None:
     assert before == after
 
 
+@pytest.mark.slow
 def test_scores_stand_in_memory_two_times_more() -> None:
     shape, config = BatchShape(length=20, supervised=16, padded=False), {**LLAMA, "vocab_size": 32_000}
     less, more = (

@@ -122,6 +122,15 @@ def test_places_are_those_of_the_layer_that_speaks() -> None:
     assert (whole.file, whole.lines) == ("main.yaml", main.lines)
 
 
+def test_a_value_that_nobody_set_has_no_place_in_a_flag_for_another_one() -> None:
+    main = source("name: a\ntrain:\n  seed: 2\n", "main.yaml")
+    whole, _ = merge([main, *read_flags(["budget.device=cpu", "data.split.test=0", "train.epochs=1"])[0]], main)
+    for path, line in (("budget.time", 1), ("data.split.validation", 1), ("data.empty", 1), ("train.batch_size", 3)):
+        assert (whole.span(path).file, whole.span(path).line) == ("main.yaml", line), path
+    for path in ("budget.device", "data.split.test", "train.epochs", "data.split"):
+        assert whole.span(path).file == "--set", path
+
+
 def test_a_long_flag_is_shortened_as_an_origin() -> None:
     (flag,), _, _ = read_flags([f"name={'a' * 200}"])
     assert len(flag.where("name")) == 80

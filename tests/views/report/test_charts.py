@@ -82,6 +82,7 @@ def svgs(chart: Chart) -> list[ElementTree.Element]:
     return [ElementTree.fromstring(one) for one in found]  # noqa: S314
 
 
+@pytest.mark.slow
 def test_equal_figures_give_equal_bytes(tmp_path: Path) -> None:
     """Whatever the process's hash seed is, and whatever the user's own style file says."""
     (tmp_path / "matplotlibrc").write_text("lines.linewidth: 9\nfont.size: 30\nsvg.fonttype: path\n", encoding="utf-8")

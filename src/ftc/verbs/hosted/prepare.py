@@ -13,6 +13,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.hosted import HostedJob, PriceSeen, SentRows, SettingUse
 from ftc.spec.documents.launch import LAUNCH_FILE, HostedSettings
 from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.quality import TOKENS_UNSEARCHED
 from ftc.spec.heads import head_card
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.providers import Asked, ProviderCard, request_text, setting_uses
@@ -182,7 +183,10 @@ def _unsuited(plan: Plan) -> Iterator[Diagnostic]:
         yield diagnostic("FTC791", summary, help=help, path="train.epochs")
     if "test" not in plan.data:
         return
-    if shared := plan.quality.trained_on:
+    if plan.quality.trained_on is None:
+        summary = f"{TOKENS_UNSEARCHED}, so that test rows may be sent"
+        yield diagnostic("FTC793", summary, help="make the plan again with `ftc plan`", path="data.split")
+    elif shared := plan.quality.trained_on:
         summary = f"{shared} test rows are training rows as well, so that they would be sent"
         yield diagnostic("FTC793", summary, help="split the rows so that no test row is trained on", path="data.split")
 

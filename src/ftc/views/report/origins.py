@@ -38,7 +38,7 @@ def data_section(plan: Plan) -> str:
                 *map(numbers.count, (split.rows, split.tokens, split.length_p50, split.length_p95, split.length_max)),
                 _share(split.truncated_rows, split.rows),
                 _share(split.dropped_rows, split.rows_read),
-                text(learned_of_rows(plan.settings.text.form, split)) or share,
+                text(learned_of_rows(plan, split)) or share,
             )
         )
         unusual = (

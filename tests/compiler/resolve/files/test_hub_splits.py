@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from ftc.compiler.resolve.files.digests import DigestCache
-from ftc.compiler.resolve.files.hub import Hub
+from ftc.compiler.resolve.files.hub_features import features_of
 from ftc.compiler.resolve.files.hub_splits import NoSplit, SplitAsked, files_of_split
-from ftc.compiler.resolve.rows.data_files import DataFile, locate_data
+from ftc.compiler.resolve.rows.data import ResolvedData, lock_entry
+from ftc.compiler.resolve.rows.data_files import DataFile
 from ftc.spec.codes import CODES
 from ftc.spec.diagnostics import Refusal, Span
-from ftc.spec.documents.lockfile import DataLock, Lock, SourceLock
+from ftc.spec.documents.lockfile import DataLock, Lock
+from tests.support import resolved_rows
 from tests.support.hub_server import HubRepo, HubServer, hub_server
 from tests.support.recipes import parsed
 
@@ -204,23 +206,13 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServe
 
 
 def locate(folder: Path, endpoint: str | None, lock: Lock | None = None, **source: Any) -> DataFile:
-    hub = Hub(offline=endpoint is None, cache_dir=folder / "hub", endpoint=endpoint)
-    return locate_data(
-        parsed(data={"source": {**SOURCE, **source}}).data,
-        folder=folder,
-        root=folder,
-        hub=hub,
-        digests=DigestCache(folder / "digests"),
-        span_of=lambda path: Span("recipe.yaml", 1, 1, 1, 2),
-        lock=lock,
-    )["rows"]
+    data = parsed(data={"source": {**SOURCE, **source}}).data
+    place = Span("recipe.yaml", 1, 1, 1, 2)
+    return resolved_rows.located(data, folder, endpoint=endpoint, lock=lock, span_of=lambda path: place)["rows"]
 
 
 def locked(found: DataFile) -> Lock:
-    kept = SourceLock.model_construct(
-        asked=found.asked, commit=found.commit, chosen=None, files=dict(found.member_facts)
-    )
-    return Lock.model_construct(data=DataLock.model_construct(sources={"rows": kept}))
+    return Lock.model_construct(data=DataLock.model_construct(sources={"rows": lock_entry(found, [])}))
 
 
 def test_the_files_of_a_split_are_one_source(tmp_path: Path, server: HubServer) -> None:
@@ -296,3 +288,94 @@ def test_a_recipe_without_these_keys_says_what_it_said() -> None:
     source = parsed(data={"source": {"hub": "org/rows"}}).data.source
     assert not isinstance(source, tuple)
     assert source.to_json() == {"hub": "org/rows", "file": None, "revision": None}
+
+
+CLASSES = """\
+---
+dataset_info:
+- config_name: en
+  features:
+  - name: text
+    dtype: string
+  - name: label
+    dtype:
+      class_label:
+        names:
+          '0': cold
+          '1': "warm, mild"
+  - name: topics
+    sequence:
+      class_label:
+        names: [sport, arts]
+  splits:
+  - name: train
+    num_examples: 4
+- config_name: de
+  features:
+  - name: label
+    dtype:
+      class_label:
+        names: {'0': kalt}
+configs:
+- config_name: en
+  data_files: en/train-*.csv
+- config_name: de
+  data_files: de/train.csv
+---
+# Rows
+"""
+
+
+def _described(info: str) -> str:
+    return f"---\nlicense: mit\ndataset_info: {info}\n---\n"
+
+
+@pytest.mark.parametrize(
+    ("readme", "config", "found"),
+    [
+        (CLASSES, "en", {"label": ("cold", "warm, mild"), "topics": ("sport", "arts")}),
+        (CLASSES, "de", {"label": ("kalt",)}),
+        (CLASSES, None, {}),  # the configurations differ, and nobody says which is meant
+        (CLASSES.replace("label", "class"), "de", {}),
+        (LANGUAGES, None, {"label": ("cold",)}),
+        (_described("{features: [{name: a, dtype: {class_label: {names: [x, y]}}}]}"), None, {"a": ("x", "y")}),
+        (_described("{features: [{name: a, list: {class_label: {names: [x]}}}]}"), None, {"a": ("x",)}),
+        (_described("&a {features: *a}"), None, {}),
+        (_described("{features: [{name: a, dtype: {class_label: {names: {'1': x}}}}]}"), None, {}),
+        (_described("{features: [{name: a, dtype: {class_label: {names: [1]}}}]}"), None, {}),
+        (_described("{features: [a, {name: b}], b: !!python/name:os.system 1}"), None, {}),
+        ("# Rows\ndataset_info: {}\n", None, {}),
+    ],
+)
+def test_a_card_names_classes(readme: str, config: str | None, found: dict[str, tuple[str, ...]]) -> None:
+    assert features_of(readme.encode(), config) == found
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+@pytest.mark.parametrize("source", [SOURCE, {"hub": "org/rows", "file": "en/train-0.SUFFIX"}])
+def test_numbers_of_rows_become_the_classes_that_the_card_names(
+    tmp_path: Path, server: HubServer, suffix: str, source: dict[str, str]
+) -> None:
+    def rows(first: int) -> bytes:
+        found = [(f"text {n} of the hub", n % 2) for n in range(first, first + 30)]
+        if suffix == "csv":
+            return "\n".join(["text,label", *(f"{text},{label}" for text, label in found)]).encode()
+        return "\n".join(json.dumps({"text": text, "label": label}) for text, label in found).encode()
+
+    card = CLASSES.replace("csv", suffix).replace("{'0': kalt}", "{'0': cold, '1': 'warm, mild'}")
+    files = {f"en/train-{n}.{suffix}": rows(100 * n) for n in range(2)}
+    server.repos["org/rows"] = HubRepo({**files, "README.md": card.encode()})
+    asked = {key: value.replace("SUFFIX", suffix) for key, value in source.items()}
+    data = parsed(data={"source": asked}).data
+
+    def resolved(endpoint: str | None, lock: Lock | None = None) -> ResolvedData:
+        return resolved_rows.resolved(data, tmp_path, endpoint=endpoint, lock=lock)
+
+    first = resolved(server.endpoint)
+    assert first.labels == ("cold", "warm, mild")
+    assert {row["label"] for row in first.rows_of("train")} == {*first.labels}
+    said = [one.result for one in first.checks if one.name == "class names"]
+    assert len(said) == 1
+    assert said[0].endswith('`label` by the data set\'s card: cold, "warm, mild"')
+    lock = Lock.model_construct(data=DataLock.model_construct(sources=first.sources))
+    assert resolved(None, lock).labels == first.labels, "from the cache alone"

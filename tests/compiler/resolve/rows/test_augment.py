@@ -15,7 +15,7 @@ from ftc.compiler.resolve.rows.augment import augmented, paraphrases_of
 from ftc.compiler.resolve.rows.columns import Columns
 from ftc.compiler.resolve.rows.table import PartRows, Table
 from ftc.spec.documents.streams import open_stream
-from ftc.spec.sections.data import Augment, with_prompts
+from ftc.spec.sections.augment import Augment, with_prompts
 from ftc.spec.storage.paths import streams_folder
 from tests.diagnostics.worlds import write_plain_model
 

@@ -10,10 +10,7 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.resolve.files.digests import DigestCache
-from ftc.compiler.resolve.files.hub import Hub
-from ftc.compiler.resolve.rows.data import ResolvedData, resolve_data
-from ftc.compiler.resolve.rows.data_files import locate_data
+from ftc.compiler.resolve.rows.data import ResolvedData
 from ftc.compiler.resolve.rows.row_digests import row_digests, rows_digest
 from ftc.spec import canonical
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity, Span
@@ -22,6 +19,7 @@ from ftc.spec.tasks import Task
 from ftc.spec.tasks.chat import Chat
 from ftc.spec.tasks.classification import Classification
 from ftc.spec.tasks.generation import Generation
+from tests.support.resolved_rows import resolved
 
 CLASSIFICATION = Classification(kind="classification")
 HAM = [{"text": f"see you at {number}", "label": "ham"} for number in range(60)]
@@ -43,16 +41,7 @@ def resolve(tmp_path: Path) -> Resolve:
             lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
             (tmp_path / name).write_text("".join(lines), encoding="utf-8")
         document = Data(source=PathSource(path=next(iter(files), "absent.jsonl")), **data)
-        found = locate_data(
-            document,
-            folder=tmp_path,
-            root=tmp_path,
-            hub=Hub(offline=True, cache_dir=tmp_path / "hub"),
-            digests=DigestCache(tmp_path / "digests"),
-            span_of=span_of,
-            lock=None,
-        )
-        return resolve_data(document, task, found, span_of)
+        return resolved(document, tmp_path, task, span_of=span_of)
 
     return run
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from ftc.compiler.resolve.files.digests import DigestCache
-from ftc.compiler.resolve.files.hub import Hub
-from ftc.compiler.resolve.rows.data_files import DataFiles, locate_data
+from ftc.compiler.resolve.rows.data_files import DataFiles
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.lockfile import DataLock, Lock, SourceLock
 from tests.support.hub_server import HubRepo, HubServer, hub_server
 from tests.support.recipes import parsed, read, recipe_text
+from tests.support.resolved_rows import located
 
 HUB_SOURCE = {"hub": "org/rows", "file": "data/train.csv"}
 
@@ -27,11 +27,7 @@ def server() -> Iterator[HubServer]:
 
 def locate(folder: Path, endpoint: str = "", lock: Lock | None = None, **data: Any) -> DataFiles:
     recipe, source = parsed(data=data), read(recipe_text(data=data))
-    hub = Hub(not endpoint, folder / "hub", endpoint or None)
-    digests = DigestCache(folder / "digests")
-    return locate_data(
-        recipe.data, folder=folder, root=folder, hub=hub, digests=digests, span_of=source.span, lock=lock
-    )
+    return located(recipe.data, folder, endpoint=endpoint or None, span_of=source.span, lock=lock)
 
 
 def refused(folder: Path, endpoint: str = "", **data: Any) -> dict[str, str | None]:

@@ -91,6 +91,9 @@ def test_a_new_or_another_file_is_another_lock(project: Path) -> None:
 
 def test_a_pattern_without_files_several_kinds_and_ways_out(project: Path, tmp_path: Path) -> None:
     assert refused("shards/*.csv").code == "FTC398"
+    (project / "shards" / "notes.md").write_text("# Notes\n", encoding="utf-8")
+    found = refused("shards/*.md")
+    assert (found.code, "each line is a row" in found.help[0]) == ("FTC398", True)
     (project / "shards" / "x.csv").write_text("text,label\na,b\n", encoding="utf-8")
     found = refused("shards")
     assert (found.code, found.summary) == ("FTC398", "`shards` matches files of several kinds: .csv, .jsonl")

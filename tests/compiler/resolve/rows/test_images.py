@@ -5,15 +5,19 @@ from __future__ import annotations
 import base64
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ftc.compiler.quality.texts import row_text
+from ftc.compiler.resolve.files.safe_files import read_json_object
+from ftc.compiler.resolve.models.image_processor import sized
+from ftc.compiler.resolve.models.model_config import read_config
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.columns import Columns, task_columns
-from ftc.compiler.resolve.rows.images import ImageStore, read_images, without_reader
+from ftc.compiler.resolve.rows.images import ImageStore, Picture, image_faults, read_images, without_reader
 from ftc.compiler.resolve.rows.reading import Reading
 from ftc.compiler.resolve.rows.row_checks import check_values
 from ftc.compiler.resolve.rows.table import Home, Table
@@ -22,6 +26,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.storage.images import MOST_PIXELS, BadImage, decode_image
 from ftc.spec.tasks.chat import Chat
 from ftc.spec.tasks.generation import Generation
+from tests.support.vision_models import write_qwen
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -235,6 +240,23 @@ def test_rows_with_another_image_are_another_text(folder: Path) -> None:
     (folder / "data" / "b.png").write_bytes(png("blue"))
     _, _, (one, other) = looked_at(folder, "a.png", "b.png")
     assert row_text(one, BESIDE) != row_text(other, BESIDE)
+
+
+def test_an_image_of_a_shape_that_the_model_does_not_take_costs_its_own_row(folder: Path) -> None:
+    """FTC128: a strip beside an image of a usual shape, for a model whose images keep their shape."""
+    pytest.importorskip("torch")
+    write_qwen(folder / "qwen")
+    vision = sized(read_config(read_json_object(folder / "qwen" / "config.json", None)).vision, folder / "qwen")
+    assert vision is not None
+    (folder / "data" / "strip.png").write_bytes(png(size=(402, 2)))
+    rows = [{"image": [name], **ASKED} for name in ("strip.png", "a.png", "strip.png")]
+    table = Table("rows.jsonl", ("image", *ASKED), rows, [1, 2, 3], home=Home(folder / "data", folder))
+    store = ImageStore(vision)
+    faults = image_faults(BESIDE, table, store)
+    assert {number: fault.code for number, fault in faults.items()} == {0: "FTC128", 2: "FTC128"}
+    assert "`strip.png` has 402 x 2 pixels" in faults[0].summary
+    assert [*store.pictures.values()] == [Picture(6, 4)]
+    assert image_faults(BESIDE, replace(table, rows=[{"image": ["strip.png"], **ASKED}]), ImageStore()) == {}
 
 
 def test_images_in_a_parquet_file(tmp_path: Path) -> None:

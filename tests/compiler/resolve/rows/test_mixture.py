@@ -160,3 +160,40 @@ def test_a_class_of_which_no_row_is_drawn_is_not_measured_as_if_it_were_learned(
     named = Classification(kind="classification", labels=("ham", "spam", "other", "none"))
     [found] = [one for one in mixed(tmp_path, files, data, named).diagnostics if one.code == "FTC375"]
     assert found.help == (advice, "add training rows for them, or remove them from `task.labels`")
+
+
+def test_a_source_that_gives_no_row_is_named(tmp_path: Path) -> None:
+    files = {"a.jsonl": rows_of("apple", 100), "b.jsonl": rows_of("pear", 100)}
+    small = (MixedPath(path="a.jsonl", weight=1), MixedPath(path="b.jsonl", weight=0.0001))
+    data = mixed(tmp_path, files, Data(source=small, split=Split(validation=0, test=0.1)))
+    [found] = [one for one in data.diagnostics if one.code == "FTC487"]
+    assert (found.summary, found.path) == ("no row of b.jsonl is trained on", "data.source[1].weight")
+    assert "raise its `weight`" in found.help[0]
+    assert "90 of its rows" in found.help[0]
+    assert words_of(data, "train") == {"apple": 90}
+
+
+@pytest.mark.parametrize("weight", [None, 1.0])
+def test_a_source_whose_rows_are_all_evaluated_is_named_and_ends_no_epoch_in_silence(
+    tmp_path: Path, weight: float | None
+) -> None:
+    whole = {"a.jsonl": rows_of("apple", 60)}
+    split = Split(validation=0, test=0.3, by="hash")
+    [first, *_] = mixed(tmp_path, whole, Data(source=PathSource(path="a.jsonl"), split=split)).parts["test"].rows
+    files = {"a.jsonl": [row for row in whole["a.jsonl"] if row != first], "b.jsonl": [dict(first)]}
+    sources = (MixedPath(path="a.jsonl", weight=weight), MixedPath(path="b.jsonl", weight=weight))
+    if weight is None:
+        [found] = [
+            one for one in mixed(tmp_path, files, Data(source=sources, split=split)).diagnostics if "487" in one.code
+        ]
+        assert (found.is_error, found.path) == (False, "data.source[1]")
+        return
+    with pytest.raises(Refusal) as caught:
+        mixed(tmp_path, files, Data(source=sources, split=split))
+    errors = [one for one in caught.value.diagnostics if one.is_error]
+    assert [(one.code, one.summary) for one in errors] == [
+        ("FTC487", "no row of b.jsonl is trained on, and the epoch ends with it")
+    ]
+    assert "all_exhausted" in errors[0].help[1]
+    repeated = mixed(tmp_path, files, Data(source=sources, split=split, exhausted="all_exhausted"))
+    assert set(words_of(repeated, "train")) == {"apple"}

@@ -11,13 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftc.compiler.resolve.rows.columns import Columns, missing_columns, task_columns
+from ftc.compiler.resolve.rows.conversation_checks import conversation_fault
 from ftc.compiler.resolve.rows.prompt_columns import prompt_columns
-from ftc.compiler.resolve.rows.row_checks import (
-    check_values,
-    conversation_fault,
-    label_text,
-    sorted_labels,
-)
+from ftc.compiler.resolve.rows.row_checks import check_values, label_text, sorted_labels
 from ftc.compiler.resolve.rows.row_digests import example_digests, row_digests, rows_digest, unordered_digest
 from ftc.compiler.resolve.rows.table import Row, Table
 from ftc.spec.diagnostics import Diagnostic, Span

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftc.compiler.resolve.rows.large_files import free_bytes
-from ftc.compiler.resolve.rows.row_store import StoredRows, rewrite, some_of, stored
+from ftc.compiler.resolve.rows.row_store import AS_IT_IS, RowWriter, StoredRows, rewrite, some_of, stored
 from ftc.compiler.resolve.rows.tables import read_rows
 
 VALUES = st.recursive(
@@ -88,3 +88,25 @@ def test_a_large_file_takes_little_memory(tmp_path: Path, monkeypatch: pytest.Mo
     assert seen == sum(len(row["text"]) for row in rows)
     assert table.where(4_999) == "rows.jsonl:5000"
     assert peak < size / 2
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("changed", [(), (0,), (5_000,), (3, 1_500, 4_200)])
+def test_rows_that_a_change_leaves_as_they_are_keep_their_json(changed: tuple[int, ...]) -> None:
+    """In pieces of which some, none or all have a row that is changed."""
+    writer = RowWriter()
+    for number in range(6_000):
+        writer.add_json(f'{{"number":  {number}}}'.encode())  # two spaces, which nothing here writes
+    rows = writer.rows()
+
+    def change(row: dict[str, object]) -> object:
+        if row["number"] not in changed:
+            return AS_IT_IS
+        row["more"] = "é"
+        return None
+
+    rewrite(rows, change, apart=True)
+    assert list(rows) == [{"number": n, "more": "é"} if n in changed else {"number": n} for n in range(6_000)]
+    again = list(rows.written())
+    assert [n for n, data in enumerate(again) if b":  " not in data] == list(changed)
+    assert again[2_000:3_100] == list(rows.written(range(2_000, 3_100)))

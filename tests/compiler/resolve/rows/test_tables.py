@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
+import os
 import tarfile
 import zipfile
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import filelock
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import feather, ipc, parquet
 
+from ftc.compiler.resolve.rows import packed_files, spool
 from ftc.compiler.resolve.rows.table import LARGEST_ROW, Table, shown
-from ftc.compiler.resolve.rows.tables import SUFFIXES, read_rows
-from ftc.compiler.resolve.rows.text_rows import CONLL_SUFFIXES
-from ftc.compiler.resolve.rows.workbook_rows import WORKBOOKS
+from ftc.compiler.resolve.rows.tables import read_rows
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span
 from ftc.spec.language.text_checks import MOST_FINDINGS
+from ftc.spec.row_files import CONLL, SUFFIXES, WORKBOOKS
+from ftc.views.diagnostics import count
 
 ROWS = [{"text": 'Größe, "quoted"\nand two lines', "label": "a"}, {"text": "日本", "label": "b"}]
 IN_RECIPE = Span("recipe.yaml", 4, 11, 4, 20)
@@ -49,6 +53,11 @@ def fault(folder: Path, name: str, content: bytes | str) -> Diagnostic:
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    if path.suffix == ".gz":
+        write(path.with_suffix(""), rows)
+        path.write_bytes(gzip.compress(path.with_suffix("").read_bytes(), mtime=0))
+        path.with_suffix("").unlink()
+        return
     match path.suffix:
         case ".jsonl" | ".ndjson":
             path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -70,7 +79,8 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize(
-    "suffix", [suffix for suffix in SUFFIXES if suffix not in (".txt", *CONLL_SUFFIXES, *WORKBOOKS)]
+    "suffix",
+    [one for one in SUFFIXES if one.removesuffix(".gz") not in (".txt", *CONLL, *WORKBOOKS)],
 )
 def test_every_kind_gives_the_same_rows(tmp_path: Path, suffix: str) -> None:
     write(tmp_path / f"rows{suffix}", ROWS)
@@ -80,7 +90,8 @@ def test_every_kind_gives_the_same_rows(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "suffix", [suffix for suffix in SUFFIXES if suffix not in (".txt", *CONLL_SUFFIXES, *WORKBOOKS)]
+    "suffix",
+    [one for one in SUFFIXES if one.removesuffix(".gz") not in (".txt", *CONLL, *WORKBOOKS)],
 )
 def test_suffixes_ignore_case(tmp_path: Path, suffix: str) -> None:
     write(tmp_path / f"rows{suffix}", ROWS)
@@ -119,7 +130,7 @@ def test_a_row_that_is_cut_off(tmp_path: Path) -> None:
     assert "Expecting ':' delimiter" in found.summary
 
 
-def test_all_broken_rows_are_told_up_to_twenty(tmp_path: Path) -> None:
+def test_each_broken_row_has_a_finding(tmp_path: Path) -> None:
     few = faults(tmp_path, "a.jsonl", '{"a": 1\n{"a": 1}\n[1]\nnull\n{"a": NaN}\n{"a": 1, "a": 2}\n{"a": "\\ud800"}\n')
     assert [(found.code, found.span.line) for found in few if found.span] == [
         ("FTC355", 1),
@@ -129,7 +140,25 @@ def test_all_broken_rows_are_told_up_to_twenty(tmp_path: Path) -> None:
         ("FTC355", 6),
         ("FTC355", 7),
     ]
-    assert len(faults(tmp_path, "a.jsonl", "x\n" * 1000)) == MOST_FINDINGS
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", "x\n" * 1060),
+        ("a.json", f"[{','.join(['1'] * 1060)}]"),
+        ("a.csv", "a,b\n" + "1,2,3\n" * 1060),
+        ("a.conll", "x\n" * 1060),
+        ("a.csv", "a,b\n" + "1,2,3\n" * 1059 + '"x'),
+    ],
+)
+def test_twenty_broken_rows_are_shown_and_all_are_counted(tmp_path: Path, name: str, content: str) -> None:
+    found = faults(tmp_path, name, content)
+    assert len(found) == MOST_FINDINGS
+    words = f"1,060 such faults in data/{name}, of which 20 are shown"
+    stopped = "; reading stopped at line 1,061" if content.endswith("x") else ""
+    assert found[-1].notes[-1] == f"{words}{stopped}"
+    assert count(found) == "1,060 errors"
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
@@ -254,13 +283,16 @@ def _tar() -> bytes:
     return stream.getvalue()
 
 
+_ZIP = _zip()
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet", ".arrow", ".zip", ".pkl", ""])
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         (_zip(), "zip archive"),
         (_tar(), "tar archive"),
-        (gzip.compress(b"{}", mtime=0), "gzip archive"),
+        (gzip.compress(b"{}", mtime=0), "gzip file"),
         (b"\x80\x04\x95\x0b\x00\x00\x00", "pickle"),
         (b"\x93NUMPY\x01\x00", "NumPy"),
         (b"version https://git-lfs.github.com/spec/v1\n", "LFS pointer"),
@@ -279,7 +311,9 @@ def test_other_formats_are_known_by_their_first_bytes(tmp_path: Path, suffix: st
         ("a.jsonll", "did you mean `.jsonl`"),
         ("a.xlsxx", "did you mean `.xlsx`"),
         ("a.docx", ".csv"),
-        ("a.jsonl.gz", "unpack"),
+        ("a.md", "of a .txt file, each line is a row"),
+        ("a.py", '`{"text": "…"}` of a .jsonl file'),
+        ("a.gz", "unpack"),
         ("a.pkl", "pickles run code"),
         ("a", ".jsonl"),
     ],
@@ -288,6 +322,88 @@ def test_unknown_suffixes(tmp_path: Path, name: str, words: str) -> None:
     found = fault(tmp_path, name, "text")
     assert found.code == "FTC352"
     assert words in found.help[0]
+
+
+def test_packed_rows_keep_their_lines_and_faults(tmp_path: Path) -> None:
+    table = read(tmp_path, "a.jsonl.gz", gzip.compress(b'{"a": 1}\n\n{"a": 2}\n'))
+    assert [table.where(number) for number in range(2)] == ["data/a.jsonl.gz:1", "data/a.jsonl.gz:3"]
+    broken = fault(tmp_path, "a.csv.gz", gzip.compress(b"a,b\n1\n"))
+    assert (broken.code, broken.span) == ("FTC357", Span("data/a.csv.gz", 2, 1, 2, 2))
+    two = gzip.compress(b"a,b\n1,2\n") + gzip.compress(b"3,4\n")
+    assert read(tmp_path, "a.csv.gz", two).rows == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}], "as gzip joins files"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"a": 1}\n', "is no gzip file"),
+        (gzip.compress(b'{"a": 1}\n' * 999)[:-9], "is not a complete .gz file"),
+        (gzip.compress(b'{"a": 1}\n')[:-1] + b"x", "is not a complete .gz file"),
+        (gzip.compress(_ZIP), "is a zip archive"),
+    ],
+    ids=["plain", "cut", "changed", "archive"],  # what is packed has the time in it
+)
+def test_packed_files_that_are_something_else(tmp_path: Path, content: bytes, words: str) -> None:
+    found = fault(tmp_path, "a.jsonl.gz", content)
+    assert (found.code, found.span) == ("FTC353", IN_RECIPE)
+    assert words in found.summary
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "cache"))
+    bomb = gzip.compress(bytes(65 * 2**20))
+    assert len(bomb) * 200 < 65 * 2**20
+    found = fault(tmp_path, "a.jsonl.gz", bomb)
+    assert (found.code, "more than 200 times its size" in found.notes[0]) == ("FTC327", True)
+    assert not [*(tmp_path / "cache").rglob("*")], "nothing of it stays"
+    monkeypatch.setattr(packed_files, "_ALWAYS", 10)
+    monkeypatch.setattr(packed_files, "free_bytes", lambda: 100)
+    short = fault(tmp_path, "a.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 10))
+    words = "unpacked it has at least 0.00 GiB; its rows may need 4 times as much disk, and 0.00 GiB are left"
+    assert (short.code, short.notes) == ("FTC327", (words,))
+
+
+def _left_behind(cache: Path) -> Path:
+    """A folder of a process that was killed while it read what it had unpacked."""
+    folder = cache / "ftc-unpacked-left"
+    folder.mkdir()
+    for name in ("held.lock", "a.jsonl"):
+        (folder / name).write_bytes(b"{}")
+    os.utime(folder, (1, 1))
+    return folder
+
+
+def test_what_a_killed_process_unpacked_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FTC_CACHE", str(cache := tmp_path / "cache"))
+    cache.mkdir()
+    packed, left = gzip.compress(b'{"a": 1}\n'), _left_behind(cache)
+    with filelock.FileLock(left / "held.lock"):
+        read(tmp_path, "a.jsonl.gz", packed)
+        assert (left / "a.jsonl").exists(), "its process is alive"
+    read(tmp_path, "a.jsonl.gz", packed)
+    assert not [*cache.rglob("*")]
+    young = cache / "ftc-unpacked-young"
+    young.mkdir()
+    (tmp_path / "b.jsonl.gz").write_bytes(packed)
+    with packed_files.unpacked(tmp_path / "b.jsonl.gz", "b.jsonl.gz", None) as file:
+        os.utime(file.parent, (1, 1))
+        read(tmp_path, "a.jsonl.gz", packed)
+        assert (file.read_bytes(), young.exists()) == (b'{"a": 1}\n', True), "what is held or young stays"
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl"])
+def test_a_full_disk_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(packed_files, "_unpack", full)
+    monkeypatch.setattr(spool, "MOST_IN_MEMORY", 0)
+    monkeypatch.setattr(spool.Spool, "_flush", full)
+    content = b'{"a": 1}\n' * 99
+    found = fault(tmp_path, name, gzip.compress(content) if name.endswith(".gz") else content)
+    assert (found.code, found.span) == ("FTC647", IN_RECIPE)
+    assert found.summary == f"the disk has no room for the rows of data/{name}: no space left on device"
 
 
 def test_parquet_under_a_text_suffix(tmp_path: Path) -> None:
@@ -391,6 +507,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     rows=st.lists(st.dictionaries(TEXT, VALUES, min_size=1, max_size=3), min_size=1, max_size=5), escape=st.booleans()
 )

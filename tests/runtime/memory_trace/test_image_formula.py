@@ -1,0 +1,74 @@
+"""The closed form says of a tower what the trace finds, for each model type that reads images, frozen and trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ftc.compiler.memory.memory import by_closed_form, question
+from ftc.runtime.memory_trace.child import trace
+from tests.support.vision_grid import TOWERS, in_passing, job_with_images, largest, vision_grid_facts
+
+_LORA = {"kind": "lora", "targets": ["q_proj", "v_proj"]}
+_FULL = {"kind": "full", "train_parts": ["vision_tower", "projector", "language_model"]}
+_LONGEST = {"smolvlm": 448, "idefics3": 448}
+_FROZEN = [
+    *[(kind, "sdpa", "bfloat16") for kind in TOWERS],
+    *[(kind, "eager", "bfloat16") for kind in TOWERS],
+    *[(kind, "sdpa", "float32") for kind in TOWERS],
+]
+
+
+def both(kind: str, rows: int = 1, **ways: Any) -> tuple[dict[str, int], dict[str, int]]:
+    """Bytes by the closed form and by the trace: in passing, of the phases in which images are read, and of all that
+    is there, of those behind the tower and of the largest.
+
+    Args:
+        kind: The model.
+        rows: Of validation and of test.
+        ways: What the recipe says.
+    """
+    facts = vision_grid_facts(TOWERS[kind], _LONGEST.get(kind))
+    splits = {"train": 100, "validation": rows, "test": rows}
+    draft = job_with_images(facts, 1600, 64, (448, 336), splits, **ways)
+    estimate, found = by_closed_form(draft), trace(question(draft)).phases
+    form, traced = {"largest": estimate.allocated_bytes}, {"largest": max(one.peak_bytes for one in found)}
+    named, of_trace = ({one.phase: one for one in phases} for phases in (estimate.phases, found))
+    for name in ("forward", "evaluation"):
+        images = f"{name}: images"
+        form[images], traced[images] = in_passing(named[images]), largest(found, images, f"{name}: image layers")
+        for part in (f"{name}: embedding", f"{name}: layers"):
+            form[part], traced[part] = named[part].peak_bytes, of_trace[part].peak_bytes
+    return form, traced
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "attention", "precision"), _FROZEN)
+def test_a_frozen_tower_takes_what_the_closed_form_says(kind: str, attention: str, precision: str) -> None:
+    form, traced = both(kind, attention=attention, strategy=_LORA, precision=precision, activation_checkpointing=True)
+    del traced["largest"]  # of one row that is the language model's backward pass, which test_closed_form.py compares
+    if attention == "eager":  # scores count in full in the backward pass, which is larger
+        del traced["forward: layers"]
+    for name, size in traced.items():
+        assert form[name] == pytest.approx(size, rel=0.1), (name, form[name] / size)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recomputes", [False, True])
+@pytest.mark.parametrize("kind", list(TOWERS))
+def test_of_a_trained_tower_the_closed_form_is_hardly_low(kind: str, recomputes: bool) -> None:
+    form, traced = both(kind, strategy=_FULL, activation_checkpointing=recomputes)
+    for name, size in traced.items():
+        if name == "evaluation: layers":  # of the language model's own weights in float32
+            continue
+        assert 0.95 * size <= form[name] <= 1.25 * size, (name, form[name] / size)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", list(TOWERS))
+def test_images_of_many_rows_stand_behind_the_tower(kind: str) -> None:
+    """They outweigh all else that is there while rows are measured."""
+    form, traced = both(kind, 64, strategy=_LORA, precision="bfloat16", activation_checkpointing=True)
+    for name, size in traced.items():
+        assert form[name] == pytest.approx(size, rel=0.1), (name, form[name] / size)
