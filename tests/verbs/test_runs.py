@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from ftc.verbs.runs import find_run, past_runs, runs, unreadable_runs
+from ftc.verbs.runs import find_run, newest_run, past_runs, runs, unreadable_runs
 from tests.support.contests import answered_run
 
 
@@ -36,3 +36,11 @@ def test_a_run_that_was_not_read_is_named(tmp_path: Path) -> None:
     answered_run(tmp_path, "good", 1)
     (answered_run(tmp_path, "bad", 1) / "plan.json").write_text("{")
     assert unreadable_runs(runs(tmp_path), tmp_path) == ("bad",)
+
+
+def test_of_repetitions_that_began_in_one_second_the_last_is_the_newest(tmp_path: Path) -> None:
+    repetitions = ["a1", "a1-2", "a1-10"]
+    for name in repetitions:
+        answered_run(tmp_path, name, 1)
+    assert [run.folder.name for run in runs(tmp_path)] == repetitions[::-1]
+    assert newest_run(tmp_path).folder.name == find_run("demo", tmp_path).folder.name == "a1-10"

@@ -144,7 +144,7 @@ def runs(folder: Path | str = ".") -> tuple[Run, ...]:
 
     root = project_root(Path(folder) / "recipe")
     found = list(_readable(iter(recorded_runs(root))))
-    return tuple(sorted(found, key=_started_at, reverse=True))
+    return tuple(sorted(found, key=_beginning, reverse=True))
 
 
 def unreadable_runs(readable: Iterable[Run], folder: Path | str = ".") -> tuple[str, ...]:
@@ -166,7 +166,7 @@ def find_run(text: str, folder: Path | str = ".") -> Run:
     from ftc.compiler.resolve.files.safe_files import project_root
 
     def newest(folders: list[Path]) -> Path:
-        run = max(_readable(iter(folders)), key=_started_at, default=None)
+        run = max(_readable(iter(folders)), key=_beginning, default=None)
         return run.folder if run else folders[0]
 
     return load_run(named_run(text, project_root(Path(folder) / "recipe"), newest))
@@ -194,7 +194,7 @@ def run_of(root: Path, plan: Plan) -> Run | None:
         return None  # a job's digest is of the whole plan
     same = list(_readable(folder.glob(f"{plan.run_id}*")))
     same = same or list(_readable(folder.glob(f"{plan.without_code_digests().run_id}*")))
-    return max(same, key=_started_at, default=None)
+    return max(same, key=_beginning, default=None)
 
 
 def predecessor(folder: Path) -> Predecessor | None:
@@ -261,11 +261,15 @@ def _readable(folders: Iterator[Path]) -> Iterator[Run]:
                 continue
 
 
-def _started_at(run: Run) -> str:
-    """When it began itself; the first segments of one that continues another run are that run's."""
+def _beginning(run: Run) -> tuple[str, int]:
+    """When it began itself; the first segments of one that continues another run are that run's.
+
+    Records count whole seconds. Of repetitions that begin in the same one, the number behind a folder's name decides.
+    """
     segments, continued = run.record.segments, run.record.continued
     own = continued[-1].segments if continued else 0
-    return segments[min(own, len(segments) - 1)].started_at if segments else ""
+    _, _, number = run.folder.name.partition("-")
+    return segments[min(own, len(segments) - 1)].started_at if segments else "", int(number) if number.isdecimal() else 1
 
 
 def unlock(lock_id: str, folder: Path | str = ".") -> str:
