@@ -97,6 +97,7 @@ def _weights(one: Beside) -> int:
     return one.width * (one.inputs + one.outputs)
 
 
+@remembered
 def sums_of_layers(model: ModelFacts) -> tuple[int, int]:
     """Sums over devices of a token's states in all layers, in the forward and the backward pass.
 

@@ -13,7 +13,7 @@ from ftc.spec.optimizer_card import OptimizerCard
 from ftc.spec.optimizers import optimizer_card
 from ftc.spec.precisions import precision_card
 from ftc.spec.sections.distillation import TeacherQuantization
-from ftc.spec.strategies import Base
+from ftc.spec.strategies import Base, Trained
 from ftc.spec.strategies.card import Quantized
 
 __all__ = [
@@ -178,6 +178,11 @@ def device_bytes(draft: ClosedDraft) -> int:
 
 def step_bytes(draft: ClosedDraft) -> int:
     """Bytes that the optimizer's step makes for one weight at a time, for the largest that is trained of the base."""
-    tensors, names = draft.model.tensors, draft.trained.names
-    largest = max((math.prod(tensors[name].shape) for name in names if name in tensors), default=0)
+    largest = _largest_trained(draft.model, draft.trained)
     return card_of(draft).state.passing * precision_card(draft.train.precision).trained.size * largest
+
+
+@remembered
+def _largest_trained(model: ModelFacts, trained: Trained) -> int:
+    """Numbers in the largest of the base's tensors that are trained."""
+    return max((model.tensors[name].num_elements for name in trained.names if name in model.tensors), default=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self
@@ -87,6 +87,13 @@ class Document(BaseModel):
     def usual(cls) -> Self:
         """The document with every field at its default; it needs no validator, so that none is built for it."""
         return cls.model_construct()
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values of some fields, and without what was computed of the old ones and kept."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
 
     def to_json(self) -> dict[str, Any]:
         """The document as JSON values, in which numbers that are not integers are decimal strings."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 __all__ = [
@@ -52,6 +53,7 @@ _LAYER = re.compile(r"(?:^|(.*?)\.)((?:layers|layer|h|block|blocks)\.(\d+)\..*)"
 _EMBEDDING = re.compile(r"embed\w*|\w+_embed|\w*embeddings?|wte|wpe|shared|\w+_embeddings?_\w+|layernorm_embedding")
 
 
+@lru_cache(maxsize=2**16)
 def role_of(module: str) -> Role | None:
     """What a linear layer does, as far as adapters care; None for all others."""
     parts = module.split(".")

@@ -13,6 +13,7 @@ from functools import cached_property
 
 from ftc.compiler.memory import expert_formula as experts
 from ftc.compiler.memory.layer_inputs import FP32, Numbers, Trained
+from ftc.compiler.remembered import remembered
 from ftc.compiler.time.network import composes_norms, drops, reads_encoder, rotates
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import role_of
@@ -206,7 +207,7 @@ class Stack:
         """Whether one layer gives both halves of a gated feed-forward part, of which views are taken."""
         return not self.model.experts and any(outputs == 2 * self._inner for _, outputs in self.linear.values())
 
-    @property
+    @cached_property
     def _inner(self) -> int:
         """Width between the halves of a feed-forward part."""
         return experts.inner_width(self.model, self.linear)
@@ -289,7 +290,7 @@ class Stack:
 
     @property
     def _has_relative_bias(self) -> bool:
-        return any("relative_attention_bias" in name for name in self.model.tensors)
+        return _has_relative_bias(self.model)
 
     @property
     def _holds_scores(self) -> bool:
@@ -372,3 +373,8 @@ class Stack:
 
     def _tokens_of(self, name: str) -> int:
         return self.crossed if self.crossed and reads_encoder(name) else self.tokens
+
+
+@remembered
+def _has_relative_bias(model: ModelFacts) -> bool:
+    return any("relative_attention_bias" in name for name in model.tensors)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from ftc.compiler.memory.expert_formula import expert_weights
 from ftc.compiler.memory.memory_formula import MemoryInputs, phase_peak
+from ftc.compiler.remembered import remembered
 from ftc.spec.documents.estimates import PhasePeak
+from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.shardings import Offload, ShardingCard
 
 __all__ = ["on_one_of"]
@@ -69,9 +71,14 @@ def _in_parts(phase: PhasePeak, job: MemoryInputs, parts: int, *, offloads: bool
 
 def _gathered(job: MemoryInputs, at_once: float) -> int:
     """Bytes of what is whole at once: what stands outside the layers, and so many of these."""
-    layers = sum(inputs * outputs for inputs, outputs in job.model.linear_modules.values()) + expert_weights(job.model)
+    layers = _weights_of_layers(job.model)
     outside, adapter = job.model.num_parameters - layers, job.num_trainable if job.is_adapter else 0
     return job.activation_bytes * (outside + round(at_once * (layers + adapter) * _largest_layer(job, layers)))
+
+
+@remembered
+def _weights_of_layers(model: ModelFacts) -> int:
+    return sum(inputs * outputs for inputs, outputs in model.linear_modules.values()) + expert_weights(model)
 
 
 def _gradients_of_a_layer(job: MemoryInputs) -> int:

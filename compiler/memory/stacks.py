@@ -45,7 +45,7 @@ def stacks_of(
     if model.num_decoder_layers is None:
         norms, masks = _num_norms(model, ""), _num_masks(model, length, masked) if takes_masks else 0
         linear, layers = model.linear_modules, model.num_layers
-        stored = len({found[0] for name in linear if (found := _IN_LAYER.search(name))})
+        stored = _num_stored(model)
         repeats = max(1.0, layers / max(1, stored)) if stored else 1.0
         stacks = [Stack(model, linear, norms, layers, tokens, length, 0, eager, masks)]
         stacks = [replace(stack, repeats=repeats, inner_norms=_inner_norms(model, "")) for stack in stacks]
@@ -98,6 +98,12 @@ def _cut(stack: Stack, layers: int) -> Stack:
         norms=round(stack.norms * kept / max(stack.layers, 1)),
         inner_norms=round(stack.inner_norms * kept / max(stack.layers, 1)),
     )
+
+
+@remembered
+def _num_stored(model: ModelFacts) -> int:
+    """Layers that the model's files have; fewer where layers share weights."""
+    return len({found[0] for name in model.linear_modules if (found := _IN_LAYER.search(name))})
 
 
 def _linear(model: ModelFacts, part: str) -> dict[str, tuple[int, int]]:

@@ -152,6 +152,10 @@ class Network:
     fused: tuple[FusedPart, ...] = ()
     float8_time: float = 1.0
 
+    def __hash__(self) -> int:
+        """Of few fields, though all are compared: rates are asked for of each candidate, and of a thousand layers."""
+        return hash((self.hidden, self.trainable, self.attention, len(self.linears), self.linears[:1]))
+
     @property
     def linear_weights(self) -> int:
         """Weights of all linear layers as they are used, repeats counted."""

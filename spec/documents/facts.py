@@ -149,7 +149,7 @@ class ModelFacts(Document):
         """What ftc knows of models of this type."""
         return architecture(self.model_type)
 
-    @property
+    @cached_property
     def num_parameters(self) -> int:
         """Stored parameters, a shared tensor counted once."""
         return sum(tensor.num_elements for tensor in self.tensors.values())
