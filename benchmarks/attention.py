@@ -1,4 +1,4 @@
-"""How long torch's attention for processors takes beside products of linear layers, on one thread, in float32.
+"""How long torch's attention for CPUs takes beside products of linear layers, on one thread, in float32.
 
 A row's queries look at all of its tokens through a mask, as packed rows and padded batches need it; the linear layer is
 as wide as the model. Forward and backward together, by CPU time; the two take turns. Printed are billions of operations

@@ -1,4 +1,4 @@
-"""How fast this processor multiplies float32 matrices by torch's two libraries, MKL and oneDNN, on one thread.
+"""How fast this CPU multiplies float32 matrices by torch's two libraries, MKL and oneDNN, on one thread.
 
 Each measured product is that of a linear layer with some tokens, the demo's encoder's by default. The two take turns;
 printed are billions of operations a second, a multiplication and an addition counted apart, by CPU time.
@@ -39,7 +39,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=usual)
     asked = parser.parse_args()
     if not has_faster_linears():
-        parser.error("this processor has no AVX-512, so that ftc leaves products to MKL")
+        parser.error("this CPU has no AVX-512, so that ftc leaves products to MKL")
     torch.set_num_threads(1)
     torch.manual_seed(0)
     states, weight = torch.randn(asked.tokens, asked.inputs), torch.randn(asked.outputs, asked.inputs)

@@ -75,7 +75,7 @@ def _command(recipe: Path, *flags: str) -> list[str | Path]:
 
 
 def _environment(checkout: Path) -> dict[str, str]:
-    """With byte code, as an installed ftc has it, and a cache of its own: another release's entries are made anew."""
+    """With byte code, as an installed ftc has it, and a cache of its own: another release's entries are made again."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     cache = str(CACHES / hashlib.sha256(str(checkout).encode()).hexdigest()[:12])
     return {**kept, "PYTHONPATH": str(checkout / "src"), "OMP_NUM_THREADS": "1", "FTC_CACHE": cache}

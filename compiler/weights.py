@@ -95,7 +95,7 @@ def _num_of_head(draft: Draft) -> int:
 
 
 def head_modules(head: Head, model: ModelFacts) -> tuple[str, ...] | None:
-    """Names of the modules that a head makes anew; none for the model's own, None where there is no such head."""
+    """Names of a head's untrained modules; none for the model's own, None where there is no such head."""
     card = head_card(head)
     if not card.is_new:
         return ()

@@ -18,7 +18,7 @@ class Accelerator:
         words: Regular expression of what people write as the device.
         nodes: Pattern of files below `/`, each about one device, on Linux; empty where a file shows nothing.
         sign: Regular expression of what such a file says of the accelerator.
-        machine: System and processor that come with one, as `platform` names them; None where these tell nothing.
+        machine: System and CPU that come with one, as `platform` names them; None where these tell nothing.
     """
 
     name: str

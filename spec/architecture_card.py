@@ -87,13 +87,13 @@ class Architecture:
         recomputes: Whether its class in transformers can compute layers again in the backward pass.
         counts_padding: Whether it tells how far apart two tokens are by their places in the row, padding included.
         reads_padding: Whether its state takes in padding, whatever the mask says.
-        classifier: Modules that transformers makes anew for classes of rows; empty where it has no such model.
+        classifier: Modules that transformers adds, untrained, for classes of rows; empty where it has no such model.
         classifier_layers: Linear layers of these: 2 where a square one comes before the one of the labels.
         classifier_keeps: Parts of a pretrained head that a classifier of rows still has.
         classifier_reads_one: Whether a classifier of rows needs one position of each row behind the last attention,
             and the layer can compute it alone; see `ftc.runtime.evaluation.shortcuts`.
-        tagger: Modules made anew for classes of tokens; empty where ftc trains none.
-        span_head: Modules made anew for spans; empty where ftc trains none.
+        tagger: Untrained modules for classes of tokens; empty where ftc trains none.
+        span_head: Untrained modules for spans; empty where ftc trains none.
         tagger_keeps: Parts of a pretrained head that the two still have.
         tokens: Tokens of beginning, end and padding that its tokenizer's class assumes where files name none.
         summary_prefix: What it was pretrained to read before a text that is to be summarized.

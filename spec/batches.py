@@ -39,8 +39,8 @@ _WINDOW_SHARDS = 4
 _MOST_TIMES = 8
 """How many times the planned rows of a batch short ones may be."""
 _PROCESSOR_TOKENS = 2000
-"""Tokens whose states a processor's memory lends again from layer to layer; more than those take it longer each. Widths
-to 4,096 stay below 32 MiB, from which glibc has the system lend and clear each piece anew."""
+"""Tokens whose states a CPU's memory lends again from layer to layer; more than those take it longer each. Widths
+to 4,096 stay below 32 MiB, from which glibc has the system lend and clear each piece again."""
 LEAST_SHARED = 16
 """Tokens that prompts share and that are worth a pass of their own, in which a device has little to do."""
 LEAST_COMPILED_STEPS = 2000

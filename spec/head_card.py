@@ -68,7 +68,7 @@ class HeadCard:
     outputs: int | None
     """Outputs of the new layer: None for one a label or number, which the plan names, 0 where no layer is new."""
     known_modules: Callable[[Architecture], tuple[str, ...] | None]
-    """What a type of models calls the modules that the head makes anew: empty where it has no such head, None where
+    """What a type of models calls the untrained modules of the head: empty where it has no such head, None where
     nothing else is known than the usual."""
     usual_module: Mapping[Family, str]
     """What most models of a family call it; no word for a family without such heads."""

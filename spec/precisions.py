@@ -86,7 +86,7 @@ _FLOAT8_MULTIPLE = 16
 class Float8Products:
     """How torchao.float8 computes products of trained linear layers in training.
 
-    Both factors are rounded to 8 bits, with a scale that is found anew for each tensor or row; the product comes out in
+    Both factors are rounded to 8 bits, with a scale of its own for each tensor or row; the product comes out in
     the precision's other type. Validation and test compute as everybody does who loads the result, without it.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""What all tests share: golden files, the option that writes them anew, and a browser."""
+"""What all tests share: golden files, the option that writes them again, and a browser."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ settings.load_profile("ftc")  # how fast a machine is, busy as it may be, decide
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds `--update-golden`."""
-    parser.addoption("--update-golden", action="store_true", help="write golden files anew instead of comparing")
+    parser.addoption("--update-golden", action="store_true", help="write golden files again instead of comparing")
 
 
 def pytest_configure() -> None:

@@ -34,7 +34,7 @@ def observations(plan: Plan, record: RunRecord, events: Sequence[Event], *, ours
     yield from _times(record, events)
     if record.ftc_version != VERSION and record.observed.code.ftc_sha256 == code_digest():
         yield from difference("record.json: ftc_version", record.ftc_version, VERSION, "`observed.code`")
-    if ours and len(record.segments) == 1:  # a run that was continued may have been planned anew in between
+    if ours and len(record.segments) == 1:  # a run that was continued may have been planned again in between
         peaks = planned_by_phase(plan)
         for peak in record.memory_by_phase:
             subject = f"record.json: memory_by_phase, {peak.phase}: planned_bytes"

@@ -2,7 +2,7 @@
 
 Rewards and advantages are computed again from the tokens of each answer, by the same definitions but from the record
 alone, and so is the digest of what each step was fed. Whether the model wrote these tokens is more than this level can
-say: a replay samples them anew, unless a server wrote them.
+say: a replay samples them again, unless a server wrote them.
 """
 
 from __future__ import annotations

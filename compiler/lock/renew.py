@@ -22,7 +22,7 @@ from ftc.spec.storage.reading import parse_json
 __all__ = ["EVERYTHING", "Relocked", "migrated", "relock"]
 
 EVERYTHING = ("*",)
-"""For `upgrade`: every ref of a hub is looked up anew."""
+"""For `upgrade`: every ref of a hub is looked up again."""
 
 
 _FORMAT_1 = ("model", "text", "data", "train", "platforms")

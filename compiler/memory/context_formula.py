@@ -17,7 +17,7 @@ def with_shared_rows(
         phases: Of a device with its own tokens.
         job: What was estimated, of these tokens.
         context: How many devices share a row.
-        masks: Whether attention gets a mask: on a processor, and where rows share a sequence.
+        masks: Whether attention gets a mask: on a CPU, and where rows share a sequence.
         groups: Whether its kernel takes fewer heads of keys than of queries.
     """
     if context == 1:

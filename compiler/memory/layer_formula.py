@@ -260,7 +260,7 @@ class Stack:
 
     @property
     def _rotates_fused_qkv(self) -> bool:
-        """Whether one layer gives queries, keys and values, which rotation then makes anew."""
+        """Whether one layer gives queries, keys and values, which rotation then makes again."""
         joint = any(outputs == self._queries + 2 * self._keys for _, outputs in self.linear.values())
         return joint and rotates(self.model)
 
@@ -283,7 +283,7 @@ class Stack:
             return 0
         rows = self.tokens // self.length
         size = self.length * self._aligned * (rows if self.masks else 1)
-        if self.crossed and (self.crossed_masks or numbers.linear > numbers.operand):  # zeros, made anew where cast
+        if self.crossed and (self.crossed_masks or numbers.linear > numbers.operand):  # zeros, made again where cast
             across = self._crossed_length
             size += self.length * -(-across // _ALIGNED) * _ALIGNED * (rows if self.crossed_masks else 1)
         return self.layers * numbers.operand * self.model.num_heads * size

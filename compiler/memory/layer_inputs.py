@@ -20,7 +20,7 @@ class Numbers:
         operand: Of a product's operands.
         linear: Of what a linear layer gives.
         residual: Between layers.
-        mask: Of a dropout's mask: a truth value on a card, a number on a processor.
+        mask: Of a dropout's mask: a truth value on a card, a number on a CPU.
     """
 
     operand: int

@@ -112,7 +112,7 @@ def question(draft: ClosedDraft) -> TraceJob:
     train = settings.train.model_copy(update={"micro_batch": rows, "batch_size": batch})
     evaluate = settings.eval.model_copy(update={"batch_size": looked_at[0]}) if looked_at else settings.eval
     loss = package_entry(settings.train.loss or "")
-    # Without a capability the trace would take a GPU's kernels for a processor's.
+    # Without a capability the trace would take a GPU's kernels for a CPU's.
     capability = draft.device.capability or (UNKNOWN_CAPABILITY if draft.device.kind == "cuda" else None)
     return TraceJob(
         config=draft.model.vision.config if draft.model.vision else draft.model.config,

@@ -55,7 +55,7 @@ def merge_room(plan: Plan, tensors: Mapping[str, TensorFacts], weight_type: Weig
         plan: The run's plan.
         tensors: The base model's, as they are stored.
         weight_type: What is written.
-        machine: This machine's processor.
+        machine: This machine's CPU.
     """
     whole = sum(one.num_elements for one in tensors.values())
     trained = plan.model.num_trainable

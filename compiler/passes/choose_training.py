@@ -317,7 +317,7 @@ EXACT = {
 }
 """What is known to give the same bits in every process, by kind of device. For `cpu` it is what the tests run in two
 fresh processes. For `cuda` it is what torch documents as deterministic in its deterministic mode, and each run proves
-it anew; 4-bit kernels and flash attention promise nothing there."""
+it again; 4-bit kernels and flash attention promise nothing there."""
 
 _DEVICES = {"cpu": "CPU", "cuda": "GPU"}
 _MOST_PROOF_STEPS = 8

@@ -1,7 +1,7 @@
 """What is found in the text of each row, and what texts are compared by: in pieces, which the cache keeps.
 
 Of a changed file only the changed pieces are read again. What takes all texts together, such as which of their runs of
-words are common and which texts are near duplicates, is found anew from what the pieces give.
+words are common and which texts are near duplicates, is found again from what the pieces give.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ def packings(draft: Draft, one: Candidate) -> Iterator[Candidate]:
     """The same way to train with rows that share sequences; none where they can't, or where the recipe says no.
 
     A sequence has as many tokens as a micro-batch of the longest rows. Where attention computes all pairs of it and
-    masks most of them, one as long as the model is wide keeps that under a fifth of the arithmetic. On a processor,
+    masks most of them, one as long as the model is wide keeps that under a fifth of the arithmetic. On a CPU,
     where memory hardly limits, only that is tried.
     """
     asked = draft.recipe.train.packing
@@ -249,7 +249,7 @@ def kernels_for_auto(draft: Draft) -> tuple[AttentionKernel, ...]:
 def device_counts(draft: Draft) -> tuple[int, ...]:
     """The numbers of devices of all machines together that the recipe allows, the least first.
 
-    `auto` stands for one up to as many of the plan's kind as this machine has: processes on a processor share it, so
+    `auto` stands for one up to as many of the plan's kind as this machine has: processes on a CPU share it, so
     that it counts as one. Each device has a row of every step and room for a micro-batch that is written; what is to
     be shared needs two, and a proof of equal bits is made by one, as is the training of parts whose gradients can't be
     exchanged. A kind that isn't here can't be counted, and stands for one.
@@ -308,7 +308,7 @@ TOLD_APART = 1.1
 """Times that the roofline tells apart."""
 WORTH_PACKING: Mapping[Literal["cpu", "cuda"], float] = {"cuda": 0.9, "cpu": 0.8}
 """Part of a padded run's time below which `auto` packs: less than a tenth is more than a roofline can tell. On a
-processor packed rows took up to a quarter longer than expected beside padded ones (`benchmarks/packing.py`)."""
+CPU packed rows took up to a quarter longer than expected beside padded ones (`benchmarks/packing.py`)."""
 
 Pace = Callable[[ClosedDraft], float]
 """Seconds that training of a draft is expected to take."""

@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 Kernel = Literal["formula", "processor", "efficient", "flash", "flash package"]
-"""The plain formula, torch's fused kernel for processors, its two for CUDA, and the package flash-attn."""
+"""The plain formula, torch's fused kernel for CPUs, its two for CUDA, and the package flash-attn."""
 
 _WIDEST_HEAD = 256
 _KEYS_OF_PROCESSOR = 512
@@ -129,7 +129,7 @@ def kernel_of(model: ModelFacts, device: DeviceFacts, attention: str, precision:
         return "formula"
     if attention == "flash_attention_2":
         return "flash package"
-    if device.kind == "cpu":  # torch's kernel for processors drops nothing
+    if device.kind == "cpu":  # torch's kernel for CPUs drops nothing
         return "formula" if training and _drops(model) else "processor"
     card, capability = precision_card(precision), device.capability or UNKNOWN_CAPABILITY
     if capability < card.products.since:

@@ -31,7 +31,7 @@ __all__ = ["STEP_MOVES", "StepFlops", "Traffic", "flop_rates", "traffic_rates"]
 
 _INPUT_PARTS = ("attention in", "cross in")
 _PROCESSOR_PAIRS = 1.6
-"""Time of an operation in torch's attention for processors by that of one in a linear layer, over shapes of four models
+"""Time of an operation in torch's attention for CPUs by that of one in a linear layer, over shapes of four models
 (`python benchmarks/attention.py`: 1.4 on a busy machine, 1.7 on an idle one)."""
 
 
@@ -254,7 +254,7 @@ _LAYER_OPERATIONS = {"forward": 42, "backward": 62}
 """Kernels that a layer launches, counted the same way: 40 to 48 there, 45 to 78 back."""
 _WATCHED = 2
 """Kernels as many that one costs while Python looks at each, to keep its result or to find it again: 7 to 10
-microseconds more on a processor, with torch 2.13, beside 5 to 10 from one to the next."""
+microseconds more on a CPU, with torch 2.13, beside 5 to 10 from one to the next."""
 _ADAPTER_OPERATIONS = 4
 _STEP_OPERATIONS = 40
 _FUSED_MOMENTS = 6

@@ -327,7 +327,7 @@ def price_of(draft: Draft) -> Money | None:
 
 
 def num_paid(draft: ClosedDraft) -> int:
-    """Devices that are paid for: all processes on a processor share it."""
+    """Devices that are paid for: all processes on a CPU share it."""
     return draft.recipe.budget.nodes if draft.device.kind == "cpu" else draft.candidate.devices
 
 

@@ -249,7 +249,7 @@ def _same(work: Work) -> tuple[Work, Work, Work]:
 
 
 def moved_to_host(draft: ClosedDraft, network: Network, passes: float, steps: int) -> Work:
-    """What goes to the processor's memory and back: pages of the optimizer, or offloaded parts and the step on them.
+    """What goes to host memory and back: pages of the optimizer, or offloaded parts and the step on them.
 
     Args:
         draft: With a candidate.

@@ -78,7 +78,7 @@ class DeviceSpeed:
         flops: Operations of matrix products.
         bandwidth: Bytes.
         operation: Seconds for each kernel.
-        host: Bytes between the device and the processor's memory, moved by the driver.
+        host: Bytes between the device and host memory, moved by the driver.
         pixel: Seconds for each pixel of images that the CPU prepares, while a card works.
         factor: What real steps take by this roofline, pixels left out.
         overlaps: Whether kernels are launched while others run.
@@ -172,7 +172,7 @@ def narrowed(speed: DeviceSpeed, ratios: Sequence[float], spread: float, method:
 
 
 def shared(speed: DeviceSpeed, part: float) -> DeviceSpeed:
-    """The same where a process has a part of a processor's cores, and as much of its memory's bandwidth."""
+    """The same where a process has a part of a CPU's cores, and as much of its memory's bandwidth."""
     flops, bandwidth = (_scaled(one, part) for one in (speed.flops, speed.bandwidth))
     return replace(speed, flops=flops, bandwidth=bandwidth)
 
@@ -212,7 +212,7 @@ def _spread(ratios: Sequence[float], beyond: float) -> _Range:
 def scale_only() -> DeviceSpeed:
     """A roofline that knows nothing but proportions, for devices that only earlier runs tell of.
 
-    One byte counts as ten operations, and a kernel as a hundred thousand of them, which is about what processors do; a
+    One byte counts as ten operations, and a kernel as a hundred thousand of them, which is about what CPUs do; a
     byte of another memory counts as ten.
     """
     one = _Range(1.0, 1.0, 1.0)
@@ -264,7 +264,7 @@ def _looks(found: Measurement, precision: str, kind: Kind, device: DeviceFacts) 
 
 
 def _part(draft: ClosedDraft, found: Calibration) -> float:
-    """Part of the cores that were measured which each process has, where several share a processor."""
+    """Part of the cores that were measured which each process has, where several share a CPU."""
     processes = draft.devices_of_a_machine
     if processes == 1 or draft.device.kind != "cpu":
         return 1.0

@@ -19,13 +19,13 @@ LETTERS = "A-Za-zÀ-ÖØ-öø-įĲ-ňŊ-žƀ-ƺΆΈ-ΊΌΎ-ΡΣ-ώЀ-ҁҊ-ԧא-�
 SIGNS = "¡§©«®°±»¿×÷‘’‚“”„†‡•…–—€™"
 """Characters beyond ASCII that are neither letters nor numbers nor spaces."""
 _MOST_CHARS = 1 << 20
-"""Of all known words together, and of all that stands between spaces; where there are more, they begin anew."""
+"""Of all known words together, and of all that stands between spaces; where there are more, they start over."""
 _SPACES = ("\t", "\n", "\x0b", "\x0c", "\r")
 """White space of the patterns, but for the space itself."""
 
 
 class _Known:
-    """Texts with their ids, as the bytes of C ints: as many as `_MOST_CHARS` allows, of which all begin anew."""
+    """Texts with their ids, as the bytes of C ints: as many as `_MOST_CHARS` allows, of which all start over."""
 
     def __init__(self) -> None:
         self.ids: dict[str, bytes] = {}
@@ -37,7 +37,7 @@ class _Known:
         self._num_chars += sum(map(len, texts))
 
     def trim(self) -> None:
-        """Begins anew where there is too much."""
+        """Starts over where there is too much."""
         if self._num_chars > _MOST_CHARS:
             self.ids, self._num_chars = {}, 0
 
@@ -45,7 +45,7 @@ class _Known:
 def _is_apart(part: str) -> bool:
     """Whether what is between two spaces is encoded by itself with the space before it.
 
-    The pattern begins anew at every space that has no other white space beside it.
+    The pattern starts over at every space that has no other white space beside it.
     """
     return bool(part) and part[0] not in _SPACES and part[-1] not in _SPACES
 

@@ -55,7 +55,7 @@ def stream_key(made_from: StreamKey) -> str:
 
 
 class KeptFinding(Document):
-    """A warning as the cache keeps it: places in the recipe are looked up anew, since lines move."""
+    """A warning as the cache keeps it: places in the recipe are looked up again, since lines move."""
 
     code: str
     summary: str

@@ -24,7 +24,7 @@ class BatchDigest(ArrayDigest):
 
         Args:
             numbers: Numbers of its rows in the source.
-            batch: A dataclass whose tensors lie in the processor's memory.
+            batch: A dataclass whose tensors lie in host memory.
         """
         fields = ((field.name, getattr(batch, field.name)) for field in dataclasses.fields(batch))
         self.add_arrays(numbers, ((name, one.numpy()) for name, one in fields if isinstance(one, torch.Tensor)))

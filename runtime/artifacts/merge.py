@@ -1,6 +1,6 @@
 """A finished run's adapter becomes part of its base model's weights: a model that needs neither peft nor ftc.
 
-Everything happens on the processor, whatever the run's device. What is written is loaded once more, as other people
+Everything happens on the CPU, whatever the run's device. What is written is loaded once more, as other people
 load it, and asked a few of the run's own rows; only a model that says what the base says with the adapter beside it
 takes its place. Test rows are never opened.
 """
@@ -163,7 +163,7 @@ def _described(
 
 
 def on_processor(plan: Plan) -> Plan:
-    """The plan for a processor, with kernels that it has; it computes what the run computed."""
+    """The plan for a CPU, with kernels that it has; it computes what the run computed."""
     settings = plan.settings
     attention = "eager" if settings.model.attention == "eager" else "sdpa"
     determinism = settings.train.determinism.model_copy(update={"kernels": "deterministic"})

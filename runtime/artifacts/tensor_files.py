@@ -101,13 +101,13 @@ def write_in_turn(
 
 
 def flattened(tensors: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Each tensor as one row of numbers in the processor's memory, one at a time: what is made for it goes again."""
+    """Each tensor as one row of numbers in host memory, one at a time: what is made for it goes again."""
     for tensor in tensors:
         yield tensor.detach().to("cpu").contiguous().reshape(-1)
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a file, in the processor's memory.
+    """All tensors of a file, in host memory.
 
     Raises:
         OSError: It can't be read, or is no safetensors file.

@@ -117,7 +117,7 @@ class AnswersFile:
         self._file: BinaryIO | None = None
 
     def truncate(self, step: int) -> None:
-        """Takes away the answers of later steps, which are sampled anew.
+        """Takes away the answers of later steps, which are sampled again.
 
         Raises:
             OSError: The disk refused; the file is as it was.
@@ -171,7 +171,7 @@ class StepLogFile:
         self._file = None if silent else open_at_last_line(path)
 
     def truncate(self, step: int) -> None:
-        """Takes away what stands above a step: training goes on from there, and writes it anew.
+        """Takes away what stands above a step: training goes on from there, and writes it again.
 
         Raises:
             OSError: The disk refused; the step log is as it was.

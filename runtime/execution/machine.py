@@ -74,7 +74,7 @@ def machine_class(
 
 
 def device_name(device: torch.device) -> str:
-    """The card's name, or the processor's."""
+    """The card's name, or the CPU's."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     names = _cpu_info("model name")

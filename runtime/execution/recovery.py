@@ -123,7 +123,7 @@ def _parts(events: tuple[Event, ...]) -> list[list[Event]]:
 
 
 def _interruptions(segments: tuple[Segment, ...], events: tuple[Event, ...]) -> Iterator[Interruption]:
-    """Why each process but a finished one ended. No proof is known any longer: after changed inputs all begins anew."""
+    """Why each process but a finished one ended. No proof is known any longer: after changed inputs all starts over."""
     for number, (segment, part) in enumerate(zip(segments, _parts(events), strict=True), 1):
         ended = next((event for event in part if isinstance(event, RunEnded)), None)
         left = _left(ended) if ended else "lost"

@@ -2,7 +2,7 @@
 
 C code that parses files has no place in ftc's process, and nothing of ftc is imported here.
 `onnx_quantize_child.py FILE TARGET` writes TARGET: weights as whole numbers with a scale for each channel, activations
-of 8 bits that are scaled as they come. Of a weight's 8 bits 7 are used: with all of them the sums of processors without
+of 8 bits that are scaled as they come. Of a weight's 8 bits 7 are used: with all of them the sums of CPUs without
 VNNI overflow, and the file would say other things there than where it was proved.
 """
 

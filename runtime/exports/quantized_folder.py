@@ -33,7 +33,7 @@ __all__ = ["require_rounded", "write_quantized"]
 _OTHERS = torch.bfloat16
 """The type of all other weights, and in which quantized ones are multiplied out."""
 _SLACK = 1.001
-"""What a processor's own rounding of float32 adds to a rounding error."""
+"""What a CPU's own rounding of float32 adds to a rounding error."""
 
 
 def write_quantized(

@@ -48,7 +48,7 @@ def write_folder(job: Job, folder: Path) -> Written:
     """Writes weights, configuration and tokenizer; see `Writer`.
 
     What is compared is computed in float32 from the weights as they were written, so that the proof is of the file and
-    not of a processor's arithmetic in 16 bits.
+    not of a CPU's arithmetic in 16 bits.
     """
     session, bound = job.session, file_type(job.asked.weight_type)
     settings, card = session.plan.settings, bound.quantized

@@ -1,4 +1,4 @@
-"""A finished run's model before the first step and in the result, on the processor, one model at a time."""
+"""A finished run's model before the first step and in the result, on the CPU, one model at a time."""
 
 from __future__ import annotations
 

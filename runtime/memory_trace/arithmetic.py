@@ -4,7 +4,7 @@ Casts what autocast would cast, where it would: products of matrices run in 16 b
 and a trained weight is cast once in each pass. Recomputed layers do the same, since checkpointing restores autocast.
 
 A card's dropout is one kernel, which keeps a truth value for each element. Without memory torch takes the form for
-processors, which keeps a number in the elements' own type, up to four times as much. Where something is dropped in
+CPUs, which keeps a number in the elements' own type, up to four times as much. Where something is dropped in
 place, a card takes that form, too.
 """
 
@@ -38,14 +38,14 @@ _IN_FULL_ON_CARD = frozenset[Any]({*_SENSITIVE, *_SENSITIVE_METHODS, *_NORMS, *_
 
 
 class MixedPrecision(TorchFunctionMode):
-    """Autocast to a type of 16 bits while it is active, wherever autocast is on for the processor.
+    """Autocast to a type of 16 bits while it is active, wherever autocast is on for the CPU.
 
-    The processor's switch does nothing to tensors without memory, but checkpointing carries it along, so that layers
+    The CPU's switch does nothing to tensors without memory, but checkpointing carries it along, so that layers
     are computed again with what they were computed with.
 
     Args:
         half: The type.
-        on_card: Whether sensitive functions run in float32, as on CUDA; a processor's list is shorter.
+        on_card: Whether sensitive functions run in float32, as on CUDA; a CPU's list is shorter.
     """
 
     _active: ClassVar[MixedPrecision | None] = None
@@ -151,7 +151,7 @@ def _dropout(tensor: torch.Tensor, p: float = 0.5, training: bool = True, inplac
 
 
 def processor_norm(result: tuple[torch.Tensor, ...], weight: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
-    """What a norm gives on a processor, which keeps mean and deviation of each row in the type of its weight."""
+    """What a norm gives on a CPU, which keeps mean and deviation of each row in the type of its weight."""
     normed, *kept = result
     half = normed.dtype.itemsize < kept[0].dtype.itemsize and (weight is None or weight.dtype == normed.dtype)
     return normed, *((one.new_empty(one.shape, dtype=normed.dtype) for one in kept) if half else kept)

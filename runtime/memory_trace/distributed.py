@@ -2,7 +2,7 @@
 
 `fully_shard` runs among processes of which only one is there; torch's group for tests stands in for the others: every
 exchange is called and nothing is sent. What is put together and taken apart is storages that grow and shrink, which are
-counted like births and ends. Parts that lie with the processor are not the device's, so that they are left out, and
+counted like births and ends. Parts that lie in host memory are not the device's, so that they are left out, and
 only pass through.
 
 DistributedDataParallel's reducer can't run there, since it reads what processes tell each other. So its allocations are
@@ -58,7 +58,7 @@ def divided(job: TraceJob, model: nn.Module, tracker: StorageTracker, device: to
         job: How many processes there are.
         model: Whole, on the device.
         tracker: Counts.
-        device: Tensors without memory, or a processor's with a process group that is there.
+        device: Tensors without memory, or a CPU's with a process group that is there.
 
     Raises:
         RuntimeError: The installed torch divides models in a way that can't be followed.
@@ -147,7 +147,7 @@ def exchanging(
         parameters: What is trained, by name.
         tracker: Counts.
         groups: How the layers of each stack repeat.
-        device: Tensors without memory, or a processor's with a process group that is there.
+        device: Tensors without memory, or a CPU's with a process group that is there.
     """
     if not sharding_card(job.settings.train.sharding).buckets:
         return model
@@ -189,7 +189,7 @@ class _Exchange:
             return
         in_step = 2 if self.job.accumulates else 1
         if self.forwards == in_step:
-            # Processes agree on the order, and buckets are made anew, of which the first is small.
+            # Processes agree on the order, and buckets are made again, of which the first is small.
             for number in self.buckets:
                 self.tracker.release(number)
             self._hold_buckets(list(self.ready), [_FIRST_BUCKET, _BUCKET])

@@ -1,10 +1,10 @@
 """What a model and an optimizer hold, in the order in which it comes to be on the device; then saving and resuming.
 
-Saving, resuming and writing the result are the run's own functions, watched. A run copies its tensors to the processor
+Saving, resuming and writing the result are the run's own functions, watched. A run copies its tensors to the CPU
 one at a time, so that a card needs nothing for it; what is read lies beside what is there until it is copied over. Only
-the files are left out: a shelf holds what would be in them. Where the device is a card, a copy on the processor is a
+the files are left out: a shelf holds what would be in them. Where the device is a card, a copy on the CPU is a
 tensor of one number that claims its shape, so that a model of any size can be read out and put back. Where the device
-is the processor itself, there is nothing to copy to.
+is the CPU itself, there is nothing to copy to.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def release_teacher(tracker: StorageTracker, model: nn.Module) -> None:
 def register_state(
     tracker: StorageTracker, optimizer: torch.optim.Optimizer, average: WeightAverage | None = None
 ) -> None:
-    """Says which tensors are the optimizer's or an average, and whose; those that the processor holds are left out."""
+    """Says which tensors are the optimizer's or an average, and whose; those that the CPU holds are left out."""
     for weights, averaged in average.pairs if average is not None else ():
         tracker.register(averaged, "optimiser state", tracker.owner_of(weights))
     for parameter, state in optimizer.state.items():
@@ -202,10 +202,10 @@ _aten = torch.ops.aten
 
 
 class Host(TorchDispatchMode):
-    """Answers copies from the device to the processor while it is active, inside of what counts storages.
+    """Answers copies from the device to the CPU while it is active, inside of what counts storages.
 
     Args:
-        is_device: Whether the processor is the device that tensors without memory stand for.
+        is_device: Whether the CPU is the device that tensors without memory stand for.
     """
 
     def __init__(self, *, is_device: bool) -> None:
@@ -213,7 +213,7 @@ class Host(TorchDispatchMode):
         self._is_device = is_device
 
     def tensor(self, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
-        """What was read from a file: it lies with the processor."""
+        """What was read from a file: it lies in host memory."""
         return torch.empty(shape, dtype=dtype, device="meta") if self._is_device else _claimed(shape, dtype)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -276,7 +276,7 @@ class Shapes:
 
     Args:
         tracker: Counts what is read into the device's own memory.
-        host: Says whether the processor's memory is that.
+        host: Says whether host memory is that.
     """
 
     def __init__(self, tracker: StorageTracker, host: Host) -> None:

@@ -39,7 +39,7 @@ class KernelRules:
     """What decides about kernels, apart from the tensors.
 
     Attributes:
-        capability: CUDA's (major, minor), or None for a processor.
+        capability: CUDA's (major, minor), or None for a CPU.
         has_flash: Whether torch was built with its flash kernels.
         efficient_takes_groups: Whether the memory-efficient kernel takes fewer heads of keys than of queries; torch
             2.6 refuses them.
@@ -74,7 +74,7 @@ def choose(
         learns_mask: Whether the mask needs a gradient, as one made of learned distances does.
     """
     is_one_size = value_dim in (None, head_dim)
-    if rules.capability is None:  # the processor's kernel takes masks, groups and every type; it drops and learns none
+    if rules.capability is None:  # the CPU's kernel takes masks, groups and every type; it drops and learns none
         return "math" if dropout or learns_mask or not is_one_size else "flash"
     new_enough = rules.capability >= (8, 0) and rules.has_flash
     is_even = head_dim <= _LARGEST_FLASH_HEAD and is_one_size
@@ -151,8 +151,8 @@ def fused(rules: KernelRules) -> Iterator[None]:
 def without_launches() -> Iterator[None]:
     """Has kernels of Triton do nothing: what calls them allocates and keeps as ever, on tensors without memory.
 
-    A backward pass of norms whose weights are trained sums over the card's processors in float32, of which one is seen
-    here: up to 4 MiB less than there is, for a moment.
+    A backward pass of norms whose weights are trained sums over the card's multiprocessors in float32, of which
+    one is seen here: up to 4 MiB less than there is, for a moment.
     """
     from triton.runtime.jit import KernelInterface
 
@@ -236,7 +236,7 @@ def _computed(
 
 
 def _as_numbers(mask: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
-    """The processor's kernel adds masks to the scores, so truth values become numbers of the queries' type."""
+    """The CPU's kernel adds masks to the scores, so truth values become numbers of the queries' type."""
     if mask.dtype != torch.bool:
         return mask
     kept, dropped = (torch.scalar_tensor(one, dtype=query.dtype, device=query.device) for one in (0.0, -torch.inf))

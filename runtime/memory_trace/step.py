@@ -270,7 +270,7 @@ def _note_gradient(job: TraceJob, tracker: StorageTracker, parameter: nn.Paramet
 
 
 def _leave_pages_out(optimizer: Any) -> None:
-    """Memory that the driver may move to the processor takes none of the device's; its shapes stay."""
+    """Memory that the driver may move to the CPU takes none of the device's; its shapes stay."""
     if not getattr(optimizer, "is_paged", False):
         return
     optimizer.is_paged = False

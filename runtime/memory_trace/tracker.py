@@ -80,7 +80,7 @@ class StorageTracker(TorchDispatchMode):
         self._values = values
         self._on_processor = on_processor
         self.makes_inside = False
-        """Whether a model's own code runs, so that what it makes in the processor's memory is the device's there."""
+        """Whether a model's own code runs, so that what it makes in host memory is the device's there."""
         self._turn = (0, 0)
         self._numbers: dict[int, int] = {}
         self._watchers: dict[int, weakref.ref[Any]] = {}

@@ -69,7 +69,7 @@ class Statistics:
         shares: (N, 1) where the metric is a share of the rows: 1 for a row that counts, 0 for one that doesn't; (N, 2)
             where it is the difference of two such shares, with both. None for any other metric.
         telling: Of a difference the rows in which both sides differ: the others say nothing of it. None for all rows.
-        again: Makes the metric of some rows anew, where what a row adds depends on which others there are; None else.
+        again: Makes the metric of some rows again, where what a row adds depends on which others there are; None else.
     """
 
     rows: Floats

@@ -105,7 +105,7 @@ def load_base(settings: Settings, base: Base, *, is_new: bool = True, **options:
     Args:
         settings: Which head it has, and how it computes attention.
         base: Where it comes from.
-        is_new: Whether its head is made anew, with names for its outputs.
+        is_new: Whether its head is untrained, with names for its outputs.
         options: How its weights are held.
 
     Raises:
@@ -181,7 +181,7 @@ def trainable_tensors(model: nn.Module) -> dict[str, nn.Parameter]:
 def keep_differentiable(model: Any) -> None:
     """Forbids a form of 4-bit weights that is for inference alone.
 
-    On some processors bitsandbytes repacks weights at the first evaluation, for a kernel that no gradient passes; the
+    On some CPUs bitsandbytes repacks weights at the first evaluation, for a kernel that no gradient passes; the
     training steps after an evaluation would then learn next to nothing, without an error.
     """
     for module in model.modules():

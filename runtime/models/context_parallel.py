@@ -98,7 +98,7 @@ class ContextGroup:
         size: How many they are.
         exchange: Between them.
         products: Type in which attention computes.
-        capability: CUDA's (major, minor) of the device; None for a processor.
+        capability: CUDA's (major, minor) of the device; None for a CPU.
     """
 
     rank: int
@@ -185,7 +185,7 @@ class _Pass:
         group: Of the process.
         ends: Tokens up to the end of each of its chunks.
         biases: What hides tokens from each.
-        takes_groups: Whether the kernel takes fewer heads of keys than of queries: a processor's, and flash attention.
+        takes_groups: Whether the kernel takes fewer heads of keys than of queries: a CPU's, and flash attention.
     """
 
     group: ContextGroup

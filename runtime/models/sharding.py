@@ -111,7 +111,7 @@ def _meshes(world: Any, kind: str, copies: int, parts: int, tensor: int) -> tupl
     those that divide the model by weights, and then machines with copies.
 
     Args:
-        world: The group of all processes, which another run in this process would have anew.
+        world: The group of all processes, of which another run in this process would have its own.
         kind: Of the devices.
         copies: How many copies of the model there are.
         parts: How many processes divide each weight of a copy, or each process's part of it.

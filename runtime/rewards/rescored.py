@@ -1,4 +1,4 @@
-"""What a reward model makes of recorded answers once more, for an audit: on the processor, step by step as in the run.
+"""What a reward model makes of recorded answers once more, for an audit: on the CPU, step by step as in the run.
 
 Rounding differs between machines. So a score that is near enough is the recorded one, and rewards and advantages follow
 from that; another one is what its model gives. Where all answers would take too long, some steps stand for all, and
@@ -25,7 +25,7 @@ from ftc.spec.precisions import precision_card
 __all__ = ["Rescorer"]
 
 _MOST_FLOPS = 1e13
-"""What an audit spends on scores: minutes of a usual processor."""
+"""What an audit spends on scores: minutes of a usual CPU."""
 _NEAR = {4: 1e-3, 2: 5e-2}
 """How far scores may be apart, relatively and in units of their own scale, by the bytes of a number."""
 

@@ -99,7 +99,7 @@ class LanguageScorer(_NextTokens):
         # faster causal kernel.
         attention = batch.attention if self._needs_mask else None
         with self._states.at(batch.positions, batch.ids.shape[1]), self._arithmetic(batch.ids.device):
-            # Without a mask, places that begin anew show the model where a packed row ends.
+            # Without a mask, places that start over show the model where a packed row ends.
             beside = {} if batch.places is None else {"position_ids": batch.places}
             beside |= image_inputs(self._vision, batch.ids, batch.pixels, batch.token_types)
             output = model(input_ids=batch.ids, attention_mask=attention, use_cache=False, **beside)

@@ -46,7 +46,7 @@ def _processes(world: Any, rank: int, size: int) -> Any:
     """torch's group of this process and its neighbors; a machine's processes have numbers in a row.
 
     Args:
-        world: The group of all processes, which another run in this process would have anew.
+        world: The group of all processes, of which another run in this process would have its own.
         rank: Of this process.
         size: Of each group.
     """

@@ -29,7 +29,7 @@ class Ahead:
 
 
 def looks_ahead(device: torch.device) -> bool:
-    """Whether there is something to wait for: a processor computes when it is asked."""
+    """Whether there is something to wait for: a CPU computes when it is asked."""
     return device.type == "cuda"
 
 

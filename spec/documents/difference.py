@@ -46,7 +46,7 @@ Reason = Literal[
 """What kind of thing changed."""
 
 Action = Literal["retrain", "resume", "evaluate", "nothing"]
-"""What would have to be done: train anew, go on with a run that was left, measure once more, or nothing."""
+"""What would have to be done: train again, go on with a run that was left, measure once more, or nothing."""
 
 _ACTIONS: dict[Effect, Action] = {
     Effect.NUMERICS: "retrain",

@@ -151,7 +151,7 @@ class Work(SparseDocument):
     operations: Real
     """Kernels that are launched."""
     host_bytes: Real = 0.0
-    """Bytes between the device and the processor's memory."""
+    """Bytes between the device and host memory."""
     pixels: Real = 0.0
     """Pixels of images that the CPU prepares for the model; a decoded one counts as a part of one that is read."""
 

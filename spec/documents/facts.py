@@ -198,7 +198,7 @@ class DeviceFacts(Document):
     capability: tuple[int, int] | None = None
     """CUDA's (major, minor); None for a CPU and where unknown."""
     host_bytes: int | None = None
-    """The processor's memory beside a card that is in this machine; None for a CPU, and where it isn't known."""
+    """Host memory beside a card that is in this machine; None for a CPU, and where it isn't known."""
     speed: Speed | None = None
     """What it reaches at best by its data sheet; None for a CPU, which has none, and for cards nobody described."""
 

@@ -41,7 +41,7 @@ class Interruption(Document):
 def usable_step(interruptions: Sequence[Interruption], proved_step: int | None) -> int | None:
     """The last step whose checkpoint may be continued; None where nothing limits it.
 
-    A proof beyond an interruption's limit means that training went on from there and wrote later ones anew.
+    A proof beyond an interruption's limit means that training went on from there and wrote later ones again.
     """
     limits = [one.usable_step for one in interruptions if one.usable_step is not None]
     return limits[-1] if limits and (proved_step or 0) <= limits[-1] else None
@@ -53,7 +53,7 @@ class Standing:
 
     Attributes:
         words: Which run it is and how it was left.
-        step: The step from which it continues, by the checkpoints that are there; 0 where it begins anew.
+        step: The step from which it continues, by the checkpoints that are there; 0 where it starts over.
     """
 
     words: str

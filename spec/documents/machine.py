@@ -39,11 +39,11 @@ class MachineClass(Document):
     architecture: str
     """Instruction set, such as `x86_64`."""
     device: str
-    """The processor's or the card's own name."""
+    """The CPU's or the card's own name."""
     vector_flags: tuple[str, ...]
-    """Vector extensions of the processor, sorted; empty where the system doesn't tell."""
+    """Vector extensions of the CPU, sorted; empty where the system doesn't tell."""
     kernels: str
-    """Which of its kernels torch chose for this processor, such as `AVX2`."""
+    """Which of its kernels torch chose for this CPU, such as `AVX2`."""
     compute_capability: str | None
     """Of the card, such as `9.0`; None without one."""
     driver: str | None

@@ -38,7 +38,7 @@ class TraceDevice(Document):
 
     kind: Literal["cpu", "cuda"]
     capability: tuple[int, int] | None
-    """CUDA's (major, minor); None for a processor."""
+    """CUDA's (major, minor); None for a CPU."""
     expandable_segments: bool
     """Whether the run is launched with torch's expandable segments."""
 
@@ -147,7 +147,7 @@ class TraceResult(Document):
     allocated_bytes: int
     """Largest peak of all phases: torch's `max_memory_allocated`."""
     reserved_bytes: int
-    """What torch's allocator takes from the device for it; on a processor the same as what is allocated."""
+    """What torch's allocator takes from the device for it; on a CPU the same as what is allocated."""
     traced_layers: int
     """Layers that were really traced; the others repeat them."""
     versions: dict[str, str]

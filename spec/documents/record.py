@@ -53,7 +53,7 @@ class Observation(SparseDocument):
 
     platform: str
     device: str
-    """Name of the device, from the driver or the processor."""
+    """Name of the device, from the driver or the CPU."""
     world_size: int
     wrapper: str | None
     """Class that wraps the model for training, such as `PeftModelForCausalLM`; None until it is built."""

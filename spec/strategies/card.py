@@ -150,7 +150,7 @@ class Beside:
         once_backward: Multiplications a backward pass, whatever the rows.
         turns_input: Whether the frozen layer reads what it made of the input, so that gradients go through the layer.
         keeps_input: Whether the backward pass needs what comes in.
-        casts_input: Whether mixed precision casts what comes in for it anew, and not once for all that read it.
+        casts_input: Whether mixed precision casts what comes in for it again, and not once for all that read it.
         keeps: Further numbers a token that the backward pass needs.
         keeps_once: Numbers that the backward pass needs, whatever the rows.
         casts_once: Frozen numbers of its own that mixed precision casts in each pass, and the backward pass needs.
@@ -359,7 +359,7 @@ class Card:
         marks: Parts of parameters' names by which an adapter's are known.
         no_sharding: Why torch's `fully_shard` can't divide it; None where it can.
         divides_layers: Whether what it trains follows the columns and rows of layers that devices divide.
-        no_recomputing: Why activations can't be computed anew in the backward pass; None where they can.
+        no_recomputing: Why activations can't be computed again in the backward pass; None where they can.
         no_merging: Why its adapter can't become part of the base's weights; None where it can, or where there is none.
         saves_what_it_trains: Whether the saved tensors are those that were trained, and not what they lead to.
         folds_in: Whether a run in float32 measures with the adapter added to the weights, which is as exact.

@@ -62,7 +62,7 @@ class OnLinearSettings(AdaptedSettings):
     @property
     @abstractmethod
     def saves_frozen(self) -> bool:
-        """Whether those are saved, and not made anew out of their seed."""
+        """Whether those are saved, and not computed again from their seed."""
 
     @property
     def traits(self) -> Traits:

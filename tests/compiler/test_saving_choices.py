@@ -45,7 +45,7 @@ def test_a_large_checkpoint_is_written_in_the_background_where_the_host_has_room
         {"device": ROOMY.model_copy(update={"host_bytes": None})},
         {"device": CPU},
     ],
-    ids=["small", "no room", "unknown", "a processor"],
+    ids=["small", "no room", "unknown", "a CPU"],
 )
 def test_elsewhere_training_waits_and_the_plan_is_as_before(job: dict[str, Any]) -> None:
     draft = planned(**job)

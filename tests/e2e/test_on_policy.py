@@ -61,7 +61,7 @@ def test_from_rows_to_audit_and_the_same_bits_after_an_interruption(project: Mak
     assert "batches of 2 steps made again from written answers" in " ".join(audited.text.split())
     replayed = ftc("audit", run.name, "--level", "full", "--json")
     assert json.loads(replayed.out)["verdict"] == "REPRODUCED_BITWISE", replayed.text
-    # Other tokens of an answer, as long as before, with all checksums made anew.
+    # Other tokens of an answer, as long as before, with all checksums made again.
     folder = RunFolder(run.absolute())
     edit_lines(
         folder.answers, lambda number, line: number or line["ids"].__setitem__(0, 9 if line["ids"][0] != 9 else 8)

@@ -136,7 +136,7 @@ def test_a_damaged_state_is_named_and_an_older_one_used(
     assert done.record.steps_done == 9
     assert not (root / "runs" / ".fetched").exists()
     _, heard = _apply(machine("third"), until=9)
-    assert not _said(heard, "FTC722"), "what was damaged was stored anew"
+    assert not _said(heard, "FTC722"), "what was damaged was stored again"
 
 
 @pytest.mark.slow

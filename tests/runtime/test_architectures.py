@@ -336,7 +336,7 @@ def _kept(tiny: Tiny, mapping: dict[str, str]) -> tuple[str, ...] | None:
 
 
 def _modules_of(mapping: dict[str, str], families: tuple[Family, ...]) -> Callable[[Tiny], Any]:
-    """Which modules a head makes anew, in the row's order."""
+    """Which modules of a head are untrained, in the row's order."""
 
     def observe(tiny: Tiny) -> tuple[str, ...] | None:
         if tiny.family not in families:

@@ -264,7 +264,7 @@ class TestPowerCut:
 def test_a_checkpoint_that_is_whole_and_of_another_model_is_passed_over(
     job: Job, name: str, damaged: dict[int, str], resumed: list[int]
 ) -> None:
-    """Its manifest is right, so that only the model itself can tell. Where none is left, the run begins anew."""
+    """Its manifest is right, so that only the model itself can tell. Where none is left, the run starts over."""
     stop = at("step", lambda: os.kill(os.getpid(), signal.SIGTERM), step=7)
     assert execute(job.plan, job.inputs, job.folder(name), stop).steps_done == 7
     for step, file in damaged.items():

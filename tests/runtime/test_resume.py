@@ -159,7 +159,7 @@ def test_every_optimizer_and_schedule_goes_on(tmp_path: Path, optimizer: Optimiz
     values = {usual.name: usual.value for usual in optimizer.usual}
     rule = {"beta1": 0.9, "epsilon": 1e-8, "momentum": 0.9, "weight_decay": 0.01, **values, "kind": optimizer.kind}
     shape = {"kind": schedule, "warmup_steps": 2, "decay_steps": 6, "patience": 0, "factor": 0.5}
-    # So small a rate changes weights and no loss: validation is never better than before, on any processor.
+    # So small a rate changes weights and no loss: validation is never better than before, on any CPU.
     rate = 1e-30 if card.watches_validation else 0.01
     changes: dict[str, Any] = {"optimizer": rule, "schedule": shape, "fused": optimizer.fused, "learning_rate": rate}
     precision = with_trained(optimizer.weights, "float32")
@@ -279,7 +279,7 @@ class TestDamage:
         for file, content in zip(files, reversed(contents), strict=True):
             file.write_bytes(content)
         assert_same(job, "run", whole)
-        assert job.of_kind("resumed") == [], "neither is as it was, so it begins anew"
+        assert job.of_kind("resumed") == [], "neither is as it was, so it starts over"
 
     @pytest.mark.slow
     def test_leftovers_are_swept_and_a_torn_line_is_cut_off(self, job: Job, whole: RunRecord) -> None:

@@ -1,4 +1,4 @@
-"""Every card of a strategy: a plan, a traced step, steps on a processor, a merge, words for people and for tools."""
+"""Every card of a strategy: a plan, a traced step, steps on a CPU, a merge, words for people and for tools."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ STEPS = 6
 
 
 def scores(run: RunFolder, path: str, value: Any) -> None:
-    """Another figure in eval.json, everything sealed and the ledger chained anew."""
+    """Another figure in eval.json, everything sealed and the ledger chained again."""
     edit_json(run.evaluation, path, value)
     reseal(run, with_ledger=False)
     rechain(run)
@@ -335,7 +335,7 @@ FOUND: dict[str, tuple[Callable[[RunFolder], object], str, str]] = {
     "a time below zero": (lambda run: record(run, train_seconds=-4.0), "FTC537", "record.json: "),
     "counts of the data": (data_of_the_plan, "FTC537", "plan.json: data.test.truncated_rows"),
     "the model's license": (license_of_the_plan, "FTC537", "plan.json: model.license"),
-    "G4, G5: evaluations cut out of the ledger, chained anew": (
+    "G4, G5: evaluations cut out of the ledger, chained again": (
         lambda run: rechain(run, without="test_look"),
         "FTC527",
         "ledger.ndjson: evaluations on the test set",

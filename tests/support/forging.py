@@ -1,6 +1,6 @@
 """What a careful forger does to a finished run: a document is changed, and every checksum that names it made right.
 
-Pages are written anew by ftc's own functions, and the project's ledger is left, cut, chained anew or deleted.
+Pages are written again by ftc's own functions, and the project's ledger is left, cut, chained again or deleted.
 """
 
 from __future__ import annotations
@@ -73,14 +73,14 @@ def reseal_plan(run: RunFolder, changes: Mapping[str, Any], *, with_ledger: bool
 
 
 def cut_ledger() -> None:
-    """Leaves away what the ledger says from the run's end on; nothing has to be chained anew for that."""
+    """Leaves away what the ledger says from the run's end on; nothing has to be chained again for that."""
     lines = LEDGER.read_bytes().splitlines(keepends=True)
     kept = [line for line in lines if json.loads(line)["kind"] not in ("run_ended", "pages_written")]
     LEDGER.write_bytes(b"".join(kept))
 
 
 def rechain(run: RunFolder, *, without: str = "") -> None:
-    """The ledger as if it had always said so: chained anew, with the record and the pages as they are now.
+    """The ledger as if it had always said so: chained again, with the record and the pages as they are now.
 
     Args:
         run: The run.

@@ -292,7 +292,7 @@ def contents(root: Path) -> dict[str, str]:
 
 
 def metadata(root: Path) -> dict[str, tuple[int, int]]:
-    """Time of change and inode of every file and folder; even the same bytes, written anew, show."""
+    """Time of change and inode of every file and folder; even the same bytes, written again, show."""
     states = {path: path.stat() for path in (root, *root.rglob("*"))}
     return {str(path.relative_to(root)): (state.st_mtime_ns, state.st_ino) for path, state in states.items()}
 

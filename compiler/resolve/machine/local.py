@@ -68,7 +68,7 @@ def cpu_has_bfloat16(root: Path = _ROOT) -> bool:
 
 
 def cpu_label(root: Path = _ROOT) -> str:
-    """The processor's own name, or `CPU` where the system gives none."""
+    """The CPU's own name, or `CPU` where the system gives none."""
     match = re.search(r"^model name\s*:\s*(.+)$", _text(root / "proc/cpuinfo") or "", re.MULTILINE)
     return match[1].strip() if match else "CPU"
 

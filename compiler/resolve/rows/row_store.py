@@ -65,7 +65,7 @@ class RowWriter:
 
 
 class StoredRows(Sequence[Row]):
-    """Rows that are parsed anew whenever they are asked for; `rewrite` alone changes them.
+    """Rows that are parsed again whenever they are asked for; `rewrite` alone changes them.
 
     Args:
         pieces: Their JSON, a comma behind each.

@@ -137,7 +137,7 @@ def _find_odd_byte(path: Path, faults: Faults, help: str, quotes: bool) -> None:
                 text = before.removeprefix("\ufeff") if line == 1 else before
                 _not_utf8(faults, line, at, found.object[found.start], text, help, quotes)
                 return
-            if not piece:  # the file was written anew since
+            if not piece:  # the file was written again since
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             offset += len(piece)
 

@@ -42,7 +42,7 @@ class Conversation(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A line that waits for its answers, or for the conversation to begin anew where it is None."""
+    """A line that waits for its answers, or for the conversation to start over where it is None."""
 
     line: str | None
     subjects: tuple[Subject, ...]

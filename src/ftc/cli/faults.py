@@ -171,7 +171,7 @@ class Restart(BaseException):
         self.environment = environment
 
     def follow(self) -> int:
-        """Starts the command anew in place of this process; only where a system can't do that does it come back."""
+        """Starts the command again in place of this process; only where a system can't do that does it come back."""
         command = [sys.executable, *sys.orig_argv[1:]]
         environment = {**os.environ, **self.environment}
         if os.name == "posix":

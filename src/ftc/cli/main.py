@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None, *, may_restart: bool = False) -> int
 
     Args:
         argv: Words after the program's name; those of the process where left out.
-        may_restart: Whether the process belongs to the command, so that it may be started anew, or several times.
+        may_restart: Whether the process belongs to the command, so that it may be started again, or several times.
 
     Raises:
         Restart: The command has to begin in another environment.

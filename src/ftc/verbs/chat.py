@@ -82,7 +82,7 @@ class Chat:
         return not self._writers.has_base
 
     def sample(self, sampling: Sampling) -> None:
-        """Chooses words in another way from now on; a seed begins anew."""
+        """Chooses words in another way from now on; a seed starts over."""
         self.sampling = sampling
         self._seeds = random.Random(sampling.seed)  # noqa: S311 - for words, not for secrets
 

@@ -190,7 +190,7 @@ def lock(
         recipe: The recipe file.
         overrides: What lies on top of it, the last one topmost. The lock on disk is then compared and left as it is.
         check: Write nothing, and refuse a lock that is stale.
-        upgrade: True looks up every ref of a hub anew. Names let only these move: `model`, `rows`, `validation` or
+        upgrade: True looks up every ref of a hub again. Names let only these move: `model`, `rows`, `validation` or
             `test` for a ref of the hub, or an installed package.
         migrate: Bring a lock of the format before this one up to it; what it pins stays.
         offline: Use only what is on this machine.

@@ -183,7 +183,7 @@ def test_images_take_their_places_among_the_embeddings() -> None:
     text, features = 4096 * 2048 * 2, 256 * 2048 * 2
     held = 2 * text + PIXELS + 256 * WIDTH * 4 + features
     assert merging_bytes(PALIGEMMA, rows, 2048, FROZEN) == held + 9 * 4096 * 2048
-    narrow = 256 * WIDTH * 2  # a processor's norms give the type of their input
+    narrow = 256 * WIDTH * 2  # a CPU's norms give the type of their input
     assert merging_bytes(PALIGEMMA, rows, 2048, replace(FROZEN, on_card=False)) == held - narrow
 
 

@@ -144,7 +144,7 @@ def test_rows_stay_where_rotations_follow_from_the_longest(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
 def test_a_cache_of_fixed_size_changes_no_answer(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A card would compile what reads it; a processor only has it. The last batch is filled up and cut again."""
+    """A card would compile what reads it; a CPU only has it. The last batch is filled up and cut again."""
     rows, writer, asked = prompts(tmp_path), model(tmp_path, kind), settings(tmp_path)
     decode = TextDecoder(tmp_path / kind)
     usual = written(writer, rows, asked, decode)

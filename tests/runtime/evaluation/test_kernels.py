@@ -1,4 +1,4 @@
-"""Linear layers by the processor's other library: the same figures, and nothing left behind."""
+"""Linear layers by the CPU's other library: the same figures, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_other_library_is_asked_once_a_layer(
     model: nn.Sequential, inputs: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not has_faster_linears():
-        pytest.skip("this processor has no faster way")
+        pytest.skip("this CPU has no faster way")
     asked = []
     usual = shortcuts._linear
     monkeypatch.setattr(shortcuts, "_linear", lambda layer, some: asked.append(layer) or usual(layer, some))

@@ -64,7 +64,7 @@ def test_another_link_or_other_permissions_are_a_touch(
         file.with_name("link").unlink(missing_ok=True)
     with pytest.raises(InputsTouched):  # what was read meanwhile may have been anything
         stamps.confirm()
-    assert stamps.confirm(), "from then on it is watched anew"
+    assert stamps.confirm(), "from then on it is watched again"
     rewrite(file.chmod(0o600) or file)
     with pytest.raises(Refusal, match="changed after"):
         stamps.confirm()

@@ -140,7 +140,7 @@ def require_same(folder: Path, ways: list[dict[str, Any]], *, processes: int = 2
         without = {name: peak.size for name, peak in peaks(log_of(job, (2,), whole_groups((2,)))).items()}
         assert without.keys() - _BY_THE_FIRST == real.keys() - _BY_THE_FIRST
         apart = {name: without[name] - real[name] for name in real.keys() - OF_THE_HOST}
-        # optimi counts the steps of matrices and of the rest in host RAM, which a process on a processor has as well.
+        # optimi counts the steps of matrices and of the rest in host RAM, which a process on a CPU has as well.
         counters = {-2 * 512} if way.get("train__precision") == NARROW else set[int]()
         assert set(apart.values()) <= {0, *counters}, (way, apart)
 

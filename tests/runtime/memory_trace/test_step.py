@@ -27,7 +27,7 @@ from tests.support.trace_jobs import PROCESSOR, trace_job
 
 KINDS = ("llama", "qwen2", "gemma2", "gpt2", "bert", "t5", "bart")
 OF_THE_HOST = {"load", "clip"}
-"""Phases in which a real step on the processor also makes its batches where the tracker sees them."""
+"""Phases in which a real step on the CPU also makes its batches where the tracker sees them."""
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_a_step_without_memory_is_a_real_step(
         real = peaks(run_steps(job, model, whole_groups(depths), torch.device("cpu"), Folder(tmp_path / attention)))
         assert real.keys() == without.keys()
         apart = {name: without[name].size - real[name].size for name in real.keys() - OF_THE_HOST}
-        # optimi counts the steps of matrices and of the rest in host RAM, which a real step on a processor has as well.
+        # optimi counts the steps of matrices and of the rest in host RAM, which a real step on a CPU has as well.
         counters = {-2 * 512} if precision == "pure_bfloat16" else set[int]()
         assert set(apart.values()) <= {0, *counters}, (attention, apart)
 

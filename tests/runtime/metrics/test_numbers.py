@@ -1,4 +1,4 @@
-"""Metrics of numbers where they are hard: constant sides, ties, far from zero, and more rows than are ranked anew."""
+"""Metrics of numbers where they are hard: constant sides, ties, far from zero, and more rows than are ranked again."""
 
 from __future__ import annotations
 

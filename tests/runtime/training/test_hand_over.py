@@ -45,7 +45,7 @@ def test_what_the_weights_decide_is_not_made_early(monkeypatch: pytest.MonkeyPat
     known = property(lambda _rows: True, lambda _rows, _value: None)
     monkeypatch.setattr(StreamRows, "follows_weights", known)
     job = make_job(tmp_path)
-    job.run()  # pinned memory would fail on a processor
+    job.run()  # pinned memory would fail on a CPU
     assert len(steps(job)) == job.plan.settings.train.num_steps
 
 

@@ -100,7 +100,7 @@ class _Walk:
         if self._job.request_sha256 != prepared.job.request_sha256:
             help = f"move `{folder}` away"
             raise Refusal([diagnostic("FTC794", "the notes in the job's folder are another job's", help=help)])
-        if self._job.job is None:  # what may be asked anew, and is no part of the request
+        if self._job.job is None:  # what may be asked again, and is no part of the request
             asked = {"waived": prepared.job.waived, "price": prepared.job.price}
             self._job = self._job.model_copy(update=asked)
 

@@ -80,7 +80,7 @@ def test_no_card_is_taken_for_another_accelerator(name: str) -> None:
 
 
 def test_what_a_machine_shows_of_accelerators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ROCm's driver lists processors too, which have no vector units; of a Mac the processor says enough."""
+    """ROCm's driver lists CPUs too, which have no vector units; of a Mac the CPU says enough."""
     nodes = tmp_path / "sys/class/kfd/kfd/topology/nodes"
     for number, units in enumerate((0, 304)):
         (nodes / str(number)).mkdir(parents=True)
