@@ -48,6 +48,7 @@ _EXTENSION = "tests/e2e/test_extension.py"
 _SERVER = "tests/runtime/training/test_server_writer.py"
 _STORAGE = "tests/e2e/test_storage.py"
 ELSEWHERE: dict[str, str] = {
+    "FTC491": "tests/compiler/resolve/rows/test_file_sets.py::test_what_a_folder_has_and_is_not_read_is_named",
     "FTC490": "tests/compiler/resolve/files/test_hub_classes.py::test_what_is_neither_or_both_stays_with_a_warning",
     "FTC489": "tests/compiler/resolve/rows/test_joined_labels.py::test_joined_labels_are_no_class_in_silence",
     "FTC488": "tests/compiler/resolve/rows/test_headers.py::test_a_first_line_that_looks_like_a_row_is_named",
