@@ -24,6 +24,7 @@ from ftc.spec.tasks.rows import (
     ANSWER_COLUMN,
     ASKED_COLUMN,
     FOREIGN_MARKS,
+    FUNCTIONS_COLUMN,
     INSTRUCTION_PROMPT,
     LABELS_COLUMN,
     NEGATIVES_COLUMN,
@@ -214,7 +215,26 @@ def _as_messages(value: Any) -> Any:
         said = [{"role": _role(turn["from"]), "content": turn["value"]} for turn in value]
         value = [{**turn, **own} for turn, own in zip(said, marks, strict=True)]
     value = [{**turn, "role": "system"} if turn.get("role") == "developer" else turn for turn in value]
+    value = [_with_tool_calls(turn) for turn in value]
     return [_marked(turn) if turn.keys() & set(FOREIGN_MARKS) else turn for turn in value]
+
+
+def _with_tool_calls(turn: dict[str, Any]) -> dict[str, Any]:
+    """A turn of OpenAI's older form as one of the newer: `function_call` as `tool_calls`, and the role `function`."""
+    turn = {**turn, "role": "tool"} if turn.get("role") == "function" else turn
+    if "function_call" not in turn or turn.get("tool_calls"):
+        return turn
+    call, kept = turn["function_call"], {key: value for key, value in turn.items() if key != "function_call"}
+    if call is None:
+        return kept
+    return {**kept, "tool_calls": [{"type": "function", "function": call}]} if isinstance(call, dict) else turn
+
+
+def _as_tools(functions: Any) -> Any:
+    """The same of the functions that a model may call; what is no function by its name stays for the checks."""
+    if not isinstance(functions, list) or not all(isinstance(one, dict) and "name" in one for one in functions):
+        return functions
+    return [{"type": "function", "function": one} for one in functions]
 
 
 def _as_turns(value: Any) -> Any:
@@ -272,8 +292,11 @@ def _write_conversation(row: Row, by_part: Mapping[str, str]) -> object:
     A column of images keeps those alone that no message took, for the checks.
     """
     column, system, image = by_part["messages"], value_of(row, by_part, "system"), by_part.get("image")
+    is_older = (tools := by_part.get("tools", "")).lower() == FUNCTIONS_COLUMN and row.get(tools) is not None
+    if is_older:
+        row[tools] = _as_tools(row[tools])
     if column not in row or (image is None and system is None and is_plain(row[column])):
-        return AS_IT_IS
+        return None if is_older else AS_IT_IS
     references = None if image is None else row.pop(image, None)
     turns, left = with_parts(_as_messages(row[column]), image_references(references))
     if image is not None and left:
