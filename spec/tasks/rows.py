@@ -14,6 +14,7 @@ __all__ = [
     "CHOSEN_COLUMN",
     "FOREIGN_MARKS",
     "FUNCTIONS_COLUMN",
+    "IMAGELESS_MARK",
     "INSTRUCTION_PROMPT",
     "LABELS_COLUMN",
     "NEGATIVES_COLUMN",
@@ -75,6 +76,8 @@ FOREIGN_MARKS = ("weight", TRAIN_MARK, "training")
 """Keys for it in other people's rows, 0 or false where a message isn't trained on: OpenAI's, Axolotl's."""
 FUNCTIONS_COLUMN = "functions"
 """Column of what a model may call in OpenAI's older form: functions, which the newer one has as tools."""
+IMAGELESS_MARK = "ftc_imageless"
+"""Key that is added to a row whose cell for its image is empty; not to one that has no such cell, or an empty list."""
 INSTRUCTION_PROMPT = "ftc_prompt"
 """Column that is added for an instruction with its input."""
 

@@ -89,6 +89,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC125": f"{_IMAGES}::test_a_model_that_reads_text_alone_refuses_images",
     "FTC127": f"{_VISION}::test_what_is_not_available_is_refused",
     "FTC128": f"{_VISION}::test_a_processor_of_another_size_is_refused",
+    "FTC492": f"{_IMAGES}::test_an_empty_cell_for_an_image_is_named_with_its_row",
     "FTC129": f"{_IMAGES}::test_without_pillow_the_extra_is_named",
     "FTC480": f"{_EXTENSION}::test_a_strangers_folder_is_no_installation",
     "FTC481": f"{_EXTENSION}::test_a_package_that_can_not_be_used_is_refused",
