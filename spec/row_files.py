@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 __all__ = [
+    "BESIDE_ROWS",
     "COLUMNAR",
     "CONLL",
     "DOCUMENTS",
     "DOCUMENT_HELP",
+    "IMAGE_FILES",
     "PACKED",
     "SEPARATED",
     "SUFFIXES",
@@ -44,6 +46,10 @@ DOCUMENTS = (
 """Suffixes of texts that are not read as they are, since each is one row of many lines: documents, and programs."""
 DOCUMENT_HELP = 'write each text as a line `{"text": "…"}` of a .jsonl file; of a .txt file, each line is a row'
 """What to do with them."""
+BESIDE_ROWS = ("readme", "license", "licence", "copying", "notice", "citation", "changelog")
+"""How names of files begin, in lower case, that lie beside rows and hold none."""
+IMAGE_FILES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+"""Suffixes of images, which rows name and which are no rows themselves."""
 
 
 def suffix_of(path: str) -> str:

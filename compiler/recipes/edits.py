@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,20 +43,45 @@ class Fixed:
 
 
 def fix_recipe(data: bytes, file: str, *, path: Path | None = None, overrides: Sequence[Override] = ()) -> Fixed:
-    """Makes the safe fixes in a recipe's own text; takes what `check_recipe` takes, and touches no disk beyond it."""
+    """Makes the safe fixes in a recipe's own text; takes what `check_recipe` takes, and touches no disk beyond it.
+
+    A fix that writes what is refused is not made, unless another fix follows it.
+    """
     titles: list[str] = []
-    now, checked = data, check_recipe(data, file, path=path, overrides=overrides)
+    now, checked, refused = data, check_recipe(data, file, path=path, overrides=overrides), set[Fix]()
     for _ in range(MOST_ROUNDS):
-        content, made = with_fixes(now.decode("utf-8", "surrogateescape"), file, checked.diagnostics)
+        content, made = with_fixes(now.decode("utf-8", "surrogateescape"), file, _without(checked, refused))
         if not made:
             break
         fixed = content.encode("utf-8", "surrogateescape")
         rechecked = check_recipe(fixed, file, path=path, overrides=overrides)
+        if odd := {fix for fix in made if _is_refused(fix, content, rechecked)}:
+            refused |= odd
+            continue
         if _count(rechecked, _TWICE) > _count(checked, _TWICE):
             break  # the right name is taken: which of the two values holds is for a person to say
         now, checked = fixed, rechecked
         titles += [fix.title for fix in made]
     return Fixed(data, now, tuple(titles), checked)
+
+
+def _without(checked: Checked, refused: Collection[Fix]) -> list[Diagnostic]:
+    """The findings, without fixes that are not made."""
+    return [
+        replace(found, fixes=tuple(fix for fix in found.fixes if fix not in refused)) for found in checked.diagnostics
+    ]
+
+
+def _is_refused(fix: Fix, content: str, after: Checked) -> bool:
+    """Whether a text that a fix wrote is an error with no fix of its own."""
+    lines = Text(content.removeprefix(_MARK), "").lines
+    written = {(edit.span.line, edit.text) for edit in fix.edits}
+    places = (one.span for one in after.diagnostics if one.is_error and not any(fix.safe for fix in one.fixes))
+    return any(
+        (place.line, lines[place.line - 1][place.column - 1 : place.end_column - 1]) in written
+        for place in places
+        if place is not None and place.line == place.end_line <= len(lines)
+    )
 
 
 def _count(checked: Checked, code: str) -> int:

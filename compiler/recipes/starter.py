@@ -27,7 +27,7 @@ from ftc.compiler.resolve.models.model import PLACEHOLDER
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
 from ftc.compiler.resolve.rows.cleaning import EmptyRows
 from ftc.compiler.resolve.rows.columns import task_columns
-from ftc.compiler.resolve.rows.file_sets import files_of, is_pattern
+from ftc.compiler.resolve.rows.file_sets import files_of, is_pattern, passed_over
 from ftc.compiler.resolve.rows.headers import column_names
 from ftc.compiler.resolve.rows.labels import labels_of
 from ftc.compiler.resolve.rows.reading import USUAL_READING, Reading
@@ -191,11 +191,13 @@ def _read(data: Path, path: str, folder: Path, reading: Reading = USUAL_READING)
     if not (data.is_dir() if is_there else is_pattern(path)):
         return read_rows(data, path, None, reading)
     try:
-        files = files_of(project_root(folder / "recipe.yaml"), path, folder, None, "data.source.path")
+        files, skipped = files_of(project_root(folder / "recipe.yaml"), path, folder, None, "data.source.path")
     except UnsafePath as error:
         raise Refusal([error.diagnostic(None, "data.source.path")]) from error
     tables = [read_rows(file, name, None, reading) for name, file in files.items()]
-    return JoinedTable.of([(table, table.rows) for table in tables], path)
+    table = JoinedTable.of([(table, table.rows) for table in tables], path)
+    found = passed_over(path, files, skipped, None, "data.source.path")
+    return replace(table, warnings=(found, *table.warnings)) if found else table
 
 
 def _refuse_invalid(lines: list[str], data: str) -> None:

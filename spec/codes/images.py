@@ -1,6 +1,6 @@
 """Codes of rows with images, and of models that read them."""
 
-from ftc.spec.codes._code import Code
+from ftc.spec.codes._code import Code, Severity
 from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["CODES"]
@@ -82,6 +82,16 @@ CODES: tuple[Code, ...] = (
         wrong="pip install ftc",
         right="pip install 'ftc[vision]'",
         exit_code=ExitCode.COULD_NOT_WORK,
+    ),
+    Code(
+        id="FTC492",
+        title="rows without their image",
+        cause="The cell for an image is empty, as it is where an export loses a file. The model reads such a row as "
+        "text alone, and learns to answer about an image that it doesn't see. Rows that have none on purpose, beside "
+        "rows with images, have an empty list or no such key.",
+        wrong="image,prompt,completion\n,What is it?,A square.",
+        right="image,prompt,completion\na.png,What is it?,A square.",
+        severity=Severity.WARNING,
     ),
     Code(
         id="FTC414",

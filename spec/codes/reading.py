@@ -44,4 +44,14 @@ CODES: tuple[Code, ...] = (
         right="text,label\ngreat film,positive\nbad film,negative",
         severity=Severity.WARNING,
     ),
+    Code(
+        id="FTC491",
+        title="files of a folder that aren't read",
+        cause="A folder means the data files in it. Files of other kinds, such as documents and archives, and data "
+        "files of folders inside are no part of it, and neither is what a pattern matches and ftc doesn't read. "
+        "READMEs, licenses, images, hidden files, and files that the recipe names elsewhere aren't reported.",
+        wrong="data: {source: {path: shards}}  # some rows are in shards/2024/",
+        right="data: {source: {path: 'shards/**/*.jsonl'}}",
+        severity=Severity.WARNING,
+    ),
 )

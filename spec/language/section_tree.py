@@ -24,6 +24,7 @@ __all__ = [
     "documents_in",
     "effect_of",
     "field_docs",
+    "keys_at",
     "places_of_key",
     "section_at",
     "sections_at",
@@ -97,6 +98,11 @@ def all_sections() -> Iterator[tuple[str, type[Document]]]:
 def places_of_key(key: str) -> tuple[str, ...]:
     """Dotted paths of the sections in which a key is known, for "right key, wrong section"."""
     return tuple(dict.fromkeys(path for path, section in all_sections() if key in section.model_fields))
+
+
+def keys_at(path: str) -> frozenset[str]:
+    """Keys that some section at a dotted path has; none where a mapping there has names of the user's own."""
+    return frozenset(key for place, section in all_sections() if place == path for key in section.model_fields)
 
 
 def _likeness(choice: type[Document], value: Mapping[str, Any]) -> int:

@@ -147,21 +147,27 @@ def key_fault(key: Scalar, path: str | None) -> Diagnostic | None:
         return diagnostic("FTC005", "a merge key", key.span, help=help, path=path)
     if not key.text:
         return diagnostic("FTC010", "a key without a name", key.span, help="name the key", path=path)
-    from ftc.spec.language.foreign_keys import KEYS
-
-    suggestion = _plain_form(key.text)
+    if key.text.lower().startswith("x-") and not path:
+        help = "write each value where it is used; files that begin with the same values share them by `extends`"
+        notes = "blocks `x-…` hold anchors in other programs' files; a recipe has neither"
+        return diagnostic(
+            "FTC010", f"`{shown_word(key.text)}` is not a key", key.span, help=help, notes=notes, path=path
+        )
+    plain = _plain_form(key.text)
+    section = re.sub(r"\[[0-9]+\]", "", path or "")
+    meant, elsewhere = (_meant(plain, section), _elsewhere(plain)) if plain else (None, "")
+    suggestion = meant or (plain if elsewhere else None)
     # A hyphen can stand for nothing but an underscore. Any other guess is for a person to judge.
-    safe = key.text.replace("-", "_") == suggestion
+    safe = meant is not None and key.text.replace("-", "_") == plain
     help = "keys consist of lower-case letters, digits and underscores, and start with a letter"
     if safe:
-        help = "write an underscore for each hyphen; `ftc validate --fix` does it"
+        help = f"rename the key to `{suggestion}`"
     elif not key.quoted and ":" in key.text:
         help = "put a space after the colon"
     foreign = next((character for character in key.text if not character.isascii()), None)
     notes = [f"it contains {described(foreign)}"] if foreign else []
-    section, _, name = KEYS.get(suggestion or "", "").rpartition(".")
-    if name:
-        notes.append(f"ftc calls it `{name}`, in `{section}`")
+    if elsewhere and meant is None:
+        notes.append(elsewhere)
     return diagnostic(
         "FTC010",
         f"`{shown_word(key.text)}` is not a key",
@@ -174,6 +180,32 @@ def key_fault(key: Scalar, path: str | None) -> Diagnostic | None:
         else [],
         path=path,
     )
+
+
+def _meant(key: str, section: str) -> str | None:
+    """The key of a section that one means, by another tool's word or in another spelling; None where it means none."""
+    from ftc.spec.language.did_you_mean import nearest
+    from ftc.spec.language.foreign_keys import IN_SECTIONS, KEYS
+    from ftc.spec.language.section_tree import keys_at
+
+    known = keys_at(section)
+    if key in known or not known:
+        return key
+    home, _, name = KEYS.get(key, "").rpartition(".")
+    own = IN_SECTIONS.get(f"{section}.{key}") or (name if home == section else None)
+    return own if own in known else nearest(key, known)
+
+
+def _elsewhere(key: str) -> str:
+    """Where a key belongs, in words; nothing for one that no section has."""
+    from ftc.spec.language.foreign_keys import KEYS
+    from ftc.spec.language.section_tree import places_of_key
+
+    home, _, name = KEYS.get(key, "").rpartition(".")
+    if name:
+        return f"ftc calls it `{name}`, in `{home}`"
+    places = [f"of `{place}`" if place else "at the top level" for place in places_of_key(key)]
+    return f"`{key}` is a key {places[0]}" if places else ""
 
 
 def _plain_form(key: str) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ftc.spec.tasks.rows import FUNCTIONS_COLUMN
+
 __all__ = [
     "ANSWERS",
     "ANSWER_START",
@@ -116,7 +118,7 @@ OUTPUT = Part("output", "text", ("output", "response"), True)
 MESSAGES = Part("messages", "messages", ("messages", "conversations", "conversation", "dialogue", "chat"), True)
 SYSTEM = Part("system", "optional text", ("system",), False)
 HISTORY = Part("history", "history", ("history",), True)
-TOOLS = Part("tools", "tools", ("tools",), False)
+TOOLS = Part("tools", "tools", ("tools", FUNCTIONS_COLUMN), False)
 REFERENCE = Part(
     "reference", "label", ("reference", "answer", "solution", "ground_truth", "target", "label", "completion"), False
 )

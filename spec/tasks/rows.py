@@ -13,6 +13,8 @@ __all__ = [
     "ASKED_COLUMN",
     "CHOSEN_COLUMN",
     "FOREIGN_MARKS",
+    "FUNCTIONS_COLUMN",
+    "IMAGELESS_MARK",
     "INSTRUCTION_PROMPT",
     "LABELS_COLUMN",
     "NEGATIVES_COLUMN",
@@ -72,6 +74,10 @@ TRAIN_MARK = "train"
 """Key of a message that is false where the message is context and not trained on; absent anywhere else."""
 FOREIGN_MARKS = ("weight", TRAIN_MARK, "training")
 """Keys for it in other people's rows, 0 or false where a message isn't trained on: OpenAI's, Axolotl's."""
+FUNCTIONS_COLUMN = "functions"
+"""Column of what a model may call in OpenAI's older form: functions, which the newer one has as tools."""
+IMAGELESS_MARK = "ftc_imageless"
+"""Key that is added to a row whose cell for its image is empty; not to one that has no such cell, or an empty list."""
 INSTRUCTION_PROMPT = "ftc_prompt"
 """Column that is added for an instruction with its input."""
 

@@ -48,6 +48,7 @@ _EXTENSION = "tests/e2e/test_extension.py"
 _SERVER = "tests/runtime/training/test_server_writer.py"
 _STORAGE = "tests/e2e/test_storage.py"
 ELSEWHERE: dict[str, str] = {
+    "FTC491": "tests/compiler/resolve/rows/test_file_sets.py::test_what_a_folder_has_and_is_not_read_is_named",
     "FTC490": "tests/compiler/resolve/files/test_hub_classes.py::test_what_is_neither_or_both_stays_with_a_warning",
     "FTC489": "tests/compiler/resolve/rows/test_joined_labels.py::test_joined_labels_are_no_class_in_silence",
     "FTC488": "tests/compiler/resolve/rows/test_headers.py::test_a_first_line_that_looks_like_a_row_is_named",
@@ -88,6 +89,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC125": f"{_IMAGES}::test_a_model_that_reads_text_alone_refuses_images",
     "FTC127": f"{_VISION}::test_what_is_not_available_is_refused",
     "FTC128": f"{_VISION}::test_a_processor_of_another_size_is_refused",
+    "FTC492": f"{_IMAGES}::test_an_empty_cell_for_an_image_is_named_with_its_row",
     "FTC129": f"{_IMAGES}::test_without_pillow_the_extra_is_named",
     "FTC480": f"{_EXTENSION}::test_a_strangers_folder_is_no_installation",
     "FTC481": f"{_EXTENSION}::test_a_package_that_can_not_be_used_is_refused",

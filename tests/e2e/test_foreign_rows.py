@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ftc import api
 from ftc.cli.main import main
 from ftc.compiler.tokens.encoder import TextTokenizer
+from ftc.spec.diagnostics import Refusal
 from tests.support.projects import make_model
 
 
@@ -180,6 +184,35 @@ def test_keys_inside_a_column_are_named_with_the_way_to_make_them_columns(capsys
     shown = " ".join(capsys.readouterr().err.split())
     assert "column `data` holds objects with `text`, `label`, which are no columns" in shown
     assert "jq -c '. + .data | del(.data)' FILE > flat.jsonl" in shown
+
+
+def test_marked_passages_of_ms_marco_lead_to_a_row_for_each_right_one() -> None:
+    """The command of the finding makes rows that can be planned."""
+
+    def passages(*selected: int) -> dict[str, Any]:
+        return {"is_selected": [*selected], "passage_text": ["cold", "warm", "mild"], "url": ["a", "b", "c"]}
+
+    rows = [{"query": f"cold {n}", "passages": passages(0, 1, 0), "answers": ["warm"]} for n in range(20)]
+    rows += [{"query": "none", "passages": passages(0, 0, 0)}, {"query": "two", "passages": passages(1, 1, 0)}]
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    recipe = "ftc: 1\nname: t\ntask: {kind: reranking}\ndata: {source: {path: rows.jsonl}}\n"
+    recipe += "model: {base: models/decoder}\nstrategy: {kind: lora}\n"
+    Path("recipe.yaml").write_text(recipe, encoding="utf-8")
+    with pytest.raises(Refusal) as refused:
+        api.plan("recipe.yaml", offline=True)
+    help = refused.value.diagnostics[0].help[1]
+    command = help[help.index("jq ") : help.rindex("FILE > flat.jsonl`")]
+    if shutil.which("jq") is None:
+        pytest.skip("jq makes the rows")
+    arguments = [*shlex.split(command), "rows.jsonl"]
+    Path("flat.jsonl").write_bytes(subprocess.run(arguments, check=True, capture_output=True).stdout)
+    made = [json.loads(line) for line in Path("flat.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert made[0] == {"query": "cold 0", "positive": "warm", "negative": ["cold", "mild"]}
+    assert [row["positive"] for row in made if row["query"] == "two"] == ["cold", "warm"]
+    assert len(made) == 22
+    Path("recipe.yaml").write_text(recipe.replace("rows.jsonl", "flat.jsonl"), encoding="utf-8")
+    found = api.plan("recipe.yaml", offline=True)
+    assert found.plan.lock.data.sources["rows"].rows == 22
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_a_run_learns_from_ratings(project: MakeProject, ftc: Ftc) -> None:
     assert ftc("predict", applied.record.id, "red apple").code == 0
 
 
-def test_a_conversation_can_be_rated_and_a_rating_has_two_values(project: MakeProject) -> None:
+def test_a_conversation_can_be_rated_and_a_rating_has_two_values(project: MakeProject, ftc: Ftc) -> None:
     project("rated", "lora", steps=2)
     rows = [json.loads(line) for line in Path("rows.jsonl").read_text(encoding="utf-8").splitlines()]
 
@@ -40,6 +40,7 @@ def test_a_conversation_can_be_rated_and_a_rating_has_two_values(project: MakePr
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in said), encoding="utf-8")
     plan = api.plan(Path("recipe.yaml")).plan
     assert plan.settings.text.columns == {"messages": "conversations", "rating": "kto_tag"}
+    assert "tokens, the rating of each row" in ftc("plan", "recipe.yaml").text
 
     said[3]["kto_tag"] = "good"
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in said), encoding="utf-8")

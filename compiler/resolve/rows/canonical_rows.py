@@ -12,8 +12,9 @@ from typing import Any, assert_never
 
 from ftc.compiler.resolve.rows.columns import Columns, value_of
 from ftc.compiler.resolve.rows.content_parts import image_references, with_parts
-from ftc.compiler.resolve.rows.conversation_checks import asked_fault, is_conversation, is_plain, is_turn
+from ftc.compiler.resolve.rows.conversation_checks import asked_fault, is_conversation, is_plain
 from ftc.compiler.resolve.rows.joined_labels import labels_in
+from ftc.compiler.resolve.rows.message_forms import as_messages, as_tools, as_turns
 from ftc.compiler.resolve.rows.ratings import answers_in, flag_of, number_in, rating_of, said_in, step_rating_of
 from ftc.compiler.resolve.rows.row_checks import is_exchange, label_text
 from ftc.compiler.resolve.rows.row_store import AS_IT_IS, Row, rewrite
@@ -23,7 +24,8 @@ from ftc.spec.tasks import Task
 from ftc.spec.tasks.rows import (
     ANSWER_COLUMN,
     ASKED_COLUMN,
-    FOREIGN_MARKS,
+    FUNCTIONS_COLUMN,
+    IMAGELESS_MARK,
     INSTRUCTION_PROMPT,
     LABELS_COLUMN,
     NEGATIVES_COLUMN,
@@ -49,14 +51,6 @@ from ftc.spec.tasks.rows import (
 )
 
 __all__ = ["turns_before", "with_turns", "write_canonical"]
-
-_ROLES = {
-    **dict.fromkeys(("human", "user"), "user"),
-    **dict.fromkeys(("gpt", "assistant", "chatgpt", "bing", "bard", "model", "function_call"), "assistant"),
-    **dict.fromkeys(("tool", "observation", "function", "function_response"), "tool"),
-    "system": "system",
-}
-"""Our name of a role by ShareGPT's."""
 
 
 def write_canonical(task: Task, columns: Columns, table: Table) -> None:
@@ -103,7 +97,7 @@ def _write_pair(row: Row, by_part: Mapping[str, str]) -> None:
         row[chosen], row[rejected] = pair
     present = tuple(by_part[part] for part in ("prompt", "chosen", "rejected") if part in by_part)
     asked = _asked(value_of(row, by_part, "prompt"))
-    _rewrite(row, present, partial(_of_each, _as_turns))
+    _rewrite(row, present, partial(_of_each, as_turns))
     if asked is not None:
         row[by_part["prompt"]] = asked[-1]["content"]
         row[TURNS_COLUMN] = _as_asked(row, asked)
@@ -115,7 +109,7 @@ def _write_pair(row: Row, by_part: Mapping[str, str]) -> None:
 
 def _asked(prompt: Any) -> list[dict[str, Any]] | None:
     """The turns of a prompt that is a conversation up to a question; None for any other."""
-    turns = _as_messages(prompt)
+    turns = as_messages(prompt)
     return turns if is_conversation(turns) and asked_fault(turns) is None else None
 
 
@@ -129,13 +123,13 @@ def _behind(asked: list[dict[str, Any]], answer: Any) -> Any:
 
 def _write_asked(row: Row, by_part: Mapping[str, str]) -> list[dict[str, Any]]:
     """A prompt that is a conversation as its last question, and its completion as text. Returns the turns before."""
-    prompt = _as_messages(value_of(row, by_part, "prompt"))
+    prompt = as_messages(value_of(row, by_part, "prompt"))
     if (asked := _asked(prompt)) is None:
         if is_conversation(prompt):
             row[by_part["prompt"]] = prompt  # the checks say what is wrong with it in its one form
         return []
     row[by_part["prompt"]] = asked[-1]["content"]
-    if isinstance(answer := said_in(_as_messages(value_of(row, by_part, "completion"))), str):
+    if isinstance(answer := said_in(as_messages(value_of(row, by_part, "completion"))), str):
         row[by_part["completion"]] = answer
     return _as_asked(row, asked)
 
@@ -184,7 +178,7 @@ def _write_rating(row: Row, by_part: Mapping[str, str]) -> None:
 def _write_rated(row: Row, by_part: Mapping[str, str]) -> None:
     """A single answer with what asks for it: a conversation in one form, or a prompt, and the system message before."""
     if "messages" in by_part:
-        _rewrite(row, (by_part["messages"],), _as_messages)
+        _rewrite(row, (by_part["messages"],), as_messages)
     if turns := _write_asked(row, by_part):
         row[TURNS_COLUMN] = turns
     _write_system(row, by_part, [by_part["messages"]] if "messages" in by_part else [])
@@ -205,40 +199,10 @@ def _write_steps(row: Row, column: str, labels: tuple[str, str]) -> None:
         row[column] = [labels[bool(one)] for one in ratings]
 
 
-def _as_messages(value: Any) -> Any:
-    """ShareGPT's `{from, value}` as `{role, content}`, `developer` as `system`, and one mark for untrained turns."""
-    if not isinstance(value, list) or not all(isinstance(turn, dict) for turn in value):
-        return value
-    if all({"from", "value"} <= turn.keys() for turn in value):
-        marks = [{key: turn[key] for key in FOREIGN_MARKS if key in turn} for turn in value]
-        said = [{"role": _role(turn["from"]), "content": turn["value"]} for turn in value]
-        value = [{**turn, **own} for turn, own in zip(said, marks, strict=True)]
-    value = [{**turn, "role": "system"} if turn.get("role") == "developer" else turn for turn in value]
-    return [_marked(turn) if turn.keys() & set(FOREIGN_MARKS) else turn for turn in value]
-
-
-def _as_turns(value: Any) -> Any:
-    """The same of an answer, of which a single turn may stand without a list around it."""
-    return _as_messages([value] if is_turn(value) else value)
-
-
-def _role(name: Any) -> Any:
-    return _ROLES.get(name, name) if isinstance(name, str) else name
-
-
 def _of_each(form: Callable[[Any], Any], value: Any) -> Any:
     """An answer in a form, or each of several."""
     one, *others = answers_in(value)
     return [form(answer) for answer in (one, *others)] if others else form(one)
-
-
-def _marked(turn: dict[str, Any]) -> dict[str, Any]:
-    """A message with `train: false` where its marks say so; marks that can't be understood stay for the checks."""
-    marks = [turn[key] for key in FOREIGN_MARKS if key in turn]
-    if any(isinstance(mark, str) or mark not in (0, 1, None) for mark in marks):
-        return turn
-    plain = {key: value for key, value in turn.items() if key not in FOREIGN_MARKS}
-    return {**plain, TRAIN_MARK: False} if any(mark is not None and not mark for mark in marks) else plain
 
 
 def _of_labels(rows: LabelRows, by_part: Mapping[str, str]) -> Callable[[Row], None]:
@@ -272,10 +236,13 @@ def _write_conversation(row: Row, by_part: Mapping[str, str]) -> object:
     A column of images keeps those alone that no message took, for the checks.
     """
     column, system, image = by_part["messages"], value_of(row, by_part, "system"), by_part.get("image")
+    is_older = (tools := by_part.get("tools", "")).lower() == FUNCTIONS_COLUMN and row.get(tools) is not None
+    if is_older:
+        row[tools] = as_tools(row[tools])
     if column not in row or (image is None and system is None and is_plain(row[column])):
-        return AS_IT_IS
+        return None if is_older else AS_IT_IS
     references = None if image is None else row.pop(image, None)
-    turns, left = with_parts(_as_messages(row[column]), image_references(references))
+    turns, left = with_parts(as_messages(row[column]), image_references(references))
     if image is not None and left:
         row[image] = left
     row[column] = with_turns(_system_turns(system), turns)
@@ -361,8 +328,10 @@ def _write_tested(row: Row, by_part: Mapping[str, str]) -> None:
 
 def _write_prompt(row: Row, by_part: Mapping[str, str]) -> None:
     """An instruction, with its input below it where it has one, and the turns before it."""
-    if "image" in by_part:
-        row[by_part["image"]] = image_references(row.get(by_part["image"]))
+    if (column := by_part.get("image")) is not None:
+        if row.get(column, ()) in (None, ""):
+            row[IMAGELESS_MARK] = True
+        row[column] = image_references(row.get(column))
     if TURNS_COLUMN in row:  # a row of one of several sources, which was written before they were joined
         return
     system, history = value_of(row, by_part, "system"), value_of(row, by_part, "history")

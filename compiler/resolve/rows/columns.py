@@ -158,7 +158,7 @@ def missing_columns(
         return
     for part, column in columns.by_part.items():
         if column not in table.columns:
-            nested = _nested(table, columns.used)
+            nested = _nested(table, columns)
             found = _missing_part(part, column, part in data.fields, table, nested, span_of)
             is_absent = part in instead and column not in table.left_out
             yield found if not is_absent else replace(found, help=(*found.help, instead[part]))
@@ -228,9 +228,13 @@ def _missing_part(
     return diagnostic("FTC362", summary, span_of(path), help=[help_, *nested[1:]], notes=notes, path=path)
 
 
-def _nested(table: Table, used: Sequence[str]) -> list[str]:
-    """A note on a column that is not `used` and holds objects, and how their keys become columns; or nothing."""
-    first = table.rows[0] if table.rows else {}
+_MARKED = frozenset({"is_selected", "passage_text"})
+"""Keys by which MS MARCO's own rows have the passages of a query, and which of them are right."""
+
+
+def _nested(table: Table, columns: Columns) -> list[str]:
+    """A note on a column that the task doesn't read and that holds objects, and how they become columns; or nothing."""
+    first, used = table.rows[0] if table.rows else {}, columns.used
     objects = {
         name: list(value) for name, value in first.items() if isinstance(value, dict) and value and name not in used
     }
@@ -239,6 +243,13 @@ def _nested(table: Table, used: Sequence[str]) -> list[str]:
     name, keys = next(iter(objects.items()))
     field = f".{name}" if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) else f"[{json.dumps(name)}]"
     note = f"column {quoted(name)} holds objects with {_listed(keys)}, which are no columns"
+    if _MARKED.issubset(keys) and {"query", "positive"} <= columns.by_part.keys():
+        query = json.dumps(columns.by_part["query"])
+        pairs = f"[{field}.passage_text, {field}.is_selected] | transpose"
+        row = "{query: $query, positive: .[0], negative: [$all[] | select(.[1] == 0)[0]]}"
+        line = f"jq -c '.[{query}] as $query | {pairs} as $all | $all[] | select(.[1] == 1) | {row}' FILE > flat.jsonl"
+        lines = 'as `datasets.load_dataset(…)["train"].to_json("FILE")` writes those of Parquet and the hub'
+        return [note, f"write a row for each right passage: `{line}`, for JSON lines, {lines}"]
     return [note, f"make them columns: `jq -c '. + {field} | del({field})' FILE > flat.jsonl`, for JSON lines"]
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ftc.compiler.resolve.rows.joined_labels import list_in
+
 __all__ = ["image_references", "with_parts"]
 
 _MARK = "<image>"
@@ -16,9 +18,13 @@ _MARK = "<image>"
 
 
 def image_references(value: Any) -> Any:
-    """The references in a column of images as a list of texts; what can't be understood stays as it is."""
+    """The references in a column of images as a list of texts, which a CSV cell has as text; what can't be understood
+    stays as it is.
+    """
     if value is None or value == "":
         return []
+    if isinstance(value, str) and (listed := list_in(value)) is not None:
+        value = listed
     items = value if isinstance(value, list) else [value]
     found = [_reference(item) for item in items]
     return found if all(isinstance(one, str) for one in found) else value

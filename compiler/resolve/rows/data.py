@@ -126,7 +126,7 @@ def resolve_data(
         tables[use] = table if use == "rows" and sources_of(data) else empty.without(use, columns, table)
     sources = {use: lock_entry(file, digests[use], empty.count[use]) for use, file in files.items()}
     _refuse(_value_findings(data, task, columns, tables, span_of), odd_files)
-    images = _images(columns, tables, vision, span_of)
+    images, imageless = _images(columns, tables, vision, span_of)
     labeled = labels_of(task, columns)
     respelled, alike = _spelled(data, task, labeled, tables.values()) if labeled else ((), ())
     texts = {use: RowTexts(table.rows, columns) for use, table in tables.items()}
@@ -143,7 +143,8 @@ def resolve_data(
     rated = names if isinstance(task.rows(), NumberRows | ScoredAnswerRows) else ()
     lost = unlearned_labels(labeled, names, counts, parts["train"].rows) if labeled else number_findings(rated, rows)
     unlearned = _all_placed((*lost, *rating_findings(task, train)), span_of)
-    tidied = _all_placed((*empty.findings(), *alike, *hidden_characters(labeled, tables.values())), span_of)
+    odd = (*alike, *hidden_characters(labeled, tables.values()), *imageless)
+    tidied = _all_placed((*empty.findings(), *odd), span_of)
     if any(finding.is_error for finding in unlearned):
         raise Refusal([*unlearned, *tidied])
     meant = (labeled.declared if labeled else None) or ()
@@ -171,8 +172,10 @@ def _remark(table: Table) -> Check:
     return Check(name="reading", code=None, result=f"{table.file}: {table.remark}")
 
 
-def _images(columns: Columns, tables: Mapping[str, Table], vision: VisionFacts | None, span_of: SpanOf) -> ImageStore:
-    """The images of the rows, each decoded and checked.
+def _images(
+    columns: Columns, tables: Mapping[str, Table], vision: VisionFacts | None, span_of: SpanOf
+) -> tuple[ImageStore, list[Diagnostic]]:
+    """The images of the rows, each decoded and checked, and warnings.
 
     Raises:
         Refusal: One can't be used, or the model reads none (FTC120 to FTC125, FTC128, FTC300).
@@ -182,7 +185,7 @@ def _images(columns: Columns, tables: Mapping[str, Table], vision: VisionFacts |
     else:
         images, found = read_images(columns, tables, vision)
     _refuse([_placed(finding, span_of) for finding in found])
-    return images
+    return images, found
 
 
 def _spelled(

@@ -15,7 +15,7 @@ from ftc.compiler.resolve.files.hub_features import card_beside, features_of, na
 from ftc.compiler.resolve.files.hub_splits import SplitAsked
 from ftc.compiler.resolve.files.remote import fetch_file, has_scheme
 from ftc.compiler.resolve.files.safe_files import UnsafePath, other_form, refuse_odd_file, safe_path, why_unreadable
-from ftc.compiler.resolve.rows.file_sets import files_of, is_pattern, joint_facts
+from ftc.compiler.resolve.rows.file_sets import FileSet, files_of, is_pattern, joint_facts, passed_over
 from ftc.compiler.resolve.rows.large_files import refuse_too_large
 from ftc.compiler.resolve.rows.reading import USUAL_READING, Reading, SpanOf, absent_file
 from ftc.compiler.resolve.rows.source_paths import idle_keys, source_paths
@@ -50,6 +50,7 @@ class DataFile:
         members: The files of a folder or a pattern by name, with where they lie; empty for a single file.
         member_facts: Size and digest of each of these.
         warnings: What looks wrong about the file itself.
+        skipped: Files that lie with these and aren't read, by name.
         root: How far paths in its rows may lead; None for as far as its own folder.
         class_names: Names of the classes that columns hold as numbers, where the data set's card gives them; the lock's
             own where it pins the commit.
@@ -66,6 +67,7 @@ class DataFile:
     members: Mapping[str, Path] = field(default_factory=dict)
     member_facts: Mapping[str, FileFacts] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
+    skipped: Mapping[str, Path] = field(default_factory=dict)
     root: Path | None = None
     class_names: ClassNames = field(default_factory=dict)
 
@@ -155,7 +157,19 @@ def locate_data(
             found += refusal.diagnostics
     if found:
         raise Refusal(found)
-    return files
+    return _with_skipped(files, span_of)
+
+
+def _with_skipped(files: DataFiles, span_of: SpanOf) -> DataFiles:
+    """The files with a warning where some that lie beside theirs are not read for any use."""
+    read = {os.path.realpath(path) for file in files.values() for path in (file.path, *file.members.values())}
+    after: dict[str, DataFile] = {}
+    for use, file in files.items():
+        left = [name for name, path in file.skipped.items() if os.path.realpath(path) not in read]
+        path = f"{file.recipe_path}.path"
+        found = passed_over(file.shown_as, file.members, left, span_of(path), path)
+        after[use] = replace(file, warnings=(*file.warnings, found)) if found else file
+    return after
 
 
 def _on_disk(
@@ -167,7 +181,8 @@ def _on_disk(
         is_set = is_pattern(source.path) and not os.path.exists(folder / source.path)  # noqa: PTH110 - `Path` raises
         path = folder if is_set else safe_path(root, source.path, folder)
         is_set = is_set or path.is_dir()
-        members = files_of(root, source.path, folder, span, f"{recipe_path}.path", any_kind) if is_set else {}
+        here = (root, source.path, folder, span, f"{recipe_path}.path")
+        members, skipped = files_of(*here, any_kind) if is_set else FileSet({}, {})
     except UnsafePath as error:
         raise Refusal([error.diagnostic(span, f"{recipe_path}.path")]) from error
     first = next(iter(members), "")  # they are all of one kind
@@ -200,6 +215,7 @@ def _on_disk(
         members=members,
         member_facts=listed,
         warnings=(odd,) if odd else (),
+        skipped=skipped,
         root=root,
     )
 

@@ -26,6 +26,7 @@ from ftc.spec.language.safe_repr import quoted
 from ftc.spec.sections.data import Data
 from ftc.spec.storage.images import MOST_BYTES, BadImage, Fault, decode_image
 from ftc.spec.tasks.parts import IMAGE
+from ftc.spec.tasks.rows import IMAGELESS_MARK
 
 __all__ = [
     "DATA_URI",
@@ -176,7 +177,7 @@ def read_images(
         vision: What will read them; None where any shape will do.
 
     Returns:
-        The images, and a finding for each kind of fault with the rows that have it.
+        The images, and a finding for each kind of fault with the rows that have it, or for rows without an image.
 
     Raises:
         Refusal: Pillow isn't installed (FTC129).
@@ -188,7 +189,26 @@ def read_images(
         for number, fault in image_faults(columns, table, store).items():
             by_code.setdefault(fault.code, {})[number] = fault
         found += [_finding(table, code, faults) for code, faults in by_code.items()]
+        found += _imageless(columns, table)
     return store, found
+
+
+def _imageless(columns: Columns, table: Table) -> Iterator[Diagnostic]:
+    """A warning where cells are empty that have an image in other rows (FTC492)."""
+    if "image" not in columns.by_part:
+        return
+    rows = array("q", (row for row, _ in found_in(table.rows, lambda row: row.get(IMAGELESS_MARK))))
+    if rows:
+        where = f"{len(rows):,} of {len(table.rows):,} rows"
+        yield diagnostic(
+            "FTC492",
+            f"column {quoted(columns.by_part['image'])} is empty in {where}, which are read as text alone",
+            table.span(rows[0]),
+            help="fill in the images, or remove the rows; rows that have none on purpose say so by `[]`",
+            notes=table.places(rows),
+            path="data.source",
+            rows=map(table.where, rows),
+        )
 
 
 def image_faults(columns: Columns, table: Table, store: ImageStore) -> dict[int, ImageFault]:

@@ -15,7 +15,7 @@ from ftc.spec.metrics import METRICS, metric_named
 from ftc.spec.providers import provider_title, usage_of
 from ftc.spec.reinforcement_losses import reinforcement_loss
 from ftc.spec.tasks.card import Mode
-from ftc.spec.text_forms import form_card
+from ftc.spec.text_forms import FormCard, form_card
 from ftc.spec.writers import writer_card
 from ftc.spec.writing import Writing
 from ftc.views import numbers
@@ -95,14 +95,20 @@ def auto_class(plan: Plan) -> str:
     return plan.settings.model.auto_class
 
 
+def _learned(plan: Plan) -> FormCard:
+    """The form whose words say what is learned of a row. A rated answer is no pair, though another is read beside."""
+    card = form_card(plan.settings.text.form)
+    return form_card("answer") if card.is_pair and plan.settings.answer == "rated" else card
+
+
 def learned_noun(plan: Plan) -> str:
     """What the count of supervised things counts, where these aren't tokens; a plural, or empty."""
-    return form_card(plan.settings.text.form).noun
+    return _learned(plan).noun
 
 
 def learned_of_rows(plan: Plan, report: SplitReport) -> str:
     """What is learned of a split's rows, where it isn't a share of their tokens; else empty."""
-    return form_card(plan.settings.text.form).targets.format(
+    return _learned(plan).targets.format(
         targets=numbers.magnitude(report.supervised_tokens),
         windows=numbers.plural(report.rows, "window"),
         labels="any number of labels" if mode_of(plan).labels == "several" else "one label",

@@ -42,3 +42,13 @@ def test_what_no_program_may_guess_is_left() -> None:
     text, fixes, left = mend(GOOD.replace("kind: lora", "kind: zebra"))
     assert (fixes, left) == ((), ["FTC105"])
     assert "zebra" in text
+
+
+def test_nothing_is_written_that_is_refused() -> None:
+    """A key of another kind of strategy is no key here, however it is spelled; a chain that ends well is made."""
+    text = GOOD.replace("kind: lora", "kind: lora, virtual-tokens: 8, lora-r: 4")
+    after, fixes, left = mend(text)
+    assert after == text.replace("lora-r", "rank")
+    assert (fixes, left) == (("rename the key to `rank`",), ["FTC010"])
+    blocks = "x-common:\n  rank: 8\n" + GOOD
+    assert mend(blocks) == (blocks, (), ["FTC010"])

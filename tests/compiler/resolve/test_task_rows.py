@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
-from ftc.compiler.resolve.rows.columns import task_columns
+from ftc.compiler.resolve.rows.columns import Columns, task_columns
 from ftc.compiler.resolve.rows.joint_checks import check_together
 from ftc.compiler.resolve.rows.labels import labels_of
 from ftc.compiler.resolve.rows.row_checks import check_values
@@ -158,6 +158,38 @@ def test_sharegpt_becomes_messages() -> None:
     (row,) = canonical(Chat(kind="chat"), {"conversations": turns})
     assert [turn["role"] for turn in row["conversations"]] == ["system", "user", "assistant"]
     assert row["conversations"][2]["content"] == "Hello"
+
+
+def test_functions_of_openais_older_form_are_tools() -> None:
+    call, schema = {"name": "track", "arguments": '{"parcel": 7}'}, {"name": "track", "parameters": {"type": "object"}}
+    turns = [
+        {"role": "user", "content": "Where is parcel 7?"},
+        {"role": "assistant", "content": None, "function_call": call},
+        {"role": "function", "name": "track", "content": "here"},
+        {"role": "assistant", "content": "It is here.", "function_call": None},
+    ]
+    plain = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    rows = [{"messages": turns, "functions": [schema]}, {"messages": plain, "functions": [schema]}]
+    rows.append({"messages": plain, "functions": None})
+    assert not check_values(Chat(kind="chat"), *older(rows))
+    assert rows[0]["messages"] == [
+        turns[0],
+        {"role": "assistant", "content": None, "tool_calls": [{"type": "function", "function": call}]},
+        {"role": "tool", "name": "track", "content": "here"},
+        {"role": "assistant", "content": "It is here."},
+    ]
+    assert [row["functions"] for row in rows] == [[{"type": "function", "function": schema}]] * 2 + [None]
+    odd = [{"messages": plain, "functions": "track"}]
+    (found,) = check_values(Chat(kind="chat"), *older(odd))
+    assert "`functions` is not a list of JSON schemas" in found.summary
+
+
+def older(rows: list[dict[str, Any]]) -> tuple[Columns, Table]:
+    columns = task_columns(Chat(kind="chat"), {}, tuple(rows[0]))
+    assert columns.by_part == {"messages": "messages", "tools": "functions"}
+    table = Table("rows.jsonl", tuple(rows[0]), rows)
+    write_canonical(Chat(kind="chat"), columns, table)
+    return columns, table
 
 
 def test_an_instruction_with_its_input() -> None:

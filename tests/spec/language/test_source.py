@@ -239,10 +239,30 @@ def test_a_duplicate_key_names_the_first() -> None:
     assert finding.path == "train.lr"
 
 
-def test_a_hyphen_has_a_safe_fix() -> None:
-    (fix,) = fault("train: {num-epochs: 1}\n").fixes
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("train: {batch-size: 1}\n", "batch_size"),
+        ("train: {num-epochs: 1}\n", "epochs"),
+        ("train: {learning-rte: 1}\n", "learning_rate"),
+        ("data: {source: [{max-rows: 1}], max-rows: 1}\n", "max_rows"),
+    ],
+)
+def test_a_hyphen_has_a_safe_fix_where_a_key_is_meant(text: str, key: str) -> None:
+    (fix,) = faults(text)[-1].fixes
     assert fix.safe
-    assert fix.edits[0].text == "num_epochs"
+    assert fix.edits[0].text == key
+
+
+def test_what_is_no_key_of_its_section_is_not_renamed() -> None:
+    (fix,) = (finding := fault("strategy: {learning-rate: 1}\n")).fixes
+    assert (fix.safe, finding.notes) == (False, ("`learning_rate` is a key of `train`",))
+    finding = fault("data: {foo-bar: 1}\n")
+    assert (finding.fixes, finding.label) == ((), "")
+    finding = faults("x-common: &common {rank: 8}\n")[0]
+    assert (finding.fixes, finding.label) == ((), "")
+    assert "`extends`" in finding.help[0]
+    assert "anchors" in finding.notes[0]
 
 
 @pytest.mark.parametrize(

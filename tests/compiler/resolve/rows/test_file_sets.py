@@ -103,3 +103,40 @@ def test_a_pattern_without_files_several_kinds_and_ways_out(project: Path, tmp_p
     (tmp_path / "outside.parquet").write_bytes(b"PAR1")
     (project / "shards" / "y.parquet").symlink_to(tmp_path / "outside.parquet")
     assert refused("shards/*.parquet").code == "FTC300"
+
+
+def warned(path: str) -> list[Diagnostic]:
+    return [one for one in planned(path).diagnostics if one.code == "FTC491"]
+
+
+def test_what_a_folder_has_and_is_not_read_is_named(project: Path) -> None:
+    shards = project / "shards"
+    (shards / "notes.md").write_text("# Notes\n", encoding="utf-8")
+    (found,) = warned("shards")
+    assert found.summary == "of `shards` 2 files are read and 2 are not"
+    assert found.notes == ("not read: shards/notes.md, shards/deep/c.jsonl",)
+    assert "`shards/**/*.jsonl`" in found.help[0]
+    assert "each line is a row" in found.help[1]
+    assert "`shards/*.jsonl`" in found.help[2]
+    assert [one.notes for one in warned("shards/*")] == [("not read: shards/notes.md",)]
+    assert not warned("shards/*.jsonl")
+    assert not warned("shards/**/*.jsonl")
+    started = api.init("other.yaml", data=Path("shards"), base="./model")
+    assert [one.code for one in started.warnings] == ["FTC491"]
+
+
+def test_what_lies_beside_rows_as_usual_is_not_reported(project: Path) -> None:
+    shards = project / "shards"
+    for name in ("README.md", "LICENSE", "cat.png", "images/dog.jpg"):
+        (shards / name).parent.mkdir(exist_ok=True)
+        (shards / name).write_text("x", encoding="utf-8")
+    (shards / "deep" / "c.jsonl").rename(shards / "deep" / "test.jsonl")
+    recipe = RECIPE.replace("PATH", "shards").replace("test: 0.2", "test: {path: shards/deep/test.jsonl}")
+    Path("recipe.yaml").write_text(recipe, encoding="utf-8")
+    assert "FTC491" not in [one.code for one in api.plan("recipe.yaml", offline=True).diagnostics]
+
+
+def test_rows_in_folders_inside_alone_lead_to_a_pattern(project: Path) -> None:
+    for name in ("a", "b"):
+        (project / "shards" / f"{name}.jsonl").unlink()
+    assert refused("shards").help == ("folders inside are read by a pattern: `shards/**/*.jsonl`",)

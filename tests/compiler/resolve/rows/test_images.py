@@ -22,7 +22,7 @@ from ftc.compiler.resolve.rows.reading import Reading
 from ftc.compiler.resolve.rows.row_checks import check_values
 from ftc.compiler.resolve.rows.table import Home, Table
 from ftc.compiler.resolve.rows.tables import read_rows
-from ftc.spec.diagnostics import Diagnostic, Refusal
+from ftc.spec.diagnostics import Diagnostic, Refusal, Severity
 from ftc.spec.storage.images import MOST_PIXELS, BadImage, decode_image
 from ftc.spec.tasks.chat import Chat
 from ftc.spec.tasks.generation import Generation
@@ -67,13 +67,28 @@ def test_an_image_is_named_by_its_bytes_however_it_is_written(folder: Path) -> N
         {"url": f"data:image/png;base64,{data}"},
         ["a.png", "copy.png"],
     ]
-    store, found, rows = looked_at(folder, *ways, None)
+    store, found, rows = looked_at(folder, *ways, '["a.png", "../data/copy.png"]', "['a.png']", [], "[]")
     assert found == []
     (digest,) = store.pictures
-    assert [row["image"] for row in rows] == [*[[digest]] * 5, [digest, digest], []]
+    found_in = [row["image"] for row in rows]
+    assert found_in == [*[[digest]] * 5, [digest, digest], [digest, digest], [digest], [], []]
     assert store.pictures[digest] == (6, 4)
     assert sorted(store.files) == ["data/a.png", "data/copy.png"], "relative to the project"
     assert [data for _, data in store.contents()] == [png()]
+
+
+def test_an_empty_cell_for_an_image_is_named_with_its_row(folder: Path) -> None:
+    """Rows without an image on purpose, beside rows with images, have an empty list."""
+    _, (found,), rows = looked_at(folder, "a.png", "", [], None)
+    assert (found.code, found.severity) == ("FTC492", Severity.WARNING)
+    assert found.summary == "column `image` is empty in 2 of 4 rows, which are read as text alone"
+    assert found.notes == ("data/rows.jsonl:2, 4",)
+    assert [row["image"] for row in rows][1:] == [[], [], []]
+    (folder / "data" / "rows.csv").write_text("image,prompt,completion\na.png,Who?,Me.\n,What?,This.\n", "utf-8")
+    table = replace(read_rows(folder / "data" / "rows.csv", "rows.csv"), home=Home(folder / "data", folder))
+    write_canonical(Generation(kind="generation"), BESIDE, table)
+    _, (found,) = read_images(BESIDE, {"rows": table})
+    assert found.notes == ("rows.csv:3",)
 
 
 def turned() -> bytes:
