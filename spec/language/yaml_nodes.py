@@ -148,10 +148,13 @@ def key_fault(key: Scalar, path: str | None) -> Diagnostic | None:
     if not key.text:
         return diagnostic("FTC010", "a key without a name", key.span, help="name the key", path=path)
     if key.text.lower().startswith("x-") and not path:
-        help = "write each value where it is used; files that begin with the same values share them by `extends`"
-        notes = "blocks `x-…` hold anchors in other programs' files; a recipe has neither"
         return diagnostic(
-            "FTC010", f"`{shown_word(key.text)}` is not a key", key.span, help=help, notes=notes, path=path
+            "FTC010",
+            f"`{shown_word(key.text)}` is not a key",
+            key.span,
+            help="write each value where it is used; files that begin with the same values share them by `extends`",
+            notes="blocks `x-…` hold anchors in other programs' files; a recipe has neither",
+            path=path,
         )
     plain = _plain_form(key.text)
     section = re.sub(r"\[[0-9]+\]", "", path or "")
