@@ -188,7 +188,7 @@ def _shared_buckets(shingles: Shingles, numbers: NDArray[np.int64]) -> Iterator[
         for band in which:
             yield frame(None, [one.tobytes() for one in _shared_in(spool, texts, band)])
 
-    for data in spread(_BANDS, work):
+    for data in spread(_BANDS, work, fewest=_BANDS if len(texts) > 1 else _BANDS + 1):
         _, (places, which_buckets) = unframed(data)
         members.append(compared[np.frombuffer(places, np.int64)])
         buckets.append(np.frombuffer(which_buckets, np.int64) + count)
