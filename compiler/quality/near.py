@@ -59,6 +59,8 @@ _OWNER_BITS = 12
 TEXTS_AT_ONCE = 1 << _OWNER_BITS
 """Most texts that are worked on together."""
 _CELL_BITS = 20
+_FEW = 1 << 17
+"""Numbers that a core's cache holds, so that any of them is found as soon."""
 _DRAWN = np.random.RandomState(1)
 _SLOPES = _DRAWN.randint(0, 2**31, _BANDS * _BAND_ROWS, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
 _SHIFTS = _DRAWN.randint(0, 2**32, _BANDS * _BAND_ROWS, dtype=np.uint32)
@@ -341,8 +343,10 @@ def is_among(values: Digests, known: Digests) -> NDArray[np.bool_]:
     if not len(known):
         return np.zeros(len(values), dtype=np.bool_)
     ascending = np.sort(known)
-    places = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
-    return np.asarray(ascending[places] == values)
+    order = np.argsort(values) if len(ascending) > _FEW else np.arange(len(values))  # found beside the one before
+    sought, found = values[order], np.empty(len(values), np.bool_)
+    found[order] = ascending[np.minimum(np.searchsorted(ascending, sought), len(ascending) - 1)] == sought
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.compiler.quality.near import distinct, is_among
+from ftc.compiler.quality.near import is_among
 from ftc.compiler.resolve.rows.spool import Spool
 
 __all__ = ["Digests", "SoughtRuns"]
@@ -73,7 +73,7 @@ class SoughtRuns:
         All runs with the same digest are in one part.
         """
         for part, spool in enumerate(self._met):
-            known = distinct(spool.mapped("uint64"))
+            known = np.sort(spool.mapped("uint64"))
             for of, spools in self._sought.items():
                 pairs = spools[part].mapped("uint64").reshape(-1, 2)
                 digests = np.ascontiguousarray(pairs[:, 0])
