@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.compiler.quality.near import distinct, is_among
+from ftc.compiler.quality.digest_sets import distinct, is_among
 from ftc.compiler.quality.sought_runs import Digests, SoughtRuns
 from ftc.compiler.resolve.rows.in_processes import spread
 from ftc.compiler.resolve.rows.spool import forget

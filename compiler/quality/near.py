@@ -23,6 +23,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ftc.compiler.quality.digest_sets import Digests, is_among
 from ftc.compiler.resolve.rows.in_processes import frame, ranges, spread, unframed
 from ftc.compiler.resolve.rows.row_digests import Digests as RowDigests
 from ftc.compiler.resolve.rows.row_digests import first_equal
@@ -34,9 +35,7 @@ __all__ = [
     "TEXTS_AT_ONCE",
     "Likeness",
     "ReadTexts",
-    "distinct",
     "find_likeness",
-    "is_among",
     "near_pairs",
     "normalized",
     "shingles_of",
@@ -59,14 +58,10 @@ _OWNER_BITS = 12
 TEXTS_AT_ONCE = 1 << _OWNER_BITS
 """Most texts that are worked on together."""
 _CELL_BITS = 20
-_FEW = 1 << 17
-"""Numbers that a core's cache holds, so that any of them is found as soon."""
 _DRAWN = np.random.RandomState(1)
 _SLOPES = _DRAWN.randint(0, 2**31, _BANDS * _BAND_ROWS, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
 _SHIFTS = _DRAWN.randint(0, 2**32, _BANDS * _BAND_ROWS, dtype=np.uint32)
 """The permutations of 32-bit numbers: value * slope + shift, whose slopes are odd so that no two values meet."""
-
-Digests = NDArray[np.uint64]
 
 
 class Shingles:
@@ -322,31 +317,6 @@ def _runs(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
         digests = (digests ^ words[offset : offset + count]) * _FACTOR
         digests ^= digests >> np.uint64(29)
     return digests
-
-
-def distinct(values: Digests) -> Digests:
-    """Each number once, ascending.
-
-    As `np.unique`, whose table of hashes takes twenty times as long for a few millions.
-    """
-    ascending = np.sort(values)
-    is_new = np.ones(len(ascending), np.bool_)
-    is_new[1:] = ascending[1:] != ascending[:-1]
-    return ascending[is_new]
-
-
-def is_among(values: Digests, known: Digests) -> NDArray[np.bool_]:
-    """(values,) Which numbers are among the known ones.
-
-    As `np.isin`, whose table of hashes takes fifty times as long for a few millions.
-    """
-    if not len(known):
-        return np.zeros(len(values), dtype=np.bool_)
-    ascending = np.sort(known)
-    order = np.argsort(values) if len(ascending) > _FEW else np.arange(len(values))  # found beside the one before
-    sought, found = values[order], np.empty(len(values), np.bool_)
-    found[order] = ascending[np.minimum(np.searchsorted(ascending, sought), len(ascending) - 1)] == sought
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.compiler.quality.near import is_among
+from ftc.compiler.quality.digest_sets import is_among
 from ftc.compiler.resolve.rows.spool import Spool
 
 __all__ = ["Digests", "SoughtRuns"]

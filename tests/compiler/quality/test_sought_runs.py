@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftc.compiler.quality import near, sought_runs
-from ftc.compiler.quality.near import distinct, is_among
+from ftc.compiler.quality import digest_sets, sought_runs
+from ftc.compiler.quality.digest_sets import distinct, is_among
 from ftc.compiler.quality.sought_runs import SoughtRuns
 
 
@@ -50,7 +50,7 @@ def test_runs_of_one_digest_are_in_one_part(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("few", [1 << 17, 10])
 def test_numbers_are_found_among_few_and_many(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(near, "_FEW", few)
+    monkeypatch.setattr(digest_sets, "_FEW", few)
     draw = np.random.Generator(np.random.PCG64(2))
     some: Any = draw.integers(0, 300, 200, dtype=np.uint64)
     known: Any = draw.integers(0, 300, 100, dtype=np.uint64)
