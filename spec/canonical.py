@@ -120,7 +120,7 @@ def file_digest(path: Path, read: Callable[[], object] | None = None) -> str:
 def opened_digest(file: RawIOBase | BufferedIOBase, read: Callable[[], object] | None = None) -> str:
     """The same of an open file, from where it is read next."""
     if read is None:
-        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        return hashlib.file_digest(file, "sha256").hexdigest()
     state, part = hashlib.sha256(), memoryview(bytearray(_AT_ONCE))
     while size := file.readinto(part):
         state.update(part[:size])

@@ -17,8 +17,8 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.compiler.quality.digest_sets import distinct, is_among
-from ftc.compiler.quality.sought_runs import Digests, SoughtRuns
+from ftc.compiler.quality.digest_sets import Digests, distinct, is_among
+from ftc.compiler.quality.sought_runs import SoughtRuns
 from ftc.compiler.resolve.rows.in_processes import spread
 from ftc.compiler.resolve.rows.spool import forget
 from ftc.compiler.tokens.token_rows import TokenRows

@@ -1,4 +1,4 @@
-"""Sets of well mixed 64-bit digests, of which there may be millions: sorted, since tables of hashes miss every cache."""
+"""Sets of digests, of which there may be millions: sorted, since tables of hashes miss every cache."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 __all__ = ["Digests", "distinct", "is_among"]
 
 Digests = NDArray[np.uint64]
+"""Well mixed."""
 _FEW = 1 << 17
 """Numbers that a core's cache holds, so that any of them is found as soon."""
 

@@ -12,13 +12,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.compiler.quality.digest_sets import is_among
+from ftc.compiler.quality.digest_sets import Digests, is_among
 from ftc.compiler.resolve.rows.spool import Spool
 
-__all__ = ["Digests", "SoughtRuns"]
-
-Digests = NDArray[np.uint64]
-"""Digests of runs, well mixed."""
+__all__ = ["SoughtRuns"]
 
 _IN_PART = 4_000_000
 """Sought runs of a part, about."""

@@ -269,9 +269,7 @@ def _beginning(run: Run) -> tuple[str, int]:
     segments, continued = run.record.segments, run.record.continued
     own = continued[-1].segments if continued else 0
     _, _, number = run.folder.name.partition("-")
-    return segments[min(own, len(segments) - 1)].started_at if segments else "", int(
-        number
-    ) if number.isdecimal() else 1
+    return segments[min(own, len(segments) - 1)].started_at if segments else "", int(number) if number.isdecimal() else 1
 
 
 def unlock(lock_id: str, folder: Path | str = ".") -> str:
