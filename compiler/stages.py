@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from ftc.spec.stage import Stage, StageListener
 
-__all__ = ["advance", "also_reporting", "be_silent", "begin_stage", "with_stages"]
+__all__ = ["advance", "also_reporting", "be_silent", "begin_stage", "hearing_reads", "read_listener", "with_stages"]
 
 
 class _Progress:
@@ -50,9 +50,28 @@ def also_reporting(listener: StageListener) -> Iterator[None]:
         yield
 
 
+_READS: ContextVar[Callable[[], None] | None] = ContextVar("reads", default=None)
+
+
+@contextmanager
+def hearing_reads(listener: Callable[[], None]) -> Iterator[None]:
+    """Calls a listener for each MiB of a file that is digested while the block runs, in whichever thread."""
+    before = _READS.set(listener)
+    try:
+        yield
+    finally:
+        _READS.reset(before)
+
+
+def read_listener() -> Callable[[], None] | None:
+    """What is called for each MiB that is digested; None where nobody waits."""
+    return _READS.get()
+
+
 def be_silent() -> None:
     """For a process that works for another one: the first process counts what comes back."""
     _PROGRESS.set(None)
+    _READS.set(None)
 
 
 def begin_stage(name: str, total: int | None = None) -> None:

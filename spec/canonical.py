@@ -10,12 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from io import BufferedIOBase, RawIOBase
 from pathlib import Path
 from typing import Any
 
 from ftc.spec.storage.reading import open_regular, parse_json, read_regular
 
-__all__ = ["canonical", "decimal_text", "digest", "file_digest", "is_as_sealed", "own_digest", "to_bytes", "to_text"]
+__all__ = [
+    "canonical",
+    "decimal_text",
+    "digest",
+    "file_digest",
+    "is_as_sealed",
+    "opened_digest",
+    "own_digest",
+    "to_bytes",
+    "to_text",
+]
 
 
 def decimal_text(value: float) -> str:
@@ -103,13 +114,18 @@ def file_digest(path: Path, read: Callable[[], object] | None = None) -> str:
         OSError: It is no regular file, or can't be read.
     """
     with open_regular(path) as file:
-        if read is None:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        state, part = hashlib.sha256(), memoryview(bytearray(_AT_ONCE))
-        while size := file.readinto(part):
-            state.update(part[:size])
-            read()
-        return state.hexdigest()
+        return opened_digest(file, read)
+
+
+def opened_digest(file: RawIOBase | BufferedIOBase, read: Callable[[], object] | None = None) -> str:
+    """The same of an open file, from where it is read next."""
+    if read is None:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+    state, part = hashlib.sha256(), memoryview(bytearray(_AT_ONCE))
+    while size := file.readinto(part):
+        state.update(part[:size])
+        read()
+    return state.hexdigest()
 
 
 def _rfc8785(value: Any) -> str:

@@ -17,8 +17,8 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.compiler.quality.near import is_among
-from ftc.compiler.quality.sought_runs import Digests, SoughtRuns
+from ftc.compiler.quality.digest_sets import Digests, distinct, is_among
+from ftc.compiler.quality.sought_runs import SoughtRuns
 from ftc.compiler.resolve.rows.in_processes import spread
 from ftc.compiler.resolve.rows.spool import forget
 from ftc.compiler.tokens.token_rows import TokenRows
@@ -148,7 +148,7 @@ def _contaminations(parts: Mapping[Split, TokenRows], train: TokenRows | _Known)
         for first, end in (chunks[number] for number in which):
             digests, _ = _runs_of(train, first, end)
             forget(train.ids)
-            yield np.unique(digests[sought.may_have(digests)]).tobytes()
+            yield distinct(digests[sought.may_have(digests)]).tobytes()
 
     for data in spread(len(chunks), survivors):
         sought.meet(np.frombuffer(data, np.uint64))

@@ -23,6 +23,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ftc.compiler.quality.digest_sets import Digests, is_among
 from ftc.compiler.resolve.rows.in_processes import frame, ranges, spread, unframed
 from ftc.compiler.resolve.rows.row_digests import Digests as RowDigests
 from ftc.compiler.resolve.rows.row_digests import first_equal
@@ -35,7 +36,6 @@ __all__ = [
     "Likeness",
     "ReadTexts",
     "find_likeness",
-    "is_among",
     "near_pairs",
     "normalized",
     "shingles_of",
@@ -62,8 +62,6 @@ _DRAWN = np.random.RandomState(1)
 _SLOPES = _DRAWN.randint(0, 2**31, _BANDS * _BAND_ROWS, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
 _SHIFTS = _DRAWN.randint(0, 2**32, _BANDS * _BAND_ROWS, dtype=np.uint32)
 """The permutations of 32-bit numbers: value * slope + shift, whose slopes are odd so that no two values meet."""
-
-Digests = NDArray[np.uint64]
 
 
 class Shingles:
@@ -180,28 +178,42 @@ def _shared_buckets(shingles: Shingles, numbers: NDArray[np.int64]) -> Iterator[
     """
     members, buckets, count = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
     spool, texts = _band_keys(shingles, numbers)
+    spool.settle()
     compared = np.concatenate([np.zeros(0, np.int64), *texts])
-    for band in range(_BANDS):
-        keys, at = [np.zeros(0, np.uint64)], 0
-        for some in texts:
-            keys.append(np.frombuffer(spool.read(*(8 * (at + len(some) * one) for one in (band, band + 1))), np.uint64))
-            at += _BANDS * len(some)
-        ascending = np.concatenate(keys)
-        order = np.argsort(ascending, kind="stable")
-        ascending = ascending[order]
-        is_new = np.ones(len(order), dtype=np.bool_)
-        is_new[1:] = ascending[1:] != ascending[:-1]
-        is_shared = ~is_new
-        is_shared[:-1] |= ~is_new[1:]
-        members.append(compared[order[is_shared]])
-        buckets.append((np.cumsum(is_new) - 1)[is_shared] + count)
-        count += len(order)
+
+    def work(which: range) -> Iterator[bytes]:
+        for band in which:
+            yield frame(None, [one.tobytes() for one in _shared_in(spool, texts, band)])
+
+    for data in spread(_BANDS, work, fewest=_BANDS if len(texts) > 1 else _BANDS + 1):
+        _, (places, which_buckets) = unframed(data)
+        members.append(compared[np.frombuffer(places, np.int64)])
+        buckets.append(np.frombuffer(which_buckets, np.int64) + count)
+        count += len(compared)
     member, bucket = np.concatenate(members), np.concatenate(buckets)
     order = np.argsort(member, kind="stable")
     member, bucket = member[order], bucket[order]
     found, starts = np.unique(member, return_index=True)
     for number, begin, end in zip(found.tolist(), starts, np.append(starts, len(member))[1:], strict=True):
         yield number, bucket[begin:end].tolist()
+
+
+def _shared_in(
+    spool: Spool, texts: Sequence[NDArray[np.int64]], band: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places of the compared texts that share a bucket of a band with another, and each one's bucket."""
+    keys, at = [np.zeros(0, np.uint64)], 0
+    for some in texts:
+        keys.append(np.frombuffer(spool.read(*(8 * (at + len(some) * one) for one in (band, band + 1))), np.uint64))
+        at += _BANDS * len(some)
+    ascending = np.concatenate(keys)
+    order = np.argsort(ascending, kind="stable")
+    ascending = ascending[order]
+    is_new = np.ones(len(order), dtype=np.bool_)
+    is_new[1:] = ascending[1:] != ascending[:-1]
+    is_shared = ~is_new
+    is_shared[:-1] |= ~is_new[1:]
+    return order[is_shared], (np.cumsum(is_new) - 1)[is_shared]
 
 
 def _band_keys(shingles: Shingles, numbers: NDArray[np.int64]) -> tuple[Spool, list[NDArray[np.int64]]]:
@@ -305,18 +317,6 @@ def _runs(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
         digests = (digests ^ words[offset : offset + count]) * _FACTOR
         digests ^= digests >> np.uint64(29)
     return digests
-
-
-def is_among(values: Digests, known: Digests) -> NDArray[np.bool_]:
-    """(values,) Which numbers are among the known ones.
-
-    As `np.isin`, whose table of hashes takes fifty times as long for a few millions.
-    """
-    if not len(known):
-        return np.zeros(len(values), dtype=np.bool_)
-    ascending = np.sort(known)
-    places = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
-    return np.asarray(ascending[places] == values)
 
 
 @dataclass(frozen=True, slots=True)

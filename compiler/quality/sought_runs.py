@@ -12,13 +12,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ftc.compiler.quality.near import is_among
+from ftc.compiler.quality.digest_sets import Digests, is_among
 from ftc.compiler.resolve.rows.spool import Spool
 
-__all__ = ["Digests", "SoughtRuns"]
-
-Digests = NDArray[np.uint64]
-"""Digests of runs, well mixed."""
+__all__ = ["SoughtRuns"]
 
 _IN_PART = 4_000_000
 """Sought runs of a part, about."""
@@ -73,7 +70,7 @@ class SoughtRuns:
         All runs with the same digest are in one part.
         """
         for part, spool in enumerate(self._met):
-            known = np.unique(spool.mapped("uint64"))
+            known = np.sort(spool.mapped("uint64"))
             for of, spools in self._sought.items():
                 pairs = spools[part].mapped("uint64").reshape(-1, 2)
                 digests = np.ascontiguousarray(pairs[:, 0])

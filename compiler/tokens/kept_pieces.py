@@ -12,12 +12,14 @@ import os
 import shutil
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from ftc.compiler.resolve.rows.in_processes import num_jobs, spread
+import numpy as np
+
+from ftc.compiler.resolve.rows.in_processes import num_jobs, ranges, spread
 from ftc.compiler.resolve.rows.row_store import written
 from ftc.spec import canonical
 from ftc.spec.storage.cache import Cache
@@ -51,15 +53,39 @@ class Piece(NamedTuple):
 
 def pieces_of(rows: Sequence[Mapping[str, Any]]) -> Iterator[Piece]:
     """All rows in pieces, which end by their content."""
-    begin, state = 0, hashlib.sha256()
-    for number, data in enumerate(written(rows)):
-        state.update(data)
-        length = number + 1 - begin
-        if length == LONGEST or (length >= _SHORTEST and zlib.crc32(data) % _MEAN == 0):
-            yield Piece(range(begin, number + 1), state.hexdigest())
-            begin, state = number + 1, hashlib.sha256()
-    if begin < len(rows):
-        yield Piece(range(begin, len(rows)), state.hexdigest())
+    some = ranges(len(rows))
+
+    def ends(which: range) -> Iterator[bytes]:
+        for one in (some[number] for number in which):
+            found = (number for number, row in zip(one, written(rows, one), strict=True) if not zlib.crc32(row) % _MEAN)
+            yield np.fromiter(found, np.int64).tobytes()
+
+    pieces = [*_between(len(rows), (end for data in spread(len(some), ends) for end in np.frombuffer(data, np.int64)))]
+
+    def digests(which: range) -> Iterator[bytes]:
+        for one in (pieces[number] for number in which):
+            state = hashlib.sha256()
+            for row in written(rows, one):
+                state.update(row)
+            yield state.hexdigest().encode()
+
+    for piece, digest in zip(pieces, spread(len(pieces), digests), strict=True):
+        yield Piece(piece, digest.decode())
+
+
+def _between(count: int, ends: Iterable[int]) -> Iterator[range]:
+    """So many rows in pieces, which end with the rows that may be a piece's last, where neither is too short or long.
+
+    Args:
+        count: All rows.
+        ends: Rows that may be a piece's last, ascending.
+    """
+    begin = 0
+    for last in (*map(int, ends), count - 1):
+        while last + 1 - begin >= LONGEST:
+            yield range(begin, begin := begin + LONGEST)
+        if last + 1 - begin >= (1 if last == count - 1 else _SHORTEST):
+            yield range(begin, begin := last + 1)
 
 
 class KeptPieces:

@@ -25,6 +25,8 @@ SHARD_BYTES = 2**30
 """Most bytes of a shard's tokens. Another value gives streams of more than one shard other digests."""
 _TOKEN_BYTES = 5  # an id and whether it is learned
 _AT_ONCE = 1 << 14  # rows
+_FEWEST_APART = 1 << 22
+"""Tokens of a file from which processes for it are worth it."""
 
 
 def write_stream(path: Path, tokens: TokenRows, place: Callable[[int], str] = lambda row: "") -> SplitReport:
@@ -43,7 +45,8 @@ def write_stream(path: Path, tokens: TokenRows, place: Callable[[int], str] = la
         _write(path, _list(shards))
         digest = digest_of([one.sha256 for one in shards])
     else:
-        digest = _write_rows(path, tokens, place)
+        write = _write_beside if len(tokens.ids) >= _FEWEST_APART else _write_rows
+        digest = write(path, tokens, place)
         advance("writing", len(tokens.row))
     with replacing(lengths_file(path)) as lengths:
         np.save(lengths, _row_lengths(tokens, parts), allow_pickle=False)
@@ -72,6 +75,20 @@ def _write_rows(path: Path, tokens: TokenRows, place: Callable[[int], str]) -> s
     digest = _digest(tokens)
     _forget(tokens)
     return digest
+
+
+def _write_beside(path: Path, tokens: TokenRows, place: Callable[[int], str]) -> str:
+    """As `_write_rows`, with the digest made by another process meanwhile."""
+
+    def work(which: range) -> Iterator[bytes]:
+        for part in which:
+            if part:
+                _write(path, _table(tokens, place))
+            yield b"" if part else _digest(tokens).encode()
+            _forget(tokens)
+
+    digest, _ = spread(2, work, fewest=2)
+    return digest.decode()
 
 
 def _forget(tokens: TokenRows) -> None:

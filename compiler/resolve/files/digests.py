@@ -13,13 +13,15 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from ftc.compiler.resolve.models.weights import TensorRange, read_ranges
-from ftc.spec.canonical import file_digest
+from ftc.compiler.stages import read_listener
+from ftc.spec.canonical import file_digest, opened_digest
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.storage.atomic_write import Stamp, is_settled, stamp_of, write_file
 from ftc.spec.storage.cache import Cache, named_content
@@ -61,7 +63,7 @@ class DigestCache:
         return FileFacts(size=stamp.size, sha256=remembered) if isinstance(remembered, str) else None
 
     def _hashed(self, path: Path) -> FileFacts:
-        read = _read(path, lambda file: hashlib.file_digest(file, "sha256").hexdigest())
+        read = _read(path, lambda file: opened_digest(file, read_listener()))
         self._remember(path, "json", read, read.value)
         return FileFacts(size=read.stamp.size, sha256=read.value)
 
@@ -116,7 +118,7 @@ def digests_of(paths: Sequence[Path]) -> dict[Path, str]:
         OSError: One can't be read.
     """
     by_size = sorted(paths, key=lambda path: -path.stat().st_size)
-    return dict(zip(by_size, _in_threads(file_digest, by_size), strict=True))
+    return dict(zip(by_size, _in_threads(lambda path: file_digest(path, read_listener()), by_size), strict=True))
 
 
 def tensor_digests(path: Path) -> dict[str, TensorDigest]:
@@ -153,12 +155,14 @@ def _read(path: Path, use: Callable[[FileIO], Result]) -> _Read[Result]:
 
 
 def _hash_stretch(path: Path, stretch: TensorRange) -> str:
-    sha256, left = hashlib.sha256(), stretch.end - stretch.begin
+    sha256, left, heard = hashlib.sha256(), stretch.end - stretch.begin, read_listener()
     with path.open("rb", buffering=0) as file:
         file.seek(stretch.begin)
         while left and (chunk := file.read(min(left, _CHUNK_BYTES))):
             sha256.update(chunk)
             left -= len(chunk)
+            if heard is not None:
+                heard()
     return sha256.hexdigest()
 
 
@@ -169,7 +173,8 @@ def _in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[R
     from concurrent.futures import ThreadPoolExecutor  # a warm plan hashes nothing, and needs no threads
 
     with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(work, items))
+        here = [copy_context() for _ in items]  # a thread hears of no listener by itself
+        return list(pool.map(lambda context, item: context.run(work, item), here, items))
 
 
 def remember_tensors(cache: Path, tensors: Mapping[str, TensorDigest]) -> None:

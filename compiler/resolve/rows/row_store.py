@@ -212,9 +212,11 @@ def rewrite(rows: Sequence[Row], change: Callable[[Row], object], *, apart: bool
         change(row)
 
 
-def written(rows: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:
-    """The JSON of each row, a comma behind it."""
-    return rows.written() if isinstance(rows, StoredRows) else (_json(row) + b"," for row in rows)
+def written(rows: Sequence[Mapping[str, Any]], some: range | None = None) -> Iterator[bytes]:
+    """The JSON of each row, or of some that follow one another, a comma behind it."""
+    if isinstance(rows, StoredRows):
+        return rows.written(some)
+    return (_json(row) + b"," for row in (rows if some is None else rows[some.start : some.stop]))
 
 
 def some_of(rows: Sequence[Row], numbers: Sequence[int]) -> Sequence[Row]:

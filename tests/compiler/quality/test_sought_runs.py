@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftc.compiler.quality import sought_runs
+from ftc.compiler.quality import digest_sets, sought_runs
+from ftc.compiler.quality.digest_sets import distinct, is_among
 from ftc.compiler.quality.sought_runs import SoughtRuns
 
 
@@ -45,3 +46,15 @@ def test_runs_of_one_digest_are_in_one_part(monkeypatch: pytest.MonkeyPatch) -> 
     sought.add(0, digests, np.arange(5))
     parts = [{*part.tolist()} for _, part, _, _ in sought.met() if len(part)]
     assert sorted(map(sorted, parts)) == [[3], [9]]
+
+
+@pytest.mark.parametrize("few", [1 << 17, 10])
+def test_numbers_are_found_among_few_and_many(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digest_sets, "_FEW", few)
+    draw = np.random.Generator(np.random.PCG64(2))
+    some: Any = draw.integers(0, 300, 200, dtype=np.uint64)
+    known: Any = draw.integers(0, 300, 100, dtype=np.uint64)
+    assert is_among(some, known).tolist() == [one in set(known.tolist()) for one in some.tolist()]
+    assert distinct(known).tolist() == sorted(set(known.tolist()))
+    assert not is_among(some, known[:0]).any()
+    assert distinct(known[:0]).tolist() == []

@@ -8,9 +8,11 @@ import time
 import numpy as np
 import pytest
 
+from ftc.compiler.quality import near
 from ftc.compiler.quality.near import FEWEST_SHINGLES, near_pairs, normalized, shingles_of
 from ftc.compiler.quality.texts import damage, mojibake, row_text
 from ftc.compiler.resolve.rows.columns import Columns
+from ftc.compiler.resolve.rows.in_processes import with_jobs
 from ftc.spec.personal_data import matching, passes_luhn, passes_mod_97
 
 MAIL, PHONE, IBAN, CARD = "e-mail addresses", "telephone numbers", "IBANs", "credit card numbers"
@@ -158,6 +160,18 @@ def test_pairs_are_those_of_datasketch() -> None:
 def test_texts_far_apart_are_compared() -> None:
     texts = (" ".join(LONG * 3) if number in (5, 9_005) else f"short {number}" for number in range(9_100))
     assert list(near_pairs(texts, 0.9)) == [(5, 9_005)]
+
+
+def test_several_processes_find_the_same_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = random.Random(3)
+    texts = [" ".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=20)) for _ in range(60)]
+    texts = [text if draw.random() < 0.5 else f"{texts[number % 9]} {number}" for number, text in enumerate(texts)]
+    one = list(near_pairs(texts, 0.5))
+    assert len(one) > 10
+    monkeypatch.setattr(near, "TEXTS_AT_ONCE", 8)
+    for jobs in (1, 2, 3):
+        with with_jobs(jobs):
+            assert list(near_pairs(texts, 0.5)) == one
 
 
 def test_the_text_of_a_row() -> None:

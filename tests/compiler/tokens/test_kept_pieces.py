@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import shutil
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +14,7 @@ from typing import Any, Literal
 import pytest
 
 from ftc import api
+from ftc.compiler.resolve.rows import in_processes, row_digests
 from ftc.compiler.resolve.rows.in_processes import with_jobs
 from ftc.compiler.resolve.rows.row_store import stored
 from ftc.compiler.tokens import kept_pieces, row_tokens
@@ -304,3 +307,29 @@ def test_half_written_pieces_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     os.utime(old, (1, 1))
     KeptPieces("tokens", {"of": "noise"}).trim()
     assert (old.exists(), young.exists(), len(kept())) == (False, True, 1)
+
+
+def by_each_row(rows: list[dict[str, Any]]) -> list[Piece]:
+    """The rule, row by row: a piece ends where a row says so and it is long enough, or where it is as long as any."""
+    pieces, begin = list[Piece](), 0
+    texts = [row_digests.canonical_text(row).encode() + b"," for row in rows]
+    for number, text in enumerate(texts):
+        length = number + 1 - begin
+        says_so = length >= kept_pieces._SHORTEST and zlib.crc32(text) % kept_pieces._MEAN == 0
+        if says_so or length == kept_pieces.LONGEST or number + 1 == len(rows):
+            sha256 = hashlib.sha256(b"".join(texts[begin : number + 1])).hexdigest()
+            pieces.append(Piece(range(begin, number + 1), sha256))
+            begin = number + 1
+    return pieces
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize(("mean", "longest"), [(3, 7), (50, 6), (1, 5), (4, 4)])
+def test_pieces_end_by_their_rows(jobs: int, mean: int, longest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in (("_SHORTEST", 3), ("_MEAN", mean), ("LONGEST", longest)):
+        monkeypatch.setattr(kept_pieces, name, size)
+    monkeypatch.setattr(in_processes, "ROWS_AT_ONCE", 8)
+    rows = [{"text": f"row {number}"} for number in range(60)]
+    with with_jobs(jobs):
+        for count in (0, 1, 2, 6, 7, 8, 33, 60):
+            assert [*pieces_of(stored(rows[:count]))] == by_each_row(rows[:count]) == [*pieces_of(rows[:count])]

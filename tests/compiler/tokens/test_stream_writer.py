@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ftc.compiler.resolve.rows.in_processes import with_jobs
+from ftc.compiler.tokens import stream_writer
 from ftc.compiler.tokens.stream_writer import _shared, write_stream
 from ftc.compiler.tokens.token_rows import RowCounts, TokenRows
 from ftc.spec.documents.streams import DroppedRow, Lists, SplitReport, open_lengths, open_stream
@@ -54,6 +56,19 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert (tmp_path / "a.lengths.npy").read_bytes() == (tmp_path / "b.lengths.npy").read_bytes()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "a.lengths.npy", "b", "b.lengths.npy"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_another_process_digests_meanwhile_and_the_bytes_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    alone = write_stream(tmp_path / "alone", rows([3, 5]))
+    monkeypatch.setattr(stream_writer, "_FEWEST_APART", 1)
+    with with_jobs(jobs):
+        assert write_stream(tmp_path / "beside", rows([3, 5])) == alone
+        with pytest.raises(OSError, match="absent"):
+            write_stream(tmp_path / "absent" / "beside", rows([3, 5]))
+    assert (tmp_path / "alone").read_bytes() == (tmp_path / "beside").read_bytes()
 
 
 def test_the_digest_tells_boundaries_masks_and_ids_apart(tmp_path: Path) -> None:
