@@ -16,6 +16,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from ftc.spec.base import Bytes, Document, Effect, Real
 from ftc.spec.extension_points import ENTRY
 from ftc.spec.judges import Judge
+from ftc.spec.names import Spelled
 from ftc.spec.step_scores import StepAggregate
 
 __all__ = [
@@ -240,7 +241,7 @@ class RewardTerm(Document):
     json_schema: str | None = Field(default=None, min_length=2, max_length=20_000)
     """JSON schema as text, such as `{"type": "object", "required": ["name"]}`. Default: none; `json_schema` needs
     one."""
-    tags: Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z][\w-]{0,50}$")], ...], Field(min_length=1)] = (
+    tags: Annotated[tuple[Annotated[str, Spelled(r"[A-Za-z][\w-]{0,50}")], ...], Field(min_length=1)] = (
         "think",
         "answer",
     )
@@ -270,7 +271,7 @@ class RewardTerm(Document):
     `loss: step_cross_entropy`). `min`: the worst step. `mean`: the mean. `product`: the chance that every step is
     right. `last`: the last step. Default: `min`, because an answer is as good as its worst step, and a product rewards
     answers of fewer steps; a model that scores whole answers has none."""
-    name: str | None = Field(default=None, pattern=f"^{ENTRY}$")
+    name: Annotated[str, Spelled(ENTRY)] | None = None
     """Package and name of the reward that `package` asks, such as `courtesy-metrics:courtesy`. Default: none; `package`
     needs one."""
     compares: bool = False

@@ -65,6 +65,7 @@ def flop_rates(network: Network, *, checkpointing: Recomputing, one_place: bool 
     """
     forward, backward, again = Rates(), Rates(), Rates()
     card = checkpointing_card(checkpointing)
+    least = min((one.inputs for one in network.linears), default=0)
     wanted = network.flows_from_start or (card.recomputes and network.adapters > 0)
     flow, in_decoder = _Flow(main=wanted, encoder=wanted), False
     for (decoder, number), layer in groupby(network.linears, key=lambda one: (one.in_decoder, one.layer)):
@@ -86,7 +87,7 @@ def flop_rates(network: Network, *, checkpointing: Recomputing, one_place: bool 
             if any(one.beside or one.trained for one in members):
                 flow = replace(flow, main=True)
             if card.keeps_products:
-                once_more += _beside_products(network, members)
+                once_more += _beside_products(members, least)
             else:
                 once_more += products
             if part in _INPUT_PARTS and not (card.keeps_products and network.attention != "formula"):
@@ -186,11 +187,13 @@ def _attention_backward(network: Network, members: tuple[Linear, ...], flow: _Fl
     return float((queries or keys) + queries + keys + values)
 
 
-def _beside_products(network: Network, members: tuple[Linear, ...]) -> Rates:
-    """What adapters compute again where the results of large products are kept, which their first ones are."""
-    if all(one.beside is None for one in members):  # most jobs; a large model has hundreds of linear layers
-        return Rates()
-    least = min(one.inputs for one in network.linears)
+def _beside_products(members: tuple[Linear, ...], least: int) -> Rates:
+    """What adapters compute again where the results of large products are kept, which their first ones are.
+
+    Args:
+        members: Linear layers.
+        least: Inputs of the model's narrowest one.
+    """
     return _sum(
         _once(one) + _per_token(one, 2 * (one.beside.forward - _kept_products(one.beside, least)))
         for one in members

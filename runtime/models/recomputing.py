@@ -44,7 +44,11 @@ def checkpoint_activations(model: Any, value: Recomputing, frozen: Collection[st
         frozen: Modules in front of the language model that have no backward pass, by name.
     """
     if checkpointing_card(value).recomputes:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=checkpointing_options(model, value))
+        options = checkpointing_options(model, value)
+        if hasattr(model, "activation_checkpointing_enable"):  # later releases of transformers 5; 6 drops the other
+            model.activation_checkpointing_enable(activation_checkpointing_kwargs=options)
+        else:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
         keep_activations(model, frozen)
 
 

@@ -223,13 +223,13 @@ class LaunchSettings(Document):
 
     ftc_launch: Literal[1]
     """Version of the format."""
-    torchrun: TorchrunSettings = TorchrunSettings()
-    slurm: SlurmSettings = SlurmSettings()
-    k8s: KubernetesSettings = KubernetesSettings()
-    sky: SkyPilotSettings = SkyPilotSettings()
-    ray: RaySettings = RaySettings()
-    together: HostedSettings = HostedSettings()
-    openai: HostedSettings = HostedSettings()
+    torchrun: TorchrunSettings = TorchrunSettings.usual()
+    slurm: SlurmSettings = SlurmSettings.usual()
+    k8s: KubernetesSettings = KubernetesSettings.usual()
+    sky: SkyPilotSettings = SkyPilotSettings.usual()
+    ray: RaySettings = RaySettings.usual()
+    together: HostedSettings = HostedSettings.usual()
+    openai: HostedSettings = HostedSettings.usual()
     writers: dict[WriterKind, WriterSettings] = Field(default={})
     """Servers that write answers, by what `task.writer` calls them: `{vllm: {url: …}}`."""
     storage: StorageAddress | None = None

@@ -238,7 +238,7 @@ class Lock(SparseDocument):
     text: TextLock
     data: DataLock
     train: TrainLock
-    length: LengthLock = LengthLock()
+    length: LengthLock = LengthLock.usual()
     hosted: HostedLock | None = None
     """None, and absent from the file, of what is trained here."""
     platforms: dict[str, PlatformLock]

@@ -17,6 +17,7 @@ from pydantic import (
 
 from ftc.spec.base import Document, Effect, Real, SparseDocument
 from ftc.spec.extension_points import ENTRY
+from ftc.spec.names import Spelled
 from ftc.spec.row_files import SEPARATED, suffix_of
 from ftc.spec.sections.augment import Augment
 
@@ -71,7 +72,7 @@ class PathSource(SparseDocument):
     1234.5, as pandas does. Default: a point, so that no text is changed."""
     sheet: str | None = Field(default=None, min_length=1)
     """Sheet of a workbook. Default: the first, where most workbooks have their rows; the plan names it."""
-    reader: Annotated[str, Field(pattern=rf"^{ENTRY}$")] | None = None
+    reader: Annotated[str, Spelled(ENTRY)] | None = None
     """Row reader of an installed package, by package and name, such as `courtesy-metrics:tickets`, for a file of any
     other kind, or one that says where rows are fetched. A plan calls it in a process of its own, half an hour at most,
     without your environment variables; the lock pins the package's files and a digest of the rows. Default: none, so

@@ -11,6 +11,7 @@ from ftc.spec.checkpointing import Recomputing
 from ftc.spec.extension_points import ENTRY
 from ftc.spec.fused_kernels import AskedKernels
 from ftc.spec.knobs import effects_in
+from ftc.spec.names import Spelled
 from ftc.spec.optimizer_choice import usual_optimizer
 from ftc.spec.optimizer_keys import OptimizerKeys
 from ftc.spec.optimizers import OptimizerKind
@@ -202,7 +203,7 @@ class Train(Document):
     (1 - p) to this power, so that rows which it still gets wrong count most; measured losses stay as they are. For
     classification and token classification with a head. Default: none, because plain cross entropy gives better
     probabilities; 2 is usual where most rows are easy."""
-    loss: Annotated[str, Field(pattern=rf"^{ENTRY}$")] | None = None
+    loss: Annotated[str, Spelled(ENTRY)] | None = None
     """Loss of an installed package in place of the cross entropy, by package and name, such as
     `courtesy-metrics:bounded`; it gives each target a loss by its scores, in training, and measured losses stay as they
     are. For tasks whose targets are tokens, or labels of a new head. A plan measures its memory on tensors without

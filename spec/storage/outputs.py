@@ -126,7 +126,7 @@ def _is_own(path: Path, kind: OutputKind) -> bool:
         if not stat.S_ISREG(found.st_mode) or (kind is not OutputKind.PACKAGE and found.st_size > _MOST_BYTES):
             return False
         content = _list_of_package(path) if kind is OutputKind.PACKAGE else path.read_bytes()
-        if (page := _PAGES.get(kind)) and page.match(content):
+        if (page := _PAGES.get(kind)) and re.match(page.encode(), content, re.DOTALL):
             return True
         document = json.loads(content)
     except (OSError, ValueError, RecursionError):
@@ -167,19 +167,16 @@ def _list_of_package(path: Path) -> bytes:
 _TITLED = r"<!doctype html>(?:(?!</head>).)*<!--drawn--><meta name=\"generator\" [^>]*><!--/drawn--><title>"
 _IN_WORDS = "[Oo]n [\\d,]+ test rows? (?:common to all runs|that all runs were given), compared with "
 _PAGES = {
-    kind: re.compile(begin.encode(), re.DOTALL)
-    for kind, begin in {
-        OutputKind.COMPARISON: f"{_TITLED}Runs |{_IN_WORDS}",
-        OutputKind.SWEEP: f"{_TITLED}Sweep ",
-        OutputKind.RUNS: f"{_TITLED}All runs<",
-        OutputKind.DRIFT: f"{_TITLED}Drift of ",
-        OutputKind.INSPECTION: f"{_TITLED}What training changed in ",
-        OutputKind.PROFILE: f"{_TITLED}Where the time of ",
-        OutputKind.JOB_SCRIPT: (
-            r"(?:#!/bin/bash\n(?:#SBATCH [^\n]*\n)*\n)?"
-            r"# Plan [0-9a-f]{12} of job [0-9a-f]{12}\. Written by `ftc launch`"
-        ),
-    }.items()
+    OutputKind.COMPARISON: f"{_TITLED}Runs |{_IN_WORDS}",
+    OutputKind.SWEEP: f"{_TITLED}Sweep ",
+    OutputKind.RUNS: f"{_TITLED}All runs<",
+    OutputKind.DRIFT: f"{_TITLED}Drift of ",
+    OutputKind.INSPECTION: f"{_TITLED}What training changed in ",
+    OutputKind.PROFILE: f"{_TITLED}Where the time of ",
+    OutputKind.JOB_SCRIPT: (
+        r"(?:#!/bin/bash\n(?:#SBATCH [^\n]*\n)*\n)?"
+        r"# Plan [0-9a-f]{12} of job [0-9a-f]{12}\. Written by `ftc launch`"
+    ),
 }
 """How pages begin that say what they are."""
 

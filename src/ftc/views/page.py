@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 __all__ = [
     "INDENT",
+    "LABEL",
     "PLAIN",
     "TAB_CELLS",
     "WIDTH",
     "Page",
+    "bar",
     "blocks",
     "escaped",
     "fitted",
@@ -87,6 +89,8 @@ def _cells(character: str) -> int:
 
 WIDTH = 100
 """Columns that no line exceeds, unless one word alone is longer."""
+LABEL = 12
+"""Columns of the labels at the left of progress lines."""
 INDENT = 11
 """Columns of the labels at the left of a page."""
 
@@ -251,3 +255,11 @@ def stacked(header: Sequence[str], rows: Sequence[Sequence[str]], page: Page, *,
             if name:
                 lines += page.flow(" " * (indent + 2) + page.faint(name), [cell], indent=indent + width + 4)
     return lines
+
+
+def bar(done: int, total: int, cells: int, page: Page) -> str:
+    """A line that fills up; the figures beside it carry the same."""
+    full = cells * done // total if total > 0 else 0
+    if full >= cells:
+        return page.good("━" * cells)
+    return page.accent("━" * full + "╺") + page.faint("━" * (cells - full - 1))

@@ -27,19 +27,17 @@ from ftc.spec.documents.events import (
     TestProgress,
 )
 from ftc.views import numbers
-from ftc.views.page import PLAIN, Page, escaped, pad, shorten, visible_width
+from ftc.views.page import LABEL, PLAIN, Page, bar, escaped, pad, shorten, visible_width
 from ftc.views.words import metric_title
 
 if TYPE_CHECKING:
     from rich.text import Text
 
 __all__ = [
-    "LABEL",
     "JsonProgress",
     "LiveProgress",
     "PlainProgress",
     "RunState",
-    "bar",
     "event_lines",
     "phase_label",
     "phase_line",
@@ -48,8 +46,6 @@ __all__ = [
     "validation_words",
 ]
 
-LABEL = 12
-"""Columns of the labels at the left of progress lines."""
 _LABELS = {
     "verify": "verifying",
     "prove": "proving",
@@ -110,14 +106,6 @@ class RunState:
             return None
         mean = sum(step.seconds for step in self.recent) / len(self.recent)
         return mean * max(0, self.num_steps - self.step.step)
-
-
-def bar(done: int, total: int, cells: int, page: Page) -> str:
-    """A line that fills up; the figures beside it carry the same."""
-    full = cells * done // total if total > 0 else 0
-    if full >= cells:
-        return page.good("━" * cells)
-    return page.accent("━" * full + "╺") + page.faint("━" * (cells - full - 1))
 
 
 def step_lines(state: RunState, page: Page) -> list[str]:

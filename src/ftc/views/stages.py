@@ -6,8 +6,7 @@ import time
 from typing import TYPE_CHECKING, TextIO
 
 from ftc.views import numbers
-from ftc.views.page import PLAIN, Page, pad
-from ftc.views.progress import LABEL, bar
+from ftc.views.page import LABEL, PLAIN, Page, bar, pad
 
 if TYPE_CHECKING:
     from ftc.spec.stage import Stage

@@ -12,7 +12,6 @@ from ftc.spec.documents.own_tokenizer import OwnTokenizer
 from ftc.spec.documents.plan import ModelSummary, Plan
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.metrics import METRICS, metric_named
-from ftc.spec.providers import provider_title, usage_of
 from ftc.spec.reinforcement_losses import reinforcement_loss
 from ftc.spec.tasks.card import Mode
 from ftc.spec.text_forms import FormCard, form_card
@@ -150,6 +149,8 @@ def steps_words(plan: Plan, record: RunRecord, *, short: bool = False) -> str:
         short: For the column of a table.
     """
     if (taken := plan.settings.model.fetched) is not None:
+        from ftc.spec.providers import provider_title  # with the documents of all services, which few plans need
+
         return escaped(taken.provider) if short else f"trained by {escaped(provider_title(taken.provider))}"
     done, steps = numbers.count(record.steps_done), plan.settings.train.num_steps
     return f"{done}/{numbers.count(steps)}" if short else f"{done} of {numbers.plural(steps, 'step')}"
@@ -158,6 +159,8 @@ def steps_words(plan: Plan, record: RunRecord, *, short: bool = False) -> str:
 def parent_parts(plan: Plan) -> list[str]:
     """The runs that a plan's run begins from, and what of them is used; empty for a plain base model."""
     if (taken := plan.settings.model.fetched) is not None:
+        from ftc.spec.providers import provider_title, usage_of  # as above
+
         job = f"job {escaped(taken.job)} of {escaped(provider_title(taken.provider))}"
         asked = f"{numbers.plural(taken.num_steps, 'step')} asked for; how many it did is unknown here"
         return [
