@@ -19,9 +19,8 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 """What a job may be called; its runs lie in a folder of this name."""
 
 
-
 class Spelled(NamedTuple):
-    """Marks text that has to match a whole pattern, as `Field(pattern=…)` does, for patterns that repeat `\\w` often.
+    """Marks text that has to match a whole pattern, as `Field(pattern=…)` does, for patterns that repeat letters often.
 
     pydantic's engine writes out all of Unicode's letters for each repetition as it builds a validator: 100 of them take
     longer than everything else that `ftc validate` does. Python's reads the pattern, and only once a text is there.
