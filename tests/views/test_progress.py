@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable, Iterator
 
 from ftc.spec.documents import events as e
-from ftc.views.page import Page, visible_width
-from ftc.views.progress import JsonProgress, LiveProgress, PlainProgress, RunState, bar, training_lines
+from ftc.views.page import Page, bar, visible_width
+from ftc.views.progress import JsonProgress, LiveProgress, PlainProgress, RunState, training_lines
 
 Golden = Callable[[str, str], None]
 

@@ -10,8 +10,8 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 from ftc.views import numbers
 from ftc.views.curve import curve
-from ftc.views.page import Page, escaped, pad, shorten, visible_width
-from ftc.views.progress import LABEL, RunState, event_lines, phase_label, step_lines, validation_words
+from ftc.views.page import LABEL, Page, escaped, pad, shorten, visible_width
+from ftc.views.progress import RunState, event_lines, phase_label, step_lines, validation_words
 from ftc.views.report.training import History, history, smoothed
 from ftc.views.words import metric_title
 
