@@ -25,8 +25,10 @@ __all__ = ["beside_images", "kept_of_images", "reading_images"]
 
 _FP32 = 4
 _OF_TRAINING, _OF_PROMPTS = ("forward", "backward"), ("generation", "sampling")
-_IN_LAYERS = (": layers", ": prompts")
+_LAYERS = (": layers", ": prompts")
 """How moments end at which the language model's layers compute."""
+_INSIDE = (*_LAYERS, ": last norm")
+"""How those end at which it computes beside what its layers share."""
 
 
 def reading_images(job: MemoryInputs, earlier: int) -> dict[str, Moment]:
@@ -96,13 +98,32 @@ def _beside(job: MemoryInputs, vision: VisionFacts, moment: Moment, name: str, r
     """A moment with what there is of the images of its rows."""
     which = name.partition(":")[0]
     numbers = _numbers(job, eager=_is_eager(job, which))
-    held, is_inside = behind_bytes(vision, rows, job.model.hidden_size, numbers), name.endswith(_IN_LAYERS)
+    held, is_inside = behind_bytes(vision, rows, job.model.hidden_size, numbers), name.endswith(_INSIDE)
     size = held.pixels
     if which != "backward":
         size += held.outputs * (is_inside or name.endswith(": head")) + held.joined * is_inside
     if is_inside or which in _OF_TRAINING:  # training keeps them for the backward pass
-        size += _more_masks(job, rows, numbers)
+        size += _more_masks(job, rows, numbers) + _turns(job, rows, numbers)
+    if name.endswith(_LAYERS) and _are_twice(job, vision, which):
+        size += rows.tokens * job.model.hidden_size * numbers.embedding
     return {**moment, "temporaries": moment.get("temporaries", 0) + size}
+
+
+def _turns(job: MemoryInputs, rows: Rows, numbers: TowerNumbers) -> int:
+    """Cosines and sines for all rows, where places of tokens are those of their images; else one row's are for all."""
+    if job.model.vision is None or not job.model.vision.card.places_in_images:
+        return 0
+    return 2 * rows.tokens * job.model.head_dim * numbers.embedding
+
+
+def _are_twice(job: MemoryInputs, vision: VisionFacts, which: str) -> bool:
+    """Whether states stand as a layer gave them beside themselves with the features that a layer's number adds.
+
+    That is so behind the first layers. While prompts are read the last ones have more keys and values instead.
+    """
+    if vision.card.keeps_numbered != "features" or which == "backward":
+        return False
+    return which not in _OF_PROMPTS or vision.kept_numbers + 1 >= job.model.num_layers
 
 
 def _num_masks(job: MemoryInputs) -> int:

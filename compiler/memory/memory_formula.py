@@ -18,6 +18,7 @@ from ftc.compiler.memory.evaluation_formula import (
     TeacherInputs,
     evaluation_moments,
     score_bytes,
+    with_last_norm,
     with_teacher,
 )
 from ftc.compiler.memory.image_moments import beside_images, kept_of_images, reading_images
@@ -273,7 +274,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
         "backward: embedding": {"gradients": gradients, "temporaries": _at_embedding(job, table, waiting)},
         "optimiser step": {"gradients": gradients, "temporaries": job.step_bytes},
     }
-    moments = beside_images(job, moments | _measured(job)) | reading_images(job, earlier)
+    moments = with_last_norm(beside_images(job, moments | _measured(job))) | reading_images(job, earlier)
     moments |= {"save": {}, "resume": alone if read > job.state_bytes else {}, "export": alone}
     if job.taught is not None:
         compared = {**within, "temporaries": _held_casts(job)}
