@@ -7,7 +7,6 @@ of is read off its tensors: norms with or without a bias, gated or plain feed-fo
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,12 +17,10 @@ from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import role_of
 from ftc.spec.strategies import Beside
 
-__all__ = ["ALIGNED", "OF_HEADS", "Stack"]
+__all__ = ["ALIGNED", "Stack"]
 
 ALIGNED = 16
 """Places to a multiple of which fused kernels lengthen a mask's rows."""
-OF_HEADS = re.compile(r"\.(q|k|query|key)_(layer)?norm\.")
-"""Norms of queries and keys, which attention counts."""
 _COMPOSED_ACTIVATIONS = ("gelu_new", "gelu_fast", "gated-gelu")
 """Activations that are written out in several operators, each of which keeps something."""
 
@@ -45,6 +42,7 @@ class Stack:
         masks: How many of its layers' attention get a mask of all pairs.
         crossed_masks: How many get one for the other stack.
         repeats: How often each layer that is stored is used.
+        head_norms: Whether queries and keys are normed.
     """
 
     model: ModelFacts
@@ -59,6 +57,7 @@ class Stack:
     crossed_masks: int = 0
     repeats: float = 1.0
     inner_norms: int = 0
+    head_norms: bool = False
 
     def saved_bytes(self, numbers: Numbers, trained: Trained) -> float:
         """What all its layers keep, casts of trained weights left out."""
@@ -198,7 +197,7 @@ class Stack:
             size += self.layers * (self.tokens * own + self.crossed * e * 2 * keys)  # cross-attention
         if self._rotates_fused_qkv and numbers.linear == e:  # v is a view of qkv, which RoPE then copies
             size += self.layers * self.tokens * e * (queries + keys)
-        if any(map(OF_HEADS.search, self.model.tensors)):
+        if self.head_norms:
             learned = e if trained.all_weights else 0  # saved by the norms of q and k: input, and x * rsqrt
             size += self.layers * self.tokens * (FP32 + learned) * (queries + keys)
         if self.crossed and not self.has_relative_bias:
@@ -212,8 +211,9 @@ class Stack:
     @property
     def _rotates_fused_qkv(self) -> bool:
         """Whether one layer gives queries, keys and values, which rotation then makes anew."""
-        joint = any(outputs == self.queries + 2 * self.keys for _, outputs in self.linear.values())
-        return joint and rotates(self.model)
+        all_three = self.queries + 2 * self.keys
+        joint = (name for name, (_, outputs) in self.linear.items() if outputs == all_three)
+        return rotates(self.model) and any(role_of(name) == "keys_values" for name in joint)
 
     def _of_scores(self, numbers: Numbers) -> float:
         """Attention scores where they are materialized: saved by softmax, matmul and dropout."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
-from ftc.compiler.memory.layer_formula import OF_HEADS, Stack
+from ftc.compiler.memory.layer_formula import Stack
 from ftc.compiler.remembered import remembered
 from ftc.compiler.time.amounts import window_of
-from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.documents.facts import ModelFacts, TensorFacts
 from ftc.spec.module_names import part_of
 
 __all__ = ["layer_weights", "stacks_of"]
 
 _IN_LAYER = re.compile(r"\.\d+\.")
+_OF_HEADS = re.compile(r"\.(q|k|query|key)_(layer)?norm\.")
+"""Norms of queries and keys, which attention counts."""
 
 
 def stacks_of(
@@ -48,7 +51,10 @@ def stacks_of(
         stored = len({found[0] for name in linear if (found := _IN_LAYER.search(name))})
         repeats = max(1.0, layers / max(1, stored)) if stored else 1.0
         stacks = [Stack(model, linear, norms, layers, tokens, length, 0, eager, masks)]
-        stacks = [replace(stack, repeats=repeats, inner_norms=_inner_norms(model, "")) for stack in stacks]
+        stacks = [
+            replace(stack, repeats=repeats, inner_norms=_inner_norms(model, ""), head_norms=_has_head_norms(model))
+            for stack in stacks
+        ]
     else:
         rows = max(1, tokens // max(1, length))
         source, target = max(1, length - target_length), max(1, target_length)
@@ -70,6 +76,7 @@ def stacks_of(
                 masks=layers if hiding and not crossed else 0,
                 crossed_masks=layers if hiding and crossed else 0,
                 inner_norms=_inner_norms(model, part),
+                head_norms=_has_head_norms(model),
             )
             for part, layers, size, crossed in parts
         ]
@@ -113,15 +120,27 @@ def _inner_norms(model: ModelFacts, part: str) -> int:
     return sum(width for width in _norms(model, part) if width != model.hidden_size)
 
 
+def _of_language(model: ModelFacts) -> Iterator[tuple[str, TensorFacts]]:
+    """Tensors without those of modules in front of a language model, whose norms have widths of their own."""
+    card = model.vision.card if model.vision else None
+    return ((name, one) for name, one in model.tensors.items() if not card or card.part_of(name) == "language_model")
+
+
+@remembered
+def _has_head_norms(model: ModelFacts) -> bool:
+    """Whether queries and keys are normed."""
+    return any(_OF_HEADS.search(name) for name, _ in _of_language(model))
+
+
 @remembered
 def _norms(model: ModelFacts, part: str) -> tuple[int, ...]:
     """Widths of the vectors that a stack's layers multiply with."""
     vectors = {
         name: tensor.shape[0]
-        for name, tensor in model.tensors.items()
+        for name, tensor in _of_language(model)
         if len(tensor.shape) == 1 and name.endswith((".weight", ".gamma")) and part in name
     }
-    return tuple(width for name, width in vectors.items() if _IN_LAYER.search(name) and not OF_HEADS.search(name))
+    return tuple(width for name, width in vectors.items() if _IN_LAYER.search(name) and not _OF_HEADS.search(name))
 
 
 def layer_weights(model: ModelFacts) -> tuple[tuple[int, ...], ...]:

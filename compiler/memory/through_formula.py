@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ftc.compiler.memory import expert_formula as experts
-from ftc.compiler.memory.layer_formula import ALIGNED, OF_HEADS, Stack
+from ftc.compiler.memory.layer_formula import ALIGNED, Stack
 from ftc.compiler.memory.layer_inputs import FP32, Numbers, Trained
 from ftc.compiler.time.network import rotates
 
@@ -104,8 +104,7 @@ def _widths(stack: Stack, numbers: Numbers) -> tuple[int, int]:
     cosines in float32, unless the model casts what they gave.
     """
     kind = stack.model.kind
-    has_norms = kind.norm != "composed twice" and any(map(OF_HEADS.search, stack.model.tensors))
-    before = numbers.residual if has_norms else numbers.linear
+    before = numbers.residual if stack.head_norms and kind.norm != "composed twice" else numbers.linear
     return before, before if kind.widens_keys is False else max(before, numbers.residual)
 
 
