@@ -21,7 +21,7 @@ from ftc.spec.documents.vision_facts import VisionFacts
 if TYPE_CHECKING:
     from ftc.compiler.memory.memory_formula import MemoryInputs
 
-__all__ = ["beside_images", "kept_of_images", "reading_images"]
+__all__ = ["beside_images", "kept_of_images", "passing_image_casts", "reading_images"]
 
 _FP32 = 4
 _OF_TRAINING, _OF_PROMPTS = ("forward", "backward"), ("generation", "sampling")
@@ -41,7 +41,8 @@ def reading_images(job: MemoryInputs, earlier: int) -> dict[str, Moment]:
     vision, measuring = job.model.vision, job.measuring
     if vision is None:
         return {}
-    held: dict[str, Moment] = {"forward": {"saved activations": kept_of_images(job), "gradients": earlier}}
+    kept = kept_of_images(job) + passing_image_casts(job)
+    held: dict[str, Moment] = {"forward": {"saved activations": kept, "gradients": earlier}}
     if measuring is not None:
         held["evaluation"] = {}
         if measuring.new_tokens:
@@ -154,14 +155,28 @@ def _made_masks(job: MemoryInputs, rows: Rows, numbers: TowerNumbers) -> int:
 
 
 def kept_of_images(job: MemoryInputs) -> int:
-    """What the backward pass needs of trained parts that read images, with the casts of their weights."""
+    """What the backward pass needs of trained parts that read images, with the casts of their weights.
+
+    Where layers are computed again these are cast again, one layer's after the other's.
+    """
     if (vision := job.model.vision) is None or job.is_adapter:
         return 0
-    is_cast = job.casts_weights and job.numbers.casts
-    cast = job.activation_bytes * vision_weights(job.model, job.frozen) if is_cast else 0
     rows, numbers = Rows(job.tokens, job.length, job.images), _numbers(job, eager=job.eager)
     ways = job.frozen, rows, job.model.hidden_size, numbers
+    cast = 0 if job.recomputes else _weight_casts(job)
     return cast + kept_image_bytes(vision, *ways, recomputes=job.recomputes)
+
+
+def passing_image_casts(job: MemoryInputs) -> int:
+    """Casts of trained weights that read images, which stand until the way forward is over and aren't kept behind it."""
+    return _weight_casts(job) if job.recomputes else 0
+
+
+def _weight_casts(job: MemoryInputs) -> int:
+    """What products read in place of float32 weights in front of the language model."""
+    if job.is_adapter or not (job.casts_weights and job.numbers.casts):
+        return 0
+    return job.activation_bytes * vision_weights(job.model, job.frozen)
 
 
 def _numbers(job: MemoryInputs, *, eager: bool) -> TowerNumbers:

@@ -113,9 +113,16 @@ class Stack:
         mask = self.length if self.masks else 0  # one of truth values, for all layers
         return self.tokens * (each + mask) + distances
 
-    def passing_bytes(self, numbers: Numbers, trained: Trained) -> int:
-        """What is on its way through a layer: at its feed-forward part, or at the scores of attention."""
-        wide = (3 if self.is_gated else 2) * numbers.linear * self.inner + self._of_wide_adapter(numbers, trained)
+    def passing_bytes(self, numbers: Numbers, trained: Trained, *, kept: bool) -> int:
+        """What is on its way through a layer: at its feed-forward part, or at the scores of attention.
+
+        Args:
+            numbers: Bytes of elements.
+            trained: What is trained in the layers.
+            kept: Whether what its backward pass needs is counted already, as the two halves that are multiplied.
+        """
+        copies = 1 if kept else 3 if self.is_gated else 2
+        wide = copies * numbers.linear * self.inner + self._of_wide_adapter(numbers, trained)
         wide += experts.routed_bytes(self.model, numbers.linear, trained=trained.all_weights)
         scores = 2 * FP32 * self.model.num_heads * self.length if self.holds_scores else 0
         return self.tokens * (max(wide, scores) + 2 * numbers.residual * self.model.hidden_size)
