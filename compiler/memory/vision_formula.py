@@ -315,11 +315,10 @@ def _kept_of_a_layer(vision: VisionFacts, read: Read, numbers: TowerNumbers) -> 
     else:  # saved by pow and mul: x in float32; by mul with weights: x * rsqrt
         of_norms = 2 * (_FP32 + states) * width + 2 * _FP32
     casts = normed > operand  # saved by linear: its input; each casts its own
-    if (
-        layers.rotates
-    ):  # saved by SDPA: q and k as they were turned, v with all of its product, out; by linear: all outs
+    # saved by SDPA: q, k, v and out, where q and k are as they were turned, v has all of its product, and linear saves out
+    if layers.rotates:
         attending = (1 + 2 + 3 + 2) * operand * width
-    else:  # saved by SDPA: q, k, v, out
+    else:
         attending = ((3 if casts else 1) + 4) * operand * width
     attending += _FP32 * vision.num_heads
     if layers.gated:  # saved by silu and mul: gate, silu(gate), up; by linear: their product
