@@ -113,19 +113,32 @@ class Stack:
         mask = self.length if self.masks else 0  # one of truth values, for all layers
         return self.tokens * (each + mask) + distances
 
-    def passing_bytes(self, numbers: Numbers, trained: Trained, *, kept: bool) -> int:
+    def passing_bytes(self, numbers: Numbers, trained: Trained, *, kept: bool, backward: bool = False) -> int:
         """What is on its way through a layer: at its feed-forward part, or at the scores of attention.
 
         Args:
             numbers: Bytes of elements.
             trained: What is trained in the layers.
             kept: Whether what its backward pass needs is counted already, as the two halves that are multiplied.
+            backward: Whether it is the way back.
         """
         copies = 1 if kept else 3 if self.is_gated else 2
         wide = copies * numbers.linear * self.inner + self._of_wide_adapter(numbers, trained)
         wide += experts.routed_bytes(self.model, numbers.linear, trained=trained.all_weights)
-        scores = 2 * FP32 * self.model.num_heads * self.length if self.holds_scores else 0
+        scores = 0
+        if self.holds_scores:
+            # Behind softmax its gradient, their product and what comes of it; the operand that was kept is gone by then.
+            each = 3 * FP32 - numbers.operand * numbers.casts if backward else self.score_bytes(numbers) - FP32 * kept
+            scores = each * self.model.num_heads * self.length
         return self.tokens * (max(wide, scores) + 2 * numbers.residual * self.model.hidden_size)
+
+    def score_bytes(self, numbers: Numbers) -> int:
+        """Of a score that is held, into softmax and out of it: as the product gave it beside its cast, or with a mask.
+
+        A decoder's mask is as wide as its states, and widens what it is added to.
+        """
+        is_widened = self.model.family == "decoder" and numbers.residual == FP32
+        return 2 * FP32 + (numbers.operand if numbers.casts and not is_widened else 0)
 
     def _of_wide_adapter(self, numbers: Numbers, trained: Trained) -> int:
         """An adapter's input in the adapter's float32, and the same with some of it dropped, on its way to a cast."""
@@ -228,6 +241,7 @@ class Stack:
             return 0
         e, dropped = numbers.operand, self._drops
         each = FP32 + (e if dropped or numbers.casts else 0) + (numbers.mask if dropped else 0)
+        each += e if self.model.config.get("attn_logit_softcapping") else 0  # saved by tanh
         scores = self.model.num_heads * self.length * each
         if self.is_disentangled:  # scores against them, twice, their places, and their own keys and queries
             buckets = 2 * int(self.model.config.get("position_buckets") or 256)

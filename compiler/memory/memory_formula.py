@@ -57,7 +57,7 @@ class MemoryInputs:
         model: The base model.
         beside: What stands beside linear layers, by their names.
         is_adapter: Whether what is trained lies beside the base's weights.
-        num_trainable: Weights that are trained.
+        num_trainable: Weights that are trained, and get gradients.
         trained_bytes: Bytes of one of them, and of its gradient.
         num_frozen: Weights that an adapter brings along and never changes.
         state_bytes: What the optimizer keeps on the device.
@@ -241,7 +241,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     boundaries = sum(stack.boundary_bytes(job.numbers) for stack in job.stacks)
     kept = boundaries + job.kept_products if job.recomputes else round(saved)
     kept += sum(stack.around_bytes(job.numbers, job.trained) for stack in job.stacks) + kept_of_images(job)
-    passing, passing_back = (_passing(job, kept=kept) for kept in (not job.recomputes, True))
+    passing, passing_back = _passing(job, kept=not job.recomputes), _passing(job, kept=True, backward=True)
     # The copy of an output layer is kept for the backward pass, or the cast that is made of it, as without one.
     passing_copy, kept_copy = (job.copied_head, 0) if job.quantized else (0, job.copied_head)
     within = {"saved activations": kept + _cast_head(job) + kept_copy, "gradients": earlier}
@@ -287,9 +287,9 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     return tuple(phase_peak(name, {**fixed, **moment}) for name, moment in moments.items())
 
 
-def _passing(job: MemoryInputs, *, kept: bool) -> int:
+def _passing(job: MemoryInputs, *, kept: bool, backward: bool = False) -> int:
     """What is on its way through the widest layer, beside what its backward pass needs where that is counted."""
-    sizes = (stack.passing_bytes(job.numbers, job.trained, kept=kept) for stack in job.stacks)
+    sizes = (stack.passing_bytes(job.numbers, job.trained, kept=kept, backward=backward) for stack in job.stacks)
     return job.rounding + max(sizes)
 
 

@@ -143,5 +143,4 @@ def _scores(stack: Stack, numbers: Numbers) -> int:
         return e * stack.aligned if stack.masks else 0
     if stack.is_disentangled:  # two products with distances, what is picked of them, and their sums
         return (FP32 + 7 * e) * heads * stack.length
-    each = 2 * FP32 + (e if numbers.casts else 0)  # into softmax and out of it, and as the product gave them
-    return each * heads * stack.length
+    return stack.score_bytes(numbers) * heads * stack.length
