@@ -109,8 +109,7 @@ def evaluation_moments(
     wide = head_width == model.vocab_size
     # Scores in float32 and their logarithms; those of a bounded head, or of a narrower number, are gone by then.
     size = max(2 * _FP32 * scores, score_bytes(scores, numbers.operand, measuring.head_parts if wide else 1))
-    states = stacks[-1].tokens * numbers.residual * model.hidden_size
-    yield _HEAD, {"logits": size, "temporaries": states} if wide else {"temporaries": size + states}
+    yield _HEAD, {"logits": size} if wide else {"temporaries": size}
     own = (model, stacks, trained)
     writes = own
     if (teacher := measuring.writer) is not None:
