@@ -5,9 +5,9 @@
 Sizes are those of the published `config.json`; no weight is read. For each model the arithmetic below gives its
 parameters, the tokens of an image of 1,024 x 768 pixels, and what weights, inputs of layers and the tower take. A LoRA
 on the language model is then planned for one row of 4,096 tokens with one such image, or a longer one where that has no
-room, on a GPU with 141 GB, and traced. Rows are evaluated one by one. Then the most of a run by the analytical estimate is
-compared with the trace's for LoRA, QLoRA and full training, where 64 rows are evaluated, as many of them at once as fit.
-Layers are computed again. Nothing is trained.
+room, on a GPU with 141 GB, and traced. Rows are evaluated one by one. Then the most of a run by the analytical estimate
+is compared with the trace's for LoRA, QLoRA and full training, where 64 rows are evaluated, as many of them at once as
+fit. Layers are computed again. Nothing is trained.
 """
 
 from __future__ import annotations

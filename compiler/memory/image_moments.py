@@ -168,7 +168,7 @@ def kept_of_images(job: MemoryInputs) -> int:
 
 
 def passing_image_casts(job: MemoryInputs) -> int:
-    """Casts of trained weights that read images, which stand until the way forward is over and aren't kept behind it."""
+    """Casts of trained weights that read images, where they stand until the way forward is over and no longer."""
     return _weight_casts(job) if job.recomputes else 0
 
 

@@ -127,7 +127,7 @@ class Stack:
         wide += experts.routed_bytes(self.model, numbers.linear, trained=trained.all_weights)
         scores = 0
         if self.holds_scores:
-            # Behind softmax its gradient, their product and what comes of it; the operand that was kept is gone by then.
+            # Behind softmax its gradient, their product and what comes of it; the kept operand is gone by then.
             each = 3 * FP32 - numbers.operand * numbers.casts if backward else self.score_bytes(numbers) - FP32 * kept
             scores = each * self.model.num_heads * self.length
         return self.tokens * (max(wide, scores) + 2 * numbers.residual * self.model.hidden_size)
@@ -167,6 +167,7 @@ class Stack:
 
     @cached_property
     def is_gated(self) -> bool:
+        """Whether its feed-forward part multiplies two halves."""
         if self.model.experts:
             return True
         wide = [size for size in self.linear.values() if size[1] == self.inner]
@@ -184,10 +185,12 @@ class Stack:
 
     @property
     def queries(self) -> int:
+        """Width of all queries."""
         return self.model.num_heads * self.model.head_dim
 
     @property
     def keys(self) -> int:
+        """Width of all keys."""
         return self.model.num_kv_heads * self.model.head_dim
 
     @property
@@ -262,14 +265,17 @@ class Stack:
 
     @property
     def has_relative_bias(self) -> bool:
+        """Whether scores have a learned bias by distance."""
         return any("relative_attention_bias" in name for name in self.model.tensors)
 
     @property
     def holds_scores(self) -> bool:
+        """Whether attention holds its scores."""
         return self.eager or self.is_disentangled
 
     @property
     def is_disentangled(self) -> bool:
+        """Whether scores with distances are products of their own."""
         return self.model.kind.positions == "disentangled"
 
     @property
@@ -289,6 +295,7 @@ class Stack:
 
     @property
     def composes(self) -> bool:
+        """Whether its activation is written out in several operators."""
         config = self.model.config
         keys = ("hidden_act", "activation_function", "hidden_activation", "feed_forward_proj")
         named = next((str(config[key]) for key in keys if config.get(key)), self.model.kind.activation)

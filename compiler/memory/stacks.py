@@ -51,18 +51,13 @@ def stacks_of(
         stored = len({found[0] for name in linear if (found := _IN_LAYER.search(name))})
         repeats = max(1.0, layers / max(1, stored)) if stored else 1.0
         stacks = [Stack(model, linear, norms, layers, tokens, length, 0, eager, masks)]
-        stacks = [
-            replace(stack, repeats=repeats, inner_norms=_inner_norms(model, ""), head_norms=_has_head_norms(model))
-            for stack in stacks
-        ]
+        stacks = [replace(stack, repeats=repeats, inner_norms=_inner_norms(model, "")) for stack in stacks]
     else:
         rows = max(1, tokens // max(1, length))
         source, target = max(1, length - target_length), max(1, target_length)
         hiding = masked and takes_masks
-        parts = [
-            ("encoder.", model.num_layers, source, 0),
-            ("decoder.", model.num_decoder_layers, target, rows * source),
-        ]
+        encoder = ("encoder.", model.num_layers, source, 0)
+        decoder = ("decoder.", model.num_decoder_layers, target, rows * source)
         stacks = [
             Stack(
                 model,
@@ -76,12 +71,12 @@ def stacks_of(
                 masks=layers if hiding and not crossed else 0,
                 crossed_masks=layers if hiding and crossed else 0,
                 inner_norms=_inner_norms(model, part),
-                head_norms=_has_head_norms(model),
             )
-            for part, layers, size, crossed in parts
+            for part, layers, size, crossed in (encoder, decoder)
         ]
     if starts_late:
         stacks[0] = _cut(stacks[0], stacks[0].layers - 1)
+    stacks = [replace(stack, head_norms=_has_head_norms(model)) for stack in stacks]
     return stacks if layers_kept is None else [_cut(stack, layers_kept) for stack in stacks]
 
 

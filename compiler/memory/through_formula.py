@@ -86,8 +86,8 @@ def _turned(stack: Stack) -> float:
 
 
 def _attending(stack: Stack, numbers: Numbers) -> int:
-    """Of a token as attention computes: queries, keys, values and their casts to operands, scores, and what it gives."""
-    before, after = _widths(stack, numbers) if rotates(stack.model) else (numbers.linear, numbers.linear)
+    """Of a token as attention computes: queries, keys, values, their casts to operands, scores, and what it gives."""
+    after = _widths(stack, numbers)[1] if rotates(stack.model) else numbers.linear
     e, queries, keys = numbers.operand, stack.queries, stack.keys
     casts = [e if each > e else 0 for each in (after, after, numbers.linear)]
     size = after * (queries + keys) + numbers.linear * keys + e * queries

@@ -338,7 +338,7 @@ def _kept_of_a_layer(vision: VisionFacts, read: Read, numbers: TowerNumbers) -> 
     else:  # saved by pow and mul: x in float32; by mul with weights: x * rsqrt
         of_norms = 2 * (_FP32 + states) * width + 2 * _FP32
     casts = normed > operand  # saved by linear: its input; each casts its own
-    # saved by SDPA: q, k, v and out, where q and k are as they were turned, v has all of its product, and linear saves out
+    # saved by SDPA: q, k, v, out. Rotated q and k stand by themselves, v keeps all of its product, and linear saves out
     if layers.rotates:
         attending = (1 + 2 + 3 + 2) * operand * width
     else:
