@@ -164,7 +164,9 @@ class VisionModel:
             another order: 2 where squares of them are joined step by step, 1 where they are pooled, else 0.
         projector_normed: Whether a norm of all states stands in front of its products.
         projector_products: Products of the projector: 2 where an activation stands between them, else 1.
-        inner_key: That with the width of its feed-forward part.
+        projected_key: Key of config.json, or else of `vision_config`, with the width of what its projector gives, and
+            what transformers takes where it is left out; None where that is the language model's.
+        inner_key: Key of `vision_config` with the width of its feed-forward part.
         inner_ratio_key: That with this width by the tower's, where there is no such key.
         shapes: What becomes of an image: it is made as large as the tower reads (`one`), keeps its shape and has a
             feature for each square of patches (`patches`), becomes tiles of the shape that suits it (`tiles`), is
@@ -183,6 +185,8 @@ class VisionModel:
             each patch becomes one, or the tower says it.
         count_keys: Keys of the processor's files with the features of an image.
         marks: What the model calls its input that says where images stand, or the prompt; None where it has none.
+        places_in_images: Whether a token of an image has a place in each direction, so that the language model rotates
+            queries and keys of each row by its own.
         sees_ahead: Which tokens see those behind them: none; those of an image, which `marks` has as ones; or the
             prompt, which it has as zeros.
         words: What stands around the features.
@@ -217,6 +221,7 @@ class VisionModel:
     projector_copies: Literal[0, 1, 2]
     projector_normed: bool
     projector_products: Literal[1, 2]
+    projected_key: tuple[str, int] | None
     inner_key: str
     inner_ratio_key: str | None
     shapes: Literal["one", "patches", "tiles", "squares", "crops"]
@@ -229,6 +234,7 @@ class VisionModel:
     merge_key: tuple[str, int] | None
     count_keys: tuple[str, ...]
     marks: str | None
+    places_in_images: bool
     sees_ahead: Literal["none", "images", "prompt"]
     words: ImageWords
     behind_head: BehindHead

@@ -13,6 +13,7 @@ from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.layer_formula import Stack
 from ftc.compiler.memory.layer_inputs import Numbers, Trained
 from ftc.compiler.memory.stacks import stacks_of
+from ftc.compiler.memory.through_formula import going_through, passing_norm
 from ftc.compiler.time.network import rotates
 from ftc.compiler.weights import PACKED_BYTES, never_packed
 from ftc.spec.documents.estimates import PhasePeak
@@ -29,10 +30,12 @@ __all__ = [
     "grading_peak",
     "held_bytes",
     "score_bytes",
+    "with_last_norm",
     "with_teacher",
 ]
 
 _FP32 = 4
+_LAYERS, _LAST_NORM, _HEAD = (f"evaluation: {name}" for name in ("layers", "last norm", "head"))
 
 
 @dataclass(frozen=True)
@@ -98,14 +101,15 @@ def evaluation_moments(
     rows, length, target = measuring.rows, measuring.length, measuring.target_length
     kinds = {"eager": measuring.eager, "unpadded": measuring.unpadded, "masked": measuring.masked}
     stacks = stacks_of(model, rows * length, length, target, **kinds)
-    largest = max(stack.going_through_bytes(numbers, trained) for stack in stacks)
-    yield "evaluation: layers", {"temporaries": largest}
+    largest = max(going_through(stack, numbers, trained).largest for stack in stacks)
+    yield _LAYERS, {"temporaries": largest}
+    yield _LAST_NORM, {"temporaries": passing_norm(stacks[-1], numbers)}
     places = rows * measuring.scored
     scores = min(places, measuring.chunk or places) * head_width
     wide = head_width == model.vocab_size
     # Scores in float32 and their logarithms; those of a bounded head, or of a narrower number, are gone by then.
     size = max(2 * _FP32 * scores, score_bytes(scores, numbers.operand, measuring.head_parts if wide else 1))
-    yield "evaluation: head", {"logits": size} if wide else {"temporaries": size}
+    yield _HEAD, {"logits": size} if wide else {"temporaries": size}
     own = (model, stacks, trained)
     writes = own
     if (teacher := measuring.writer) is not None:
@@ -120,6 +124,13 @@ def evaluation_moments(
                 yield f"{name}: {moment}", {**held, "temporaries": size}
 
 
+def with_last_norm(moments: Mapping[str, Moment]) -> dict[str, Moment]:
+    """The moments without the one at the norm behind all layers, which is part of the head: the larger one of both."""
+    norm, head = moments.get(_LAST_NORM, {}), moments.get(_HEAD, {})
+    larger = max(norm, head, key=lambda one: sum(one.values()))
+    return {name: larger if name == _HEAD else one for name, one in moments.items() if name != _LAST_NORM}
+
+
 def _writing(
     model: ModelFacts, measuring: EvaluationInputs, tokens: int, stacks: list[Stack], numbers: Numbers, trained: Trained
 ) -> Iterator[tuple[str, int]]:
@@ -130,9 +141,9 @@ def _writing(
     prompts = rows * (measuring.length - measuring.target_length)
     begun = prompts * writer.layers * each  # of an encoder-decoder what the decoder looks at, in each of its layers
     if model.num_decoder_layers is None:
-        reading = writer.going_through_bytes(numbers, trained)
+        reading = going_through(writer, numbers, trained).beside_cache(prompts * each)
     else:
-        yield "encoder", stacks[0].going_through_bytes(numbers, trained)
+        yield "encoder", going_through(stacks[0], numbers, trained).largest
         reading = prompts * numbers.residual * model.hidden_size
     grown = begun + rows * more * writer.layers * each
     longer = grown // max(writer.layers, 1)  # a layer's keys and values are copied to a place for one more token
@@ -165,7 +176,7 @@ def grading_peak(draft: ClosedDraft) -> PhasePeak | None:
     untrained = Trained(all_weights=False, beside={})
     held = {
         "weights": _FP32 * model.num_parameters,
-        "temporaries": max(stack.going_through_bytes(exact, untrained) for stack in stacks),
+        "temporaries": max(going_through(stack, exact, untrained).largest for stack in stacks),
         "logits": _FP32 * rows * settings.num_labels,
     }
     return PhasePeak(phase="grade", peak_bytes=sum(held.values()), components=held)

@@ -21,12 +21,14 @@ from ftc.spec.documents.vision_facts import VisionFacts
 if TYPE_CHECKING:
     from ftc.compiler.memory.memory_formula import MemoryInputs
 
-__all__ = ["beside_images", "kept_of_images", "reading_images"]
+__all__ = ["beside_images", "kept_of_images", "passing_image_casts", "reading_images"]
 
 _FP32 = 4
 _OF_TRAINING, _OF_PROMPTS = ("forward", "backward"), ("generation", "sampling")
-_IN_LAYERS = (": layers", ": prompts")
+_LAYERS = (": layers", ": prompts")
 """How moments end at which the language model's layers compute."""
+_INSIDE = (*_LAYERS, ": last norm")
+"""How those end at which it computes beside what its layers share."""
 
 
 def reading_images(job: MemoryInputs, earlier: int) -> dict[str, Moment]:
@@ -39,7 +41,8 @@ def reading_images(job: MemoryInputs, earlier: int) -> dict[str, Moment]:
     vision, measuring = job.model.vision, job.measuring
     if vision is None:
         return {}
-    held: dict[str, Moment] = {"forward": {"saved activations": kept_of_images(job), "gradients": earlier}}
+    kept = kept_of_images(job) + passing_image_casts(job)
+    held: dict[str, Moment] = {"forward": {"saved activations": kept, "gradients": earlier}}
     if measuring is not None:
         held["evaluation"] = {}
         if measuring.new_tokens:
@@ -96,13 +99,32 @@ def _beside(job: MemoryInputs, vision: VisionFacts, moment: Moment, name: str, r
     """A moment with what there is of the images of its rows."""
     which = name.partition(":")[0]
     numbers = _numbers(job, eager=_is_eager(job, which))
-    held, is_inside = behind_bytes(vision, rows, job.model.hidden_size, numbers), name.endswith(_IN_LAYERS)
+    held, is_inside = behind_bytes(vision, rows, job.model.hidden_size, numbers), name.endswith(_INSIDE)
     size = held.pixels
     if which != "backward":
         size += held.outputs * (is_inside or name.endswith(": head")) + held.joined * is_inside
     if is_inside or which in _OF_TRAINING:  # training keeps them for the backward pass
-        size += _more_masks(job, rows, numbers)
+        size += _more_masks(job, rows, numbers) + _turns(job, rows, numbers)
+    if name.endswith(_LAYERS) and _are_twice(job, vision, which):
+        size += rows.tokens * job.model.hidden_size * numbers.embedding
     return {**moment, "temporaries": moment.get("temporaries", 0) + size}
+
+
+def _turns(job: MemoryInputs, rows: Rows, numbers: TowerNumbers) -> int:
+    """Cosines and sines for all rows, where places of tokens are those of their images; else one row's are for all."""
+    if job.model.vision is None or not job.model.vision.card.places_in_images:
+        return 0
+    return 2 * rows.tokens * job.model.head_dim * numbers.embedding
+
+
+def _are_twice(job: MemoryInputs, vision: VisionFacts, which: str) -> bool:
+    """Whether states stand as a layer gave them beside themselves with the features that a layer's number adds.
+
+    That is so behind the first layers. While prompts are read the last ones have more keys and values instead.
+    """
+    if vision.card.keeps_numbered != "features" or which == "backward":
+        return False
+    return which not in _OF_PROMPTS or vision.kept_numbers + 1 >= job.model.num_layers
 
 
 def _num_masks(job: MemoryInputs) -> int:
@@ -133,14 +155,28 @@ def _made_masks(job: MemoryInputs, rows: Rows, numbers: TowerNumbers) -> int:
 
 
 def kept_of_images(job: MemoryInputs) -> int:
-    """What the backward pass needs of trained parts that read images, with the casts of their weights."""
+    """What the backward pass needs of trained parts that read images, with the casts of their weights.
+
+    Where layers are computed again these are cast again, one layer's after the other's.
+    """
     if (vision := job.model.vision) is None or job.is_adapter:
         return 0
-    is_cast = job.casts_weights and job.numbers.casts
-    cast = job.activation_bytes * vision_weights(job.model, job.frozen) if is_cast else 0
     rows, numbers = Rows(job.tokens, job.length, job.images), _numbers(job, eager=job.eager)
     ways = job.frozen, rows, job.model.hidden_size, numbers
+    cast = 0 if job.recomputes else _weight_casts(job)
     return cast + kept_image_bytes(vision, *ways, recomputes=job.recomputes)
+
+
+def passing_image_casts(job: MemoryInputs) -> int:
+    """Casts of trained weights that read images, where they stand until the way forward is over and no longer."""
+    return _weight_casts(job) if job.recomputes else 0
+
+
+def _weight_casts(job: MemoryInputs) -> int:
+    """What products read in place of float32 weights in front of the language model."""
+    if job.is_adapter or not (job.casts_weights and job.numbers.casts):
+        return 0
+    return job.activation_bytes * vision_weights(job.model, job.frozen)
 
 
 def _numbers(job: MemoryInputs, *, eager: bool) -> TowerNumbers:

@@ -7,7 +7,6 @@ of is read off its tensors: norms with or without a bias, gated or plain feed-fo
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,12 +18,10 @@ from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import role_of
 from ftc.spec.strategies import Beside
 
-__all__ = ["OF_HEADS", "Stack"]
+__all__ = ["ALIGNED", "Stack"]
 
-_ALIGNED = 16
+ALIGNED = 16
 """Places to a multiple of which fused kernels lengthen a mask's rows."""
-OF_HEADS = re.compile(r"\.(q|k|query|key)_(layer)?norm\.")
-"""Norms of queries and keys, which attention counts."""
 _COMPOSED_ACTIVATIONS = ("gelu_new", "gelu_fast", "gated-gelu")
 """Activations that are written out in several operators, each of which keeps something."""
 
@@ -46,6 +43,7 @@ class Stack:
         masks: How many of its layers' attention get a mask of all pairs.
         crossed_masks: How many get one for the other stack.
         repeats: How often each layer that is stored is used.
+        head_norms: Whether queries and keys are normed.
     """
 
     model: ModelFacts
@@ -60,6 +58,7 @@ class Stack:
     crossed_masks: int = 0
     repeats: float = 1.0
     inner_norms: int = 0
+    head_norms: bool = False
 
     def saved_bytes(self, numbers: Numbers, trained: Trained) -> float:
         """What all its layers keep, casts of trained weights left out."""
@@ -97,10 +96,10 @@ class Stack:
         """What large products give, where only that is kept beside what stands between layers."""
         least, e = min((inputs for inputs, _ in self.linear.values()), default=0), numbers.operand
         size = sum(self._tokens_of(name) * outputs for name, (_, outputs) in self.linear.items())
-        for name, one in self._adapted(trained).items():  # its first product, and a second one that is as wide
+        for name, one in self.adapted(trained).items():  # its first product, and a second one that is as wide
             size += self._tokens_of(name) * (one.width + (one.outputs if 0 < least <= one.width else 0))
         size += round(self._share * self.tokens * experts.product_width(self.model))
-        attended = 0 if self._holds_scores else e * self._queries + FP32 * self.model.num_heads
+        attended = 0 if self.holds_scores else e * self.queries + FP32 * self.model.num_heads
         return round(self.repeats * e * size) + self._attentions * self.tokens * attended
 
     def around_bytes(self, numbers: Numbers, trained: Trained) -> int:
@@ -110,114 +109,89 @@ class Stack:
         if self._drops:
             each += 2 * numbers.mask * h
         distances = 0
-        if not self.eager and self._has_relative_bias:
+        if not self.eager and self.has_relative_bias:
             distances = numbers.operand * self.model.num_heads * self.length * (self.length + self._crossed_length)
         mask = self.length if self.masks else 0  # one of truth values, for all layers
         return self.tokens * (each + mask) + distances
 
-    def passing_bytes(self, numbers: Numbers, trained: Trained) -> int:
-        """What is on its way through a layer: at its feed-forward part, or at the scores of attention."""
-        wide = (3 if self._is_gated else 2) * numbers.linear * self._inner + self._of_wide_adapter(numbers, trained)
+    def passing_bytes(self, numbers: Numbers, trained: Trained, *, kept: bool, backward: bool = False) -> int:
+        """What is on its way through a layer: at its feed-forward part, or at the scores of attention.
+
+        Args:
+            numbers: Bytes of elements.
+            trained: What is trained in the layers.
+            kept: Whether what its backward pass needs is counted already, as the two halves that are multiplied.
+            backward: Whether it is the way back.
+        """
+        copies = 1 if kept else 3 if self.is_gated else 2
+        wide = copies * numbers.linear * self.inner + self._of_wide_adapter(numbers, trained)
         wide += experts.routed_bytes(self.model, numbers.linear, trained=trained.all_weights)
-        scores = 2 * FP32 * self.model.num_heads * self.length if self._holds_scores else 0
+        scores = 0
+        if self.holds_scores:
+            # Behind softmax its gradient, their product and what comes of it; the kept operand is gone by then.
+            each = 3 * FP32 - numbers.operand * numbers.casts if backward else self.score_bytes(numbers) - FP32 * kept
+            scores = each * self.model.num_heads * self.length
         return self.tokens * (max(wide, scores) + 2 * numbers.residual * self.model.hidden_size)
+
+    def score_bytes(self, numbers: Numbers) -> int:
+        """Of a score that is held, into softmax and out of it: as the product gave it beside its cast, or with a mask.
+
+        A decoder's mask is as wide as its states, and widens what it is added to.
+        """
+        is_widened = self.model.family == "decoder" and numbers.residual == FP32
+        return 2 * FP32 + (numbers.operand if numbers.casts and not is_widened else 0)
 
     def _of_wide_adapter(self, numbers: Numbers, trained: Trained) -> int:
         """An adapter's input in the adapter's float32, and the same with some of it dropped, on its way to a cast."""
-        if not numbers.casts or not self._adapts_wide(trained):
+        if not numbers.casts or not self.adapts_wide(trained):
             return 0
         is_cast = numbers.linear < FP32
-        return (is_cast + trained.dropout) * FP32 * self._inner
+        return (is_cast + trained.dropout) * FP32 * self.inner
 
-    def _adapts_wide(self, trained: Trained) -> bool:
+    def adapts_wide(self, trained: Trained) -> bool:
         """Whether an adapter reads what lies between the two halves of a feed-forward part."""
-        read = (one.inputs for one in self._adapted(trained).values())
-        return self._inner > self.model.hidden_size and self._inner in read
+        read = (one.inputs for one in self.adapted(trained).values())
+        return self.inner > self.model.hidden_size and self.inner in read
 
-    def _adapted(self, trained: Trained) -> dict[str, Beside]:
+    def adapted(self, trained: Trained) -> dict[str, Beside]:
         """Its linear layers with a second way beside or behind them."""
         return {name: one for name, one in trained.beside.items() if name in self.linear and not one.scales}
 
-    def _scaled(self, trained: Trained) -> dict[str, Beside]:
+    def scaled(self, trained: Trained) -> dict[str, Beside]:
         """Its linear layers whose input or output is scaled."""
         return {name: one for name, one in trained.beside.items() if name in self.linear and one.scales}
 
-    def going_through_bytes(self, numbers: Numbers, trained: Trained) -> int:
-        """What is there at once in a layer of which nothing is kept: in attention, or at its feed-forward part."""
-        h, scores = self.model.hidden_size, self._passing_scores(numbers)
-        if (
-            self._has_relative_bias and not self.eager and numbers.residual > numbers.operand
-        ):  # held in float32 throughout
-            scores += numbers.residual * self.length  # and the mask of each row's padding
-            return self.tokens * (scores + self._inner * self._wide_bytes(numbers) + 4 * numbers.residual * h)
-        attending = scores + numbers.linear * (h + 2 * self._queries + 2 * self._keys) + 2 * numbers.residual * h
-        if self.masks and not self._holds_scores:  # its kernels take as many keys and values as queries
-            attending += 2 * numbers.linear * (self._queries - self._keys)
-        is_packed = numbers.casts and numbers.linear == FP32
-        is_cast = not (is_packed and self.model.family == "encoder")  # nor is a norm's result there before it is read
-        feeding = self._inner * self._wide_bytes(numbers) + (3 + is_cast) * numbers.residual * h
-        feeding += experts.routed_bytes(self.model, numbers.linear, trained=trained.all_weights)
-        if numbers.casts and self._adapts_wide(trained):  # its input as it came, as the adapter and as a product has it
-            cast = FP32 if numbers.linear < FP32 else 0
-            read = self._inner * (numbers.linear + cast + numbers.operand)
-            feeding = max(feeding, read + 3 * numbers.residual * h + numbers.linear * h)
-        if numbers.casts and self._inner in (one.inputs for one in self._scaled(trained).values()):
-            scaled = self._inner * (numbers.linear + 2 * FP32 + numbers.operand)  # as it came, wide, scaled, cast
-            feeding = max(feeding, scaled + 3 * numbers.residual * h)
-        if self._inner in (one.outputs for one in self._adapted(trained).values()):  # two results and their sum
-            feeding = max(feeding, self._inner * (3 + self._is_gated) * numbers.linear + 3 * numbers.residual * h)
-        adapted = self._adapted(trained).values()
-        feeding += max((FP32 * one.sums * one.outputs for one in adapted if one.outputs == self._inner), default=0)
-        attending += max((FP32 * one.sums * one.outputs for one in adapted if one.outputs != self._inner), default=0)
-        seen = self.length if self.masks else 0  # truth values for all layers
-        return self.tokens * (max(attending, feeding) + seen)
-
-    def _wide_bytes(self, numbers: Numbers) -> int:
-        """Of an element between the two halves of a feed-forward part, at their largest moment."""
-        wide = (4 if self._joins_halves else 3 if self._is_gated else 2) * numbers.linear
-        return wide + (2 * FP32 if self._composes else 0)
-
-    def _passing_scores(self, numbers: Numbers) -> int:
-        """Of a token with all others: scores, where they are held, or what is added to them."""
-        heads, e = self.model.num_heads, numbers.operand
-        if self._has_relative_bias and not self.eager:  # with each row's padding; as computed, as operands, aligned
-            copies = numbers.residual * self.length + e * self._aligned * (self.length % _ALIGNED > 0)
-            return heads * (copies + e * self.length * (numbers.residual > e))
-        if not self._holds_scores:
-            return e * self._aligned if self.masks else 0
-        if self._is_disentangled:  # two products with distances, what is picked of them, and their sums
-            return (FP32 + 7 * e) * heads * self.length
-        each = 2 * FP32 + (e if numbers.casts else 0)  # into softmax and out of it, and as the product gave them
-        return each * heads * self.length
-
     @property
-    def _aligned(self) -> int:
+    def aligned(self) -> int:
         """Places of a row of a mask as fused kernels take it."""
-        return -(-self.length // _ALIGNED) * _ALIGNED
+        return -(-self.length // ALIGNED) * ALIGNED
 
     @cached_property
-    def _is_gated(self) -> bool:
+    def is_gated(self) -> bool:
+        """Whether its feed-forward part multiplies two halves."""
         if self.model.experts:
             return True
-        wide = [size for size in self.linear.values() if size[1] == self._inner]
-        return self._joins_halves or len(wide) * self.repeats >= 2 * self.layers
+        wide = [size for size in self.linear.values() if size[1] == self.inner]
+        return self.joins_halves or len(wide) * self.repeats >= 2 * self.layers
 
     @cached_property
-    def _joins_halves(self) -> bool:
+    def joins_halves(self) -> bool:
         """Whether one layer gives both halves of a gated feed-forward part, of which views are taken."""
-        return not self.model.experts and any(outputs == 2 * self._inner for _, outputs in self.linear.values())
+        return not self.model.experts and any(outputs == 2 * self.inner for _, outputs in self.linear.values())
 
     @cached_property
-    def _inner(self) -> int:
+    def inner(self) -> int:
         """Width between the halves of a feed-forward part."""
         return experts.inner_width(self.model, self.linear)
 
     @property
-    def _queries(self) -> int:
+    def queries(self) -> int:
+        """Width of all queries."""
         return self.model.num_heads * self.model.head_dim
 
     @property
-    def _keys(self) -> int:
+    def keys(self) -> int:
+        """Width of all keys."""
         return self.model.num_kv_heads * self.model.head_dim
 
     @property
@@ -240,64 +214,69 @@ class Stack:
 
     def _of_attention(self, numbers: Numbers, trained: Trained) -> float:
         """Saved by SDPA: q, out, logsumexp for each token; k, v for each that is attended to."""
-        e, queries, keys = numbers.operand, self._queries, self._keys
+        e, queries, keys = numbers.operand, self.queries, self.keys
         own = e * 2 * queries + FP32 * self.model.num_heads  # saved by SDPA: q, out, logsumexp
         size = self.layers * self.tokens * (own + e * 2 * keys)  # saved by SDPA: k, v
         if self.crossed:
             size += self.layers * (self.tokens * own + self.crossed * e * 2 * keys)  # cross-attention
         if self._rotates_fused_qkv and numbers.linear == e:  # v is a view of qkv, which RoPE then copies
             size += self.layers * self.tokens * e * (queries + keys)
-        if any(map(OF_HEADS.search, self.model.tensors)):
+        if self.head_norms:
             learned = e if trained.all_weights else 0  # saved by the norms of q and k: input, and x * rsqrt
             size += self.layers * self.tokens * (FP32 + learned) * (queries + keys)
-        if self.crossed and not self._has_relative_bias:
-            size += self.crossed_masks * self.tokens * e * -(-self._crossed_length // _ALIGNED) * _ALIGNED
-        if self._has_relative_bias:
+        if self.crossed and not self.has_relative_bias:
+            size += self.crossed_masks * self.tokens * e * -(-self._crossed_length // ALIGNED) * ALIGNED
+        if self.has_relative_bias:
             return size + self._of_scores(numbers) + self._of_relative_bias(numbers)
         # saved by SDPA with a mask: attn_mask in aligned rows, and k, v repeated for each query head
-        size += self.masks * self.tokens * e * (self._aligned + 2 * (queries - keys))
+        size += self.masks * self.tokens * e * (self.aligned + 2 * (queries - keys))
         return size + self._of_scores(numbers)
 
     @property
     def _rotates_fused_qkv(self) -> bool:
         """Whether one layer gives queries, keys and values, which rotation then makes again."""
-        joint = any(outputs == self._queries + 2 * self._keys for _, outputs in self.linear.values())
-        return joint and rotates(self.model)
+        all_three = self.queries + 2 * self.keys
+        joint = (name for name, (_, outputs) in self.linear.items() if outputs == all_three)
+        return rotates(self.model) and any(role_of(name) == "keys_values" for name in joint)
 
     def _of_scores(self, numbers: Numbers) -> float:
         """Attention scores where they are materialized: saved by softmax, matmul and dropout."""
-        if not self._holds_scores:
+        if not self.holds_scores:
             return 0
         e, dropped = numbers.operand, self._drops
         each = FP32 + (e if dropped or numbers.casts else 0) + (numbers.mask if dropped else 0)
+        each += e if self.model.config.get("attn_logit_softcapping") else 0  # saved by tanh
         scores = self.model.num_heads * self.length * each
-        if self._is_disentangled:  # scores against them, twice, their places, and their own keys and queries
+        if self.is_disentangled:  # scores against them, twice, their places, and their own keys and queries
             buckets = 2 * int(self.model.config.get("position_buckets") or 256)
-            scores += 2 * e * self.model.num_heads * buckets + 2 * e * self._queries * buckets // self.length
-            scores += 2 * 8 * self.length * self.length // self.tokens + self.length + e * self._queries
+            scores += 2 * e * self.model.num_heads * buckets + 2 * e * self.queries * buckets // self.length
+            scores += 2 * 8 * self.length * self.length // self.tokens + self.length + e * self.queries
         return self.layers * self.tokens * scores
 
     def _of_relative_bias(self, numbers: Numbers) -> float:
         """Relative position bias, saved by SDPA as attn_mask in each layer; for each row, if it hides padding."""
-        if self.eager or not self._has_relative_bias:
+        if self.eager or not self.has_relative_bias:
             return 0
         rows = self.tokens // self.length
-        size = self.length * self._aligned * (rows if self.masks else 1)
+        size = self.length * self.aligned * (rows if self.masks else 1)
         if self.crossed and (self.crossed_masks or numbers.linear > numbers.operand):  # zeros, made again where cast
             across = self._crossed_length
-            size += self.length * -(-across // _ALIGNED) * _ALIGNED * (rows if self.crossed_masks else 1)
+            size += self.length * -(-across // ALIGNED) * ALIGNED * (rows if self.crossed_masks else 1)
         return self.layers * numbers.operand * self.model.num_heads * size
 
     @property
-    def _has_relative_bias(self) -> bool:
+    def has_relative_bias(self) -> bool:
+        """Whether scores have a learned bias by distance."""
         return _has_relative_bias(self.model)
 
     @property
-    def _holds_scores(self) -> bool:
-        return self.eager or self._is_disentangled
+    def holds_scores(self) -> bool:
+        """Whether attention holds its scores."""
+        return self.eager or self.is_disentangled
 
     @property
-    def _is_disentangled(self) -> bool:
+    def is_disentangled(self) -> bool:
+        """Whether scores with distances are products of their own."""
         return self.model.kind.positions == "disentangled"
 
     @property
@@ -307,16 +286,17 @@ class Stack:
 
     def _of_feed_forward(self, numbers: Numbers) -> float:
         """Saved by silu and mul: gate, silu(gate), up; or by a plain activation: its input."""
-        kept = numbers.linear * (3 if self._is_gated else 1)
-        if self._composes:  # saved by pow, mul and tanh of a composed GELU, in float32
-            kept += 3 * FP32 + (FP32 - numbers.linear if self._is_gated else 0)
+        kept = numbers.linear * (3 if self.is_gated else 1)
+        if self.composes:  # saved by pow, mul and tanh of a composed GELU, in float32
+            kept += 3 * FP32 + (FP32 - numbers.linear if self.is_gated else 0)
         if self.model.kind.inner_dropout:
             kept += numbers.mask
-        inner = sum(experts.dense_inner(self.linear)) if self.model.experts else self.layers * self._inner
+        inner = sum(experts.dense_inner(self.linear)) if self.model.experts else self.layers * self.inner
         return self.tokens * kept * inner
 
     @property
-    def _composes(self) -> bool:
+    def composes(self) -> bool:
+        """Whether its activation is written out in several operators."""
         config = self.model.config
         keys = ("hidden_act", "activation_function", "hidden_activation", "feed_forward_proj")
         named = next((str(config[key]) for key in keys if config.get(key)), self.model.kind.activation)
@@ -343,7 +323,7 @@ class Stack:
 
     def _of_adapters(self, numbers: Numbers, trained: Trained) -> float:
         """Saved by adapters' linear layers: inputs and hidden states; by mul: what learned scales multiply."""
-        adapted = self._adapted(trained)
+        adapted = self.adapted(trained)
         size: float = sum(
             numbers.operand * (self._tokens_of(name) * one.keeps + one.keeps_once + one.casts_once * numbers.casts)
             for name, one in adapted.items()
@@ -361,7 +341,7 @@ class Stack:
     def _of_scaled(self, numbers: Numbers, trained: Trained) -> float:
         """Where an input is scaled, the input in the scales' float32; else what the linear layer gives."""
         size = 0.0
-        for name, one in self._scaled(trained).items():
+        for name, one in self.scaled(trained).items():
             scales_input = role_of(name) == "feed_forward_out"
             size += self._tokens_of(name) * (FP32 * one.inputs if scales_input else numbers.linear * one.outputs)
         return size

@@ -27,6 +27,7 @@ from ftc.compiler.memory.rounding_formula import rounding_bytes
 from ftc.compiler.memory.scored_answers import scored_phases
 from ftc.compiler.memory.sharded_formula import on_one_of
 from ftc.compiler.memory.stacks import layer_weights
+from ftc.compiler.memory.vision_formula import idle_weights
 from ftc.compiler.remembered import remembered
 from ftc.compiler.weights import (
     bytes_per_weight,
@@ -211,6 +212,7 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
     (length, target), sequences = _in_stacks(draft, shape), _sequences(draft)
     among = draft.candidate.tensor_parallel
     share = trained_share(draft.model, trained, among)
+    share *= 1 - idle_weights(draft.model, trained.names) / max(1, num_trainable(draft))
     places = rows * scored_per_row(draft, shape)
     at_once = min(places, draft.candidate.loss_chunk_size or places)
     return MemoryInputs(

@@ -18,9 +18,15 @@ from ftc.compiler.memory.evaluation_formula import (
     TeacherInputs,
     evaluation_moments,
     score_bytes,
+    with_last_norm,
     with_teacher,
 )
-from ftc.compiler.memory.image_moments import beside_images, kept_of_images, reading_images
+from ftc.compiler.memory.image_moments import (
+    beside_images,
+    kept_of_images,
+    passing_image_casts,
+    reading_images,
+)
 from ftc.compiler.memory.layer_formula import Stack
 from ftc.compiler.memory.layer_inputs import Numbers, Trained
 from ftc.compiler.memory.stacks import stacks_of
@@ -51,7 +57,7 @@ class MemoryInputs:
         model: The base model.
         beside: What stands beside linear layers, by their names.
         is_adapter: Whether what is trained lies beside the base's weights.
-        num_trainable: Weights that are trained.
+        num_trainable: Weights that are trained, and get gradients.
         trained_bytes: Bytes of one of them, and of its gradient.
         num_frozen: Weights that an adapter brings along and never changes.
         state_bytes: What the optimizer keeps on the device.
@@ -235,7 +241,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     boundaries = sum(stack.boundary_bytes(job.numbers) for stack in job.stacks)
     kept = boundaries + job.kept_products if job.recomputes else round(saved)
     kept += sum(stack.around_bytes(job.numbers, job.trained) for stack in job.stacks) + kept_of_images(job)
-    passing = job.rounding + max(stack.passing_bytes(job.numbers, job.trained) for stack in job.stacks)
+    passing, passing_back = _passing(job, kept=not job.recomputes), _passing(job, kept=True, backward=True)
     # The copy of an output layer is kept for the backward pass, or the cast that is made of it, as without one.
     passing_copy, kept_copy = (job.copied_head, 0) if job.quantized else (0, job.copied_head)
     within = {"saved activations": kept + _cast_head(job) + kept_copy, "gradients": earlier}
@@ -268,17 +274,23 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
         "backward: layers": {
             "saved activations": kept + (layer if job.recomputes else 0),
             "gradients": earlier if job.accumulates else min(gradients, waiting),
-            "temporaries": waiting + passing + _held_casts(job),
+            "temporaries": waiting + passing_back + _held_casts(job),
         },
         "backward: embedding": {"gradients": gradients, "temporaries": _at_embedding(job, table, waiting)},
         "optimiser step": {"gradients": gradients, "temporaries": job.step_bytes},
     }
-    moments = beside_images(job, moments | _measured(job)) | reading_images(job, earlier)
+    moments = with_last_norm(beside_images(job, moments | _measured(job))) | reading_images(job, earlier)
     moments |= {"save": {}, "resume": alone if read > job.state_bytes else {}, "export": alone}
     if job.taught is not None:
         compared = {**within, "temporaries": _held_casts(job)}
         moments = with_teacher(moments, job.taught, scores=scores, compared=compared, chunked=job.chunked_places > 0)
     return tuple(phase_peak(name, {**fixed, **moment}) for name, moment in moments.items())
+
+
+def _passing(job: MemoryInputs, *, kept: bool, backward: bool = False) -> int:
+    """What is on its way through the widest layer, beside what its backward pass needs where that is counted."""
+    sizes = (stack.passing_bytes(job.numbers, job.trained, kept=kept, backward=backward) for stack in job.stacks)
+    return job.rounding + max(sizes)
 
 
 def _measured(job: MemoryInputs) -> dict[str, Moment]:
@@ -352,7 +364,7 @@ def _casts(job: MemoryInputs) -> int:
         return 0
     if not job.is_full:
         return job.activation_bytes * job.num_trainable if job.is_adapter else 0
-    return _cast_bytes(job) if job.recomputes and job.casts_weights else 0
+    return _cast_bytes(job) + passing_image_casts(job) if job.recomputes and job.casts_weights else 0
 
 
 def _cast_bytes(job: MemoryInputs) -> int:

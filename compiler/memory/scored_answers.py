@@ -5,6 +5,7 @@ from __future__ import annotations
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.layer_inputs import Numbers, Trained
 from ftc.compiler.memory.stacks import stacks_of
+from ftc.compiler.memory.through_formula import going_through
 from ftc.compiler.reward_models import longest_scored
 from ftc.spec.companions import Role
 from ftc.spec.documents.estimates import PhasePeak
@@ -62,4 +63,4 @@ def _reading(draft: ClosedDraft, role: Role, rows: int, answer_tokens: int) -> i
     numbers = Numbers(operand=own.products.size, linear=own.products.size, residual=own.frozen.size)
     stacks = stacks_of(model, rows * length, length, 0, masked=rows > 1)
     untrained = Trained(all_weights=False, beside={})
-    return max(stack.going_through_bytes(numbers, untrained) for stack in stacks) + _FP32 * rows
+    return max(going_through(stack, numbers, untrained).largest for stack in stacks) + _FP32 * rows

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
-from ftc.compiler.memory.layer_formula import OF_HEADS, Stack
+from ftc.compiler.memory.layer_formula import Stack
 from ftc.compiler.remembered import remembered
 from ftc.compiler.time.amounts import window_of
-from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.documents.facts import ModelFacts, TensorFacts
 from ftc.spec.module_names import part_of
 
 __all__ = ["layer_weights", "stacks_of"]
 
 _IN_LAYER = re.compile(r"\.\d+\.")
+_OF_HEADS = re.compile(r"\.(q|k|query|key)_(layer)?norm\.")
+"""Norms of queries and keys, which attention counts."""
 
 
 def stacks_of(
@@ -53,10 +56,8 @@ def stacks_of(
         rows = max(1, tokens // max(1, length))
         source, target = max(1, length - target_length), max(1, target_length)
         hiding = masked and takes_masks
-        parts = [
-            ("encoder.", model.num_layers, source, 0),
-            ("decoder.", model.num_decoder_layers, target, rows * source),
-        ]
+        encoder = ("encoder.", model.num_layers, source, 0)
+        decoder = ("decoder.", model.num_decoder_layers, target, rows * source)
         stacks = [
             Stack(
                 model,
@@ -71,10 +72,11 @@ def stacks_of(
                 crossed_masks=layers if hiding and crossed else 0,
                 inner_norms=_inner_norms(model, part),
             )
-            for part, layers, size, crossed in parts
+            for part, layers, size, crossed in (encoder, decoder)
         ]
     if starts_late:
         stacks[0] = _cut(stacks[0], stacks[0].layers - 1)
+    stacks = [replace(stack, head_norms=_has_head_norms(model)) for stack in stacks]
     return stacks if layers_kept is None else [_cut(stack, layers_kept) for stack in stacks]
 
 
@@ -119,15 +121,27 @@ def _inner_norms(model: ModelFacts, part: str) -> int:
     return sum(width for width in _norms(model, part) if width != model.hidden_size)
 
 
+def _of_language(model: ModelFacts) -> Iterator[tuple[str, TensorFacts]]:
+    """Tensors without those of modules in front of a language model, whose norms have widths of their own."""
+    card = model.vision.card if model.vision else None
+    return ((name, one) for name, one in model.tensors.items() if not card or card.part_of(name) == "language_model")
+
+
+@remembered
+def _has_head_norms(model: ModelFacts) -> bool:
+    """Whether queries and keys are normed."""
+    return any(_OF_HEADS.search(name) for name, _ in _of_language(model))
+
+
 @remembered
 def _norms(model: ModelFacts, part: str) -> tuple[int, ...]:
     """Widths of the vectors that a stack's layers multiply with."""
     vectors = {
         name: tensor.shape[0]
-        for name, tensor in model.tensors.items()
+        for name, tensor in _of_language(model)
         if len(tensor.shape) == 1 and name.endswith((".weight", ".gamma")) and part in name
     }
-    return tuple(width for name, width in vectors.items() if _IN_LAYER.search(name) and not OF_HEADS.search(name))
+    return tuple(width for name, width in vectors.items() if _IN_LAYER.search(name) and not _OF_HEADS.search(name))
 
 
 def layer_weights(model: ModelFacts) -> tuple[tuple[int, ...], ...]:

@@ -16,12 +16,14 @@ from ftc.compiler.remembered import remembered
 from ftc.compiler.tower_rows import CHANNELS, Read, Rows, read_at_once
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.vision_facts import VisionFacts
+from ftc.spec.module_names import part_of
 from ftc.spec.vision_card import PixelForm
 
 __all__ = [
     "Behind",
     "TowerNumbers",
     "behind_bytes",
+    "idle_weights",
     "image_bytes",
     "kept_image_bytes",
     "merging_bytes",
@@ -160,6 +162,27 @@ def vision_weights(model: ModelFacts, frozen: Collection[str] = ()) -> int:
         part = card.part_of(name)
         if part != "language_model" and card.module_of(part) not in frozen:
             found += one.num_elements
+    return found
+
+
+@remembered
+def idle_weights(model: ModelFacts, trained: Collection[str]) -> int:
+    """Weights of a tower that are trained by name and get no gradient: of layers whose states nothing reads.
+
+    Args:
+        model: The model.
+        trained: Names of trained weights.
+    """
+    vision = model.vision
+    if vision is None or vision.card.keeps_numbered != "states":
+        return 0
+    states = vision.num_layers + 1
+    deepest, found = max(one % states for named in vision.numbered for one in named), 0
+    for name in trained:
+        place = part_of(name)
+        is_behind = place.kind == "layer" and place.layer >= deepest and name in model.tensors
+        if is_behind and vision.card.part_of(name) == "vision_tower":
+            found += model.tensors[name].num_elements
     return found
 
 
@@ -315,11 +338,10 @@ def _kept_of_a_layer(vision: VisionFacts, read: Read, numbers: TowerNumbers) -> 
     else:  # saved by pow and mul: x in float32; by mul with weights: x * rsqrt
         of_norms = 2 * (_FP32 + states) * width + 2 * _FP32
     casts = normed > operand  # saved by linear: its input; each casts its own
-    if (
-        layers.rotates
-    ):  # saved by SDPA: q and k as they were turned, v with all of its product, out; by linear: all outs
+    # saved by SDPA: q, k, v, out. Rotated q and k stand by themselves, v keeps all of its product, and linear saves out
+    if layers.rotates:
         attending = (1 + 2 + 3 + 2) * operand * width
-    else:  # saved by SDPA: q, k, v, out
+    else:
         attending = ((3 if casts else 1) + 4) * operand * width
     attending += _FP32 * vision.num_heads
     if layers.gated:  # saved by silu and mul: gate, silu(gate), up; by linear: their product

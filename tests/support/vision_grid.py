@@ -20,7 +20,7 @@ from ftc.spec.documents.facts import ModelFacts, TensorFacts
 from ftc.spec.documents.stream_images import ImageSizes
 from tests.support.drafts import H200, decided, draft_of, model_facts, split_report
 
-__all__ = ["TOWERS", "in_passing", "job_with_images", "largest", "vision_grid_facts"]
+__all__ = ["PALIGEMMA_2", "TOWERS", "in_passing", "job_with_images", "largest", "vision_grid_facts"]
 
 _THROUGHOUT = ("weights", "adapter", "optimiser state", "gradients", "workspace")
 """What stands in a whole step."""
@@ -107,6 +107,9 @@ TOWERS: dict[str, dict[str, Any]] = {
     },
 }
 """A model of each type whose tower's widths are those of no real one, by config.json."""
+_GEMMA_2 = _inner("gemma2", head_dim=64, query_pre_attn_scalar=64, sliding_window=4096)
+PALIGEMMA_2 = {**TOWERS["paligemma"], "text_config": _GEMMA_2}
+"""The same with another language model."""
 
 
 def vision_grid_facts(config: Mapping[str, Any], longest: int | None = None) -> ModelFacts:

@@ -103,7 +103,7 @@ def vision_facts(config: Mapping[str, Any]) -> tuple[VisionFacts | None, list[st
         other = "" if is_cut else " or `full`"
         faults.append(f"`vision_feature_select_strategy` is {str(strategy)[:40]!r}, not `default`{other}")
     num_layers = size(tower, (known.layers_key,), 1, _INSIDE)
-    faults.extend(_numbering_faults(known, config, tower, num_layers))
+    faults += [*_numbering_faults(known, config, tower, num_layers), *_projector_faults(known, config, tower)]
     language = language_part(config)
     sizes = {key: tower[key] for key in _TOWER_KEYS if type(tower.get(key)) is int}
     sizes |= {key: tower[key] for key in _TOWER_PARTS if type(tower.get(key)) is bool}
@@ -159,6 +159,22 @@ def _numbering_faults(
             form = "a whole number" if of_states else "a list of whole numbers"
             more = ", or a list of such" if of_states else ""
             yield f"`{key}`{where} is {str(said)[:40]}, not {form} from {least} to {most}{more}"
+
+
+def _projector_faults(known: VisionModel, config: Mapping[str, Any], tower: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the width of what a projector gives, where a configuration says it: it is that of tokens."""
+    if known.projected_key is None:
+        return
+    key, usual = known.projected_key
+    holder, where = (config, "") if key in known.own_keys else (tower, _INSIDE)
+    width, taken = holder.get(key, usual), language_part(config).get("hidden_size")
+    if type(taken) is int and width != taken:
+        left_out = "" if key in holder else ", which transformers takes where it is left out"
+        inner = " in `text_config`" if isinstance(config.get("text_config"), Mapping) else ""
+        yield (
+            f"`{key}`{where}, the width of what the projector gives, is {str(width)[:40]}{left_out}, "
+            f"and `hidden_size`{inner}, that of the language model, is {taken}"
+        )
 
 
 def _one_side(tower: Mapping[str, Any]) -> dict[str, int]:
