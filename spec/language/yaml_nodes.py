@@ -148,20 +148,15 @@ def key_fault(key: Scalar, path: str | None) -> Diagnostic | None:
     if not key.text:
         return diagnostic("FTC010", "a key without a name", key.span, help="name the key", path=path)
     if key.text.lower().startswith("x-") and not path:
-        return diagnostic(
-            "FTC010",
-            f"`{shown_word(key.text)}` is not a key",
-            key.span,
-            help="write each value where it is used; files that begin with the same values share them by `extends`",
-            notes="blocks `x-…` hold anchors in other programs' files; a recipe has neither",
-            path=path,
-        )
-    plain = _plain_form(key.text)
+        help = "write each value where it is used; files that begin with the same values share them by `extends`"
+        why = "blocks `x-…` hold anchors in other programs' files; a recipe has neither"
+        return diagnostic("FTC010", f"`{shown_word(key.text)}` is not a key", key.span, help=help, notes=why, path=path)
+    spelled = _plain_form(key.text)
     section = re.sub(r"\[[0-9]+\]", "", path or "")
-    meant, elsewhere = (_meant(plain, section), _elsewhere(plain)) if plain else (None, "")
-    suggestion = meant or (plain if elsewhere else None)
+    meant, elsewhere = (_meant(spelled, section), _elsewhere(spelled)) if spelled else (None, "")
+    suggestion = meant or (spelled if elsewhere else None)
     # A hyphen can stand for nothing but an underscore. Any other guess is for a person to judge.
-    safe = meant is not None and key.text.replace("-", "_") == plain
+    safe = meant is not None and key.text.replace("-", "_") == spelled
     help = "keys consist of lower-case letters, digits and underscores, and start with a letter"
     if safe:
         help = f"rename the key to `{suggestion}`"

@@ -143,8 +143,7 @@ def resolve_data(
     rated = names if isinstance(task.rows(), NumberRows | ScoredAnswerRows) else ()
     lost = unlearned_labels(labeled, names, counts, parts["train"].rows) if labeled else number_findings(rated, rows)
     unlearned = _all_placed((*lost, *rating_findings(task, train)), span_of)
-    odd = (*alike, *hidden_characters(labeled, tables.values()), *imageless)
-    tidied = _all_placed((*empty.findings(), *odd), span_of)
+    tidied = _all_placed((*empty.findings(), *alike, *imageless, *hidden_characters(labeled, tables.values())), span_of)
     if any(finding.is_error for finding in unlearned):
         raise Refusal([*unlearned, *tidied])
     meant = (labeled.declared if labeled else None) or ()
