@@ -183,6 +183,8 @@ class VisionModel:
             each patch becomes one, or the tower says it.
         count_keys: Keys of the processor's files with the features of an image.
         marks: What the model calls its input that says where images stand, or the prompt; None where it has none.
+        parts_by_runs: Whether the model counts images in a row by the runs of their token, so that two images need another
+            token between them.
         sees_ahead: Which tokens see those behind them: none; those of an image, which `marks` has as ones; or the
             prompt, which it has as zeros.
         words: What stands around the features.
@@ -229,6 +231,7 @@ class VisionModel:
     merge_key: tuple[str, int] | None
     count_keys: tuple[str, ...]
     marks: str | None
+    parts_by_runs: bool
     sees_ahead: Literal["none", "images", "prompt"]
     words: ImageWords
     behind_head: BehindHead
