@@ -34,7 +34,10 @@ class Limits(NamedTuple):
         """What makes rows fit that were too long."""
         needed = max(count.longest_too_long for count in counts)
         if self.positions is not None and needed > self.positions:
-            return f"shorten the rows: the model reads at most {self.positions:,} tokens"
+            reads = f"the model reads at most {self.positions:,} tokens"
+            if self.max_length >= self.positions:
+                return f"shorten the rows: {reads}"
+            return f"raise `data.max_length` to at most {self.positions}, and shorten longer rows: {reads}"
         return f"raise `data.max_length` to {needed}"
 
 
@@ -150,7 +153,8 @@ def _left_out(counts: Mapping[str, RowCounts], places: Places, limits: Limits) -
     dropped, too_long = _total(counts, lambda count: count.dropped), _total(counts, lambda count: count.too_long)
     if not dropped:
         return
-    longer = [f"{limits.fix(counts.values())}: {too_long:,} {'is' if too_long == 1 else 'are'} too long"]
+    over = f"{_words(too_long, 'row')} {'is' if too_long == 1 else 'are'} longer than {limits.max_length:,} tokens"
+    longer = [f"{over}; {limits.fix(counts.values())}"]
     yield diagnostic(
         "FTC338",
         f"{dropped:,} of {_total(counts, lambda count: count.read):,} rows are left out",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from ftc.compiler.resolve.rows.images import Picture
 from ftc.compiler.tokens.encoder import Cut, MarkedText, TextTokenizer, TokenizedText
@@ -28,6 +28,7 @@ class ImageTokens:
         edges: Texts of the tokens that begin and end an image; empty where there are none.
         words: What stands around the features.
         prompt_words: What stands behind the images and behind the prompt: see `VisionModel.prompt_words`.
+        parts_by_runs: Whether two images need another token between them: see `VisionModel.parts_by_runs`.
         features: What each image becomes, by its sha256.
     """
 
@@ -37,6 +38,7 @@ class ImageTokens:
     edges: tuple[str, str]
     words: ImageWords
     prompt_words: tuple[str, str] | None
+    parts_by_runs: bool
     features: Mapping[str, Features]
 
     @property
@@ -77,6 +79,8 @@ class ImageTokens:
             return TemplateProblem("raised", found)
         if not images:
             return text
+        if self.parts_by_runs and any(after == place + 1 for place, after in pairwise(places)):
+            return TemplateProblem("raised", f"nothing is between the `{self.feature}` of two images{_ONE_IMAGE}")
         ids, end = array("i"), 0
         for place, size in zip(places, sizes, strict=True):
             ids += text.ids[end:place]
@@ -91,6 +95,7 @@ class ImageTokens:
 
 
 _WHY = "; a text must not contain it itself"
+_ONE_IMAGE = ", which the model reads as one; write a text between them, or name a template that frames each image"
 
 
 def tokens_of_images(
@@ -113,6 +118,7 @@ def tokens_of_images(
         edges=(edges[0], edges[1]) if edges else ("", ""),
         words=vision.card.words,
         prompt_words=vision.card.prompt_words,
+        parts_by_runs=vision.card.parts_by_runs,
         features={name: vision.features(one.width, one.height) for name, one in images.items()},
     )
 

@@ -64,7 +64,9 @@ KEYS: dict[str, str] = {
     **dict.fromkeys(("max_seq_length", "max_seq_len", "sequence_len", "cutoff_len", "seq_length"), "data.max_length"),
     **dict.fromkeys(("max_samples", "max_train_samples", "num_samples"), "data.max_rows"),
     **dict.fromkeys(("val_set_size", "val_size", "test_split_size", "validation_split"), "data.split.validation"),
-    **dict.fromkeys(("dataset", "datasets", "dataset_name", "dataset_path", "data_path"), "data.source"),
+    **dict.fromkeys(("dataset", "datasets", "dataset_name", "dataset_path", "data_path", "train_file"), "data.source"),
+    **dict.fromkeys(("per_device_eval_batch_size", "eval_batch_size"), "eval.batch_size"),
+    **dict.fromkeys(("compute_metrics",), "eval.metrics"),
     **dict.fromkeys(("device_map", "gpu"), "budget.device"),
     **dict.fromkeys(("max_tokens", "max_new_token"), "eval.max_new_tokens"),
 }
@@ -107,6 +109,24 @@ VALUES: dict[str, str] = {
     "report_to": "name the tracker in `track`, such as `track: {mlflow: {}}`",
     "do_train": "remove it; `ftc apply` trains",
     "do_eval": "remove it; the test split is evaluated at the end of each run",
-    "train_on_inputs": "remove it; ftc trains only on answers",
+    **dict.fromkeys(
+        ("train_on_inputs", "assistant_only_loss", "completion_only_loss", "train_on_prompt"),
+        "remove it; ftc trains only on answers",
+    ),
+    **dict.fromkeys(
+        ("dataset_text_field", "text_column", "field_messages"),
+        "name the column in `fields` in `data`, such as `fields: {text: body}`",
+    ),
+    **dict.fromkeys(
+        ("logging_steps", "log_every_n_steps", "logging_strategy"),
+        "remove it; the run folder has a record of every step",
+    ),
+    "group_by_length": "write `batching: length_grouped` in `train`",
+    "load_best_model_at_end": "remove it; the checkpoint that is best on validation rows is the result",
+    "bias": "remove it; adapters leave biases as they are, and `kind: bitfit` trains them alone",
+    **dict.fromkeys(
+        ("overwrite_output_dir", "overwrite_cache", "dataset_num_proc", "dataloader_num_workers"),
+        "remove it; each run has a folder of its own, and rows are prepared once, by the plan",
+    ),
 }
 """What to do instead of a word that stands for something else here."""

@@ -62,7 +62,7 @@ def test_rows_left_out_for_their_length_point_at_the_length() -> None:
     test.drop_long(3, 40, "40 tokens, over 16")
     (only,) = found(train, test)
     assert (only.code, only.path) == ("FTC338", "data.max_length")
-    assert only.help == ("raise `data.max_length` to 40: 1 is too long",)
+    assert only.help == ("1 row is longer than 16 tokens; raise `data.max_length` to 40",)
     train.drop(7, "the answer is empty")
     (both,) = found(train, test)
     assert both.summary == "2 of 100 rows are left out"
@@ -94,8 +94,14 @@ def test_nothing_to_learn_names_the_splits_and_the_cause() -> None:
     assert (long[0].path, long[0].help) == ("data.max_length", ("raise `data.max_length` to 40",))
 
 
-def test_rows_longer_than_the_model_reads_are_not_mended_by_the_limit() -> None:
+def test_rows_longer_than_the_model_reads_are_not_mended_by_the_limit_alone() -> None:
     train = RowCounts(read=80)
     train.drop_long(0, POSITIONS + 1, "65 tokens, over 16")
     (left_out,), (refused,) = found(train, RowCounts(read=20)), found(train, RowCounts(read=20), refuses_long=True)
     assert all("the model reads at most 64 tokens" in one.help[0] for one in (left_out, refused))
+    assert all("raise `data.max_length` to at most 64" in one.help[0] for one in (left_out, refused)), (
+        "a limit below the model's leaves out rows that the model can read"
+    )
+    assert left_out.help[0].startswith("1 row is longer than 16 tokens; ")
+    (at_most,) = stream_findings({"train": split(train)}, PLACES, Limits(POSITIONS, POSITIONS))
+    assert "raise" not in at_most.help[0], "the limit is the model's own"

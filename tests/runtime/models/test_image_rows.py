@@ -219,6 +219,27 @@ def test_rows_whose_texts_hold_the_models_own_tokens_are_left_out(
     assert found.row.tolist() == [2]
 
 
+def test_images_that_a_model_would_read_as_one_leave_their_row_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A template without frames puts the tokens of two images side by side; transformers' Qwen then fails in a step."""
+    their = PROCESSORS["qwen3_vl"](tmp_path, monkeypatch)
+    files, vision = pictures(tmp_path)[:2], vision_of(their, tmp_path)
+    bare = "{% for m in messages %}{% for p in m.content %}{{ p.text or '<|image_pad|>' }}{% endfor %}{% endfor %}"
+    digests = [sha_of(file) for file in files]
+    show, say = [{"type": "image", "image": one} for one in digests], {"type": "text", "text": ASKED}
+    answer = {"role": "assistant", "content": [{"type": "text", "text": ANSWER}]}
+    contents = ([*show, say], [show[0], say, show[1]], [show[0], say])
+    rows = [{"messages": [{"role": "user", "content": content}, answer]} for content in contents]
+    tokenizer = TextTokenizer(tmp_path / "tokenizer.json")
+    images = tokens_of_images(vision, tokenizer, dict(zip(digests, map(Picture._make, SIZES), strict=False)))
+    facts = read_tokenizer(tmp_path, "llama").model_copy(update={"chat_template": bare})
+    with TemplateRenderer() as renderer:
+        found = encode_rows(rows, ChatForm(), tokenizer, facts, renderer, max_length=2000, images=images)
+    assert found.row.tolist() == [1, 2]
+    assert "the model reads as one" in found.counts.first_dropped[0].reason
+
+
 def test_an_image_in_squares_has_the_rows_and_columns_that_transformers_cuts_it_into() -> None:
     from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 

@@ -60,6 +60,8 @@ def test_a_key_in_the_wrong_section_is_sent_to_the_right_one() -> None:
         ({"train": {"save_steps": 8}}, "a name from other tools", "each evaluation also writes a checkpoint"),
         ({"train": {"schedule": {"warmup": 8}}}, "a name from other tools", "write `warmup_ratio`"),
         ({"budget": {"memory": "8GiB"}}, "ftc calls it `vram`", "write `vram`"),
+        ({"train": {"per_device_eval_batch_size": 8}}, "ftc calls it `batch_size`", "write `batch_size` in `eval`"),
+        ({"train": {"logging_steps": 8}}, "a name from other tools", "record of every step"),
         ({"train": {"bf16": True}}, "a name from other tools", "write `precision: bfloat16` in `train`"),
     ],
 )
