@@ -5,7 +5,7 @@ it is importing ruamel.yaml and pydantic, of which there is no one meaning, beca
 piece: `BaseModel` alone, `BaseModel` and `Field`, and a model of one field that was used once. Fresh processes in
 turns, medians, start and end of the interpreter included.
 
-    python benchmarks/start_up.py [RECIPE]
+    python benchmarks/start_up.py [RECIPE] [--out FILE]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -81,6 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path, nargs="?", default=RECIPE)
     parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--out", type=Path, help="JSON Lines to which the medians are added")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         recipe = copy_project(Path(folder) / "project", arguments.recipe)
@@ -89,7 +91,13 @@ def main() -> None:
         cold = run([FTC, "plan", recipe], env=env)
         print(f"{'ftc plan, cold':30}{cold.cpu:7.3f} CPU s{cold.wall:8.3f} s, once")
         costs = alternate(commands(recipe), arguments.repeats, env=env)
-        report({name: median(found) for name, found in costs.items()})
+        medians = {name: median(found) for name, found in costs.items()}
+        report(medians)
+        if arguments.out:
+            found = {name: {"cpu": round(cost.cpu, 4), "wall": round(cost.wall, 4)} for name, cost in medians.items()}
+            line = {"machine": machine(), "python": platform.python_version(), "rounds": arguments.repeats, **found}
+            with arguments.out.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(line) + "\n")
         for verb, loaded in heavy_modules(recipe, env).items():
             print(f"{verb} loads of the training stack: {', '.join(loaded) or 'nothing'}")
 

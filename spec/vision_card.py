@@ -187,8 +187,8 @@ class VisionModel:
         marks: What the model calls its input that says where images stand, or the prompt; None where it has none.
         places_in_images: Whether a token of an image has a place in each direction, so that the language model rotates
             queries and keys of each row by its own.
-        parts_by_runs: Whether the model counts images in a row by the runs of their token, so that two images need another
-            token between them.
+        parts_by_runs: Whether the model counts images in a row by the runs of their token, so that two images need
+            another token between them.
         sees_ahead: Which tokens see those behind them: none; those of an image, which `marks` has as ones; or the
             prompt, which it has as zeros.
         words: What stands around the features.
