@@ -188,11 +188,9 @@ def _attention_backward(network: Network, members: tuple[Linear, ...], flow: _Fl
 
 
 def _beside_products(members: tuple[Linear, ...], least: int) -> Rates:
-    """What adapters compute again where the results of large products are kept, which their first ones are.
+    """What adapters compute again where the results of large products, their first ones, are kept.
 
-    Args:
-        members: Linear layers.
-        least: Inputs of the model's narrowest one.
+    Whether another is large follows from the least inputs of a linear layer.
     """
     return _sum(
         _once(one) + _per_token(one, 2 * (one.beside.forward - _kept_products(one.beside, least)))
