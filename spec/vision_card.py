@@ -189,6 +189,8 @@ class VisionModel:
             queries and keys of each row by its own.
         parts_by_runs: Whether the model counts images in a row by the runs of their token, so that two images need
             another token between them.
+        features_as_tower: Whether transformers gives features the type of the tower's weights, and not that of tokens'
+            vectors, among which it then can't put them where these have another one.
         sees_ahead: Which tokens see those behind them: none; those of an image, which `marks` has as ones; or the
             prompt, which it has as zeros.
         words: What stands around the features.
@@ -238,6 +240,7 @@ class VisionModel:
     marks: str | None
     places_in_images: bool
     parts_by_runs: bool
+    features_as_tower: bool
     sees_ahead: Literal["none", "images", "prompt"]
     words: ImageWords
     behind_head: BehindHead

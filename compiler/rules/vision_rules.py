@@ -8,6 +8,7 @@ import numpy as np
 
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.precisions import precision_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.strategies.patterns import by_name
 from ftc.spec.text_forms import form_card
@@ -16,6 +17,7 @@ from ftc.spec.vision_card import ModelPart
 __all__ = [
     "VISION_RULES",
     "crops_need_images",
+    "features_join_tokens",
     "images_are_read_in_some_tasks",
     "lonely_part",
     "parts_have_gradients_everywhere",
@@ -65,6 +67,19 @@ def parts_stay_frozen(draft: ClosedDraft) -> Iterator[Diagnostic]:
             summary = f"`{end}` is part of what reads images, which stays frozen beside an adapter"
             ways = ("name modules of the language model alone", "or write `kind: full`, with `train_parts`")
             yield _found(draft, summary, "strategy.modules_to_save", help=ways)
+
+
+def features_join_tokens(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """Beside packed weights tokens' vectors are float32, and the tower keeps the type of frozen weights."""
+    vision, precision = draft.model.vision, draft.train.precision
+    if vision is None or not vision.card.features_as_tower or draft.strategy.traits.quantized is None:
+        return
+    if precision_card(precision).is_mixed:
+        ways = f"`{draft.recipe.strategy.kind}` in {precision}"
+        summary = f"transformers can't join images and tokens of a `{vision.model_type}` model with {ways}"
+        help = ("write `kind: lora`", "or `train: {precision: float32}`")
+        notes = f"features of images are {precision} there, as the vision tower is, and tokens' vectors are float32"
+        yield _found(draft, summary, "strategy.kind", help=help, notes=notes)
 
 
 def lonely_part(draft: Draft) -> ModelPart | None:
@@ -118,6 +133,7 @@ def crops_need_images(draft: ClosedDraft) -> Iterator[Diagnostic]:
 VISION_RULES: tuple[Callable[[ClosedDraft], Iterator[Diagnostic]], ...] = (
     images_are_read_in_some_tasks,
     parts_stay_frozen,
+    features_join_tokens,
     parts_have_gradients_everywhere,
     crops_need_images,
 )

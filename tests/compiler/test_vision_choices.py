@@ -139,3 +139,15 @@ def test_sides_that_are_no_numbers_are_faults() -> None:
         facts, faults = vision_facts({"model_type": "llava", "vision_config": {"image_size": sides, "patch_size": 14}})
         assert facts is not None
         assert any("`image_size`" in one for one in faults)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "precision", "refused"),
+    [("smolvlm", "bfloat16", True), ("smolvlm", "float32", False), ("idefics3", "bfloat16", False)],
+)
+def test_features_of_another_type_than_tokens_are_refused(model_type: str, precision: str, refused: bool) -> None:
+    asked = {"strategy": {"kind": "qlora"}, "train": {"precision": precision}}
+    draft = decided(draft_of(task=GENERATION, facts=seeing(model_type), device=CARD, **asked))
+    found = [one.summary for one in draft.diagnostics if one.code == "FTC127"]
+    said = "transformers can't join images and tokens of a `smolvlm` model with `qlora` in bfloat16"
+    assert found == ([said] if refused else [])
