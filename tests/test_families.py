@@ -140,7 +140,7 @@ def test_a_release_that_computes_another_model_is_refused_by_name(
     text = {"model_type": "gemma2", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     text |= {"num_attention_heads": 4, "head_dim": 8, "vocab_size": 64, "max_position_embeddings": 64}
     config = {"model_type": "paligemma", "architectures": ["X"], "text_config": text, "image_token_index": 5}
-    config["vision_config"] = {"hidden_size": 32, "image_size": 28, "patch_size": 14}
+    config |= {"projection_dim": 32, "vision_config": {"hidden_size": 32, "image_size": 28, "patch_size": 14}}
     if is_enough:
         assert read_config(config).model_type == "gemma2"
         return
