@@ -146,8 +146,11 @@ def test_sides_that_are_no_numbers_are_faults() -> None:
     [("smolvlm", "bfloat16", True), ("smolvlm", "float32", False), ("idefics3", "bfloat16", False)],
 )
 def test_features_of_another_type_than_tokens_are_refused(model_type: str, precision: str, refused: bool) -> None:
-    asked = {"strategy": {"kind": "qlora"}, "train": {"precision": precision}}
-    draft = decided(draft_of(task=GENERATION, facts=seeing(model_type), device=CARD, **asked))
+    train = {"precision": precision}
+    undecided = draft_of(
+        task=GENERATION, facts=seeing(model_type), strategy={"kind": "qlora"}, train=train, device=CARD
+    )
+    draft = decided(undecided)
     found = [one.summary for one in draft.diagnostics if one.code == "FTC127"]
     said = "transformers can't join images and tokens of a `smolvlm` model with `qlora` in bfloat16"
     assert found == ([said] if refused else [])
