@@ -1,7 +1,7 @@
 """What ftc says when something is wrong: one frozen type, found in one pass, rendered elsewhere.
 
 A diagnostic is data. It carries a stable code, the place in the user's file, what is wrong, why, and the smallest
-edit that mends it. This module is a leaf: of ftc it imports nothing but the tables of codes, with the first
+edit that fixes it. This module is a leaf: of ftc it imports nothing but the tables of codes, with the first
 finding.
 """
 

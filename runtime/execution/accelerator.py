@@ -244,13 +244,13 @@ def _device(accelerator: Accelerator, settings: Settings) -> list[Diagnostic]:
 
 
 def _wrong(code: str, thing: str, planned: str, found: str) -> Diagnostic:
-    mend = {
+    fix = {
         "FTC623": "plan again on this machine, or apply on the planned one",
         "FTC624": f"`ftc apply PLAN` starts them itself; a launcher must start {planned}. Or plan again here",
     }
     # Processes have a number; a wrapper is another one where accelerate was told so beside the plan.
     beside = "unset accelerate's `ACCELERATE_*` variables; ftc needs none of them"
-    help = beside if thing == _WRAPPER else mend[code]
+    help = beside if thing == _WRAPPER else fix[code]
     return diagnostic(code, f"{thing}: {planned} in the plan, {found} here", help=help)
 
 

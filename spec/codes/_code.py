@@ -17,7 +17,7 @@ class Code:
         title: The kind of problem in a few words.
         cause: Why it happens and why it matters, in plain sentences.
         wrong: A short example that gives the finding.
-        right: The same example, mended.
+        right: The same example, corrected.
         severity: What `diagnostic()` gives unless told otherwise.
         exit_code: What a verb exits with when this finding stops it.
     """

@@ -142,7 +142,7 @@ def test_a_typing_slip_is_pointed_out_and_no_more_rows_of_it_are_asked_for(proje
     warning = of_code("FTC395", found.diagnostics)
     assert warning.rows == ("data/tickets.csv:62",)
     assert warning.notes[0].startswith('"wram" 1 (data/tickets.csv:62), beside "warm" 30 (')
-    assert "FTC387" not in {one.code for one in found.diagnostics}, "more rows of a slip would mend nothing"
+    assert "FTC387" not in {one.code for one in found.diagnostics}, "more rows of a slip would fix nothing"
 
 
 def test_a_label_of_five_thousand_letters_is_shortened(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

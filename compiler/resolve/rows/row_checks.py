@@ -11,7 +11,13 @@ from ftc.compiler.resolve.rows.conversation_checks import asked_fault, conversat
 from ftc.compiler.resolve.rows.in_processes import found_in
 from ftc.compiler.resolve.rows.ratings import answers_in, flag_of, number_in, rating_of, step_rating_of
 from ftc.compiler.resolve.rows.table import Row, Table, shown
-from ftc.compiler.resolve.rows.value_help import FRACTION_AS_LABEL, NUMBER_AS_TEXT, TAGS_AS_NUMBERS, help_of
+from ftc.compiler.resolve.rows.value_help import (
+    FRACTION_AS_LABEL,
+    NUMBER_AS_TEXT,
+    TAGS_AS_NUMBERS,
+    TEXT_AS_TOOLS,
+    help_of,
+)
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.tasks import PARTS, Task
 from ftc.spec.tasks.parts import Values
@@ -219,7 +225,7 @@ CHECKS: dict[Values, Callable[[Any], _Fault | None]] = {
     "tools": lambda value: (
         None
         if value is None or (isinstance(value, list) and all(isinstance(item, dict) for item in value))
-        else ("FTC363", "is not a list of JSON schemas")
+        else ("FTC363", TEXT_AS_TOOLS if isinstance(value, str) else "is not a list of JSON schemas")
     ),
     "history": lambda value: (
         None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FRACTION_AS_LABEL", "NUMBER_AS_TEXT", "TAGS_AS_NUMBERS", "help_of"]
+__all__ = ["FRACTION_AS_LABEL", "NUMBER_AS_TEXT", "TAGS_AS_NUMBERS", "TEXT_AS_TOOLS", "help_of"]
 
 _BY_CODE = {
     "FTC363": "fix or remove the rows",
@@ -16,7 +16,12 @@ _BY_CODE = {
 NUMBER_AS_TEXT = "is text and not a number such as 4.5"
 TAGS_AS_NUMBERS = "contains numbers; a tag is a name, such as `B-PER`"
 FRACTION_AS_LABEL = "is a number with a fraction; a label is text, a whole number, true or false"
+TEXT_AS_TOOLS = "is text, not a list of JSON schemas"
 _BY_WORDS = {
+    TEXT_AS_TOOLS: (
+        "JSON that is written as text becomes a list by `jq -c '.tools |= fromjson'`, with the column's name; a column "
+        "that holds something else needs another name than `tools` or `functions`"
+    ),
     NUMBER_AS_TEXT: (
         "write numbers with a decimal point, and without a unit or thousands separator: 1234.5 in place of `1.234,5` "
         "or `$1,234.50`; a CSV file with decimal commas is read with `source: {path: …, decimal: ','}`"

@@ -10,21 +10,21 @@ GOOD = (
 )
 
 
-def mend(text: str) -> tuple[str, tuple[str, ...], list[str]]:
-    fixed = fix_recipe(text.encode(), "r.yaml")
-    assert fixed.before == text.encode()
-    return fixed.after.decode(), fixed.fixes, [found.code for found in fixed.checked.diagnostics]
+def fixed(text: str) -> tuple[str, tuple[str, ...], list[str]]:
+    made = fix_recipe(text.encode(), "r.yaml")
+    assert made.before == text.encode()
+    return made.after.decode(), made.fixes, [found.code for found in made.checked.diagnostics]
 
 
 def test_a_fix_uncovers_the_next() -> None:
-    text, fixes, left = mend(GOOD + "train: {batch-size: 8, epcohs: 2}  # quick\n")
+    text, fixes, left = fixed(GOOD + "train: {batch-size: 8, epcohs: 2}  # quick\n")
     assert text == GOOD + "train: {batch_size: 8, epochs: 2}  # quick\n"
     assert fixes == ("rename the key to `batch_size`", "rename `epcohs` to `epochs`")
     assert left == []
 
 
 def test_nothing_to_do() -> None:
-    assert mend(GOOD) == (GOOD, (), [])
+    assert fixed(GOOD) == (GOOD, (), [])
 
 
 def test_what_is_no_text_stays() -> None:
@@ -35,11 +35,11 @@ def test_what_is_no_text_stays() -> None:
 
 def test_a_name_that_is_taken_is_not_given_twice() -> None:
     text = GOOD + "train: {batch-size: 8, batch_size: 4}\n"
-    assert mend(text) == (text, (), ["FTC010"])
+    assert fixed(text) == (text, (), ["FTC010"])
 
 
 def test_what_no_program_may_guess_is_left() -> None:
-    text, fixes, left = mend(GOOD.replace("kind: lora", "kind: zebra"))
+    text, fixes, left = fixed(GOOD.replace("kind: lora", "kind: zebra"))
     assert (fixes, left) == ((), ["FTC105"])
     assert "zebra" in text
 
@@ -47,8 +47,8 @@ def test_what_no_program_may_guess_is_left() -> None:
 def test_nothing_is_written_that_is_refused() -> None:
     """A key of another kind of strategy is no key here, however it is spelled; a chain that ends well is made."""
     text = GOOD.replace("kind: lora", "kind: lora, virtual-tokens: 8, lora-r: 4")
-    after, fixes, left = mend(text)
+    after, fixes, left = fixed(text)
     assert after == text.replace("lora-r", "rank")
     assert (fixes, left) == (("rename the key to `rank`",), ["FTC010"])
     blocks = "x-common:\n  rank: 8\n" + GOOD
-    assert mend(blocks) == (blocks, (), ["FTC010"])
+    assert fixed(blocks) == (blocks, (), ["FTC010"])

@@ -181,7 +181,8 @@ def test_functions_of_openais_older_form_are_tools() -> None:
     assert [row["functions"] for row in rows] == [[{"type": "function", "function": schema}]] * 2 + [None]
     odd = [{"messages": plain, "functions": "track"}]
     (found,) = check_values(Chat(kind="chat"), *older(odd))
-    assert "`functions` is not a list of JSON schemas" in found.summary
+    assert "`functions` is text, not a list of JSON schemas" in found.summary
+    assert "fromjson" in found.help[0]
 
 
 def older(rows: list[dict[str, Any]]) -> tuple[Columns, Table]:

@@ -1,4 +1,4 @@
-"""Values that can't stand together: each rule fires on its own example and stays silent on the mended one."""
+"""Values that can't stand together: each rule fires on its own example and stays silent on the corrected one."""
 
 from __future__ import annotations
 

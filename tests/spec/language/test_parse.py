@@ -1,4 +1,4 @@
-"""Every mistake in keys, types and values is told with code, place and mend, all in one pass."""
+"""Every mistake in keys, types and values is told with code, place and fix, all in one pass."""
 
 from __future__ import annotations
 
