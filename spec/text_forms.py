@@ -63,7 +63,7 @@ class FormCard:
     is_self_supervised: bool
     """Whether the text itself is all that is trained on."""
     redraws: bool
-    """Whether each step draws again which of a text's tokens are missing."""
+    """Whether each step draws which of a text's tokens are missing."""
     moves_targets: bool
     """Whether a target is a place in the text, which moves with the words before it."""
     noun: str

@@ -1,6 +1,6 @@
 """The longest micro-batches that the training rows really give: what is planned for, never the longest that may be.
 
-Bounds hold for every order of the rows, since each epoch mixes them again. Where a batch holds two kinds of sequences,
+Bounds hold for every order of the rows, since each epoch shuffles them. Where a batch holds two kinds of sequences,
 an encoder's source and a decoder's target or the two answers of a preference, the longest of each can meet in it.
 """
 

@@ -234,7 +234,7 @@ class Stack:
 
     @property
     def _rotates_fused_qkv(self) -> bool:
-        """Whether one layer gives queries, keys and values, which rotation then makes again."""
+        """Whether one layer gives queries, keys and values, which rotation then copies."""
         all_three = self.queries + 2 * self.keys
         joint = (name for name, (_, outputs) in self.linear.items() if outputs == all_three)
         return rotates(self.model) and any(role_of(name) == "keys_values" for name in joint)

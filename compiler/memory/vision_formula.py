@@ -77,7 +77,7 @@ def behind_bytes(vision: VisionFacts, rows: Rows, hidden_size: int, numbers: Tow
     read, kept = read_at_once(vision, rows), vision.card.keeps_numbered == "features"
     features = _placed(read, rows) * hidden_size
     each = 1 + (vision.kept_numbers if kept else 0)
-    # Joined features are made again, and so are those in another type than tokens' vectors.
+    # Joined features are copies, and so are those in another type than tokens' vectors.
     is_anew = vision.card.joins_features or numbers.embedding != numbers.operand
     joined = features * (numbers.embedding + (each - 1) * numbers.operand) if is_anew else 0
     return Behind(

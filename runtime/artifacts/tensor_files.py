@@ -101,7 +101,7 @@ def write_in_turn(
 
 
 def flattened(tensors: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Each tensor as one row of numbers in host memory, one at a time: what is made for it goes again."""
+    """Each tensor as one row of numbers in host memory, one at a time: what is made for it is freed."""
     for tensor in tensors:
         yield tensor.detach().to("cpu").contiguous().reshape(-1)
 

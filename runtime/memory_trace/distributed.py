@@ -189,7 +189,7 @@ class _Exchange:
             return
         in_step = 2 if self.job.accumulates else 1
         if self.forwards == in_step:
-            # Processes agree on the order, and buckets are made again, of which the first is small.
+            # Processes agree on the order, and new buckets are made, of which the first is small.
             for number in self.buckets:
                 self.tracker.release(number)
             self._hold_buckets(list(self.ready), [_FIRST_BUCKET, _BUCKET])

@@ -99,7 +99,7 @@ class Repetition(Document):
 
 
 class SignatureSeen(Document):
-    """The signature in a run's folder. Checksums show slips; only a signature shows that nobody wrote all again."""
+    """The signature in a run's folder. Checksums show slips; only a signature shows that nobody rewrote all of it."""
 
     state: Literal["unsigned", "unverified", "valid", "broken"]
     """`unverified` where there is one and no key was given."""

@@ -150,7 +150,7 @@ class Beside:
         once_backward: Multiplications a backward pass, whatever the rows.
         turns_input: Whether the frozen layer reads what it made of the input, so that gradients go through the layer.
         keeps_input: Whether the backward pass needs what comes in.
-        casts_input: Whether mixed precision casts what comes in for it again, and not once for all that read it.
+        casts_input: Whether mixed precision casts what comes in for it alone, and not once for all that read it.
         keeps: Further numbers a token that the backward pass needs.
         keeps_once: Numbers that the backward pass needs, whatever the rows.
         casts_once: Frozen numbers of its own that mixed precision casts in each pass, and the backward pass needs.

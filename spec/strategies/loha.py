@@ -37,7 +37,7 @@ class LoHaSettings(OnPlainLinear):
         return 2 * self.rank * (inputs + outputs)
 
     def beside(self, inputs: int, outputs: int) -> Beside:
-        """The update is made again in each pass, and is as large as the layer's own weight."""
+        """The update is computed in each pass, and is as large as the layer's own weight."""
         made = self.rank * inputs * outputs
         return Beside(
             inputs=inputs,

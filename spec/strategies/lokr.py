@@ -53,7 +53,7 @@ class LoKrSettings(OnPlainLinear):
         return self.rank < max(rows, columns) / 2
 
     def beside(self, inputs: int, outputs: int) -> Beside:
-        """The update is made again in each pass, and is as large as the layer's own weight."""
+        """The update is computed in each pass, and is as large as the layer's own weight."""
         rows, columns, more, others = self.shapes(inputs, outputs)
         made = self.rank * more * others * self._is_low(more, others)
         made += self.rank * rows * columns * (self.decompose_both and self._is_low(rows, columns))

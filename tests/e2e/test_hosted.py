@@ -769,4 +769,4 @@ FORGED: tuple[Callable[[HostedJob], dict[str, Any]], ...] = (
         "request": job.request.replace('"batch_size": 8', '"batch_size": 16').replace('"seed": 17', '"seed": 1')
     },
 )
-"""Records that somebody wrote again, with a right digest."""
+"""Records that somebody rewrote, with a right digest."""

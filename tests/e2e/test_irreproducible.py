@@ -30,7 +30,7 @@ _ORDER = "tests/runtime/test_batches.py::test_order_depends_on_seed_and_step_alo
 SHOWN: dict[str, str] = {
     "a resumed run gives other results": f"{_RESUME}::test_killed_and_resumed_gives_the_same_bits",
     "batches after a resume follow another order": _ORDER,
-    "a resume in the middle of an epoch begins it again": f"{_RESUME}::test_killed_twice",
+    "a resume in the middle of an epoch starts it over": f"{_RESUME}::test_killed_twice",
     "a resume trains rows again that were seen": f"{_RESUME}::test_killed_and_resumed_gives_the_same_bits",
     "conversations after the first epoch come in another order": (
         "tests/runtime/test_batches.py::test_another_seed_and_another_epoch_give_other_orders"

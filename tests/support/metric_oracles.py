@@ -133,7 +133,7 @@ def answer_metric(name: str, expected: Sequence[str], answers: Sequence[str]) ->
 
 
 def found_metric(name: str, right: Sequence[Sequence[str]], answers: Sequence[str]) -> float:
-    """A metric of answers by the rules of SQuAD's own script, written again."""
+    """A metric of answers by the rules of SQuAD's own script, written a second time."""
     import re
     import string
     from collections import Counter

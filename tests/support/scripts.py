@@ -12,7 +12,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 def fetch_script(folder: str, name: str = "fetch") -> ModuleType:
-    """`recipes/<folder>/<name>.py`, loaded again for each who asks."""
+    """`recipes/<folder>/<name>.py`, loaded for each who asks."""
     spec = importlib.util.spec_from_file_location(f"{folder}_{name}", RECIPES / folder / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None

@@ -1,6 +1,6 @@
 """The trials of a sweep as Optuna keeps them, in a journal that any number of processes may open.
 
-A trial's point is drawn by a sampler that is made again for it from the sweep's seed and the trial's number. So what is
+A trial's point is drawn by a sampler that is made for it from the sweep's seed and the trial's number. So what is
 drawn follows from the seed and from what was known of other trials, and can be drawn again.
 """
 
@@ -278,7 +278,7 @@ def first_points(sweep: Sweep, count: int) -> tuple[Point, ...]:
 
 
 def drawn_again(sweep: Sweep, study: Study) -> Iterator[tuple[Trial, Point]]:
-    """Each trial with the point that is drawn for it again, from what was known when it was drawn."""
+    """Each trial with the point that is drawn for it, from what was known when it was drawn."""
     past = study.optuna.get_trials(deepcopy=True)
     for one in past:
         if one.state == TrialState.WAITING or one.datetime_start is None:

@@ -1,4 +1,4 @@
-"""Metrics of numbers where they are hard: constant sides, ties, far from zero, and more rows than are ranked again."""
+"""Metrics of numbers where they are hard: constant sides, ties, far from zero, many rows."""
 
 from __future__ import annotations
 

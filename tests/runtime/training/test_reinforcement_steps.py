@@ -98,7 +98,7 @@ def _loop(made: dict[str, RunJob], folder: Path, loss: str, *, with_base: bool, 
 
 
 def _earned(answer: SampledAnswer) -> float:
-    """What the rewards above say, written again."""
+    """What the rewards above say, written a second time."""
     text = _decode(list(answer.ids))
     found = 1.0 if re.search(_REWARDS[0]["pattern"], text) else 0.0  # type: ignore[call-overload]
     return found + (0.25 if 1 <= len(text) <= 12 else 0.0)
