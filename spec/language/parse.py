@@ -175,11 +175,13 @@ def version_fault(source: Source) -> Diagnostic | None:
 
 
 def _unknown_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnostic:
+    from ftc.spec.language.foreign_words import foreign_word, is_slip, own_name  # few recipes have such a key
+
     key, section = str(path[-1]), section_at(path[:-1], plain)
     known = tuple(section.model_fields) if section else ()
     inside = f" in `{_dotted(path[:-1])}`" if path[:-1] else ""
     span = source.key_span(path)
-    foreign = _NEVER.get(key) or _foreign_word(key, _dotted(path[:-1]))
+    foreign = _NEVER.get(key) or foreign_word(key, _dotted(path[:-1]))
     mapping = source.node(path[:-1])
     entries = mapping.entries if isinstance(mapping, Mapping) else {}
     beside = {name for name, entry in entries.items() if entry.key_span.file == span.file}  # can't be meant
@@ -190,27 +192,19 @@ def _unknown_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnosti
             span,
             label=f"did you mean `{close}`?",
             help=f"rename the key to `{close}`",
-            fixes=_renamed(key, close, span),
+            fixes=_renamed(key, close, span, safe=is_slip(key, close)),
             path=_dotted(path),
         )
     label, help = foreign or _advice(plain, path, known)
-    own = None if key in _NEVER else _own_name(key, _dotted(path[:-1]))
+    own = None if key in _NEVER else own_name(key, _dotted(path[:-1]))
     fixes = _renamed(key, own, span) if own is not None and own in known and own not in beside else ()
     return diagnostic(
         "FTC104", f"unknown key `{key}`{inside}", span, label=label, help=help, fixes=fixes, path=_dotted(path)
     )
 
 
-def _renamed(key: str, name: str, span: Span) -> tuple[Fix, ...]:
-    return (Fix(f"rename `{key}` to `{name}`", (TextEdit(span, name),), safe=True),)
-
-
-def _own_name(key: str, section: str) -> str | None:
-    """What ftc calls another tool's key of this section; None for a key of another section, or none."""
-    from ftc.spec.language.foreign_keys import IN_SECTIONS, KEYS
-
-    home, _, name = KEYS.get(key, "").rpartition(".")
-    return IN_SECTIONS.get(f"{section}.{key}") or (name if name and home == section else None)
+def _renamed(key: str, name: str, span: Span, *, safe: bool = True) -> tuple[Fix, ...]:
+    return (Fix(f"rename `{key}` to `{name}`", (TextEdit(span, name),), safe=safe),)
 
 
 def _advice(plain: dict[str, Any], path: Path, known: tuple[str, ...]) -> tuple[str, str]:
@@ -229,20 +223,6 @@ def _advice(plain: dict[str, Any], path: Path, known: tuple[str, ...]) -> tuple[
     if key in Recipe.model_fields:
         return "belongs at the top level", f"move `{key}` to the top level"
     return "unknown key", f"the keys here are {', '.join(known)}"
-
-
-def _foreign_word(key: str, section: str) -> tuple[str, str] | None:
-    """Label and help for another tool's word, or None where it is not known, or is a word of this language too."""
-    from ftc.spec.language.foreign_keys import IN_SECTIONS, KEYS, VALUES
-
-    if own := IN_SECTIONS.get(f"{section}.{key}"):
-        return f"ftc calls it `{own}`", f"write `{own}`"
-    if places_of_key(key):
-        return None
-    if place := KEYS.get(key):
-        home, _, name = place.rpartition(".")
-        return f"ftc calls it `{name}`", f"write `{name}`" + ("" if home == section else f" in `{home}`")
-    return ("a name from other tools", VALUES[key]) if key in VALUES else None
 
 
 def _missing_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnostic:

@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ftc.spec.diagnostics import Diagnostic, Fix, Span, TextEdit, diagnostic
 from ftc.spec.language.text_checks import STAND_IN, described
@@ -152,58 +152,66 @@ def key_fault(key: Scalar, path: str | None) -> Diagnostic | None:
         why = "blocks `x-…` hold anchors in other programs' files; a recipe has neither"
         return diagnostic("FTC010", f"`{shown_word(key.text)}` is not a key", key.span, help=help, notes=why, path=path)
     spelled = _plain_form(key.text)
-    section = re.sub(r"\[[0-9]+\]", "", path or "")
-    meant, elsewhere = (_meant(spelled, section), _elsewhere(spelled)) if spelled else (None, "")
-    suggestion = meant or (spelled if elsewhere else None)
+    meant = _meant(spelled, re.sub(r"\[[0-9]+\]", "", path or "")) if spelled else _Meant()
     # A hyphen can stand for nothing but an underscore. Any other guess is for a person to judge.
-    safe = meant is not None and key.text.replace("-", "_") == spelled
-    help = "keys consist of lower-case letters, digits and underscores, and start with a letter"
+    safe = meant.is_sure and key.text.replace("-", "_") == spelled
+    help = meant.help or "keys consist of lower-case letters, digits and underscores, and start with a letter"
     if safe:
-        help = f"rename the key to `{suggestion}`"
+        help = f"rename the key to `{meant.name}`"
     elif not key.quoted and ":" in key.text:
         help = "put a space after the colon"
     foreign = next((character for character in key.text if not character.isascii()), None)
     notes = [f"it contains {described(foreign)}"] if foreign else []
-    if elsewhere and meant is None:
-        notes.append(elsewhere)
     return diagnostic(
         "FTC010",
         f"`{shown_word(key.text)}` is not a key",
         key.span,
-        label=f"did you mean `{suggestion}`?" if suggestion else "",
+        label=meant.label,
         help=help,
-        notes=notes,
-        fixes=[Fix(f"rename the key to `{suggestion}`", (TextEdit(key.span, suggestion),), safe=safe)]
-        if suggestion
+        notes=[*notes, *([meant.note] if meant.note else [])],
+        fixes=[Fix(f"rename the key to `{meant.name}`", (TextEdit(key.span, meant.name),), safe=safe)]
+        if meant.name
         else [],
         path=path,
     )
 
 
-def _meant(key: str, section: str) -> str | None:
-    """The key of a section that one means, by another tool's word or in another spelling; None where it means none."""
+class _Meant(NamedTuple):
+    """What a key that is spelled against the rules may mean.
+
+    Attributes:
+        name: The key; None where none is meant.
+        is_sure: Whether nothing else can be.
+        label: What is said of it at its place.
+        help: What to do, where the word is another tool's.
+        note: Where the key belongs.
+    """
+
+    name: str | None = None
+    is_sure: bool = False
+    label: str = ""
+    help: str = ""
+    note: str = ""
+
+
+def _meant(key: str, section: str) -> _Meant:
+    """What is meant by a key of a section, spelled by the rules."""
     from ftc.spec.language.did_you_mean import nearest
-    from ftc.spec.language.foreign_keys import IN_SECTIONS, KEYS
-    from ftc.spec.language.section_tree import keys_at
+    from ftc.spec.language.foreign_words import foreign_word, is_slip, own_name
+    from ftc.spec.language.section_tree import keys_at, places_of_key
 
     known = keys_at(section)
-    if key in known or not known:
-        return key
-    home, _, name = KEYS.get(key, "").rpartition(".")
-    own = IN_SECTIONS.get(f"{section}.{key}") or (name if home == section else None)
-    return own if own in known else nearest(key, known)
-
-
-def _elsewhere(key: str) -> str:
-    """Where a key belongs, in words; nothing for one that no section has."""
-    from ftc.spec.language.foreign_keys import KEYS
-    from ftc.spec.language.section_tree import places_of_key
-
-    home, _, name = KEYS.get(key, "").rpartition(".")
-    if name:
-        return f"ftc calls it `{name}`, in `{home}`"
-    places = [f"of `{place}`" if place else "at the top level" for place in places_of_key(key)]
-    return f"`{key}` is a key {places[0]}" if places else ""
+    own = key if key in known or not known else own_name(key, section)
+    if own is not None and (own in known or not known):
+        return _Meant(own, is_sure=True, label=f"did you mean `{own}`?")
+    if foreign := foreign_word(key, section):
+        return _Meant(label=foreign[0], help=foreign[1])
+    if places := places_of_key(key):
+        where = f"of `{places[0]}`" if places[0] else "at the top level"
+        return _Meant(key, label=f"did you mean `{key}`?", note=f"`{key}` is a key {where}")
+    if close := nearest(key, known):
+        return _Meant(close, is_sure=is_slip(key, close), label=f"did you mean `{close}`?")
+    return _Meant()
 
 
 def _plain_form(key: str) -> str | None:

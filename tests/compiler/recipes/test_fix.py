@@ -52,3 +52,10 @@ def test_nothing_is_written_that_is_refused() -> None:
     assert (fixes, left) == (("rename the key to `rank`",), ["FTC010"])
     blocks = "x-common:\n  rank: 8\n" + GOOD
     assert fixed(blocks) == (blocks, (), ["FTC010"])
+
+
+def test_a_name_of_its_own_is_no_slip() -> None:
+    """`min_steps` is as like `max_steps` as a slip is, and would train something else."""
+    for text in (GOOD + "train: {min_steps: 500}\n", GOOD + "train: {save-steps: 500, eval-batch-size: 64}\n"):
+        assert fixed(text)[:2] == (text, ())
+    assert "batch_size: 8" in fixed(GOOD + "train: {batchsize: 8, learning_rat: 0.1}\n")[0]

@@ -259,6 +259,10 @@ def test_what_is_no_key_of_its_section_is_not_renamed() -> None:
     assert (fix.safe, finding.notes) == (False, ("`learning_rate` is a key of `train`",))
     finding = fault("data: {foo-bar: 1}\n")
     assert (finding.fixes, finding.label) == ((), "")
+    for key in ("save-steps", "eval-batch-size", "min-learning-rate", "min-steps", "adam-beta1"):
+        assert not any(fix.safe for fix in fault(f"train: {{{key}: 1}}\n").fixes), key
+    finding = fault("train: {gradient-accumulation-steps: 8}\n")
+    assert (finding.fixes, finding.label) == ((), "a name from other tools")
     finding = faults("x-common: &common {rank: 8}\n")[0]
     assert (finding.fixes, finding.label) == ((), "")
     assert "`extends`" in finding.help[0]
