@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, assert_never
 
 from ftc.compiler.quality.spellings import DIFFERENCES, variants
@@ -27,6 +28,8 @@ USUAL = TASKS[0].name()
 
 _ROWS_A_CLASS = 4
 """Fewest rows that a class has on average, for a column to look like labels."""
+_MOST_READ = 5_000
+"""Rows by which decimal commas are found."""
 _FULL = 0.05
 """Share of empty values up to which a column counts as full."""
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?(?:[T ].*)?|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}(?: .*)?|\d{1,2}:\d\d(?::\d\d)?")
@@ -56,6 +59,11 @@ class Candidate:
     values: int
     empty: float
     rank: tuple[bool, int, int]
+
+    @property
+    def is_unusual(self) -> bool:
+        """Whether its name is one that labels seldom have, such as `language`."""
+        return self.rank[1] > 0
 
     @property
     def facts(self) -> str:
@@ -110,8 +118,10 @@ def _is_there(sign: Sign, task: type[TaskSection], table: Table) -> Any:
             return column and separator_of(Counter(_text(row.get(column)) for row in table.rows))
         case "flags":
             flags = flag_columns(table.rows, table.columns)
-            named = likely_column(sign.part, [column for column in table.columns if column not in flags])
-            return flags if named is None and len(flags) >= FEWEST_FLAGS else ()
+            others = [column for column in table.columns if column not in flags]
+            likely = (one for one in label_candidates(table.rows, others) if not one.is_unusual)
+            is_label = likely_column(sign.part, others) is not None or next(likely, None) is not None
+            return () if is_label or len(flags) < FEWEST_FLAGS else flags
         case "content":
             return sign.part in guesses(task.CARD.row_forms[0], table)
         case _:
@@ -180,12 +190,16 @@ def label_candidates(rows: Sequence[Row], columns: Iterable[str]) -> list[Candid
 def with_commas(table: Table) -> tuple[str, ...]:
     """Columns of numbers alone, of which at least half have a decimal comma.
 
-    Where every comma is before exactly three digits, as in `1,234`, it may as well be between thousands.
+    Where every comma is before exactly three digits, as in `1,234`, it may as well be between thousands; and where
+    commas divide the values of the file, `1,2` is rather a list.
     """
+    if any(one.dialect is None or one.dialect.delimiter == "," for one in table.sources):
+        return ()
+    rows = list(islice(table.rows, _MOST_READ))
 
     def has_commas(column: str) -> bool:
-        cells = [str(row.get(column)).strip() for row in table.rows if not _is_empty(row.get(column))]
-        marked = [cell for cell in cells if with_point(cell) != cell]
+        cells = [str(row.get(column)).strip() for row in rows if not _is_empty(row.get(column))]
+        marked = [cell for cell in cells if "," in cell and with_point(cell) != cell]
         is_decimal = any(len(cell.rpartition(",")[2]) != 3 for cell in marked)
         is_number = (number_in(with_point(cell)) is not None for cell in cells)
         return is_decimal and 2 * len(marked) >= len(cells) and all(is_number)

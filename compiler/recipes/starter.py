@@ -169,7 +169,7 @@ def _read_as_meant(data: Path, path: str, folder: Path) -> tuple[Table, _Found]:
         reading, keys = Reading(columns=names), f", columns: [{', '.join(names)}]"
         settled.append(f"{keys.removeprefix(', ')}, since the first line looks like a row, not a header")
         table = _read(data, path, folder, reading)
-    if all(one.dialect is not None for one in table.sources) and (columns := with_commas(table)):
+    if columns := with_commas(table):
         reading, keys = replace(reading, has_commas=True), f"{keys}, decimal: ','"
         listed = ", ".join(map(quoted, columns[:_MOST_ALSO]))
         settled.append(f"decimal: ',', since {listed} {'has' if len(columns) == 1 else 'have'} numbers with commas")

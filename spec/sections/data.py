@@ -68,8 +68,8 @@ class PathSource(SparseDocument):
     a row, unless it is these names, in whatever case. Default: those in the first line; ftc warns if that looks like a
     row."""
     decimal: Literal[".", ","] | None = None
-    """Decimal mark of the numbers in a CSV or TSV file: with `,` a cell such as `3,5` or `1.234,5` is read as 3.5 or
-    1234.5, as pandas does. Default: a point, so that no text is changed."""
+    """Decimal mark of the numbers in a CSV or TSV file: with `,` a cell such as `3,5` is read as 3.5, and `1.234,5` as
+    1234.5, since points are then between thousands. Default: a point, so that no text is changed."""
     sheet: str | None = Field(default=None, min_length=1)
     """Sheet of a workbook. Default: the first, where most workbooks have their rows; the plan names it."""
     reader: Annotated[str, Spelled(ENTRY)] | None = None

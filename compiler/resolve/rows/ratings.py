@@ -18,7 +18,7 @@ _GOOD_OR_BAD = {
     "-1": False,
     "-1.0": False,
 }
-_WITH_COMMA = re.compile(r"[+-]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+")
+_WITH_COMMA = re.compile(r"[+-]?(?:\d+,\d+|\d{1,3}(?:\.\d{3})+(?:,\d+)?)")
 _RIGHT_OR_WRONG = {
     **{word: is_good for word, is_good in _GOOD_OR_BAD.items() if not word.startswith("-1")},
     **{"+": True, "-": False, "right": True, "wrong": False},
@@ -41,8 +41,8 @@ def said_in(answer: Any) -> Any:
 
 
 def with_point(cell: str) -> str:
-    """A number with a decimal comma, perhaps with points between thousands, as it is with a decimal point; any other
-    text as it is.
+    """A number where commas are decimal marks and points are between thousands, as it is with a decimal point; any
+    other text as it is.
     """
     return cell.replace(".", "").replace(",", ".") if _WITH_COMMA.fullmatch(cell.strip()) else cell
 

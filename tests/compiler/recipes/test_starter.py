@@ -342,6 +342,22 @@ def test_numbers_with_decimal_commas_are_numbers(tmp_path: Path) -> None:
     assert [row.values["score"] for row in found.shown] == ['"1000.5"', '"2.5"']
 
 
+def test_commas_in_cells_between_commas_are_no_decimal_marks(tmp_path: Path) -> None:
+    """Quoted lists of numbers, such as ids of labels."""
+    lines = "".join(f'film number {n},"{n % 3},{n % 4}",{n % 2}\n' for n in range(1, 41))
+    (tmp_path / "films.csv").write_text(f"text,ids,label\n{lines}", encoding="utf-8")
+    found = write_starter(tmp_path / "new.yaml", task=None, data=tmp_path / "films.csv", base=None)
+    assert "decimal" not in Path(found.file).read_text(encoding="utf-8")
+
+
+def test_flags_beside_a_label_are_no_labels(tmp_path: Path) -> None:
+    lines = "".join(f"film number {n},{n % 2},{n % 3 == 0:d},{n % 5 == 0:d},{n % 5 + 1}\n" for n in range(1, 101))
+    for name, is_label in (("stars", True), ("language", False)):
+        (tmp_path / f"{name}.csv").write_text(f"text,verified,new,image,{name}\n{lines}", encoding="utf-8")
+        found = write_starter(tmp_path / f"{name}.yaml", task=None, data=tmp_path / f"{name}.csv", base=None)
+        assert ("label_columns" not in Path(found.file).read_text(encoding="utf-8")) is is_label
+
+
 def test_semicolons_make_no_difference(tmp_path: Path) -> None:
     assert fields(begun(tmp_path, delimiter=";", bom=False)[1]) == {"text": "Body", "label": "Queue"}
 

@@ -44,11 +44,11 @@ def test_a_hint_of_excel_is_no_row_and_lines_are_those_of_the_file(tmp_path: Pat
 
 
 def test_numbers_with_commas_are_read_where_the_recipe_says_so(tmp_path: Path) -> None:
-    content = "text;score\na, b;3,5\n1,2,3;-1.234,50\n12,000 rows;7\n"
+    content = "text;score\na, b;3,5\n1,2,3;-1.234,50\n12,000 rows;7\nso;1.234\n"
     (tmp_path / "a.csv").write_text(content, encoding="utf-8", newline="")
     rows = [dict(row) for row in read_rows(tmp_path / "a.csv", "a.csv", None, Reading(has_commas=True)).rows]
-    assert [row["score"] for row in rows] == ["3.5", "-1234.50", "7"]
-    assert [row["text"] for row in rows] == ["a, b", "1,2,3", "12,000 rows"]
+    assert [row["score"] for row in rows] == ["3.5", "-1234.50", "7", "1234"]
+    assert [row["text"] for row in rows] == ["a, b", "1,2,3", "12,000 rows", "so"]
     assert Reading.of({"path": "a.csv", "decimal": ","}).has_commas
     assert read(tmp_path, content).rows[0]["score"] == "3,5"
 
