@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -16,14 +16,15 @@ MARK = "<image>"
 """Where an image stands in a text."""
 _COLUMN = "data.fields.image"
 _SHRINKS = "LLaMA-Factory shrinks images of more than 589,824 pixels first, ftc leaves that to the image processor"
+_UNREAD = f"rows not read: images come before each prompt, wherever it has `{MARK}`"
 _PARTS = {"freeze_vision_tower": "vision_tower", "freeze_multi_modal_projector": "projector"}
 """What LLaMA-Factory leaves as it was, unless a key says otherwise."""
 _ADAPTED = "adapters change the language model alone"
 
 
-def named_images(t: Translation, key: str | Key, column: str) -> None:
-    """The column with a row's images."""
-    t.carry(key, _COLUMN, column, _SHRINKS)
+def named_images(t: Translation, key: str | Key, column: str, *, unread: bool = False) -> None:
+    """The column with a row's images; of rows that were not read nobody knows whether these come first."""
+    t.carry(key, _COLUMN, column, f"{_UNREAD}; {_SHRINKS}" if unread else _SHRINKS)
 
 
 def images_are_beside(t: Translation, key: str | Key, folder: str, file: str) -> bool:
@@ -45,8 +46,10 @@ def images_are_beside(t: Translation, key: str | Key, folder: str, file: str) ->
     return False
 
 
-def marks_lead(t: Translation, key: str | Key, path: str | None, prompt: Sequence[str]) -> bool:
+def marks_lead(t: Translation, key: str | Key, path: str | None, prompt: Sequence[str]) -> bool | None:
     """Whether every prompt has its images in front, where rows of prompts and answers have them in ftc.
+
+    None where that isn't known: the rows aren't here, are too large to look through, or no JSON.
 
     Args:
         t: The sheet, where the reason is noted if one hasn't.
@@ -55,7 +58,9 @@ def marks_lead(t: Translation, key: str | Key, path: str | None, prompt: Sequenc
         prompt: Columns that make up the prompt.
     """
     data = t.around.read(path) if path is not None else None
-    for row in _rows(data or b""):
+    if data is None or (found := _rows(data)) is None:
+        return None
+    for row in found:
         text = "\n".join(str(row.get(column, "")) for column in prompt) if isinstance(row, dict) else ""
         if MARK in text.replace(MARK, "", _leading(text)):
             help = "rewrite the rows as conversations (`formatting: sharegpt`), where each image keeps its place"
@@ -72,17 +77,15 @@ def _leading(text: str) -> int:
     return count
 
 
-def _rows(data: bytes) -> Iterator[Any]:
-    """The rows of a JSON file, or of one with a row a line; none of what can't be read."""
-    try:
-        whole = json.loads(data)
-        yield from whole if isinstance(whole, list) else [whole]
-    except (ValueError, RecursionError):
-        for line in data.splitlines():
-            try:
-                yield json.loads(line)
-            except (ValueError, RecursionError):
-                return
+def _rows(data: bytes) -> list[Any] | None:
+    """The rows of a JSON file, or of one with a row a line; None where they can't be read."""
+    for texts in ([data], filter(bytes.strip, data.splitlines())):
+        try:
+            read = [json.loads(text) for text in texts]
+        except (ValueError, RecursionError):
+            continue
+        return read[0] if len(read) == 1 and isinstance(read[0], list) else read
+    return None
 
 
 def trained_parts(t: Translation) -> None:

@@ -184,7 +184,11 @@ def columns_of(t: Translation, key: str | Key, entry: dict[str, Any], stage: str
     form = entry.get("formatting", "alpaca")
     names = {part: str(columns.get(part, usual)) for part, usual in _ALPACA_COLUMNS.items()}
     is_ranked = bool(entry.get("ranking")) or any(part in columns for part in ("chosen", "rejected"))
-    if stage == "kto" and "kto_tag" in columns and form in ("sharegpt", "openai"):
+    if any(part in columns for part in ("videos", "audios")):
+        t.block(key, "rows with video or sound are not imported", _TEXT_ALONE)
+    elif "images" in columns and stage != "sft":
+        t.block(key, f"rows with images are imported for `stage: sft`, and this is `{stage}`", _TEXT_ALONE)
+    elif stage == "kto" and "kto_tag" in columns and form in ("sharegpt", "openai"):
         usual = "conversations" if form == "sharegpt" else "messages"
         named = {"messages": str(columns.get("messages", usual)), "rating": str(columns["kto_tag"])}
         rows.as_rated(t, key, named)
@@ -192,10 +196,6 @@ def columns_of(t: Translation, key: str | Key, entry: dict[str, Any], stage: str
         t.block(key, f"rows {'of' if is_ranked else 'without'} preferences, which `{stage}` does not train on", _RIGHT)
     elif is_ranked:
         _ranked(t, key, columns, str(form), stage)
-    elif any(part in columns for part in ("videos", "audios")):
-        t.block(key, "rows with video or sound are not imported", _TEXT_ALONE)
-    elif stage == "pt" and "images" in columns:
-        t.block(key, "plain text with images is not imported", _TEXT_ALONE)
     elif stage == "pt":
         rows.as_text(t, key, names["prompt"])
     elif form in ("sharegpt", "openai"):
@@ -204,11 +204,13 @@ def columns_of(t: Translation, key: str | Key, entry: dict[str, Any], stage: str
         has_query = not columns or "query" in columns
         marked = image_rows.MARK if "images" in columns else ""
         query = names["query"] if has_query else None
-        if marked and not image_rows.marks_lead(t, key, here, [names["prompt"], *([query] if query else [])]):
+        prompt = [names["prompt"], *([query] if query else [])]
+        lead = image_rows.marks_lead(t, key, here, prompt) if marked else True
+        if lead is False:
             return
         rows.as_instruction(t, key, names["prompt"], query, names["response"], marked=marked)
         if marked:
-            image_rows.named_images(t, key, str(columns["images"]))
+            image_rows.named_images(t, key, str(columns["images"]), unread=lead is None)
         for part in ("system", "history"):
             if part in columns and f"data.fields.{part}" not in t.values:
                 t.carry(key, f"data.fields.{part}", str(columns[part]))

@@ -65,7 +65,7 @@ def test_images_keep_their_places_in_a_conversation() -> None:
         ('{"instruction": "<image>what"}\n{"instruction": "what"}\n', True),
         ('[{"instruction": "what <image>", "input": ""}]', False),
         ('{"instruction": "<image>what"}\n{"instruction": "<image>what", "input": "<image>"}\n', False),
-        ("no rows", True),
+        ('{"instruction": "what"}\n\n{"instruction": "what <image>"}\n', False),
         ("[[1], 2, null]", True),
     ],
 )
@@ -75,13 +75,25 @@ def test_a_mark_elsewhere_in_a_prompt_stops_the_import(rows: str, is_imported: b
     assert is_imported or [one.code for one in found.reasons] == ["FTC392"]
 
 
+@pytest.mark.parametrize("rows", [None, "no rows", '{"instruction": "<image>what"}\n{"instruction": '])
+def test_rows_that_were_not_read_are_named_in_the_recipe(rows: str | None) -> None:
+    """Their images may be anywhere in the prompts."""
+    found = imported(ALPACA, rows=rows)
+    assert found.recipe is not None
+    assert "rows not read: images come before each prompt, wherever it has `<image>`" in found.recipe
+    looked = imported(ALPACA, rows='[{"instruction": "<image>what"}]').recipe
+    assert looked is not None
+    assert "not read" not in looked
+
+
 @pytest.mark.parametrize(
     ("entry", "lines", "words"),
     [
         (TURNS, "media_dir: pictures", "begin in `pictures`"),
         ({**TURNS, "file_name": "sets/p.json"}, "", "begin in `data`"),
         ({**TURNS, "columns": {**TURNS["columns"], "videos": "films"}}, "", "video or sound"),
-        ({**ALPACA, "file_name": "p.json"}, "stage: pt", "plain text with images"),
+        ({**ALPACA, "file_name": "p.json"}, "stage: pt", "imported for `stage: sft`"),
+        ({**ALPACA, "ranking": True}, "stage: dpo", "imported for `stage: sft`"),
     ],
 )
 def test_what_rows_with_images_cannot_be(entry: dict[str, Any], lines: str, words: str) -> None:
