@@ -35,4 +35,6 @@ def as_yaml(value: str | bool | tuple[str, ...]) -> str:
             return f"[{', '.join(map(as_yaml, value))}]"
         case _:
             is_plain = re.fullmatch(r"[./]*[A-Za-z_][\w./-]*", value) and value.lower() not in _NOT_TEXT
-            return value if is_plain else "'" + value.replace("'", "''") + "'"
+            if is_plain or not value.isprintable():  # a line break between single quotes would be a space
+                return value if is_plain else json.dumps(value)
+            return "'" + value.replace("'", "''") + "'"

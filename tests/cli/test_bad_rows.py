@@ -65,7 +65,7 @@ CASES = [
          world=csv(head="text\tlabel", good=[line.replace(",", "\t") for line in GOOD])),
     Case("divided otherwise than the recipe says", recipe(data="{source: {path: rows.csv, delimiter: tab}}"), "FTC362",
          ("rows.csv:1:1", "separated by commas", '"text,label"', "remove `delimiter`")),
-    Case("blanks in the header", recipe(), "FTC362", ('{fields: {text: " text"}}',), world=csv(head=" text, label")),
+    Case("blanks in the header", recipe(), "FTC362", ("{fields: {text: ' text'}}",), world=csv(head=" text, label")),
     Case("a row too short", recipe(), "FTC357", ("rows.csv:22:1", "a row with 1 field; the header has 2"),
          world=csv("only text")),
     Case("UTF-16", recipe(), "FTC354", ("rows.csv:1:1", "CSV UTF-8"),

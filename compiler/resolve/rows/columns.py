@@ -15,7 +15,7 @@ from ftc.compiler.resolve.rows.separated_rows import DELIMITERS
 from ftc.compiler.resolve.rows.table import Table, shown, without_form
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.language.did_you_mean import nearest
-from ftc.spec.language.safe_repr import quoted
+from ftc.spec.language.safe_repr import as_yaml, quoted
 from ftc.spec.language.text_checks import hidden_in
 from ftc.spec.row_files import SEPARATED
 from ftc.spec.sections.data import Data
@@ -53,7 +53,6 @@ def likely_column(part: str, columns: Iterable[str]) -> str | None:
 
 
 _MOST_LISTED = 20
-_PLAIN = re.compile(r"[^\W\d](?:[\w .-]*\w)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +215,7 @@ def _missing_part(
         help_ = f"did you mean `{guess}`?" if guess else "use one of the file's columns"
         summary = f"{table.file} has no column `{column}`"
     else:
-        help_ = f"name the column: `data: {{fields: {{{part}: {_as_yaml(guess or 'COLUMN')}}}}}`"
+        help_ = f"name the column: `data: {{fields: {{{part}: {as_yaml(guess or 'COLUMN')}}}}}`"
         summary = f"{table.file} has no column `{column}`, which the task needs"
     # What an editor hides in a name may be why a column seems to be missing.
     odd = ((name, hidden) for name in table.columns if (hidden := hidden_in(name)))
@@ -263,11 +262,6 @@ def _missing_in_prompt(column: str, table: Table, span_of: SpanOf) -> Diagnostic
         notes=[f"columns: {_listed(table.columns)}"],
         path="task.prompt",
     )
-
-
-def _as_yaml(name: str) -> str:
-    """A column's name as a recipe has to write it."""
-    return name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
 def _listed(names: Sequence[str]) -> str:

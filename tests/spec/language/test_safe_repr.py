@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from ruamel.yaml import YAML
 
-from ftc.spec.language.safe_repr import quoted
+from ftc.spec.language.safe_repr import as_yaml, quoted
 
 
 @pytest.mark.parametrize(
@@ -19,3 +20,10 @@ from ftc.spec.language.safe_repr import quoted
 )
 def test_what_is_shown(text: str, shown: str) -> None:
     assert quoted(text) == shown
+
+
+@pytest.mark.parametrize("text", ["Label\n(final)", "bell\x07", "it's", "yes", "Body text", "", "3", "a: b", "Größe"])
+def test_yaml_reads_what_was_written(text: str) -> None:
+    written = f"fields: {{label: {as_yaml(text)}}}"
+    assert "\n" not in written
+    assert YAML(typ="safe", pure=True).load(written) == {"fields": {"label": text}}
