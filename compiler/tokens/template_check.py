@@ -36,6 +36,7 @@ from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.unwritten_keys import Conversation, unwritten_findings
 from ftc.spec.diagnostics import Diagnostic, Severity, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
+from ftc.spec.tasks.turns import trained_turns
 
 __all__ = ["template_findings"]
 
@@ -97,12 +98,13 @@ def template_findings(
 
 def _held_beside(form: TextForm, rows: Sequence[Row]) -> Iterator[Conversation]:
     """Conversations among the first rows that hold more than roles and texts."""
-    tools = form.tools if isinstance(form, ChatForm) else None
+    tools, train_on = (form.tools, form.train_on) if isinstance(form, ChatForm) else (None, "last")
     for number, row in enumerate(islice(rows, _MOST_ROWS)):
         called = row.get(tools) if tools else None
         for messages in _conversations(form, row):
             if len(messages) <= _LONGEST_ROW and (called or any(len(message) > 2 for message in messages)):
-                yield Conversation(number, messages, called)
+                trained = None if train_on == "all" else trained_turns(messages, train_on)
+                yield Conversation(number, messages, called, trained)
 
 
 def _shapes(form: TextForm, rows: Sequence[Row]) -> dict[tuple[str, ...], tuple[int, Sequence[Row]]]:

@@ -23,11 +23,23 @@ _REASONING = ("reasoning_content", "reasoning", "thinking")
 
 
 class Conversation(NamedTuple):
-    """A row's turns, with its number, from 0, and the tools that the assistant may call."""
+    """A row's turns.
+
+    Attributes:
+        number: Of the row, from 0.
+        messages: The turns.
+        tools: What the assistant may call.
+        trained: Turns that are trained on; None for all.
+    """
 
     number: int
     messages: Sequence[Message]
     tools: Any = None
+    trained: Sequence[int] | None = None
+
+    def trains_on(self, turn: int) -> bool:
+        """Whether a turn is trained on."""
+        return self.trained is None or turn in self.trained
 
 
 class _Tried(NamedTuple):
@@ -82,16 +94,16 @@ def _held(row: Conversation) -> Iterable[tuple[str, int]]:
         yield "tools", 0
     answers = [number for number, message in enumerate(row.messages) if message["role"] == "assistant"]
     calls = [number for number in answers if row.messages[number].get("tool_calls")]
-    if calls:  # one that says nothing beside loses most
-        yield "tool_calls", next((number for number in calls if not row.messages[number].get("content")), calls[0])
+    if calls:
+        yield "tool_calls", next((number for number in calls if _is_fatal("tool_calls", number, row)), calls[0])
     for key in _REASONING:
         if answers and row.messages[answers[-1]].get(key):
             yield key, answers[-1]
 
 
 def _is_fatal(key: str, turn: int, row: Conversation) -> bool:
-    """Whether nothing of a turn is left without what it holds."""
-    return key == "tool_calls" and not row.messages[turn].get("content")
+    """Whether nothing of a turn that is trained on is left without what it holds."""
+    return key == "tool_calls" and row.trains_on(turn) and not row.messages[turn].get("content")
 
 
 def _tried(key: str, turn: int, row: Conversation, request: Mapping[str, Any]) -> _Tried:
@@ -126,10 +138,17 @@ def _worded(request: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _finding(tried: _Tried, template: str, file: str, where: str) -> Diagnostic:
     whose = "" if tried.key == "tools" else f" of turn {tried.turn + 1} (assistant)"
-    is_fatal = _is_fatal(tried.key, tried.turn, tried.row)
+    is_fatal, row = _is_fatal(tried.key, tried.turn, tried.row), tried.row
+    lost = (
+        "learn an empty answer"
+        if is_fatal
+        else "not learn the call"
+        if row.trains_on(tried.turn)
+        else "not see the call"
+    )
     effect = {
         "tools": "the model would not see what it may call",
-        "tool_calls": "the model would learn an empty answer" if is_fatal else "the model would not learn the call",
+        "tool_calls": f"the model would {lost}",
     }.get(tried.key, "the model would learn the answer without its reasoning")
     return diagnostic(
         "FTC329",

@@ -151,21 +151,19 @@ class _Waiting:
     """
 
     def __init__(self, store: Any) -> None:
-        self._store, self._next = store, 0.0
+        self._store = store
         self._seen: dict[int, tuple[int, float]] = {}
 
     def idle(self, ranks: Sequence[int]) -> int | None:
         """One that has shown no progress for too long; None where all make some."""
         now = time.monotonic()
-        if now >= self._next:
-            self._next = now + _BEAT_SECONDS
-            for rank in ranks:
-                count = int(self._store.add(_beats(rank), 0))
-                before, _ = self._seen.get(rank, (count, now))
-                if count != before and _opened:  # at the meeting itself nobody waits for this one any longer
-                    heartbeat()
-                if rank not in self._seen or count != before:
-                    self._seen[rank] = count, now
+        for rank in ranks:
+            count = int(self._store.add(_beats(rank), 0))
+            before, _ = self._seen.get(rank, (count, now))
+            if count != before and _opened:  # at the meeting itself nobody waits for this one any longer
+                heartbeat()
+            if rank not in self._seen or count != before:
+                self._seen[rank] = count, now
         return next((rank for rank in ranks if now - self._seen[rank][1] > _IDLE_SECONDS), None)
 
 
@@ -175,16 +173,23 @@ def wait_for(store: Any, keys: Mapping[int, str]) -> None:
     Raises:
         Refusal: One was lost, or shows no progress (FTC644).
     """
-    waits, waiting = _Waiting(store), [*keys]
+    waits, waiting, looks_at = _Waiting(store), [*keys], 0.0
     with while_connected():
-        while waiting := [
-            one for one in waiting if not any(store.check([key]) for key in (keys[one], f"report/{one}"))
-        ]:
+        # One question for all of them; with hundreds of processes, each about each would keep the store from answering.
+        while waiting and not store.check([keys[one] for one in waiting]):
             if loss := loss_of_companion(0.0):
                 raise Refusal([loss])
-            if (idle := waits.idle(waiting)) is not None:
-                raise Refusal([lost(f"process {idle}", f"no progress for {_IDLE_SECONDS:g} s")])
+            if time.monotonic() >= looks_at:
+                waiting = [one for one in waiting if not any(store.check([key]) for key in _signs(one, keys[one]))]
+                if (idle := waits.idle(waiting)) is not None:
+                    raise Refusal([lost(f"process {idle}", f"no progress for {_IDLE_SECONDS:g} s")])
+                looks_at = time.monotonic() + _BEAT_SECONDS
             time.sleep(_POLL_SECONDS)
+
+
+def _signs(rank: int, key: str) -> set[str]:
+    """Keys by which a process is no longer waited for: its own, and what it says at the meeting."""
+    return {key, f"report/{rank}"}
 
 
 def meeting_store() -> tuple[Any, int, int]:

@@ -99,7 +99,8 @@ def _named_as_in_prompt(task: Task, fields: Mapping[str, str], table: Table) -> 
     if not names:
         return table
     kept = [column for column in table.columns if column not in names and column not in names.values()]
-    rows = stored({names.get(name, name): row.get(name) for name in (*kept, *names)} for row in table.rows)
+    columns = (*kept, *names)  # a row without a key has none afterwards
+    rows = stored({names.get(name, name): row[name] for name in columns if name in row} for row in table.rows)
     return replace(table, columns=(*kept, *names.values()), rows=rows)
 
 
@@ -197,9 +198,9 @@ def _idle(data: Data, table: Table, counts: Sequence[int], given: Sequence[int])
     files = [one.file for one in table.sources]
     found = []
     for number, (file, count, rows) in enumerate(zip(files, counts, given, strict=True)):
-        if count:
+        if count or (rows and not any(counts)):  # one that has none ends the epoch before the others
             continue
-        is_end = not any(counts) and not rows
+        is_end = not any(counts)
         key = f"data.source[{number}]"
         summary, help = f"no row of {file} is trained on", ["remove the source, or give it more rows"]
         note = "all of its rows are evaluated or left out"

@@ -84,6 +84,16 @@ def test_a_call_that_is_all_of_an_answer_and_is_left_out_is_an_error() -> None:
             assert "empty answer" in words(only)
 
 
+def test_a_call_that_is_not_trained_on_is_a_warning() -> None:
+    """Of the last answer alone, and of turns that are marked as context, nothing is lost from the loss."""
+    called = conversation(None, tool_calls=[CALL])
+    marked = [{**turn, "train": False} if "tool_calls" in turn else turn for turn in called]
+    for form, messages in ((ChatForm(tools="tools", train_on="last"), called), (ChatForm(tools="tools"), marked)):
+        (only,) = found(PLAIN, messages, form=form)
+        assert not only.is_error
+        assert "not see the call" in words(only)
+
+
 def test_rows_in_any_order_have_the_same_error() -> None:
     beside, alone = (conversation(content, tool_calls=[CALL]) for content in ("Let me see.", None))
     for first, second, place in ((beside, alone, 3), (alone, beside, 2)):
