@@ -98,7 +98,8 @@ def _base(draft: ClosedDraft, kind: Kind, precision: Precision) -> DeviceSpeed |
     card = precision_card(precision)
     if card.float8 is not None and card.float8_time(draft.device) is None:
         return None
-    return calibrated_speed(draft, kind, precision) or by_data_sheet(draft.device, precision)
+    found = calibrated_speed(draft, kind, precision) or by_data_sheet(draft.device, precision)
+    return replace(found, prepares_ahead=kind == "train") if found is not None else None
 
 
 def _earlier(draft: ClosedDraft) -> tuple[list[PastRun], list[PastRun]]:
@@ -156,7 +157,8 @@ def _narrowed(
     ratios = _ratios(base, others, phase) or _ratios(training, others, "train")
     if not ratios:  # their records say that training did nothing
         return base
-    return narrowed(base, ratios, _OTHER, f"{_runs(ratios)} of other models on this device")
+    words = f"{_runs(ratios)} of other models on this device"
+    return narrowed(base, ratios, _OTHER, words, of_other_models=True)
 
 
 def _ratios(base: DeviceSpeed, runs: Sequence[PastRun], phase: Phase) -> list[float]:

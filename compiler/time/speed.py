@@ -79,9 +79,10 @@ class DeviceSpeed:
         bandwidth: Bytes.
         operation: Seconds for each kernel.
         host: Bytes between the device and host memory, moved by the driver.
-        pixel: Seconds for each pixel of images that the CPU prepares, while a card works.
+        pixel: Seconds for each pixel of images that the CPU prepares.
         factor: What real steps take by this roofline, pixels left out.
         overlaps: Whether kernels are launched while others run.
+        prepares_ahead: Whether images of the next batch are prepared meanwhile, as training does on a card.
         source: Where it is from.
         method: The same in words.
     """
@@ -95,6 +96,7 @@ class DeviceSpeed:
     overlaps: bool
     source: SpeedSource
     method: str
+    prepares_ahead: bool = True
 
 
 def by_data_sheet(device: DeviceFacts, precision: str) -> DeviceSpeed | None:
@@ -149,7 +151,9 @@ def by_calibration(
     return replace(speed, factor=factor)
 
 
-def narrowed(speed: DeviceSpeed, ratios: Sequence[float], spread: float, method: str) -> DeviceSpeed:
+def narrowed(
+    speed: DeviceSpeed, ratios: Sequence[float], spread: float, method: str, *, of_other_models: bool = False
+) -> DeviceSpeed:
     """The same roofline, with the factor that earlier runs show.
 
     Args:
@@ -157,17 +161,18 @@ def narrowed(speed: DeviceSpeed, ratios: Sequence[float], spread: float, method:
         ratios: What earlier runs took by the figure that this roofline expects.
         spread: How far beyond them the next one may lie.
         method: What it then rests on.
+        of_other_models: Whether these runs had other images or none, and say nothing of how long images take.
     """
+    found = _spread(ratios, spread)
     middle = replace(
         speed,
         flops=_fixed(speed.flops),
         bandwidth=_fixed(speed.bandwidth),
         operation=_fixed(speed.operation),
         host=_fixed(speed.host),
-        pixel=_fixed(speed.pixel),
+        pixel=speed.pixel if of_other_models else _scaled(found, speed.pixel.expected),
     )
-    found = _spread(ratios, spread)
-    factor = _Range(*(speed.factor.expected * one for one in (found.fastest, found.expected, found.slowest)))
+    factor = _scaled(found, speed.factor.expected)
     return replace(middle, factor=factor, source="earlier runs", method=method)
 
 
@@ -185,9 +190,9 @@ def seconds_for(work: Work, speed: DeviceSpeed) -> SecondsRange:
         operation, pixel, factor = (getattr(one, name) for one in (speed.operation, speed.pixel, speed.factor))
         computing = work.flops / flops + work.bytes / bandwidth
         launching, preparing = factor * work.operations * operation, work.pixels * pixel
-        beside = launching + preparing
+        beside = launching + preparing * speed.prepares_ahead
         working = max(factor * computing, beside) if speed.overlaps else factor * computing + beside
-        return float(working + factor * work.host_bytes / host)
+        return float(working + preparing * (not speed.prepares_ahead) + factor * work.host_bytes / host)
 
     return SecondsRange(low=at("fastest"), expected=at("expected"), high=at("slowest"))
 

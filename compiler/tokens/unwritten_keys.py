@@ -139,13 +139,9 @@ def _worded(request: Mapping[str, Any]) -> Mapping[str, Any]:
 def _finding(tried: _Tried, template: str, file: str, where: str) -> Diagnostic:
     whose = "" if tried.key == "tools" else f" of turn {tried.turn + 1} (assistant)"
     is_fatal, row = _is_fatal(tried.key, tried.turn, tried.row), tried.row
-    lost = (
-        "learn an empty answer"
-        if is_fatal
-        else "not learn the call"
-        if row.trains_on(tried.turn)
-        else "not see the call"
-    )
+    lost = "not see the call"
+    if row.trains_on(tried.turn):
+        lost = "learn an empty answer" if is_fatal else "not learn the call"
     effect = {
         "tools": "the model would not see what it may call",
         "tool_calls": f"the model would {lost}",

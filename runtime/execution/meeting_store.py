@@ -173,17 +173,17 @@ def wait_for(store: Any, keys: Mapping[int, str]) -> None:
     Raises:
         Refusal: One was lost, or shows no progress (FTC644).
     """
-    waits, waiting, looks_at = _Waiting(store), [*keys], 0.0
+    waits, waiting, next_look = _Waiting(store), [*keys], 0.0
     with while_connected():
         # One question for all of them; with hundreds of processes, each about each would keep the store from answering.
         while waiting and not store.check([keys[one] for one in waiting]):
             if loss := loss_of_companion(0.0):
                 raise Refusal([loss])
-            if time.monotonic() >= looks_at:
+            if time.monotonic() >= next_look:
                 waiting = [one for one in waiting if not any(store.check([key]) for key in _signs(one, keys[one]))]
                 if (idle := waits.idle(waiting)) is not None:
                     raise Refusal([lost(f"process {idle}", f"no progress for {_IDLE_SECONDS:g} s")])
-                looks_at = time.monotonic() + _BEAT_SECONDS
+                next_look = time.monotonic() + _BEAT_SECONDS
             time.sleep(_POLL_SECONDS)
 
 
