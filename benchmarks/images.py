@@ -35,8 +35,6 @@ _WAYS: dict[str, dict[str, Any]] = {
     "full": {"kind": "full", "train_parts": ["vision_tower", "projector", "language_model"]},
 }
 _EVALUATED = 64
-_WITHOUT = {("smolvlm", "qlora")}
-"""What transformers can't run: it gives features the type of the tower's weights there, and not that of tokens."""
 
 
 def main() -> None:
@@ -84,7 +82,7 @@ def _both(facts: ModelFacts, case: Case, way: str, rows: int) -> tuple[MemoryEst
 
 
 def _ratio(facts: ModelFacts, case: Case, way: str) -> float | None:
-    if (case.config["model_type"], way) in _WITHOUT:
+    if way == "qlora" and facts.vision is not None and facts.vision.card.features_as_tower:  # a plan refuses that
         return None
     form, found = _both(facts, case, way, _EVALUATED)
     return round(form.allocated_bytes / found.allocated_bytes, 4)

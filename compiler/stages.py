@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 from ftc.spec.stage import Stage, StageListener
 
-__all__ = ["advance", "also_reporting", "be_silent", "begin_stage", "hearing_reads", "read_listener", "with_stages"]
+__all__ = ["advance", "also_reporting", "be_silent", "begin_stage", "read_listener", "reporting_reads", "with_stages"]
 
 
 class _Progress:
@@ -54,7 +54,7 @@ _READS: ContextVar[Callable[[], None] | None] = ContextVar("reads", default=None
 
 
 @contextmanager
-def hearing_reads(listener: Callable[[], None]) -> Iterator[None]:
+def reporting_reads(listener: Callable[[], None]) -> Iterator[None]:
     """Calls a listener for each MiB of a file that is digested while the block runs, in whichever thread."""
     before = _READS.set(listener)
     try:

@@ -173,14 +173,12 @@ def idle_weights(model: ModelFacts, trained: Collection[str]) -> int:
         model: The model.
         trained: Names of trained weights.
     """
-    vision = model.vision
-    if vision is None or vision.card.keeps_numbered != "states":
+    if (vision := model.vision) is None:
         return 0
-    states = vision.num_layers + 1
-    deepest, found = max(one % states for named in vision.numbered for one in named), 0
+    last, found = vision.last_used_layer, 0
     for name in trained:
         place = part_of(name)
-        is_behind = place.kind == "layer" and place.layer >= deepest and name in model.tensors
+        is_behind = place.kind == "layer" and place.layer > last and name in model.tensors
         if is_behind and vision.card.part_of(name) == "vision_tower":
             found += model.tensors[name].num_elements
     return found

@@ -15,7 +15,7 @@ from ftc.compiler.passes.choose_training import choose_determinism, choose_train
 from ftc.compiler.passes.estimate_cost import estimate_cost
 from ftc.compiler.passes.fit_budget import fit_budget
 from ftc.compiler.passes.shape_text import shape_text
-from ftc.compiler.search.search import Weighed
+from ftc.compiler.search.search import CandidateCache
 from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
 
 __all__ = ["CHECKING", "CHOOSING", "SHAPING", "decide", "decide_by_trace", "run_passes"]
@@ -57,8 +57,8 @@ def decide_by_trace(draft: Draft, ask: Callable[[Iterable[TraceJob]], Mapping[st
         draft: Facts, and the text's settings.
         ask: Answers jobs of the memory trace, by their keys.
     """
-    draft, weighed = run_passes(CHOOSING, replace(draft, traces={})), Weighed()
-    while (fitted := fit_budget(draft, weighed)).questions:
+    draft, cache = run_passes(CHOOSING, replace(draft, traces={})), CandidateCache()
+    while (fitted := fit_budget(draft, cache)).questions:
         draft = replace(draft, traces={**(draft.traces or {}), **ask(fitted.questions)})
     return run_passes(CHECKING, fitted)
 

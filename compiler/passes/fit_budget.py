@@ -19,7 +19,7 @@ from ftc.compiler.search.candidates import device_counts, packing_obstacle
 from ftc.compiler.search.contexts import context_obstacle
 from ftc.compiler.search.knobs import Choice, chosen
 from ftc.compiler.search.loss_chunks import chunk_obstacle
-from ftc.compiler.search.search import Found, Weighed, fastest_that_fits, way_of
+from ftc.compiler.search.search import CandidateCache, Found, fastest_that_fits, way_of
 from ftc.compiler.search.tensors import sharings, tensor_obstacle
 from ftc.spec.documents.estimates import MemoryEstimate
 from ftc.spec.documents.plan import Check
@@ -32,15 +32,15 @@ _NOTED_GAP = 0.05
 """A difference between closed form and trace that a reader should know of."""
 
 
-def fit_budget(draft: Draft, weighed: Weighed | None = None) -> ClosedDraft:
+def fit_budget(draft: Draft, cache: CandidateCache | None = None) -> ClosedDraft:
     """Settles all that the solver chooses, estimates memory, and refuses what does not fit.
 
     Args:
         draft: With all that doesn't depend on the solver.
-        weighed: What the pass computed of the same draft before it had the trace's answers; it adds to that.
+        cache: What the pass computed of the same draft before it had the trace's answers; it adds to that.
     """
     draft = _check_tensor(_check_context(_check_chunks(_check_packing(_check_devices(draft)))))
-    return _judge(choose_saving(_choose(_without_absent_trace(draft), weighed or Weighed())))
+    return _judge(choose_saving(_choose(_without_absent_trace(draft), cache or CandidateCache())))
 
 
 def _check_devices(draft: Draft) -> Draft:
@@ -108,8 +108,8 @@ def _without_absent_trace(draft: Draft) -> Draft:
     return replace(draft, traces=None, untraced=reasons[0] or "no reason was given") if reasons else draft
 
 
-def _choose(draft: Draft, weighed: Weighed) -> ClosedDraft:
-    found, candidates = _found(draft, weighed)
+def _choose(draft: Draft, cache: CandidateCache) -> ClosedDraft:
+    found, candidates = _found(draft, cache)
     traced = sum(answer.result is not None for answer in (draft.traces or {}).values())
     memory = found.memory.model_copy(update={"ways": found.looked_at, "traces": traced})
     uncounted = any(one.code == "FTC295" for one in draft.diagnostics)  # refused, whatever a trace would say
@@ -118,12 +118,12 @@ def _choose(draft: Draft, weighed: Weighed) -> ClosedDraft:
     return replace(closed, memory=memory, questions=() if uncounted else found.questions)
 
 
-def _found(draft: Draft, weighed: Weighed) -> tuple[Found, Sequence[Candidate]]:
+def _found(draft: Draft, cache: CandidateCache) -> tuple[Found, Sequence[Candidate]]:
     """What the search found among which candidates; devices have the same rows only where nothing else fits."""
     tries: list[tuple[Found, Sequence[Candidate]]] = []
     for sharing in sharings(draft):
-        candidates = weighed.by_speed(draft, sharing)
-        tries.append((fastest_that_fits(draft, candidates, weighed), candidates))
+        candidates = cache.by_speed(draft, sharing)
+        tries.append((fastest_that_fits(draft, candidates, cache), candidates))
         if tries[-1][0].may_fit:
             return tries[-1]
     return tries[0]  # with what the trace is asked of it, for the figure of the refusal

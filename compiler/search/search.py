@@ -26,7 +26,7 @@ from ftc.spec.documents.memory_trace import TraceAnswer, TraceJob
 from ftc.spec.knobs import KNOBS, Knob
 from ftc.spec.optimizers import optimizer_card
 
-__all__ = ["CostBound", "Found", "Way", "Weighed", "fastest_that_fits", "way_of"]
+__all__ = ["CandidateCache", "CostBound", "Found", "Way", "fastest_that_fits", "way_of"]
 
 _DOUBTFUL = 1.15
 """A candidate whose closed form is at most so far over the limit may still fit by trace."""
@@ -42,7 +42,7 @@ Way = tuple[tuple[str, object], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
+class CandidateCache:
     """What has been computed of a draft's candidates; it holds whatever the trace answers, so a plan computes it once.
 
     Attributes:
@@ -93,15 +93,15 @@ class Found:
     untraced: Mapping[Way, str]
 
 
-def fastest_that_fits(draft: Draft, candidates: Sequence[Candidate], weighed: Weighed | None = None) -> Found:
+def fastest_that_fits(draft: Draft, candidates: Sequence[Candidate], cache: CandidateCache | None = None) -> Found:
     """Tries candidates, the fastest of which is the first; where all that fit are too dear the cheapest is taken.
 
     Args:
         draft: Without a candidate.
         candidates: All of one sharing of rows.
-        weighed: What was computed of this draft before, whatever the trace has answered since.
+        cache: What was computed of this draft before, whatever the trace has answered since.
     """
-    search, counts = _Search(draft, weighed or Weighed()), frozenset(candidate.devices for candidate in candidates)
+    search, counts = _Search(draft, cache or CandidateCache()), frozenset(candidate.devices for candidate in candidates)
     bound, dear = CostBound(draft, counts), dict[int, tuple[int, MemoryEstimate]]()
 
     def found(place: int, memory: MemoryEstimate, before: int) -> Found:
@@ -128,9 +128,9 @@ def fastest_that_fits(draft: Draft, candidates: Sequence[Candidate], weighed: We
 
 
 class _Search:
-    def __init__(self, draft: Draft, weighed: Weighed) -> None:
+    def __init__(self, draft: Draft, cache: CandidateCache) -> None:
         self._draft = draft
-        self._weighed = weighed
+        self._cache = cache
         self._traced: dict[Candidate, MemoryEstimate] = {}
         self.untraced: dict[Way, str] = {}
         self._excluded: list[tuple[Candidate, _Because]] = []
@@ -138,7 +138,7 @@ class _Search:
 
     def by_form(self, candidate: Candidate) -> MemoryEstimate:
         """The analytical estimate; what is too much to train is so with every evaluation batch."""
-        training, known = replace(candidate, eval_batch=0), self._weighed
+        training, known = replace(candidate, eval_batch=0), self._cache
         if (found := known.too_large.get(training) or known.forms.get(candidate)) is not None:
             return found
         known.forms[candidate] = found = by_closed_form(self._draft.at(candidate))
@@ -150,14 +150,14 @@ class _Search:
         """What the trace said of a candidate; None where it wasn't asked."""
         if not self._draft.traces:
             return None
-        if candidate not in self._weighed.keys:
-            self._weighed.keys[candidate] = self._job(candidate).key()
-        return self._draft.traces.get(self._weighed.keys[candidate])
+        if candidate not in self._cache.keys:
+            self._cache.keys[candidate] = self._job(candidate).key()
+        return self._draft.traces.get(self._cache.keys[candidate])
 
     def _job(self, candidate: Candidate) -> TraceJob:
-        if candidate not in self._weighed.jobs:
-            self._weighed.jobs[candidate] = question(self._draft.at(candidate))
-        return self._weighed.jobs[candidate]
+        if candidate not in self._cache.jobs:
+            self._cache.jobs[candidate] = question(self._draft.at(candidate))
+        return self._cache.jobs[candidate]
 
     def traced(self, candidate: Candidate) -> MemoryEstimate | None:
         """The trace's answer, where it was asked; one that is too much excludes others, and so does a failure.
@@ -257,7 +257,7 @@ class _Search:
 
     def _adds_up(self, candidate: Candidate) -> bool:
         """Whether a step has several micro-batches on a device, whatever is evaluated."""
-        training, known = replace(candidate, eval_batch=0), self._weighed.accumulates
+        training, known = replace(candidate, eval_batch=0), self._cache.accumulates
         if training not in known:
             known[training] = accumulates(self._draft.at(training))
         return known[training]

@@ -32,7 +32,7 @@ from ftc.runtime.execution.session import Session
 from ftc.runtime.metrics.statistics import Statistics
 from ftc.runtime.models.number_types import mixed_precision
 from ftc.runtime.models.sharding import is_sharded
-from ftc.runtime.models.tensor_parallel import is_heard
+from ftc.runtime.models.tensor_parallel import reports_rows
 from ftc.runtime.tasks.language import LanguageScorer
 from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.runtime.training.signals import StopRequest
@@ -287,7 +287,7 @@ def _answers(
     if accelerator.num_processes > 1:
         from accelerate.utils import gather_object
 
-        said = list(texts.items()) if is_heard(work.model, accelerator.process_index) else []
+        said = list(texts.items()) if reports_rows(work.model, accelerator.process_index) else []
         texts = dict(gather_object(said))
     return texts
 

@@ -18,7 +18,7 @@ from ftc.runtime.evaluation.shortcuts import faster_linears
 from ftc.runtime.execution.accelerator import StopTogether
 from ftc.runtime.execution.machine import keeps_freed
 from ftc.runtime.models.sharding import in_step, is_sharded, reshard
-from ftc.runtime.models.tensor_parallel import devices_of_a_layer, is_heard
+from ftc.runtime.models.tensor_parallel import devices_of_a_layer, reports_rows
 from ftc.runtime.tasks.classification import RowScorer
 from ftc.runtime.tasks.preference import PreferenceScorer
 from ftc.runtime.tasks.scorer import ChunkedScorer, Prediction, ProbabilityScorer, target_losses
@@ -125,7 +125,7 @@ def gathered(
     if accelerator.num_processes > 1:
         from accelerate.utils import gather_object
 
-        scores = gather_object(scores if is_heard(work.model, accelerator.process_index) else [])
+        scores = gather_object(scores if reports_rows(work.model, accelerator.process_index) else [])
     scores = sorted(scores)
     if (coupling := coupling_of(work.scorer)) is None:
         return scores

@@ -25,8 +25,8 @@ __all__ = [
     "TensorPlan",
     "devices_of_a_layer",
     "in_tensor_groups",
-    "is_heard",
     "local_part",
+    "reports_rows",
     "sum_gradients",
 ]
 
@@ -91,7 +91,7 @@ def devices_of_a_layer(model: Any) -> int:
     return int(getattr(model, _DEVICES, 1))
 
 
-def is_heard(model: Any, rank: int) -> bool:
+def reports_rows(model: Any, rank: int) -> bool:
     """Whether a process says what was found of rows: of those that divide layers, and compute the same, the first."""
     return rank % devices_of_a_layer(model) == 0
 

@@ -155,14 +155,14 @@ def _read(path: Path, use: Callable[[FileIO], Result]) -> _Read[Result]:
 
 
 def _hash_stretch(path: Path, stretch: TensorRange) -> str:
-    sha256, left, heard = hashlib.sha256(), stretch.end - stretch.begin, read_listener()
+    sha256, left, listener = hashlib.sha256(), stretch.end - stretch.begin, read_listener()
     with path.open("rb", buffering=0) as file:
         file.seek(stretch.begin)
         while left and (chunk := file.read(min(left, _CHUNK_BYTES))):
             sha256.update(chunk)
             left -= len(chunk)
-            if heard is not None:
-                heard()
+            if listener is not None:
+                listener()
     return sha256.hexdigest()
 
 
@@ -173,7 +173,7 @@ def _in_threads(work: Callable[[Item], Result], items: Sequence[Item]) -> list[R
     from concurrent.futures import ThreadPoolExecutor  # a warm plan hashes nothing, and needs no threads
 
     with ThreadPoolExecutor(workers) as pool:
-        here = [copy_context() for _ in items]  # a thread hears of no listener by itself
+        here = [copy_context() for _ in items]  # a thread has no listener by itself
         return list(pool.map(lambda context, item: context.run(work, item), here, items))
 
 

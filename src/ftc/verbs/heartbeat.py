@@ -23,7 +23,7 @@ def with_heartbeat() -> Iterator[None]:
     if not is_one_of_several(os.environ):
         yield
         return
-    from ftc.compiler.stages import also_reporting, hearing_reads
+    from ftc.compiler.stages import also_reporting, reporting_reads
     from ftc.runtime.execution.meeting_store import heartbeat
 
     one_at_a_time = Lock()  # files are digested in several threads
@@ -32,5 +32,5 @@ def with_heartbeat() -> Iterator[None]:
         with one_at_a_time:
             heartbeat()
 
-    with also_reporting(beat), hearing_reads(beat):
+    with also_reporting(beat), reporting_reads(beat):
         yield

@@ -168,7 +168,7 @@ class Storage:
             with file.open("rb") as source, self.filesystem.open(place, "wb") as target:
                 self._copy(source, target)
         else:
-            self.filesystem.put_file(str(file), place, callback=self._heard())
+            self.filesystem.put_file(str(file), place, callback=self._progress())
         self.filesystem.invalidate_cache()
         if (size := self.filesystem.info(place)["size"]) != facts.size:
             raise OSError(f"{size} of {facts.size} bytes have arrived")
@@ -178,7 +178,7 @@ class Storage:
             with self.filesystem.open(self._object(facts), "rb") as source, place.open("wb") as target:
                 self._copy(source, target)
         else:
-            self.filesystem.get_file(self._object(facts), str(place), callback=self._heard())
+            self.filesystem.get_file(self._object(facts), str(place), callback=self._progress())
 
     @property
     def _is_local(self) -> bool:
@@ -190,7 +190,7 @@ class Storage:
             target.write(piece)
             self.copied()
 
-    def _heard(self) -> Any:
+    def _progress(self) -> Any:
         """What fsspec calls behind each piece that it copies."""
         from fsspec.callbacks import Callback
 
