@@ -83,7 +83,8 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _libraries() -> None:
-    """Spares it what a file before this one has loaded as well."""
+    """Spares it what a file before this one has loaded as well; what is garbage goes, since it would stay for good."""
+    gc.collect()
     gc.freeze()
 
 

@@ -56,7 +56,6 @@ _MOST_LISTED = 20
 _MOST_ALSO = 4
 _SHOWN_ROWS = 2
 _SHOWN_SPELLINGS = 3
-"""Words that some reader of YAML takes for something else than text."""
 
 
 @dataclass(slots=True)

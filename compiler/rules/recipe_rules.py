@@ -266,11 +266,18 @@ def names_stand_once(recipe: Recipe, source: Source) -> Iterator[Diagnostic]:
         names = value_at(recipe, path)
         if isinstance(names, tuple):
             yield from _twice("FTC219", noun, names, source, path)
+    rows = recipe.data.source
+    places = (
+        {f"data.source[{n}]": one for n, one in enumerate(rows)} if isinstance(rows, tuple) else {"data.source": rows}
+    )
+    for place, one in places.items():
+        yield from _twice("FTC219", "column", getattr(one, "columns", None) or (), source, f"{place}.columns")
 
 
 _LISTS = {
     "task.labels": "label",
     "task.label_columns": "column",
+    "task.scores": "column",
     "model.license.allow": "license",
     "eval.metrics": "metric",
     "eval.slices": "slice",

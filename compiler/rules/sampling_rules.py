@@ -85,8 +85,9 @@ def _shorter(room: int, prompt: int, answer: int) -> list[str]:
     found = [f"write `max_new_tokens: {room - prompt}`"] if room > prompt else []
     if prompt and room - answer >= SHORTEST_TEXT:
         found.append(f"{'or ' if found else ''}shorten the prompts with `data: {{max_length: {room - answer}}}`")
-    both = f"write `max_new_tokens: {room // 2}` and `data: {{max_length: {room - room // 2}}}`"
-    return found or [both]
+    if not found and prompt and room // 2 >= SHORTEST_TEXT:
+        found = [f"write `max_new_tokens: {room // 2}` and `data: {{max_length: {room - room // 2}}}`"]
+    return found or ["choose a model with more positions"]
 
 
 def server_takes_the_weights(draft: ClosedDraft) -> Iterator[Diagnostic]:

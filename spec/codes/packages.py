@@ -64,7 +64,8 @@ CODES: tuple[Code, ...] = (
         id="FTC486",
         title="key that has no effect on how a file is read",
         cause="`delimiter`, `columns`, `decimal` and `sheet` say how ftc reads a file. A row reader of a package reads "
-        "the file by itself, and only CSV and TSV files can lack the names of their columns or have decimal commas.",
+        "the file by itself; only CSV and TSV files have delimiters, decimal commas or no names of columns, and only "
+        "workbooks have sheets.",
         wrong="data: {source: {path: tickets.txt, reader: 'courtesy-metrics:tickets', delimiter: '|'}}",
         right="data: {source: {path: tickets.txt, reader: 'courtesy-metrics:tickets'}}",
     ),

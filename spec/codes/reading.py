@@ -1,4 +1,4 @@
-"""Codes 487 to 494: what rows look like that are read otherwise than they are meant, or not at all."""
+"""Codes of what rows look like that are read otherwise than they are meant, or not at all."""
 
 from ftc.spec.codes._code import Code, Severity
 

@@ -111,7 +111,7 @@ VALUES: dict[str, str] = {
     "do_eval": "remove it; the test split is evaluated at the end of each run",
     **dict.fromkeys(
         ("train_on_inputs", "assistant_only_loss", "completion_only_loss", "train_on_prompt"),
-        "remove it; ftc trains only on answers",
+        "remove it; answers alone are trained on, or what `train_on` in `task` says (`kind: chat`)",
     ),
     **dict.fromkeys(
         ("dataset_text_field", "text_column", "field_messages"),

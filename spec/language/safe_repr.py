@@ -10,6 +10,7 @@ __all__ = ["as_yaml", "label_name", "quoted"]
 _MOST_CHARS = 80
 _MOST_OF_LABEL = 48
 _NOT_TEXT = ("true", "false", "null", "yes", "no", "on", "off", "y", "n", ".inf", ".nan")
+"""Words that some reader of YAML takes for something else than text."""
 
 
 def quoted(text: str) -> str:

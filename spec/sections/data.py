@@ -18,7 +18,7 @@ from pydantic import (
 from ftc.spec.base import Document, Effect, Real, SparseDocument
 from ftc.spec.extension_points import ENTRY
 from ftc.spec.names import Spelled
-from ftc.spec.row_files import SEPARATED, suffix_of
+from ftc.spec.row_files import SEPARATED, WORKBOOKS, suffix_of
 from ftc.spec.sections.augment import Augment
 
 __all__ = [
@@ -41,7 +41,8 @@ __all__ = [
 
 READING_KEYS = ("delimiter", "columns", "decimal", "sheet", "reader")
 """Keys of a source that say how a file is read."""
-_OF_SEPARATED = ("columns", "decimal")
+_READ_IN = {**dict.fromkeys(("delimiter", "columns", "decimal"), SEPARATED), "sheet": WORKBOOKS}
+"""Kinds of files on which such a key has an effect, by their suffixes."""
 SHORTEST_TEXT = 8
 """Tokens that `max_length` leaves a text at the least."""
 
@@ -50,7 +51,7 @@ class PathSource(SparseDocument):
     """A file, relative to the recipe."""
 
     EFFECT: ClassVar[Effect] = Effect.DATA
-    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = _OF_SEPARATED
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("columns", "decimal")
 
     path: str = Field(min_length=1)
     """JSON, JSON lines, CSV, TSV, Excel, OpenDocument, Parquet, Arrow, CoNLL or text file, relative to the recipe's
@@ -81,13 +82,13 @@ class PathSource(SparseDocument):
     def idle_keys(self, name: str) -> tuple[str, ...]:
         """The keys of reading that the source sets and that have no effect on a file of this name.
 
-        A package reads a file by itself. Names of columns and a decimal mark are for separated values; whether a name
-        without a known suffix is that of such a file, its content shows.
+        A package reads a file by itself. A name without a known suffix may be that of any file.
         """
+        suffix = suffix_of(name)
         if self.reader is not None:
-            idle = tuple(key for key in READING_KEYS if key != "reader")
+            idle = [key for key in READING_KEYS if key != "reader"]
         else:
-            idle = _OF_SEPARATED if (suffix := suffix_of(name)) and suffix not in SEPARATED else ()
+            idle = [key for key, suffixes in _READ_IN.items() if suffix and suffix not in suffixes]
         return tuple(key for key in idle if getattr(self, key) is not None)
 
 

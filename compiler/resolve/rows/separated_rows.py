@@ -68,7 +68,8 @@ def read_separated(path: Path, usual: str, reading: Reading, faults: Faults) -> 
         cells = [with_point(cell) for cell in cells]
         records = ((line, [with_point(cell) for cell in record]) for line, record in records)
     own_header = FirstLine(cells) if reading.columns is None else None
-    rows, lines, odd = _rows(records, columns, found, faults, own_header)
+    named_by = "the header" if reading.columns is None else "the recipe"
+    rows, lines, odd = _rows(records, columns, found, faults, own_header, named_by)
     if own_header is not None and (finding := own_header.finding(faults.file, line)):
         odd = (finding, *odd)
     elif first_line is not None and header.is_row is False:
@@ -148,8 +149,12 @@ def _rows(
     delimiter: str,
     faults: Faults,
     first_line: FirstLine | None,
+    named_by: str,
 ) -> tuple[StoredRows, array[int], tuple[Diagnostic, ...]]:
-    """Rows with the lines on which they begin, and warnings; one with too few or too many values is noted."""
+    """Rows with the lines on which they begin, and warnings; one with too few or too many values is noted.
+
+    Columns are named by the header or by the recipe.
+    """
     rows, lines = RowWriter(), array("q")
     odd: list[Diagnostic] = []
     for line, record in records:
@@ -157,7 +162,7 @@ def _rows(
             name = DELIMITERS[delimiter].removesuffix("s")
             faults.add(
                 "FTC357",
-                f"a row with {len(record)} field{'' if len(record) == 1 else 's'}; the header has {len(header)}",
+                f"a row with {len(record)} field{'' if len(record) == 1 else 's'}; {named_by} has {len(header)}",
                 line,
                 help=f"put quotes around a value that contains a {name}, or add what is missing",
                 notes=[f"found: {shown(delimiter.join(record))}"],

@@ -40,9 +40,10 @@ def idle_keys(source: PathSource, name: str, place: str, span_of: Callable[[str]
         place: Dotted path of the source.
         span_of: Place in the recipe of the value at a dotted path.
     """
-    why = f"on a `{suffix_of(name)}` file: it is for CSV and TSV"
-    if source.reader is not None:
-        why = "beside `reader`: the package reads the file"
     for key in source.idle_keys(name):
+        kinds = "workbooks" if key == "sheet" else "CSV and TSV"
+        why = f"on a `{suffix_of(name)}` file: it is for {kinds}"
+        if source.reader is not None:
+            why = "beside `reader`: the package reads the file"
         path = f"{place}.{key}"
         yield diagnostic("FTC486", f"`{key}` has no effect {why}", span_of(path), help=f"remove `{key}`", path=path)

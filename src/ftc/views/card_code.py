@@ -259,7 +259,8 @@ def _image_text(vision: VisionSettings) -> list[str]:
         lines[-1] = f"features = token * {number}"
     shown = f'f"{_quoted(words.begin + words.before)}{{features}}{_quoted(words.after)}"'
     if pans is not None:
-        crops = f'"{words.cropped}" + shown + "{words.crops}" + "{words.next_crop}".join([shown] * crops)'
+        cropped, around, between = map(_quoted, (words.cropped, words.crops, words.next_crop))
+        crops = f'"{cropped}" + shown + "{around}" + "{between}".join([shown] * crops)'
         return [*lines, f"shown = {shown}", "if crops:", f"    shown = {crops}"]
     if not in_squares:
         return [*lines, f"shown = {shown}"]

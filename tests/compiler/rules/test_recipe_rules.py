@@ -77,6 +77,21 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     (
         "FTC486",
+        {"data": {"source": {"path": "rows.jsonl", "delimiter": ";"}}},
+        {"data": {"source": {"path": "rows.csv", "delimiter": ";"}}},
+    ),
+    (
+        "FTC486",
+        {"data": {"source": {"path": "rows.csv", "sheet": "May"}}},
+        {"data": {"source": {"path": "rows.xlsx", "sheet": "May"}}},
+    ),
+    (
+        "FTC219",
+        {"data": {"source": {"path": "rows.csv", "columns": ["text", "text"]}}},
+        {"data": {"source": {"path": "rows.csv", "columns": ["text", "label"]}}},
+    ),
+    (
+        "FTC486",
         {"data": {"source": {"path": "rows.jsonl", "decimal": ","}}},
         {"data": {"source": {"path": "rows.tsv", "decimal": ","}}},
     ),
