@@ -22,7 +22,7 @@ __all__ = ["STORE_FD", "by_the_first", "heartbeat", "lend", "meeting_store", "wa
 _Made = TypeVar("_Made")
 _IDLE_SECONDS = 1800.0
 """How long a process may show no progress until it meets the others. Parts of a plan count none: near duplicates of
-millions of rows are compared for minutes."""
+millions of rows are compared for minutes, and a file comes from the hub in one piece."""
 _ANSWER_SECONDS = 60.0
 """How long the store may take to answer; the machine of one that takes longer is gone."""
 _BEAT_SECONDS = 1.0

@@ -283,7 +283,7 @@ CODES: tuple[Code, ...] = (
         title="a process of the run was lost",
         cause="Every step needs all processes of the run. One has died, was stopped, or its machine doesn't answer; "
         "the others stop instead of waiting. Before the first step they wait as long as work on rows and files makes "
-        "progress, and half an hour without any.",
+        "progress, and half an hour without any, in which a file from the hub has to arrive.",
         wrong="kill -9 PID   # of one of two processes",
         right="ftc apply job.plan.json   # continues from the last checkpoint",
         exit_code=ExitCode.PROCESS_LOST,

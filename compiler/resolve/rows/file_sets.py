@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,8 @@ from ftc.spec.row_files import BESIDE_ROWS, DOCUMENT_HELP, DOCUMENTS, IMAGE_FILE
 __all__ = ["FileSet", "files_of", "is_pattern", "joint_facts", "passed_over"]
 
 _MOST_FILES = 10_000
+_MOST_LOOKED_AT = 20_000
+"""Files of folders inside that are looked through for data files that nobody reads."""
 _MOST_NAMED = 5
 _WILD = re.compile(r"[*?\[]")
 
@@ -108,18 +110,17 @@ def _may_hold_rows(name: str) -> bool:
 
 def _data_inside(start: Path, names: Collection[str], any_kind: bool) -> list[str]:
     """Data files below the folders among `names`, of the first thousands of files there; no link is followed."""
-    found = (
-        Path(folder, file).relative_to(start).as_posix()
-        for name in names
-        if (start / name).is_dir() and not (start / name).is_symlink()
-        for folder, _, files in os.walk(start / name)
-        for file in files
-    )
-    return sorted(
-        name
-        for name in islice(found, _MOST_FILES)
-        if not any(step.startswith(".") for step in name.split("/")) and (any_kind or name.lower().endswith(SUFFIXES))
-    )
+    folders = [start / name for name in names if (start / name).is_dir() and not (start / name).is_symlink()]
+    files = islice((file for folder in folders for file in _files_below(folder)), _MOST_LOOKED_AT)
+    found = (file.relative_to(start).as_posix() for file in files)
+    return sorted(name for name in found if any_kind or name.lower().endswith(SUFFIXES))
+
+
+def _files_below(start: Path) -> Iterator[Path]:
+    """Files in a folder and in those inside of it, hidden ones left out, in the same order on every disk."""
+    for folder, inside, files in os.walk(start):
+        inside[:] = sorted(one for one in inside if not one.startswith("."))
+        yield from (Path(folder, file) for file in sorted(files) if not file.startswith("."))
 
 
 def _help_without_files(prefix: str, seen: Collection[str], inside: Collection[str]) -> str:

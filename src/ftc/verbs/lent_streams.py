@@ -82,7 +82,7 @@ def store_streams(plan: Plan, address: str) -> None:
     """
     from ftc.compiler.tokens.stream_manifest import kept_manifest, kept_streams, made_from_of
     from ftc.runtime.execution.meeting_store import heartbeat
-    from ftc.verbs.storage import open_storage, unreachable
+    from ftc.verbs.storage import open_storage, reaching
 
     folder, key = kept_streams(plan), plan.stream_key
     if folder is None or (manifest := kept_manifest(folder, key)) is None:
@@ -90,14 +90,10 @@ def store_streams(plan: Plan, address: str) -> None:
     text = to_text({"made_from": made_from_of(folder, key), "manifest": manifest.to_json()}).encode()
     storage = open_storage(address, _PLACE, key)
     storage.copied = heartbeat
-    try:
+    with reaching(address):
         if storage.text(_LIST, LARGEST_DOCUMENT) != text:
             storage.keep_files(manifest.files, {name: folder / name for name in manifest.files})
             storage.write(_LIST, text)
-    except Refusal:
-        raise
-    except Exception as error:
-        raise Refusal([unreachable(address, error)]) from error
 
 
 def fetch_streams(plan: Plan, address: str, root: Path) -> str | None:
@@ -109,27 +105,24 @@ def fetch_streams(plan: Plan, address: str, root: Path) -> str | None:
     import filelock
 
     from ftc.runtime.execution.meeting_store import heartbeat
-    from ftc.verbs.storage import Damaged, open_storage, unreachable
+    from ftc.verbs.storage import Damaged, open_storage, reaching
 
     storage, place = open_storage(address, _PLACE, plan.stream_key), streams_folder(plan.stream_key)
     storage.copied = heartbeat
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        make_ignored(folder := root / ".ftc" / "fetching")
-        with filelock.FileLock(folder / f"{platform.node()}-{place.name}.lock"):  # one of this machine's processes
-            if not _lacks(plan):
-                return None
-            with TemporaryDirectory(prefix=".making-", dir=place.parent, ignore_cleanup_errors=True) as temporary:
-                return _put(plan, storage, Path(temporary))
-    except Damaged as damage:
-        _distrust(storage)
-        return f"the token streams at `{address}` are damaged: {damage}"
-    except OSError as error:
-        return f"the token streams at `{address}` could not be fetched: {error}"
-    except Refusal:
-        raise
-    except Exception as error:
-        raise Refusal([unreachable(address, error)]) from error
+    with reaching(address):
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            make_ignored(folder := root / ".ftc" / "fetching")
+            with filelock.FileLock(folder / f"{platform.node()}-{place.name}.lock"):  # one of this machine's processes
+                if not _lacks(plan):
+                    return None
+                with TemporaryDirectory(prefix=".making-", dir=place.parent, ignore_cleanup_errors=True) as temporary:
+                    return _put(plan, storage, Path(temporary))
+        except Damaged as damage:
+            _distrust(storage)
+            return f"the token streams at `{address}` are damaged: {damage}"
+        except OSError as error:
+            return f"the token streams at `{address}` could not be fetched: {error}"
 
 
 def _put(plan: Plan, storage: Storage, temporary: Path) -> str | None:

@@ -7,7 +7,8 @@ Each filesystem of fsspec has errors of its own, so whatever one raises becomes 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -18,7 +19,7 @@ from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.stored import OBJECTS, StoredState, list_name
 from ftc.spec.storage.atomic_write import building_folder
 
-__all__ = ["Damaged", "Storage", "open_storage", "unreachable"]
+__all__ = ["Damaged", "Storage", "open_storage", "reaching", "unreachable"]
 
 _T = TypeVar("_T")
 _TIMES = 3
@@ -251,6 +252,21 @@ def open_storage(address: str, name: str, run_id: str) -> Storage:
     except Exception as error:  # noqa: BLE001  each filesystem has errors of its own
         raise Refusal([unreachable(address, error)]) from None
     return Storage(address, filesystem, f"{base.rstrip('/')}/{name}/{run_id}")
+
+
+@contextmanager
+def reaching(address: str) -> Iterator[None]:
+    """Whatever a filesystem raises becomes a finding; a damaged state stays what it is.
+
+    Raises:
+        Refusal: FTC720.
+    """
+    try:
+        yield
+    except (Damaged, Refusal):
+        raise
+    except Exception as error:
+        raise Refusal([unreachable(address, error)]) from error
 
 
 def unreachable(address: str, error: Exception) -> Diagnostic:

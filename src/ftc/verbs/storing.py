@@ -29,7 +29,7 @@ from ftc.spec.storage.processes import is_follower
 from ftc.verbs.launch import site_settings
 from ftc.verbs.runs import Run, load_run, run_of
 from ftc.verbs.standing import standing_of
-from ftc.verbs.storage import Damaged, Storage, open_storage, unreachable
+from ftc.verbs.storage import Damaged, Storage, open_storage, reaching
 
 if TYPE_CHECKING:
     from ftc.spec.documents.plan import Plan
@@ -73,21 +73,21 @@ def _bring_back(planned: Planned, address: str, say: Say, doubted: set[str]) -> 
     plan, target = planned.plan, runs_folder(planned.root, planned.plan.name) / planned.plan.run_id
     storage = open_storage(address, plan.name, target.name)
     storage.copied = heartbeat
-    with _reaching(address):
+    with reaching(address):
         names = storage.lists()
         storage.write("begun.txt", f"{plan.job_sha256()}\n".encode())  # whoever may not write is told before training
     fetched = planned.root / "runs" / ".fetched" / plan.name / target.name  # on the disk where it is to be
     for name in names:
         state = None
         try:
-            with _reaching(address):
+            with reaching(address):
                 state = storage.read(name)
             if state.job_sha256 != plan.job_sha256() or state.run_id != target.name:
                 raise Damaged(f"{name} belongs to another job")
             if _is_as_far(target, state) or is_held(RunFolder(target)):
                 return
             make_ignored(planned.root / "runs")
-            with _reaching(address):
+            with reaching(address):
                 storage.fetch(state, fetched)
         except Damaged as damage:
             doubted.update(facts.sha256 for facts in state.files.values()) if state else None
@@ -122,21 +122,6 @@ def _aside(root: Path, target: Path) -> Path:
     folder = root / ".ftc" / "replaced"
     make_ignored(folder)
     return next(path for number in range(1, 10**6) if not (path := folder / f"{target.name}-{number}").exists())
-
-
-@contextmanager
-def _reaching(address: str) -> Iterator[None]:
-    """Whatever a filesystem raises becomes a finding; a damaged state stays what it is.
-
-    Raises:
-        Refusal: FTC720.
-    """
-    try:
-        yield
-    except (Damaged, Refusal):
-        raise
-    except Exception as error:
-        raise Refusal([unreachable(address, error)]) from error
 
 
 @contextmanager
@@ -250,7 +235,7 @@ class _Sending:
             if not steps and not record.is_finished:
                 return
             step, files = record.steps_done if record.is_finished else steps[-1], self._take()
-            with _reaching(self.storage.address):
+            with reaching(self.storage.address):
                 self._send(step, files, is_over=record.is_finished)
             shutil.rmtree(self.outgoing)
 

@@ -20,7 +20,6 @@ from ftc.compiler.quality.texts import RowTexts
 from ftc.compiler.resolve.rows.columns import Columns
 from ftc.compiler.resolve.rows.in_processes import with_jobs
 from ftc.compiler.tokens import kept_pieces
-from ftc.compiler.tokens.kept_pieces import KeptPieces, Piece
 from ftc.spec.documents.quality import QualityReport
 from ftc.spec.sections.data import PresidioRules, QualityRules
 from tests.support.small_pieces import project_of_small_pieces
@@ -168,8 +167,16 @@ def test_another_release_of_what_presidio_needs_reads_the_texts_again(
     assert sum(read) == 40
 
 
-def test_what_was_given_up_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("gave_up", [False, True])
+def test_what_was_given_up_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: list[int], *, gave_up: bool
+) -> None:
+    """Another plan may have the time that presidio's patterns need."""
     monkeypatch.setenv("FTC_CACHE", str(tmp_path))
-    pieces = [Piece(range(1), f"{number}".ljust(64, "0")) for number in range(3)]
-    found = [*KeptPieces("texts", {}).through(pieces, lambda _: b"x", keeps=lambda _: False)]
-    assert (found, [*tmp_path.glob("pieces/*/*.json")]) == ([b"x"] * 3, [])
+    monkeypatch.setattr(compared_texts, "FEWEST_ROWS", 1)
+    texts = RowTexts([{"text": f"text {n}"} for n in range(20)], Columns({"text": "text"}, (), ("text",)))
+    for _ in range(2):
+        presidio = Presidio("2.2", (), 0.5, _TimedOut())
+        presidio.timed_out.happened = gave_up
+        compare_texts({"train": texts}, QualityRules(presidio=PresidioRules()), presidio)
+    assert sum(read) == (40 if gave_up else 20)
