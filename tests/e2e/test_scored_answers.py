@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +86,10 @@ def test_a_conversation_behind_a_system_message_is_scored_as_it_was_learned(
         (learned, bare) = _predicted(ftc, applied.record.id, said)
         assert learned["numbers"]["reward"] == pytest.approx(float(first["tuned"]["predicted"][0]), abs=1e-5)
     else:
-        (learned, bare) = _predicted(
-            ftc,
-            applied.record.id,
-            [{"messages": row["chosen"], "system": "the bank"}, {"messages": row["chosen"], "system": ""}],
-        )
+        said = [{"messages": row[one], "system": "the bank"} for one in ("chosen", "rejected")]
+        learned, other, bare = _predicted(ftc, applied.record.id, [*said, {"messages": row["chosen"], "system": ""}])
+        apart = learned["numbers"]["reward"] - other["numbers"]["reward"]
+        assert math.log1p(math.exp(-apart)) == pytest.approx(float(first["tuned"]["loss_sum"]), abs=1e-4)
     assert learned["numbers"]["reward"] != bare["numbers"]["reward"], "the system message is read"
 
 
