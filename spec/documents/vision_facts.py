@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from pydantic import Field
@@ -327,7 +328,7 @@ class VisionFacts(Document):
             found.append(tuple(said) if isinstance(said, list | tuple) else (said,))
         return tuple(found)
 
-    @property
+    @cached_property
     def windows(self) -> tuple[int, frozenset[int]] | None:
         """Patches of a side of the windows within which layers attend, and the numbers of these layers; None where all
         attend to all of an image.
