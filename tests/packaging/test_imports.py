@@ -168,3 +168,25 @@ def test_a_plan_whose_rows_are_in_the_cache_loads_no_more_than_it_needs(job: Pat
     first = heavy_modules(CONSOLE, "plan", "tiny.yaml", folder=job, among=NOT_FOR_A_WARM_PLAN)
     assert "ftc.compiler.resolve.rows.tables" in first
     assert heavy_modules(CONSOLE, "plan", "tiny.yaml", folder=job, among=NOT_FOR_A_WARM_PLAN) == []
+
+
+WITHOUT_TRAINING = f"""
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {HEAVY}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Missing())
+"""
+
+
+def test_tests_outside_of_the_runtime_are_read_where_the_training_stack_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "without_training.py").write_text(WITHOUT_TRAINING)
+    command = [sys.executable, "-m", "pytest", "-p", "without_training", "-p", "no:cacheprovider"]
+    command += ["--collect-only", "-q", "--ignore=tests/runtime"]
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    root, env = Path(__file__).parents[2], {**os.environ, "PYTHONPATH": path}
+    child = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root, env=env)
+    assert child.returncode == 0, child.stdout[-3000:] + child.stderr[-1000:]

@@ -27,8 +27,9 @@ from ftc.spec.documents.image_shapes import ImageShape
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.vision_models import VISION_MODELS
 from tests.support.trace_jobs import trace_job
-from tests.support.vision_grid import TOWERS, job_with_images, vision_grid_facts
+from tests.support.vision_grid import job_with_images, vision_grid_facts
 from tests.support.vision_models import MODELS
+from tests.support.vision_towers import TOWERS
 
 pytest.importorskip("PIL")
 LENGTH, SUPERVISED, SIZE = 120, 7, (40, 52)

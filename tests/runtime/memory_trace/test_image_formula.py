@@ -10,7 +10,8 @@ import pytest
 from ftc.compiler.memory.memory import by_closed_form, question
 from ftc.runtime.memory_trace.child import trace
 from ftc.spec.vision_models import vision_model
-from tests.support.vision_grid import PALIGEMMA_2, TOWERS, in_passing, job_with_images, largest, vision_grid_facts
+from tests.support.vision_grid import in_passing, job_with_images, largest, vision_grid_facts
+from tests.support.vision_towers import PALIGEMMA_2, TOWERS
 
 _LORA = {"kind": "lora", "targets": ["q_proj", "v_proj"]}
 _QLORA = {**_LORA, "kind": "qlora"}

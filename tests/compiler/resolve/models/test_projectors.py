@@ -8,7 +8,7 @@ import pytest
 
 from ftc.compiler.resolve.models.model_config import read_config
 from ftc.spec.diagnostics import Refusal
-from tests.support.vision_grid import TOWERS
+from tests.support.vision_towers import TOWERS
 
 
 def config_of(kind: str, inside: str | None, **changes: Any) -> dict[str, Any]:
