@@ -23,6 +23,7 @@ __all__ = [
     "Agreement",
     "Choice",
     "Figure",
+    "Given",
     "HarnessMetric",
     "HarnessReport",
     "Outcome",
@@ -86,6 +87,10 @@ class Said(SparseDocument):
         return self.loss_sum / max(1, self.targets)
 
 
+Given = tuple[int, str, tuple[str, ...]]
+"""A test row: its number in the source, and prompt and images that the model was given."""
+
+
 class Outcome(SparseDocument):
     """One row of the test split, a line of `predictions.ndjson`."""
 
@@ -111,6 +116,11 @@ class Outcome(SparseDocument):
     tuned: Said
     prompted: dict[str, Said] = Field(default_factory=dict)
     """What the base said to each other prompt, by the baseline's name; absent where there is none."""
+
+    @property
+    def given(self) -> Given:
+        """Which row it is, also beside those of other runs: the same number is another row of other data."""
+        return self.row, self.prompt, self.images
 
 
 def by_loss(outcomes: Sequence[Outcome], samples: int) -> tuple[list[Outcome], list[Outcome]]:

@@ -81,10 +81,15 @@ def decode_image(data: bytes) -> Image:
         raise BadImage("broken", f"can't be decoded: {reason[0][:200]}") from error
 
 
-def small_jpeg(image: Image) -> bytes:
-    """The image as a JPEG file of 256 pixels at most on its longer side, some 10 KB; a smaller image keeps its size."""
+def small_jpeg(image: Image, longest: int = _SMALL) -> bytes:
+    """The image as a JPEG file, of 256 pixels at most on its longer side some 10 KB; a smaller image keeps its size.
+
+    Args:
+        image: In three channels of 8 bits.
+        longest: Pixels of the longer side at most.
+    """
     small, file = image.copy(), io.BytesIO()
-    small.thumbnail((_SMALL, _SMALL))
+    small.thumbnail((longest, longest))
     small.save(file, "JPEG", quality=85, optimize=True)
     return file.getvalue()
 
