@@ -210,15 +210,18 @@ def _renamed(key: str, name: str, span: Span, *, safe: bool = True) -> tuple[Fix
 def _advice(plain: dict[str, Any], path: Path, known: tuple[str, ...]) -> tuple[str, str]:
     """Label and help for a key that stands in the wrong place, or nowhere in the language."""
     key, parent = str(path[-1]), path[:-1]
+    places = [place for place in places_of_key(key) if place and place != _dotted(parent)]
+    outer = [place for place in places if not any(place.startswith(f"{other}.") for other in places)]
+    where = " or ".join(f"`{place}`" for place in outer[:3])
     if kinds := _kinds_at(parent, key):
         written: Any = plain
         for part in (*parent, "kind"):
             written = written.get(part) if isinstance(written, dict) else None
         beside = f", which `kind: {written}` does not have" if written in _kinds_at(parent) else ""
-        return f"only for `kind: {' or '.join(kinds)}`", f"write `kind: {kinds[0]}`, or remove `{key}`{beside}"
-    if places := [place for place in places_of_key(key) if place and place != _dotted(parent)]:
-        outer = [place for place in places if not any(place.startswith(f"{other}.") for other in places)]
-        where = " or ".join(f"`{place}`" for place in outer[:3])
+        wide = [f"`{place}`" for place in outer if "." not in place]  # inside of others it is something else
+        moved = f"move it to {' or '.join(wide)}, " if wide else ""
+        return f"only for `kind: {' or '.join(kinds)}`", f"{moved}write `kind: {kinds[0]}`, or remove `{key}`{beside}"
+    if where:
         return f"belongs in {where}", f"move `{key}` to {where}"
     if key in Recipe.model_fields:
         return "belongs at the top level", f"move `{key}` to the top level"

@@ -53,6 +53,7 @@ def test_a_key_in_the_wrong_section_is_sent_to_the_right_one() -> None:
     ("sections", "label", "help"),
     [
         ({"strategy": {"kind": "full", "rank": 8}}, "only for `kind: lora", "which `kind: full` does not have"),
+        ({"task": {"kind": "generation", "max_new_tokens": 9}}, "only for `kind: rein", "move it to `eval`, "),
         ({"strategy": {"kind": "lora", "quantization": "nf4"}}, "only for `kind: qlora`", "write `kind: qlora`"),
         ({"strategy": {"kind": "lora", "lora_r": 8}}, "ftc calls it `rank`", "write `rank`"),
         ({"train": {"max_seq_length": 8}}, "ftc calls it `max_length`", "write `max_length` in `data`"),
