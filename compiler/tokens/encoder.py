@@ -11,7 +11,7 @@ import json
 import re
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -142,6 +142,11 @@ class TextTokenizer:
     Args:
         file: Path of tokenizer.json. Truncation and padding in it are ignored.
         by_segment: Whether to split at special tokens where that is safe; the result is the same without.
+
+    Attributes:
+        special_tokens: Texts of its special tokens.
+        is_segmentable: Whether each stretch between special tokens is encoded by itself.
+        unknown: Id and text of the token for what it doesn't know; None where it has none.
     """
 
     def __init__(self, file: Path, *, by_segment: bool = True) -> None:
@@ -153,6 +158,7 @@ class TextTokenizer:
             self.is_segmentable = by_segment and _is_segmentable(config)
             pattern = pattern_of(config.get("pre_tokenizer")) if self.is_segmentable else None
             self._added = {token["content"]: array("i", [token["id"]]) for token in added if token["content"]}
+            self.unknown = _unknown(config["model"], {text: ids[0] for text, ids in self._added.items()})
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             load_tokenizer(file)  # the library says best what is wrong
             reason = f"a part of it is missing or of another kind: {type(error).__name__}, {error}"
@@ -325,3 +331,16 @@ def _is_segmentable(config: dict[str, Any]) -> bool:
         and ends_in_bytes
         and not any(token[flag] for token in config.get("added_tokens") or [] for flag in flags)
     )
+
+
+def _unknown(model: dict[str, Any], added: Mapping[str, int]) -> tuple[int, str] | None:
+    """The token for unknown characters, by the model in tokenizer.json; None where bytes stand for them."""
+    if model.get("byte_fallback"):
+        return None
+    vocabulary = model["vocab"]
+    if isinstance(vocabulary, list):  # a Unigram's pieces with their scores
+        number = model.get("unk_id")
+        return None if number is None else (number, str(vocabulary[number][0]))
+    text = model.get("unk_token")
+    number = vocabulary.get(text, added.get(text))
+    return None if number is None else (number, str(text))

@@ -12,7 +12,7 @@ from ftc.compiler.tokens.token_rows import RowCounts, TokenRows
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
 
-__all__ = ["Limits", "Places", "stream_findings", "token_findings"]
+__all__ = ["Limits", "Places", "stream_findings", "token_findings", "unknown_findings"]
 
 Places = Mapping[str, Callable[[int], str]]
 """By split: where the row of a number in its source stands, in words."""
@@ -189,6 +189,7 @@ def _by_split(counts: Mapping[str, RowCounts], count: Callable[[RowCounts], int]
 
 _SHOWN_DOUBLED = 3
 _AT_ONCE = 1 << 14  # rows
+_TOKENS_AT_ONCE = 1 << 22
 
 
 def token_findings(
@@ -247,3 +248,41 @@ def _rows_with_pair(tokens: TokenRows, number: int, end: str) -> list[int]:
         found += tokens.row[begin + long[is_pair]].tolist()
         forget(tokens.ids)
     return found
+
+
+def unknown_findings(
+    splits: Mapping[str, TokenRows], places: Places, unknown: tuple[int, str] | None, facts: TokenizerFacts
+) -> Iterator[Diagnostic]:
+    """A warning where supervised text has characters that the tokenizer doesn't know (FTC349).
+
+    Args:
+        splits: The splits.
+        places: Where a row stands.
+        unknown: Id and text of the token for unknown characters; None where the tokenizer has none.
+        facts: The tokenizer's special tokens: one that also ends or fills a text says nothing of its characters.
+    """
+    if unknown is None or unknown[0] in (facts.bos_id, facts.eos_id, facts.pad_id, facts.mask_id):
+        return
+    rows = {split: found for split, tokens in splits.items() if (found := _rows_that_write(tokens, unknown[0]))}
+    if rows:
+        total, reads = sum(map(len, rows.values())), {split: splits[split].counts.read for split in rows}
+        counts = ", ".join(f"{split}: {len(found):,} of {reads[split]:,} rows" for split, found in rows.items())
+        shown = [places[split](row) for split, found in rows.items() for row in found[:_SHOWN_DOUBLED]]
+        yield diagnostic(
+            "FTC349",
+            f"the tokenizer doesn't know characters that {_words(total, 'row')} teach to write (`{unknown[1]}`)",
+            help="add them by `model.add_tokens`, or choose a model whose tokenizer knows every character",
+            notes=[counts, f"first: {', '.join(shown[:_SHOWN_DOUBLED])}"],
+            path="model.base",
+        )
+
+
+def _rows_that_write(tokens: TokenRows, number: int) -> list[int]:
+    """Numbers of rows among whose supervised tokens one is."""
+    found: list[int] = []
+    for begin in range(0, len(tokens.ids), _TOKENS_AT_ONCE):
+        part = slice(begin, begin + _TOKENS_AT_ONCE)
+        at = begin + np.flatnonzero((tokens.ids[part] == number) & tokens.mask[part])
+        found += tokens.row[np.unique(np.searchsorted(tokens.boundaries, at, side="right") - 1)].tolist()
+        forget(tokens.ids)
+    return list(dict.fromkeys(found))

@@ -150,6 +150,19 @@ CODES: tuple[Code, ...] = (
         severity=Severity.WARNING,
     ),
     Code(
+        id="FTC349",
+        title="characters to write that the tokenizer doesn't know",
+        cause=(
+            "The tokenizer has no token for some characters of the answers, and writes one token for all that it "
+            "doesn't know. The model learns to write that token in their place, and no answer of it will ever have "
+            "these characters. T5's tokenizer, for example, has neither `{` nor `<` nor line breaks; a tokenizer of "
+            "bytes, as those of Llama 3, Qwen and GPT-2, knows every text."
+        ),
+        wrong='completion: \'{"total": 12}\'   # T5 writes: <unk>"total": 12<unk>',
+        right="model: {base: ./models/flan-t5-small, add_tokens: ['{', '}']}",
+        severity=Severity.WARNING,
+    ),
+    Code(
         id="FTC348",
         title="rows that can't be aligned with the teacher's tokens",
         cause="With `loss: uld` a teacher may have another tokenizer. The plan aligns its tokens with the model's by "

@@ -139,6 +139,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC347": "tests/compiler/resolve/files/test_remote.py::test_what_can_not_be_had",
     "FTC351": "tests/compiler/resolve/rows/test_data_files.py::test_a_file_that_may_not_be_read",
     "FTC340": _STREAM,
+    "FTC349": "tests/compiler/tokens/test_unknown.py::test_answers_that_no_token_spells_are_named",
     "FTC341": _STREAM,
     "FTC382": f"{_PRESIDIO}::test_its_finds_are_refused_and_an_unknown_country_is_pointed_at",
     "FTC389": "tests/cli/test_tokens.py::test_a_row_that_is_elsewhere_is_pointed_at",

@@ -1,0 +1,100 @@
+"""Answers with characters that a tokenizer has no token for: the model can never write them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from ftc.cli.main import main
+from ftc.compiler.tokens.encoder import TextTokenizer
+from tests.support.model_folder import SHAPES, safetensors_bytes, write_model
+
+PIECES = [("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0), ("<pad>", 0.0), ("▁", -2.0)]
+PIECES += [(letter, -3.0) for letter in 'abcdefghijklmnopqrstuvwxyz0123456789":']
+
+
+def write_pieces(folder: Path, **changes: Any) -> None:
+    """A Unigram without braces and line breaks, as T5's is."""
+    write_model(folder, vocab_size=64)
+    wide = {"model.embed_tokens.weight": (64, 8), "lm_head.weight": (64, 8)}
+    (folder / "model.safetensors").write_bytes(safetensors_bytes({**SHAPES, **wide}))
+    made = Tokenizer(models.Unigram(PIECES, 0, False))
+    made.pre_tokenizer, made.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    made.add_special_tokens([name for name, _ in PIECES[1:4]])
+    plain = json.loads(made.to_str())
+    plain["model"] |= changes
+    (folder / "tokenizer.json").write_text(json.dumps(plain), encoding="utf-8")
+    names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(names), encoding="utf-8")
+
+
+def planned(folder: Path, capsys: pytest.CaptureFixture[str], *more: str) -> list[dict[str, Any]]:
+    rows = [
+        {"prompt": f"bill {n} {{ x }}", "completion": f"total: {n}" if n % 4 else f'{{"total": {n}}}'}
+        for n in range(40)
+    ]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (folder / "recipe.yaml").write_text(
+        "ftc: 1\nname: t\ntask: {kind: generation}\ndata: {source: {path: rows.jsonl}}\nmodel: {base: ./model}\n"
+        "strategy: {kind: lora, targets: [q_proj]}\n",
+        encoding="utf-8",
+    )
+    main(
+        [
+            "plan",
+            "recipe.yaml",
+            "--offline",
+            "--json",
+            "--set",
+            "data.split.test=0",
+            "--set",
+            "data.split.validation=0",
+            *more,
+        ]
+    )
+    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["diagnostics"]
+    return found
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".ftc").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "cache"))
+
+
+def test_answers_that_no_token_spells_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pieces(tmp_path / "model")
+    (found,) = [one for one in planned(tmp_path, capsys) if one["code"] == "FTC349"]
+    assert "10 rows teach" in found["summary"], "those whose answer has a brace, and not those whose prompt has"
+    assert "`<unk>`" in found["summary"]
+    assert found["notes"][0] == "train: 10 of 40 rows"
+    assert "rows.jsonl:1" in found["notes"][1]
+
+
+def test_added_tokens_spell_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pieces(tmp_path / "model")
+    added = ["--set", "model.add_tokens=['{', '}']"]
+    assert "FTC349" not in [one["code"] for one in planned(tmp_path, capsys, *added)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "unknown"),
+    [
+        ({}, (0, "<unk>")),
+        ({"unk_id": None}, None),
+        ({"byte_fallback": True}, None),
+        ({"type": "WordLevel", "vocab": {"a": 0, "[UNK]": 1}, "unk_token": "[UNK]"}, (1, "[UNK]")),
+        ({"type": "BPE", "vocab": {"a": 0}, "merges": [], "unk_token": "<s>"}, (1, "<s>")),
+        ({"type": "BPE", "vocab": {"a": 0}, "merges": [], "unk_token": None}, None),
+    ],
+)
+def test_the_token_for_what_is_unknown(
+    changes: dict[str, Any], unknown: tuple[int, str] | None, tmp_path: Path
+) -> None:
+    write_pieces(tmp_path / "model", **changes)
+    assert TextTokenizer(tmp_path / "model" / "tokenizer.json").unknown == unknown
