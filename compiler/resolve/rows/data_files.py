@@ -231,7 +231,7 @@ def _on_hub(
     if source.split is not None:
         return _split_on_hub(source, source.split, recipe_path, hub, digests, span_of, locked)
     commit, names = _pinned(locked)
-    name = source.file or (locked.chosen if locked else None)
+    name = source.file or (locked.chosen if locked and commit else None)
     asked = None if name is None else [name]
 
     def span_here(path: str) -> Any:
@@ -270,9 +270,11 @@ def _split_on_hub(
     span_of: SpanOf,
     locked: SourceLock | None,
 ) -> DataFile:
-    """All files of a split; the lock's own where it has them, so that no later description of the data set counts."""
+    """All files of a split; the lock's own where it pins the commit, so that no later description of the data set
+    counts.
+    """
     commit, names = _pinned(locked)
-    pinned = list(locked.files) if locked else []
+    pinned = [*locked.files] if locked and commit else []
 
     def span_here(path: str) -> Any:
         return span_of(path.replace("data.source", recipe_path, 1))
