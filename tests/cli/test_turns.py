@@ -135,3 +135,14 @@ def test_a_history_of_another_form_is_pointed_at(capsys: pytest.CaptureFixture[s
     path = write("{kind: generation}", {**ask, "history": ["b"]}, {**ask, "history": []})
     assert main(["plan", str(path), "--offline"]) == 3
     assert "is not a list of `[question, answer]`" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_column_functions_of_something_else_is_no_tools(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"messages": TALK, "functions": text} for text in ("greets [people]", "asks", None)]
+    assert main(["plan", str(write("{kind: chat}", *rows)), "--offline", "--no-trace"]) == 0, capsys.readouterr()
+    defined = [{**rows[0], "functions": [{"name": "greet", "parameters": {}}]}, rows[1]]
+    assert main(["plan", str(write("{kind: chat}", *defined)), "--offline", "--no-trace"]) == 3
+    as_text = [{"messages": TALK, "functions": '[{"name": "greet"}]'}]
+    assert main(["plan", str(write("{kind: chat}", *as_text)), "--offline", "--no-trace"]) == 3
+    error = " ".join(capsys.readouterr().err.split())
+    assert error.count("is text, not a list of JSON schemas") == 2, error

@@ -119,7 +119,8 @@ def resolve_data(
     phrases = paraphrases_of(read.pop("paraphrases"), span_of) if "paraphrases" in read else {}
     empty = EmptyRows(data, task)
     tables = join_sources(data, task, read, empty, span_of, reads_images=vision is not None)
-    columns = task_columns(task, data.fields, tables["rows"].columns, reads_images=vision is not None)
+    rows_table = tables["rows"]
+    columns = task_columns(task, data.fields, rows_table.columns, rows_table.rows, reads_images=vision is not None)
     begin_stage("normalizing", sum(len(table.rows) for table in tables.values()))
     for use, table in tables.items():
         write_canonical(task, columns, table)
