@@ -92,11 +92,10 @@ def evaluate_server(
     split: Split = "test" if test or data is not None else "validation"
     with tempfile.TemporaryDirectory(prefix="ftc-rows-") as scratch:
         odd, opened = _file_rows(found, inputs.model_folder, data, Path(scratch)) if data is not None else ((), None)
-        stream = opened or _own_rows(found, split, rows, name)
         served = _measured(
             found,
             inputs,
-            stream,
+            opened or _own_rows(found, split, rows, name),
             rows,
             on_event or (lambda event: None),
             endpoint=endpoint,
@@ -189,9 +188,7 @@ def _unasked(why: str, help: str) -> Refusal:
     return Refusal([diagnostic("FTC752", "the server can't be asked", notes=why, help=help)])
 
 
-def _file_rows(
-    run: Run, model: Path, file: Path | str, folder: Path
-) -> tuple[tuple[Diagnostic, ...], TokenStream]:
+def _file_rows(run: Run, model: Path, file: Path | str, folder: Path) -> tuple[tuple[Diagnostic, ...], TokenStream]:
     """What is odd in a file, such as a header that looks like a row, and its rows."""
     from ftc.compiler.tokens.other_rows import compile_table, read_other
     from ftc.spec.documents.streams import open_stream
