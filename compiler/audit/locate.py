@@ -16,7 +16,7 @@ from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.files.remote import cached_file, has_scheme
 from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
 from ftc.compiler.resolve.machine.environment import environment_of
-from ftc.compiler.resolve.models.model_paths import find_outside
+from ftc.compiler.resolve.models.model_paths import allowed_folders, find_outside
 from ftc.compiler.tokens.row_index import recall_rows
 from ftc.compiler.tokens.stream_manifest import kept_streams
 from ftc.spec.base import Document
@@ -36,6 +36,7 @@ from ftc.spec.storage.wordnet import lacking_data
 __all__ = [
     "Use",
     "audit_inputs",
+    "base_absent",
     "companion_folders",
     "missing_models",
     "model_folder",
@@ -78,6 +79,20 @@ def model_folder(plan: Plan, root: Path) -> Path | None:
     """Where a plan's base model lies; None where it isn't on this machine."""
     locked = plan.lock.model
     return _folder(plan, root, plan.settings.model.base, locked.commit, locked.files)
+
+
+def base_absent(plan: Plan, root: Path) -> tuple[str, str]:
+    """Where `model_folder` looked for a base model that isn't on this machine, in words, and what to do about it."""
+    base, locked = plan.settings.model.base, plan.lock.model
+    if locked.commit is not None:
+        from huggingface_hub import constants
+
+        cache = constants.HF_HUB_CACHE
+        why = f"its base model `{base}` is not here: the hub's cache, {cache}, has no complete commit {locked.commit}"
+        return why, f"`ftc plan {plan.recipe_file}` fetches it again; `HF_HOME` names another place of the cache"
+    looked = [str((root / plan.recipe_file).parent / base)]
+    looked += [str(folder / base) for folder in _or_none(allowed_folders) or () if not Path(base).is_absolute()]
+    return f"its base model `{base}` is not here: looked for {', '.join(looked)}", "put it there"
 
 
 def companion_folders(plan: Plan, root: Path) -> dict[Role, Path]:

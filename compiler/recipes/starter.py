@@ -259,10 +259,13 @@ def _columns(task: str, options: dict[str, Any], table: Table) -> _Columns:
     )
     named = {part: as_yaml(found[part]) if part in found else "COLUMN" for part in parts}
     if section and len(found) == len(parts):
-        optional = task_columns(section, found, table.columns).by_part
+        optional = task_columns(section, found, table.columns, table.rows).by_part
         columns.found.update({part: column for part, column in optional.items() if part not in found})
         named |= {part: as_yaml(column) for part, column in columns.found.items()}
-        used = {*task_columns(section, found, table.columns, reads_images=True).used, *(one.column for one in also)}
+        used = {
+            *task_columns(section, found, table.columns, table.rows, reads_images=True).used,
+            *(one.column for one in also),
+        }
         columns.unused = tuple(column for column in table.columns if column not in used)
     line = f"fields: {{{', '.join(f'{part}: {column}' for part, column in named.items() if part != column)}}}"
     if len(found) < len(parts):
@@ -280,7 +283,7 @@ def _settle(task: str, options: dict[str, Any], table: Table, columns: _Columns)
     section = _section(task, options)
     if section is None or len(columns.found) < len(columns.parts):
         return
-    read = task_columns(section, columns.found, table.columns)
+    read = task_columns(section, columns.found, table.columns, table.rows)
     write_canonical(section, read, table)
     empty = EmptyRows(Data(source=PathSource(path="-"), empty="drop"), section)
     table = empty.without("rows", read, table)

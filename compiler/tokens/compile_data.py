@@ -46,7 +46,7 @@ from ftc.spec.version import VERSION
 
 __all__ = ["CompiledData", "compile_data"]
 
-_FORMAT = 14
+_FORMAT = 15
 """Raised when the same inputs would give other streams."""
 _CUTS = ("grid", "tiles", "squares", "crops", "pans")
 """What of `VisionFacts` says how many tokens an image has."""

@@ -7,10 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ftc.compiler.resolve.rows.mixture import sources_of
 from ftc.compiler.resolve.rows.spool import forget
+from ftc.compiler.resolve.rows.table import JoinedTable, PartRows
 from ftc.compiler.tokens.token_rows import RowCounts, TokenRows
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
+from ftc.spec.sections.data import Data
 
 __all__ = ["Limits", "Places", "stream_findings", "token_findings", "unknown_findings"]
 
@@ -96,8 +99,17 @@ _COUNTED = (
 )
 
 
-def stream_findings(splits: Mapping[str, TokenRows], places: Places, limits: Limits) -> list[Diagnostic]:
-    """Errors, or else warnings, about encoded splits."""
+def stream_findings(
+    splits: Mapping[str, TokenRows], places: Places, limits: Limits, trained: tuple[Data, PartRows] | None = None
+) -> list[Diagnostic]:
+    """Errors, or else warnings, about encoded splits.
+
+    Args:
+        splits: The splits.
+        places: Where a row stands.
+        limits: How long a row may be.
+        trained: What the recipe says of the data, and the training rows before any was left out.
+    """
     counts = {split: tokens.counts for split, tokens in splits.items()}
     if limits.refuses_long and any(count.too_long for count in counts.values()):
         return [_too_long(counts, places, limits)]
@@ -114,7 +126,8 @@ def stream_findings(splits: Mapping[str, TokenRows], places: Places, limits: Lim
         for one in _COUNTED
         if (total := _total(counts, one.number))
     ]
-    return [*_left_out(counts, places, limits), *counted]
+    left = _left_by_source(*trained, splits["train"]) if trained is not None else None
+    return [*_left_out(counts, places, limits, left), *counted]
 
 
 def _too_long(counts: Mapping[str, RowCounts], places: Places, limits: Limits) -> Diagnostic:
@@ -149,17 +162,47 @@ def _nothing_to_learn(empty: Mapping[str, RowCounts], places: Places, limits: Li
     )
 
 
-def _left_out(counts: Mapping[str, RowCounts], places: Places, limits: Limits) -> Iterator[Diagnostic]:
+def _left_by_source(data: Data, part: PartRows, tokens: TokenRows) -> tuple[str, str] | None:
+    """What a mixture's sources have left of their training rows, those that lost most first, and what that means for
+    weights; None where there is one source, or none lost a row.
+    """
+    table, sources = part.table, sources_of(data)
+    if not sources or not isinstance(table, JoinedTable):
+        return None
+    of_row = np.frombuffer(table.origins.table, np.intc)
+    read = np.bincount(of_row[np.asarray(part.numbers, np.int64)], minlength=len(sources))
+    kept = np.bincount(of_row[np.unique(tokens.row)], minlength=len(sources))
+    order = [one for one in np.argsort(kept / np.maximum(read, 1), kind="stable").tolist() if kept[one] < read[one]]
+    if not order:
+        return None
+    listed = [
+        f"{table.sources[one].file} keeps {kept[one]:,} of {read[one]:,} rows and is {kept[one] / kept.sum():.1%} of "
+        f"an epoch, not {read[one] / read.sum():.1%}"
+        for one in order[:_SHOWN_ROWS]
+    ]
+    is_weighted = all(source.weight is not None for source in sources)
+    means = "a `weight` counts a source's rows before any is left out: raise it, or make the rows fit"
+    return "; ".join(listed), means if is_weighted else ""
+
+
+def _left_out(
+    counts: Mapping[str, RowCounts], places: Places, limits: Limits, sources: tuple[str, str] | None
+) -> Iterator[Diagnostic]:
     dropped, too_long = _total(counts, lambda count: count.dropped), _total(counts, lambda count: count.too_long)
     if not dropped:
         return
     over = f"{_words(too_long, 'row')} {'is' if too_long == 1 else 'are'} longer than {limits.max_length:,} tokens"
     longer = [f"{over}; {limits.fix(counts.values())}"]
+    by_source, weights = sources or ("", "")
     yield diagnostic(
         "FTC338",
         f"{dropped:,} of {_total(counts, lambda count: count.read):,} rows are left out",
-        help=[*(longer if too_long else []), *(["fix or remove the rows"] if too_long < dropped else [])],
-        notes=[_by_split(counts, lambda count: count.dropped), *_reasons(counts, places)],
+        help=[
+            *(longer if too_long else []),
+            *(["fix or remove the rows"] if too_long < dropped else []),
+            *filter(None, [weights]),
+        ],
+        notes=[_by_split(counts, lambda count: count.dropped), *filter(None, [by_source]), *_reasons(counts, places)],
         path="data.max_length" if too_long else "data.source",
     )
 

@@ -237,7 +237,7 @@ def _findings(
     is_chat, most_lost = form_card(draft.shape.form).is_conversation, draft.recipe.data.max_lost_answers
     texts = {} if form_card(draft.shape.form).redraws else splits  # a token drawn for a mask may look like an end
     audit = token_findings(texts, places, draft.model.tokenizer, is_chat=is_chat, most_lost=most_lost)
-    found = [*stream_findings(splits, places, limits), *audit]
+    found = [*stream_findings(splits, places, limits, (draft.recipe.data, data.parts["train"])), *audit]
     if any(finding.is_error for finding in found):
         raise Refusal([*odd, *found])  # a template that changes turns may be the reason
     return found

@@ -57,7 +57,6 @@ from ftc.spec.tasks.rows import LabelRows, PairRows, RatedRows
 __all__ = [
     "OPTIONAL",
     "check_labeled",
-    "compile_rows",
     "compile_table",
     "labeled_rows",
     "measuring",
@@ -123,27 +122,6 @@ def _odd_header(table: Table, named: Sequence[str]) -> Diagnostic:
         notes=[f"the run's columns: {listed}", f"the first line: {found}"],
         path="data.source",
     )
-
-
-def compile_rows(
-    plan: Plan,
-    model_folder: Path,
-    file: Path,
-    shown_as: str,
-    folder: Path,
-    scorers: Mapping[Role, Path] = MappingProxyType({}),
-) -> Plan:
-    """Writes a file's rows as the test split of a plan, and gives that plan; see `compile_table`.
-
-    Args:
-        plan: The run's plan.
-        model_folder: Where tokenizer and template lie.
-        file: The rows.
-        shown_as: The file as the user calls it.
-        folder: Where the stream goes.
-        scorers: Folders of the plan's reward models that score answers to these rows, by role.
-    """
-    return compile_table(plan, model_folder, read_other(plan, file, shown_as), folder, scorers)
 
 
 def check_labeled(plan: Plan, table: Table) -> None:

@@ -38,8 +38,9 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC490",
         title="classes that don't fit the data set's card",
-        cause="The README.md of a data set on the hub names the classes of a column whose values are something "
-        "else, or both names and numbers. Which class a value means is open, so that the column stays as it is.",
+        cause="The README.md of a data set on the hub, or its older `dataset_infos.json`, names the classes of a "
+        "column whose values are something else, or both names and numbers; or it can't be read. Which class a value "
+        "means is open, so that the column stays as it is.",
         wrong="text,label\ngreat film,positive\nbad film,0",
         right="text,label\ngreat film,positive\nbad film,negative",
         severity=Severity.WARNING,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["IN_SECTIONS", "KEYS", "VALUES"]
+__all__ = ["IN_SECTIONS", "KEYS", "TURNS", "VALUES"]
 
 KEYS: dict[str, str] = {
     **dict.fromkeys(("base_model", "model_name", "model_name_or_path", "checkpoint_dir"), "model.base"),
@@ -75,6 +75,9 @@ KEYS: dict[str, str] = {
 IN_SECTIONS: dict[str, str] = {"budget.memory": "vram", "budget.max_memory": "vram"}
 """What this language calls a word in one of its sections, which may mean something else in another."""
 
+TURNS = {"train_on_inputs": True, "train_on_prompt": True, "assistant_only_loss": False, "completion_only_loss": False}
+"""Keys by which other tools train on prompts, too, with the value that does it."""
+
 VALUES: dict[str, str] = {
     "bf16": "write `precision: bfloat16` in `train`",
     "fp16": "write `precision: float16` in `train`",
@@ -110,7 +113,7 @@ VALUES: dict[str, str] = {
     "do_train": "remove it; `ftc apply` trains",
     "do_eval": "remove it; the test split is evaluated at the end of each run",
     **dict.fromkeys(
-        ("train_on_inputs", "assistant_only_loss", "completion_only_loss", "train_on_prompt"),
+        TURNS,
         "remove it; answers alone are trained on, or what `train_on` in `task` says (`kind: chat`)",
     ),
     **dict.fromkeys(
@@ -121,6 +124,7 @@ VALUES: dict[str, str] = {
         ("logging_steps", "log_every_n_steps", "logging_strategy"),
         "remove it; the run folder has a record of every step",
     ),
+    "data_files": "name the file as `path` in `data.source`",
     "group_by_length": "write `batching: length_grouped` in `train`",
     "load_best_model_at_end": "remove it; the checkpoint that is best on validation rows is the result",
     "bias": "remove it; adapters leave biases as they are, and `kind: bitfit` trains them alone",

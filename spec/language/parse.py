@@ -175,13 +175,16 @@ def version_fault(source: Source) -> Diagnostic | None:
 
 
 def _unknown_key(source: Source, plain: dict[str, Any], path: Path) -> Diagnostic:
-    from ftc.spec.language.foreign_words import foreign_word, is_slip, own_name  # few recipes have such a key
+    from ftc.spec.language.foreign_words import by_value, foreign_word, is_slip, own_name  # few have such a key
 
     key, section = str(path[-1]), section_at(path[:-1], plain)
     known = tuple(section.model_fields) if section else ()
     inside = f" in `{_dotted(path[:-1])}`" if path[:-1] else ""
     span = source.key_span(path)
-    foreign = _NEVER.get(key) or foreign_word(key, _dotted(path[:-1]))
+    holder: Any = plain
+    for part in path[:-1]:
+        holder = holder[part]
+    foreign = _NEVER.get(key) or by_value(key, holder, plain) or foreign_word(key, _dotted(path[:-1]))
     mapping = source.node(path[:-1])
     entries = mapping.entries if isinstance(mapping, Mapping) else {}
     beside = {name for name, entry in entries.items() if entry.key_span.file == span.file}  # can't be meant
@@ -273,8 +276,7 @@ def _elsewhere(path: Path) -> Iterable[tuple[str, str]]:
 
 
 def _not_a_choice(source: Source, path: Path, value: object, choices: list[str]) -> Diagnostic:
-    names = {name.lower().replace("_", "-"): kind for name, kind in _elsewhere(path) if kind in choices}
-    known = names.get(str(value).lower().replace("_", "-"))
+    known = _ours(path, str(value), choices)
     close = known or nearest(str(value), choices)
     span = source.span(path)
     fixes = rewritten(span, close) if close else ()
@@ -319,6 +321,10 @@ def _bad_value(source: Source, path: Path, group: list[Any]) -> Diagnostic:
     elif isinstance(node, Scalar) and "a mapping" in kinds and (kind := kind_meant(path, node.text)):
         edit = f"{{kind: {kind}}}"
         help = f"write `{edit}`"
+    elif path == ("data", "split"):
+        from ftc.spec.language.foreign_words import SPLIT_OF_DATA
+
+        help = SPLIT_OF_DATA
     return diagnostic(
         "FTC102",
         f"`{_dotted(path)}` must be {expected}, not {_shown(source, path, value)}",
@@ -331,9 +337,17 @@ def _bad_value(source: Source, path: Path, group: list[Any]) -> Diagnostic:
 
 
 def kind_meant(path: Path, word: str) -> str | None:
-    """The kind of the section at a path that a word alone stands for, such as `adamw` for `{kind: adamw}`."""
+    """The kind of the section at a path that a word alone stands for, such as `adamw` for `{kind: adamw}`; another
+    tool's word counts, too.
+    """
     kinds = _kinds_at(path)
-    return word if word in kinds else nearest(word, kinds)
+    return word if word in kinds else _ours((*path, "kind"), word, kinds) or nearest(word, kinds)
+
+
+def _ours(path: Path, word: str, choices: Iterable[str]) -> str | None:
+    """What ftc calls another tool's value at a path; None for a value of no tool."""
+    names = {name.lower().replace("_", "-"): kind for name, kind in _elsewhere(path) if kind in choices}
+    return names.get(word.lower().replace("_", "-"))
 
 
 def _out_of_bounds(source: Source, path: Path, error: Any) -> Diagnostic:

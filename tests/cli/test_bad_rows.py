@@ -22,6 +22,7 @@ from tests.support.bad_inputs import Case, World, check, files, recipe, row, row
 
 GOOD = [f"{word} number {number},{word}" for number in range(10) for word in ("cold", "warm")]
 MANY = [row(f"{word} number {number}", word) for number in range(10) for word in ("cold", "warm")]
+BAD_ROW = '{"text": 5, "label": "cold"}'
 JSONL = recipe(data="{source: {path: rows.jsonl}}")
 PARQUET = recipe(data="{source: {path: rows.parquet}}")
 
@@ -100,7 +101,10 @@ CASES = [
     Case("no label", JSONL, "FTC364", ("rows.jsonl:21:1", "column `label` has no value in 1 of 21"),
          world=jsonl('{"text": "a"}')),
     Case("a number for a text", JSONL, "FTC363", ("is a number, not text",),
-         world=jsonl('{"text": 5, "label": "cold"}')),
+         world=jsonl(BAD_ROW)),
+    Case("an array on one line", recipe(data="{source: {path: rows.json}}"), "FTC363",
+         ("is a number, not text", "rows.json#21, 22"),
+         world=rows("rows.json", f"[{','.join([*MANY, BAD_ROW, BAD_ROW])}]")),
     Case("a Parquet that is cut", PARQUET, "FTC353", ("complete .parquet file",), world=rows("rows.parquet", "PAR1")),
     Case("a nested column", PARQUET, "FTC363", ("recipe.yaml:4:", "is an object, not text", "rows.parquet#1, 2, 3"),
          world=parquet(text=[{"a": line} for line in GOOD])),

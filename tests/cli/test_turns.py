@@ -135,3 +135,30 @@ def test_a_history_of_another_form_is_pointed_at(capsys: pytest.CaptureFixture[s
     path = write("{kind: generation}", {**ask, "history": ["b"]}, {**ask, "history": []})
     assert main(["plan", str(path), "--offline"]) == 3
     assert "is not a list of `[question, answer]`" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_column_functions_of_something_else_is_no_tools(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"messages": TALK, "functions": text} for text in ("greets [people]", "asks", None)]
+    assert main(["plan", str(write("{kind: chat}", *rows)), "--offline", "--no-trace"]) == 0, capsys.readouterr()
+    defined = [{**rows[0], "functions": [{"name": "greet", "parameters": {}}]}, rows[1]]
+    assert main(["plan", str(write("{kind: chat}", *defined)), "--offline", "--no-trace"]) == 3
+    as_text = [{"messages": TALK, "functions": '[{"name": "greet"}]'}]
+    assert main(["plan", str(write("{kind: chat}", *as_text)), "--offline", "--no-trace"]) == 3
+    error = " ".join(capsys.readouterr().err.split())
+    assert error.count("is text, not a list of JSON schemas") == 2, error
+
+
+def test_a_mixture_says_what_is_left_of_each_source(capsys: pytest.CaptureFixture[str]) -> None:
+    path = write("{kind: chat}", *({"messages": [turn("user", f"{'a ' * n}b"), *TALK[1:]]} for n in range(10)))
+    long = [{"messages": [turn("user", f"{'b ' * (n + 60)}c"), turn("assistant", "c")]} for n in range(8)]
+    rows = [*long, *({"messages": [turn("user", f"{'c ' * n}c"), turn("assistant", "c")]} for n in range(2))]
+    Path("long.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    plain = path.read_text(encoding="utf-8")
+    for weights, is_weighted in ((("", ""), False), ((", weight: 1", ", weight: 1"), True)):
+        sources = f"[{{path: rows.jsonl{weights[0]}}}, {{path: long.jsonl{weights[1]}}}]\n  max_length: 48"
+        path.write_text(plain.replace("{path: rows.jsonl}", sources), encoding="utf-8")
+        assert main(["plan", str(path), "--offline", "--no-trace"]) == 0, capsys.readouterr()
+        shown = " ".join("".join(capsys.readouterr()).split())
+        assert "[FTC338]: 8 of 20 rows are left out" in shown, shown
+        assert "long.jsonl keeps 2 of 10 rows and is 16.7% of an epoch, not 50.0%" in shown, shown
+        assert ("a `weight` counts a source's rows before any is left out" in shown) == is_weighted

@@ -133,6 +133,27 @@ def test_a_pinned_ref_moves_when_it_is_named(root: Path, server: HubServer, ftc:
 
 
 @pytest.mark.slow
+def test_an_upgraded_split_has_the_files_of_its_new_commit(root: Path, server: HubServer, ftc: Process) -> None:
+    pieces = [
+        "\n".join(["text,label", *(f"text {n} of {piece},{n % 2}" for n in range(40))]).encode() for piece in range(3)
+    ]
+    server.repos["org/rows"] = HubRepo({f"train-{number}.csv": pieces[number] for number in range(2)})
+    recipe, file = root / "recipe.yaml", root / "recipe.lock.json"
+    text = recipe.read_text(encoding="utf-8")
+    recipe.write_text(text.replace("{path: rows.csv}", "{hub: org/rows, split: train}"), encoding="utf-8")
+    assert ftc("lock", "recipe.yaml").returncode == 0
+    server.repos["org/rows"].push(NEW, {"train-2.csv": pieces[2]})
+    assert ftc("lock", "recipe.yaml").returncode == 0
+    names = [f"train-{number}.csv" for number in range(3)]
+    assert [*Lock.model_validate_json(file.read_bytes()).data.sources["rows"].files] == names[:2]
+    moved = ftc("lock", "recipe.yaml", "--upgrade")
+    assert moved.returncode == 0, moved.stderr
+    assert "data.sources.rows.files.train-2.csv: absent" in moved.stdout
+    rows = Lock.model_validate_json(file.read_bytes()).data.sources["rows"]
+    assert ([*rows.files], rows.commit, rows.rows) == (names, NEW, 120)
+
+
+@pytest.mark.slow
 def test_a_plan_has_the_names_of_classes_that_its_lock_has(root: Path, server: HubServer, ftc: Process) -> None:
     """Streams of rows with names are no streams of the same rows without."""
     rows = "\n".join(["text,label", *(f"text {n} of the hub,{n % 2}" for n in range(60))])

@@ -207,6 +207,11 @@ def test_test_rows_and_files(run: api.Run, ftc: Ftc, monkeypatch: pytest.MonkeyP
         assert (noted.rows, noted.purpose) == (2, "ftc eval --server, model tiny")
         shutil.copy(run.root / "rows.jsonl", "new.jsonl")
         assert "5 rows of new.jsonl" in " ".join(ftc(*words, "--data", "new.jsonl", "--rows", "5").out.split())
+        odd = ["question,answer", "question,a film", "question,a goal", "a text,answer", "a goal,answer"]
+        Path("odd.csv").write_text("\n".join(odd) + "\n", encoding="utf-8")
+        answer = ftc(*words, "--data", "odd.csv", "--rows", "2")
+        assert answer.code == 0, answer.text
+        assert "[FTC488]: odd.csv seems to have no header" in answer.err
         assert ftc(*words, "--test", "--data", "new.jsonl").code == 64
         assert "[FTC752]" in ftc("run", "eval", run.record.id, "--server", said.url).err, "it wants its key"
 

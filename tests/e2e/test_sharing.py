@@ -173,6 +173,17 @@ def test_what_should_not_be_shared(run: api.Run, server: HubServer, ftc: Ftc, mo
     for words in (("--parent", "main"), ("--language", "English")):
         assert ftc("run", "push", run.record.id, REPO, *words).code == 64
     assert "[FTC321]" in ftc("run", "push", run.record.id, "tiny").err
+    (folder := run.root / "dist" / "made").mkdir(parents=True)
+    monkeypatch.chdir(run.root)
+    for path in ("./out", str(folder), "dist/made/", f"runs/{run.plan.name}/{run.folder.name}"):
+        error = " ".join(ftc("run", "push", run.record.id, path).err.split())
+        assert "[FTC321]" in error, path
+        assert f"ftc run merge {run.record.id} -o FOLDER" in error, path
+        assert "OWNER/NAME --from FOLDER" in error, path
+    push_to_a_name_of_a_folder = ftc("run", "push", run.record.id, "dist/made", "--dry-run", "--waive", "audit")
+    assert "[FTC321]" not in push_to_a_name_of_a_folder.err
+    (folder / "merge.json").touch()
+    assert "[FTC321]" in ftc("run", "push", run.record.id, "dist/made", "--dry-run").err
     monkeypatch.setenv("FTC_OFFLINE", "1")
     assert "[FTC777]" in ftc("run", "push", run.record.id, REPO).err
     assert "[FTC777]" in ftc("run", "pull", REPO).err

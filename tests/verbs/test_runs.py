@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
-from ftc.verbs.runs import find_run, newest_run, past_runs, runs, unreadable_runs
+import pytest
+from huggingface_hub import constants
+
+from ftc.spec.diagnostics import Refusal
+from ftc.spec.documents.lockfile import Lock
+from ftc.verbs.predict import usable_inputs
+from ftc.verbs.runs import Run, find_run, newest_run, past_runs, runs, unreadable_runs
 from tests.support.contests import answered_run
+from tests.support.tracked_runs import make_run
 
 
 def test_folders_without_a_record_crowd_out_no_earlier_run(tmp_path: Path) -> None:
@@ -44,3 +52,29 @@ def test_of_repetitions_that_began_in_one_second_the_last_is_the_newest(tmp_path
         answered_run(tmp_path, name, 1)
     assert [run.folder.name for run in runs(tmp_path)] == repetitions[::-1]
     assert newest_run(tmp_path).folder.name == find_run("demo", tmp_path).folder.name == "a1-10"
+
+
+def test_a_base_model_that_is_gone_is_named_with_the_places_that_were_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, shelf = make_run(tmp_path / "project"), tmp_path / "shelf"
+    shelf.mkdir()
+    monkeypatch.setenv("FTC_MODEL_PATHS", str(shelf))
+    base = run.plan.settings.model.base
+    local = replace(run, plan=run.plan.model_copy(update={"lock": _at_commit(run, None)}))
+    with pytest.raises(Refusal) as refused:
+        usable_inputs(local)
+    (found,) = refused.value.diagnostics
+    assert found.code == "FTC687"
+    assert f"{(run.root / run.plan.recipe_file).parent / base}, {shelf / base}" in found.notes[0]
+    on_hub = replace(run, plan=run.plan.model_copy(update={"lock": _at_commit(run, "c" * 40)}))
+    with pytest.raises(Refusal) as refused:
+        usable_inputs(on_hub)
+    (found,) = refused.value.diagnostics
+    assert f"{constants.HF_HUB_CACHE}, has no complete commit {'c' * 40}" in found.notes[0]
+    assert f"`ftc plan {run.plan.recipe_file}` fetches it" in found.help[0]
+
+
+def _at_commit(run: Run, commit: str | None) -> Lock:
+    lock = run.plan.lock
+    return lock.model_copy(update={"model": lock.model.model_copy(update={"commit": commit})})

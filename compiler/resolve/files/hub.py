@@ -17,7 +17,7 @@ from typing import Literal
 
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub_errors import check_name, fault_of, no_file, no_split, not_cached, refuse_no_model
-from ftc.compiler.resolve.files.hub_features import CARD, knows_card, names_by_card, note_no_card
+from ftc.compiler.resolve.files.hub_features import CARD, CARDS, lacking_card, names_by_card, note_absent
 from ftc.compiler.resolve.files.hub_splits import NoSplit, SplitAsked, files_of_split
 from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object
 from ftc.compiler.resolve.models.weights import shard_names
@@ -156,7 +156,7 @@ class Hub:
         """The files of a split of a data set, those of these names, or the only one that holds rows to train on.
 
         The hub lists the repository once. It isn't asked for files by name at a commit, where the cache has them all:
-        with `card` also the README.md, or a note that there is none, where it names the classes of such files.
+        with `card` also those that name the classes of such files, or a note that there are none.
 
         Raises:
             Refusal: FTC300, FTC314 to FTC320, FTC323 or FTC324.
@@ -173,11 +173,11 @@ class Hub:
         if absent := next((name for name in names if name not in listing.files), None):
             raise no_file(absent, listing.files, repo, request.span, request.path)
         paths = {name: self._download(name, listing, request, digests) for name in names}
-        if card and names_by_card(names):
-            if CARD in listing.files:
-                self._download(CARD, listing, request, digests)
+        for described in CARDS if card and names_by_card(names) else ():
+            if described in listing.files:
+                self._download(described, listing, request, digests)
             else:
-                note_no_card(self._repo_folder(request), listing.commit)
+                note_absent(self._repo_folder(request), listing.commit, described)
         self._remember_branch(names[0], listing, request)
         return tuple(HubFile(listing.commit, name, path, digests.file(path)) for name, path in paths.items())
 
@@ -198,7 +198,7 @@ class Hub:
 
     def _has_pinned(self, names: Sequence[str], request: _Request, card: bool) -> bool:
         """Whether a commit is asked for, and the cache has each file there under the identity that the hub gave it."""
-        if card and names_by_card(names) and not knows_card(self._repo_folder(request), request.revision):
+        if card and names_by_card(names) and lacking_card(self._repo_folder(request), request.revision):
             return False
         paths = [self._snapshot_folder(request, request.revision) / name for name in names]
         is_commit = _COMMIT.fullmatch(request.revision) is not None
@@ -215,9 +215,9 @@ class Hub:
             self._verify(path, name, _identity_in_cache(path), request, digests)
             found.append(HubFile(commit, name, path, digests.file(path)))
         for commit in {one.commit for one in found} if card and names_by_card(names) else ():
-            if not knows_card(self._repo_folder(request), commit):  # without it, numbers might be classes or not
-                raise not_cached(CARD, request.repo, request.revision, request.span, request.path)
-            self._verify_cached((CARD,), self._snapshot_folder(request, commit), request, digests)
+            if lacking := lacking_card(self._repo_folder(request), commit):  # numbers might be classes or not
+                raise not_cached(lacking, request.repo, request.revision, request.span, request.path)
+            self._verify_cached(CARDS, self._snapshot_folder(request, commit), request, digests)
         return tuple(found)
 
     def _listing(self, request: _Request) -> _Listing | None:

@@ -1,12 +1,13 @@
-"""Names of classes that a data set's README.md gives: `dataset_info`, as `datasets` writes it. Pure.
+"""Names of classes that a data set gives: `dataset_info` in its README.md, as `datasets` writes it, or its older form,
+the file `dataset_infos.json`, which counts where README.md has no such block.
 
-That block alone is read, within the limits of foreign configurations, since the rest may be anything. One that can't be
-read names no classes: the numbers in the rows are then classes themselves.
+Of README.md that block alone is read, within the limits of foreign configurations, since the rest may be anything. A
+description that can't be read names no classes, which is said: the numbers in the rows are then classes themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,24 @@ from ftc.compiler.resolve.files.hub_splits import blocks_of, front_matter
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.language.foreign_yaml import plain, read_yaml
 from ftc.spec.row_files import COLUMNAR
+from ftc.spec.storage.reading import parse_json
 
-__all__ = ["CARD", "card_beside", "features_of", "knows_card", "names_by_card", "note_no_card"]
+__all__ = [
+    "CARD",
+    "CARDS",
+    "described_classes",
+    "features_of",
+    "lacking_card",
+    "names_by_card",
+    "note_absent",
+    "older_features",
+]
 
 CARD = "README.md"
+_INFOS = "dataset_infos.json"
+CARDS = (CARD, _INFOS)
+"""Files of a data set that may name classes, the one that counts first."""
+_MAX_BYTES = 16 * 2**20
 _KEY = "dataset_info"
 _DEEPEST_LIST = 4
 _LISTS = ("sequence", "list")
@@ -26,36 +41,46 @@ _ABSENT = ".no_exist"
 
 
 def names_by_card(names: Iterable[str]) -> bool:
-    """Whether README.md names the classes of some of these files; Parquet and Arrow files name them in their schema."""
+    """Whether one of `CARDS` names the classes of some of these files; Parquet and Arrow have them in their schema."""
     return any(not name.lower().endswith(COLUMNAR) for name in names)
 
 
-def knows_card(repository: Path, commit: str) -> bool:
-    """Whether the hub's cache has README.md at a commit, or a note that there is none.
+def lacking_card(repository: Path, commit: str) -> str | None:
+    """The first of `CARDS` that the hub's cache neither has at a commit nor notes as absent; None where there is none.
 
     Args:
         repository: The repository's folder in the cache.
         commit: Its commit.
     """
-    return any((repository / kept / commit / CARD).is_file() for kept in ("snapshots", _ABSENT))
+    kept = ("snapshots", _ABSENT)
+    return next((name for name in CARDS if not any((repository / one / commit / name).is_file() for one in kept)), None)
 
 
-def note_no_card(repository: Path, commit: str) -> None:
-    """Notes in the hub's cache that a repository has no README.md at a commit; arguments as for `knows_card`."""
-    note = repository / _ABSENT / commit / CARD
+def note_absent(repository: Path, commit: str, name: str) -> None:
+    """Notes in the hub's cache that a repository has no file of this name at a commit; as for `lacking_card`."""
+    note = repository / _ABSENT / commit / name
     note.parent.mkdir(parents=True, exist_ok=True)
     note.touch()
 
 
-def card_beside(file: Path, name: str) -> bytes | None:
-    """A data set's README.md, where the hub's cache has it.
+def described_classes(file: Path, name: str, config: str | None) -> tuple[dict[str, tuple[str, ...]], str]:
+    """Names of classes by what the hub's cache has of a data set's `CARDS`, and the one that can't be read, if any.
 
     Args:
         file: A file of the data set in the cache.
         name: Its path inside the data set.
+        config: As for `features_of`.
     """
-    card = file.parents[name.count("/")] / CARD
-    return card.read_bytes() if card.is_file() else None
+    readme, older = (_content(file.parents[name.count("/")] / one) for one in CARDS)
+    if infos := _infos(readme):
+        return features_of(readme, config), ""
+    found = {} if older is None else older_features(older, config)
+    unreadable = f"`{_KEY}` in {CARD}" if infos is None else f"`{_INFOS}`" if found is None else ""
+    return found or {}, unreadable
+
+
+def _content(file: Path) -> bytes | None:
+    return file.read_bytes() if file.is_file() else None
 
 
 def features_of(readme: bytes | None, config: str | None) -> dict[str, tuple[str, ...]]:
@@ -65,17 +90,44 @@ def features_of(readme: bytes | None, config: str | None) -> dict[str, tuple[str
         readme: Content of the README.md; None where there is none.
         config: The configuration that is read; None for the only one, or for what all of them say.
     """
+    infos = _infos(readme) or []
+    if config is not None and len(infos) > 1:
+        infos = [one for one in infos if one.get("config_name") == config]
+    return _in_all([_of_features(one.get("features")) for one in infos])
+
+
+def older_features(infos: bytes, config: str | None) -> dict[str, tuple[str, ...]] | None:
+    """The same by the content of `dataset_infos.json`; None where it can't be read."""
+    from ftc.compiler.resolve.rows.class_names import names_by_column
+
+    try:
+        said = parse_json(infos) if len(infos) <= _MAX_BYTES else None
+    except ValueError:
+        return None
+    if not isinstance(said, dict) or not all(isinstance(one, dict) for one in said.values()):
+        return None
+    asked = [said[config]] if config in said and len(said) > 1 else [*said.values()]
+    if config is not None and len(said) > 1 and config not in said:
+        return {}
+    each = [names_by_column(one.get("features")) for one in asked]
+    return _in_all([{column: tuple(names) for column, names in one.items()} for one in each])
+
+
+def _infos(readme: bytes | None) -> Sequence[Mapping[str, Any]] | None:
+    """What README.md says of each configuration; None where it says something that can't be read."""
     blocks = blocks_of(front_matter(readme), _KEY)
     try:
         said = plain(read_yaml(blocks[0].encode(), CARD).root) if len(blocks) == 1 else None
     except Refusal:
-        return {}
+        return None
     said = said.get(_KEY) if isinstance(said, dict) else None
     infos = [one for one in (said if isinstance(said, tuple) else (said,)) if isinstance(one, dict)]
-    if config is not None and len(infos) > 1:
-        infos = [one for one in infos if one.get("config_name") == config]
-    each = [_of_features(one.get("features")) for one in infos]
-    first, others = (each[0], each[1:]) if each else ({}, [])
+    return infos if infos or not blocks else None
+
+
+def _in_all(each: Sequence[Mapping[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    """The names of columns of which all configurations say the same."""
+    first, others = (each[0], each[1:]) if each else ({}, ())
     return {column: names for column, names in first.items() if all(one.get(column) == names for one in others)}
 
 

@@ -18,7 +18,7 @@ from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.plan import Check
 from ftc.spec.language.safe_repr import label_name, quoted
 
-__all__ = ["Described", "class_names", "name_classes", "named"]
+__all__ = ["Described", "class_names", "name_classes", "named", "names_by_column"]
 
 _DEEPEST_LIST = 4
 _SHOWN = 5
@@ -194,6 +194,11 @@ def class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
         features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
     except (ValueError, LookupError, TypeError, RecursionError):
         return {}
+    return names_by_column(features)
+
+
+def names_by_column(features: Any) -> dict[str, list[str]]:
+    """Names of the classes that columns hold as numbers, by the features of `datasets` as JSON has them."""
     found = {str(name): _names_in(feature) for name, feature in features.items()} if isinstance(features, dict) else {}
     return {name: names for name, names in found.items() if names}
 

@@ -1,4 +1,6 @@
-"""Finds the column for each part that a task needs. Pure: it sees column names and never a value."""
+"""Finds the column for each part that a task needs. Pure: it sees names of columns, and values where a name says too
+little.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +22,7 @@ from ftc.spec.language.text_checks import hidden_in
 from ftc.spec.row_files import SEPARATED
 from ftc.spec.sections.data import Data
 from ftc.spec.tasks import PARTS, Task
+from ftc.spec.tasks.rows import FUNCTIONS_COLUMN
 
 __all__ = [
     "Columns",
@@ -88,14 +91,20 @@ class Columns:
 
 
 def task_columns(
-    task: Task, fields: Mapping[str, str], columns: Sequence[str], *, reads_images: bool = False
+    task: Task,
+    fields: Mapping[str, str],
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, Any]] = (),
+    *,
+    reads_images: bool = False,
 ) -> Columns:
     """The columns that the task reads: those of `data.fields`, else those named like the parts, else the only ones
     with another usual name.
 
     A required part is always there, whether or not its column exists; an optional one only if it is mapped, or if there
     is a column of its name, or a single one with another usual name that no other part has. A prompt template takes the
-    place of what it is made of.
+    place of what it is made of. `functions` are tools only where a row has definitions of functions there, since other
+    columns bear the name, too.
     """
     template = task.template
     by_part, recognized = _row_form(task, fields, columns, has_template=template is not None)
@@ -107,6 +116,8 @@ def task_columns(
         if part in fields or part in columns:
             by_part[part] = fields.get(part, part)
         elif template is None and (column := _beside(task, part, by_part, fields, columns)) is not None:
+            if column.lower() == FUNCTIONS_COLUMN and not any(map(_are_functions, (row.get(column) for row in rows))):
+                continue
             by_part[part] = column
             recognized = (*recognized, part)
     in_prompt = prompt_columns(template, columns) if template else ()
@@ -140,6 +151,13 @@ def _beside(
     own = {one.name for one in task.CARD.parts}
     taken = {*by_part.values(), *fields.values(), *own}
     return column_for(part, [column for column in columns if column not in taken])
+
+
+def _are_functions(value: Any) -> bool:
+    """Whether a value is a list of objects, or JSON of such with a name as text, which the checks then refuse."""
+    if isinstance(value, str):
+        return value.lstrip()[:1] in ("[", "{") and '"name"' in value
+    return isinstance(value, list) and any(isinstance(one, dict) for one in value)
 
 
 def _unused(part: str, form: Sequence[str], fields: Mapping[str, str], columns: Sequence[str]) -> str | None:

@@ -119,12 +119,12 @@ def resolve_data(
     phrases = paraphrases_of(read.pop("paraphrases"), span_of) if "paraphrases" in read else {}
     empty = EmptyRows(data, task)
     tables = join_sources(data, task, read, empty, span_of, reads_images=vision is not None)
-    columns = task_columns(task, data.fields, tables["rows"].columns, reads_images=vision is not None)
+    rows_table = tables["rows"]
+    columns = task_columns(task, data.fields, rows_table.columns, rows_table.rows, reads_images=vision is not None)
     begin_stage("normalizing", sum(len(table.rows) for table in tables.values()))
     for use, table in tables.items():
         write_canonical(task, columns, table)
         tables[use] = table if use == "rows" and sources_of(data) else empty.without(use, columns, table)
-    sources = {use: lock_entry(file, digests[use], empty.count[use]) for use, file in files.items()}
     _refuse(_value_findings(data, task, columns, tables, span_of), odd_files)
     images, imageless = _images(columns, tables, vision, span_of)
     labeled = labels_of(task, columns)
@@ -158,7 +158,7 @@ def resolve_data(
         columns=columns,
         labels=labeled.outputs(names) if labeled else names,
         scales=number_scales(train, len(rated)),
-        sources=sources,
+        sources={use: lock_entry(file, digests[use], empty.count[use]) for use, file in files.items()},
         quality=quality,
         row_digests=digests,
         diagnostics=tuple(odd_files + tidied + notes + idle + found),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub, HubFile
 from ftc.compiler.resolve.files.hub_errors import of_locked
-from ftc.compiler.resolve.files.hub_features import card_beside, features_of, names_by_card
+from ftc.compiler.resolve.files.hub_features import described_classes, names_by_card
 from ftc.compiler.resolve.files.hub_splits import SplitAsked
 from ftc.compiler.resolve.files.remote import fetch_file, has_scheme
 from ftc.compiler.resolve.files.safe_files import UnsafePath, other_form, refuse_odd_file, safe_path, why_unreadable
@@ -231,7 +231,7 @@ def _on_hub(
     if source.split is not None:
         return _split_on_hub(source, source.split, recipe_path, hub, digests, span_of, locked)
     commit, names = _pinned(locked)
-    name = source.file or (locked.chosen if locked else None)
+    name = source.file or (locked.chosen if locked and commit else None)
     asked = None if name is None else [name]
 
     def span_here(path: str) -> Any:
@@ -244,9 +244,18 @@ def _on_hub(
     (file,) = found
     chosen = None if source.file else file.name
     shown_as = f"{source.hub}: {file.name}"
-    named = _class_names(found, source) if names is None else names
+    at = f"{recipe_path}.hub"
+    named, odd = _class_names(found, source, at, span_of(at)) if names is None else (names, ())
     return DataFile(
-        file.path, shown_as, recipe_path, source.to_json(), file.commit, chosen, file.facts, class_names=named
+        file.path,
+        shown_as,
+        recipe_path,
+        source.to_json(),
+        file.commit,
+        chosen,
+        file.facts,
+        warnings=odd,
+        class_names=named,
     )
 
 
@@ -255,10 +264,23 @@ def _pinned(locked: SourceLock | None) -> tuple[str | None, ClassNames | None]:
     return (None, None) if locked is None or locked.commit is None else (locked.commit, locked.class_names)
 
 
-def _class_names(found: Sequence[HubFile], source: HubSource) -> ClassNames:
-    """The names by the card, for files that don't name their classes themselves."""
-    first, by_card = found[0], names_by_card(one.name for one in found)
-    return features_of(card_beside(first.path, first.name), source.config) if by_card else {}
+def _class_names(
+    found: Sequence[HubFile], source: HubSource, path: str, span: Span | None
+) -> tuple[ClassNames, tuple[Diagnostic, ...]]:
+    """The names by the data set's description, for files that don't name their classes themselves, and a warning where
+    that can't be read.
+    """
+    if not names_by_card(one.name for one in found):
+        return {}, ()
+    names, unreadable = described_classes(found[0].path, found[0].name, source.config)
+    if not unreadable:
+        return names, ()
+    summary = f"{unreadable} of `{source.hub}` can't be read, so it names no classes"
+    help = (
+        "check the labels in the plan; where they are numbers of classes, download the file, write the names into it,"
+    )
+    help += " and name it as `source: {path: …}`"
+    return names, (diagnostic("FTC490", summary, span, help=help, path=path),)
 
 
 def _split_on_hub(
@@ -270,9 +292,11 @@ def _split_on_hub(
     span_of: SpanOf,
     locked: SourceLock | None,
 ) -> DataFile:
-    """All files of a split; the lock's own where it has them, so that no later description of the data set counts."""
+    """All files of a split; the lock's own where it pins the commit, so that no later description of the data set
+    counts.
+    """
     commit, names = _pinned(locked)
-    pinned = list(locked.files) if locked else []
+    pinned = [*locked.files] if locked and commit else []
 
     def span_here(path: str) -> Any:
         return span_of(path.replace("data.source", recipe_path, 1))
@@ -283,6 +307,8 @@ def _split_on_hub(
     except Refusal as refusal:
         raise Refusal([of_locked(one, commit) for one in refusal.diagnostics]) from None
     listed = {one.name: one.facts for one in found}
+    at = f"{recipe_path}.hub"
+    named, odd = _class_names(found, source, at, span_of(at)) if names is None else (names, ())
     return DataFile(
         path=found[0].path.parent,
         shown_as=f"{source.hub}: {split}" if source.config is None else f"{source.hub}: {source.config}, {split}",
@@ -293,5 +319,6 @@ def _split_on_hub(
         facts=joint_facts(listed),
         members={one.name: one.path for one in found},
         member_facts=listed,
-        class_names=_class_names(found, source) if names is None else names,
+        warnings=odd,
+        class_names=named,
     )

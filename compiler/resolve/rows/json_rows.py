@@ -161,9 +161,11 @@ def _reason(error: Exception) -> str:
     return reason
 
 
-def _no_object(faults: Faults, value: Any, line: int) -> None:
+def _no_object(faults: Faults, value: Any, line: int, number: int | None = None) -> None:
+    """Adds the fault of a row that is something else; `number` is the row's, from 1, where its line can't name it."""
     help_ = 'write each row as an object, such as `{"text": "…", "label": "…"}`'
-    faults.add("FTC356", "a row that is not an object", line, help=help_, notes=[f"found: {shown(value)}"])
+    notes = [f"found: {shown(value)}", *([] if number is None else [f"it is row {number:,} of the array"])]
+    faults.add("FTC356", "a row that is not an object", line, help=help_, notes=notes)
 
 
 def _columns(rows: Iterable[Row]) -> tuple[str, ...]:
@@ -177,7 +179,8 @@ def _columns(rows: Iterable[Row]) -> tuple[str, ...]:
 def read_json_array(path: Path, faults: Faults) -> Table:
     """Rows of a file that is one JSON array of objects, or an object that holds one under `data`.
 
-    An array is read item by item. SQuAD's own form, whose `data` are articles, gives a row a question.
+    An array is read item by item. SQuAD's own form, whose `data` are articles, gives a row a question. Where two rows
+    begin on one line, as in a file that is one line, no row has a line, and each is named by its number.
 
     Raises:
         OSError: The file can't be read.
@@ -306,8 +309,9 @@ class _Window:
         return value
 
 
-def _items(window: _Window, faults: Faults) -> tuple[StoredRows, array[int]]:
-    rows, lines = RowWriter(), array("q")
+def _items(window: _Window, faults: Faults) -> tuple[StoredRows, array[int] | None]:
+    """The array's objects, and the line on which each begins; None for all lines where these don't name the rows."""
+    rows, lines, num_items, share_lines = RowWriter(), array("q"), 0, False
     if (sign := window.next_sign()) != "[":
         if sign:
             _no_array(window, faults)
@@ -315,7 +319,7 @@ def _items(window: _Window, faults: Faults) -> tuple[StoredRows, array[int]]:
     window.move(window.at + 1)
     sign = window.next_sign()
     while sign != "]":
-        line = window.line
+        num_items, before, line = num_items + 1, lines[-1] if lines else 0, window.line
         try:
             value = window.value()
             if (sign := window.next_sign()) not in ("]", ","):
@@ -329,15 +333,16 @@ def _items(window: _Window, faults: Faults) -> tuple[StoredRows, array[int]]:
                 at = (line, 1, window.place(window.at)[2])
                 _broken(faults, error, *(window.place(error.pos) if isinstance(error, json.JSONDecodeError) else at))
             return rows.rows(), lines
+        share_lines |= line == before
         if isinstance(value, dict):
             rows.add(value)
             lines.append(line)
         else:
-            _no_object(faults, value, line)
+            _no_object(faults, value, line, num_items if num_items > 1 else None)
     window.move(window.at + 1)
     if window.next_sign():
         faults.add("FTC355", "text after the array's end", window.line, help="keep only one array in the file")
-    return rows.rows(), lines
+    return rows.rows(), None if share_lines else lines
 
 
 def _no_array(window: _Window, faults: Faults) -> None:

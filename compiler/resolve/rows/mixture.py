@@ -67,7 +67,7 @@ def join_sources(
         table = tables[f"rows[{number}]"]
         fields = data.fields if source.fields is None else source.fields
         table = _named_as_in_prompt(task, fields, table)
-        columns = task_columns(task, fields, table.columns, reads_images=reads_images)
+        columns = task_columns(task, fields, table.columns, table.rows, reads_images=reads_images)
         own = data.model_copy(update={"fields": fields})
         own_fields = "data.fields" if source.fields is None else f"data.source[{number}].fields"
 

@@ -72,4 +72,4 @@ def on_server(args: Namespace) -> int:
     else:
         write(served_text(found.report, page=page(sys.stdout, args)))
     show_diagnostics(found.findings, {}, args)
-    return max((CODES[one.code].exit_code for one in found.findings), default=ExitCode.FINE)
+    return max((CODES[one.code].exit_code for one in found.findings if one.is_error), default=ExitCode.FINE)

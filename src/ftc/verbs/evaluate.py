@@ -212,12 +212,11 @@ def noting(run: Run, plan: Plan, data: str | None, listen: EventListener) -> Cal
 
 
 def _model(run: Run) -> Path:
-    from ftc.compiler.audit.locate import model_folder
+    from ftc.compiler.audit.locate import base_absent, model_folder
 
     found = model_folder(run.plan, run.root)
     if found is None:
-        base = run.plan.settings.model.base
-        raise refused(run, f"its base model `{base}` is not here", "restore it at the path in the recipe")
+        raise refused(run, *base_absent(run.plan, run.root))
     return found
 
 

@@ -206,13 +206,12 @@ def inputs_of(run: Run, *, instead: Path | None = None) -> tuple[Path, Path, Spl
     Raises:
         Refusal: One of them isn't here (FTC660).
     """
-    from ftc.compiler.audit.locate import model_folder
+    from ftc.compiler.audit.locate import base_absent, model_folder
     from ftc.compiler.tokens.stream_manifest import kept_streams
 
     base, streams = model_folder(run.plan, run.root), kept_streams(run.plan) or instead
     if base is None:
-        why = f"its base model `{run.plan.settings.model.base}` is not here"
-        raise Refusal([_not_yet(run, why, "restore it at the path in the recipe")])
+        raise Refusal([_not_yet(run, *base_absent(run.plan, run.root))])
     split: Split = next(name for name in _SPLITS if name in run.plan.data and run.plan.data[name].rows)
     if streams is None:
         why = "its rows as tokens, on which both models are compared, are no longer in the cache"

@@ -140,15 +140,14 @@ def usable_inputs(run: Run) -> Inputs:
     Raises:
         Refusal: The run has no result, or its base model isn't here (FTC687).
     """
-    from ftc.compiler.audit.locate import model_folder
+    from ftc.compiler.audit.locate import base_absent, model_folder
 
     if not run.record.is_finished:
         why = f"it is {run.record.status.replace('_', ' ')}"
         raise _unusable(run, why, f"`ftc apply {run.plan.recipe_file}` continues it")
     base = model_folder(run.plan, run.root)
     if base is None:
-        why = f"its base model `{run.plan.settings.model.base}` is not here"
-        raise _unusable(run, why, "put it where the recipe says")
+        raise _unusable(run, *base_absent(run.plan, run.root))
     from ftc.runtime.execution.execute import Inputs
     from ftc.spec.storage.paths import streams_folder
 

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Literal
 
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.documents.exported import EXPORT_FILE
 from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.merged import MERGE_FILE
 from ftc.spec.documents.pushed import LIST_FILE, Pushed, PushReport
+from ftc.spec.language.safe_repr import quoted
+from ftc.spec.storage.paths import RunFolder
 from ftc.verbs.push_checks import require_shareable
 from ftc.verbs.push_files import Staged, made_in, staged
 from ftc.verbs.runs import Run, find_run
@@ -91,6 +95,7 @@ def push(
     from ftc.compiler.resolve.files.hub_repository import HubRepository, refuse_offline
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)
+    _refuse_path(found, repo)
     place = HubRepository(repo)
     if not dry_run:
         refuse_offline("run push", offline=offline)
@@ -102,6 +107,27 @@ def push(
         asked = _Asked(found, repo, ready, public, parent, tuple(sorted(waive)))
         report = _report(asked, "dry run", is_private=not public) if dry_run else _pushed(asked, place)
     return Push(found, report.model_copy(update={"notes": tuple(notes)}), ready.card)
+
+
+def _refuse_path(run: Run, repo: str) -> None:
+    """Lets pass what isn't meant as a path; a folder may have the name of a repository, unless ftc wrote it.
+
+    Raises:
+        Refusal: FTC321.
+    """
+    here = Path(repo).expanduser()
+    if repo.count("/") == 1 and not repo.endswith("/"):
+        is_path = any((here / name).is_file() for name in (MERGE_FILE, EXPORT_FILE, RunFolder(here).record.name))
+    else:
+        is_path = "/" in repo or here.is_dir()
+    if not (is_path or repo.startswith((".", "~")) or here.is_absolute() or "\\" in repo):
+        return
+    helps = (
+        f"`ftc run merge {run.record.id} -o FOLDER` writes the model into a folder, `ftc run export` in other formats",
+        f"the run is a folder already, {run.folder}",
+        f"`ftc run push {run.record.id} OWNER/NAME --from FOLDER` puts such a folder on the hub",
+    )
+    raise Refusal([diagnostic("FTC321", f"{quoted(repo)} is a path, and a push goes to the hub", help=helps)])
 
 
 def _pushed(asked: _Asked, place: HubRepository) -> PushReport:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -41,7 +41,7 @@ class Served:
     Attributes:
         run: The run.
         report: What was measured.
-        findings: What isn't as it should be; errors.
+        findings: What isn't as it should be: errors, and what is odd in the file of rows.
     """
 
     run: Run
@@ -91,12 +91,11 @@ def evaluate_server(
     inputs, name = usable_inputs(found), _model_of(endpoint, url, model)
     split: Split = "test" if test or data is not None else "validation"
     with tempfile.TemporaryDirectory(prefix="ftc-rows-") as scratch:
-        opened = _file_rows(found, inputs.model_folder, Path(data), Path(scratch)) if data is not None else None
-        stream = opened or _own_rows(found, split, rows, name)
-        return _measured(
+        odd, opened = _file_rows(found, inputs.model_folder, data, Path(scratch)) if data is not None else ((), None)
+        served = _measured(
             found,
             inputs,
-            stream,
+            opened or _own_rows(found, split, rows, name),
             rows,
             on_event or (lambda event: None),
             endpoint=endpoint,
@@ -109,6 +108,7 @@ def evaluate_server(
             at_once=at_once,
             compares=compare,
         )
+    return replace(served, findings=(*odd, *served.findings))
 
 
 def _measured(run: Run, inputs: Inputs, rows: TokenStream, most: int, listen: EventListener, **asked: Any) -> Served:
@@ -188,12 +188,14 @@ def _unasked(why: str, help: str) -> Refusal:
     return Refusal([diagnostic("FTC752", "the server can't be asked", notes=why, help=help)])
 
 
-def _file_rows(run: Run, model: Path, file: Path, folder: Path) -> TokenStream:
-    from ftc.compiler.tokens.other_rows import compile_rows
+def _file_rows(run: Run, model: Path, file: Path | str, folder: Path) -> tuple[tuple[Diagnostic, ...], TokenStream]:
+    """What is odd in a file, such as a header that looks like a row, and its rows."""
+    from ftc.compiler.tokens.other_rows import compile_table, read_other
     from ftc.spec.documents.streams import open_stream
 
-    compile_rows(run.plan, model, file, str(file), folder)
-    return open_stream(folder / "test.arrow")
+    table = read_other(run.plan, Path(file), str(file))
+    compile_table(run.plan, model, table, folder)
+    return table.warnings, open_stream(folder / "test.arrow")
 
 
 def _own_rows(run: Run, split: Split, most: int, model: str) -> TokenStream:

@@ -36,7 +36,7 @@ def read(folder: Path, text: str, name: str = "rows.conll") -> Table:
 
 def canonical(task: Task, *rows: dict[str, Any], **fields: str) -> list[dict[str, Any]]:
     table = Table("rows.jsonl", tuple(rows[0]), list(rows))
-    write_canonical(task, task_columns(task, fields, table.columns), table)
+    write_canonical(task, task_columns(task, fields, table.columns, table.rows), table)
     return list(table.rows)
 
 
@@ -179,14 +179,14 @@ def test_functions_of_openais_older_form_are_tools() -> None:
         {"role": "assistant", "content": "It is here."},
     ]
     assert [row["functions"] for row in rows] == [[{"type": "function", "function": schema}]] * 2 + [None]
-    odd = [{"messages": plain, "functions": "track"}]
+    odd = [{"messages": plain, "functions": '[{"name": "track"}]'}]
     (found,) = check_values(Chat(kind="chat"), *older(odd))
     assert "`functions` is text, not a list of JSON schemas" in found.summary
     assert "fromjson" in found.help[0]
 
 
 def older(rows: list[dict[str, Any]]) -> tuple[Columns, Table]:
-    columns = task_columns(Chat(kind="chat"), {}, tuple(rows[0]))
+    columns = task_columns(Chat(kind="chat"), {}, tuple(rows[0]), rows)
     assert columns.by_part == {"messages": "messages", "tools": "functions"}
     table = Table("rows.jsonl", tuple(rows[0]), rows)
     write_canonical(Chat(kind="chat"), columns, table)

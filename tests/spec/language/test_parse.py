@@ -63,6 +63,29 @@ def test_a_key_in_the_wrong_section_is_sent_to_the_right_one() -> None:
         ({"budget": {"memory": "8GiB"}}, "ftc calls it `vram`", "write `vram`"),
         ({"train": {"per_device_eval_batch_size": 8}}, "ftc calls it `batch_size`", "write `batch_size` in `eval`"),
         ({"train": {"logging_steps": 8}}, "a name from other tools", "record of every step"),
+        ({"train": {"train_on_inputs": True}}, "trains on prompts, too", "`kind: chat` alone has"),
+        (
+            {"task": {"kind": "chat", "train_on_inputs": True}},
+            "trains on prompts, too",
+            "write `train_on: all` in `task`;",
+        ),
+        ({"train": {"train_on_inputs": False}}, "answers alone are trained on", "remove it"),
+        ({"train": {"assistant_only_loss": False}}, "trains on prompts, too", "`--fix` moves no key"),
+        (
+            {"data": {"source": {"path": "org/rows", "split": "train"}}},
+            "names a split of",
+            "write `hub: org/rows` in",
+        ),
+        (
+            {"data": {"source": {"path": "data/a.csv", "split": "train"}}},
+            "names a split of",
+            "remove it: all rows",
+        ),
+        (
+            {"data": {"source": {"path": "a.csv", "split": {"test": 0.1}}}},
+            "belongs in `data`",
+            "move `split` to `data`",
+        ),
         ({"train": {"bf16": True}}, "a name from other tools", "write `precision: bfloat16` in `train`"),
     ],
 )
@@ -130,6 +153,20 @@ def test_values(section: str, value: object, code: str, words: str) -> None:
 def test_a_word_where_a_list_is_meant_is_put_into_brackets() -> None:
     found = one(recipe_text(strategy={"kind": "lora", "targets": "q_proj"}))
     assert (found.code, found.help) == ("FTC102", ("write `[q_proj]` for a list of one",))
+
+
+@pytest.mark.parametrize("word", ["sft", "SFT", "chat"])
+def test_a_task_by_another_tools_word_alone_is_put_into_a_mapping(word: str) -> None:
+    found = one(recipe_text(task=word))
+    assert (found.code, found.help) == ("FTC102", ("write `{kind: chat}`",))
+    assert found.fixes[0].safe
+
+
+def test_the_name_of_a_split_where_shares_are_meant_leads_to_both() -> None:
+    found = one(recipe_text(data={"source": {"path": "a.csv"}, "split": "train"}))
+    assert found.code == "FTC102"
+    assert "`split: {validation: 0.1, test: 0.1}`" in found.help[0]
+    assert "`source: {hub: OWNER/NAME, split: train}`" in found.help[0]
 
 
 def test_a_wrong_item_of_a_list_is_one_mistake() -> None:

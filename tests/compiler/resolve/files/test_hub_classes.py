@@ -217,3 +217,37 @@ def test_a_data_set_without_a_card_is_used_offline(tmp_path: Path, server: HubSe
     server.requests.clear()
     resolved(tmp_path, server.endpoint, source={**source, "revision": COMMIT})
     assert server.requests == [], "the cache has the file, and knows that there is no card"
+
+
+def test_the_older_description_names_classes_where_the_card_has_none(tmp_path: Path, server: HubServer) -> None:
+    label = {"num_classes": 2, "names": FEELINGS, "_type": "ClassLabel"}
+    infos = json.dumps({"default": {"description": "", "features": {"text": {"dtype": "string"}, "label": label}}})
+    source = {"hub": "org/rows", "file": "train.csv"}
+    push(server, train__csv=file_of("csv", [0, 1]), dataset_infos__json=infos.encode(), README__md=b"# Rows\n")
+    first = resolved(tmp_path, server.endpoint, source=source)
+    assert meant(resolved(tmp_path, None, source=source)) == meant(first) == {"0": "cold", "1": "mild"}
+    assert first.sources["rows"].class_names == {"label": tuple(FEELINGS)}
+    (tmp_path / "other").mkdir()
+    push(server, train__csv=file_of("csv", [0, 1]), dataset_infos__json=infos.encode(), README__md=card(STARS))
+    assert meant(resolved(tmp_path / "other", server.endpoint, source=source)) == {"0": "1", "1": "2"}
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("README.md", b"---\ndataset_info: &a {features: *a}\n---\n", "`dataset_info` in README.md of `org/rows`"),
+        ("README.md", b"---\ndataset_info: soon\n---\n", "`dataset_info` in README.md of `org/rows`"),
+        ("dataset_infos.json", b'{"default": {', "`dataset_infos.json` of `org/rows`"),
+        ("dataset_infos.json", b"[" * 100_000, "`dataset_infos.json` of `org/rows`"),
+    ],
+)
+def test_a_description_that_cannot_be_read_is_named(
+    tmp_path: Path, server: HubServer, file: str, content: bytes, words: str
+) -> None:
+    push(server, train__csv=file_of("csv", [0, 1]), **{file.replace(".", "__"): content})
+    data = parsed(data={"source": {"hub": "org/rows", "split": "train"}}).data
+    found = resolved_rows.located(data, tmp_path, endpoint=server.endpoint)["rows"]
+    (warning,) = found.warnings
+    assert (warning.code, warning.path) == ("FTC490", "data.source.hub")
+    assert warning.summary == f"{words} can't be read, so it names no classes"
+    assert not found.class_names

@@ -104,7 +104,7 @@ def test_rows_know_their_lines(tmp_path: Path) -> None:
     assert ([*(table.lines or ())], table.columns) == ([1, 3], ("a", "b"))
     assert table.span(1) == Span("data/a.jsonl", 3, 1, 3, 2)
     assert table.places([0, 1]) == "data/a.jsonl:1, 3"
-    assert read(tmp_path, "a.json", '[\n {"a": 1},\n\n {"a":\n 2}, {"a": 3}]').lines == array("q", [2, 4, 5])
+    assert read(tmp_path, "a.json", '[\n {"a": 1},\n\n {"a":\n 2},\n {"a": 3}]').lines == array("q", [2, 4, 6])
     assert read(tmp_path, "a.csv", 'a,b\n"1\n1",2\n\n3,4\r5,6').lines == array("q", [2, 5, 6])
 
 
@@ -115,6 +115,14 @@ def test_rows_without_lines_are_counted(tmp_path: Path) -> None:
     assert table.where(1) == "a.parquet#2"
     assert table.places(list(range(2)) * 4) == "a.parquet#1, 2, 1, 2, 1 and 3 more"
     assert table.kept([1]).where(0) == "a.parquet#2"
+
+
+@pytest.mark.parametrize("content", ['[{"a": 1}, {"a": 2}, {"a": 3}]', '[{"a": 1},\n{"a": 2}, {"a": 3}]'])
+def test_rows_on_one_line_are_named_by_their_numbers(tmp_path: Path, content: str) -> None:
+    table = read(tmp_path, "a.json", content)
+    assert [table.where(row) for row in range(3)] == ["data/a.json#1", "data/a.json#2", "data/a.json#3"]
+    assert table.kept([0, 2]).places([0, 1]) == "data/a.json#1, 3"
+    assert fault(tmp_path, "a.json", '[{"a": 1}, {"a": 2}, 3]').notes == ("found: 3", "it is row 3 of the array")
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
