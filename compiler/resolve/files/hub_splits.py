@@ -216,7 +216,7 @@ def _by_name(names: Collection[str], folder: str, split: str) -> list[str]:
     if not found:
         raise NoSplit(f"has no file whose name says `{split}`", "name the file with `file:`")
     if len(several := sorted({shards[name] for name in found if name in shards})) > 1:
-        raise NoSplit(f"has no split `{split}`", f"it has {_listed(several)}", is_ambiguous=True)
+        raise NoSplit(f"has no split `{split}`", f"it has {_listed(several)}")
     if both := [name for name in found if others.search(meant.sub("", told[name]))]:
         summary = f"has files whose names say `{split}` and another split: {_listed(both)}"
         raise NoSplit(summary, "name the files with `file:`", is_ambiguous=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Restart", "flushed", "guarded", "missing_package"]
 
 _TRAIN_PACKAGES = frozenset(
-    ("accelerate", "datasets", "peft", "rouge_score", "sacrebleu", "sklearn", "torch", "transformers")
+    ("accelerate", "peft", "rouge_score", "sacrebleu", "sklearn", "torch", "transformers")
 )
 
 

@@ -148,7 +148,7 @@ def test_a_split_has_the_same_rows_in_the_same_order(
         (["train/train.csv", "train/dev.csv"], "", ["train/dev.csv", "train/train.csv"], ["train/train.csv"]),
         (["Train.csv", "TEST.csv"], "", ["TEST.csv", "Train.csv"], ["Train.csv"]),
         (["train.csv", "train_dev.csv"], "", ["train.csv", "train_dev.csv"], "FTC324"),
-        (SEVERAL, "", "Unknown split", "FTC324"),
+        (SEVERAL, "", "Unknown split", "FTC323"),
     ],
 )
 def test_no_row_is_read_twice_or_for_two_splits(
