@@ -91,7 +91,7 @@ def tests_slow(session: nox.Session) -> None:
 @nox.session
 def tests_light(session: nox.Session) -> None:
     """Run the tests that need no torch: documents, compiler, views, command line. Installs in seconds."""
-    install(session, "-e", ".", *GROUPS["test"])
+    install(session, "-e", ".", *GROUPS["test"], *GROUPS["datasets"])
     session.run("pytest", "-n2", "--dist=loadfile", "--ignore=tests/runtime", *session.posargs)
 
 
@@ -428,7 +428,7 @@ def lint_workflows(session: nox.Session) -> None:
 
 def train_environment(session: nox.Session) -> Path:
     """The Python of the environment that all sessions with torch share, brought up to date."""
-    groups = [requirement for name in ("test", "types") for requirement in GROUPS[name]]
+    groups = [requirement for name in ("test", "types", "datasets") for requirement in GROUPS[name]]
     ours = ["-e", ".[train,quant,optim,excel,sweep,rewards,vision]"]
     return environment(session, ROOT / ".nox" / "train", [*ours, *groups])
 

@@ -328,7 +328,8 @@ class Data(Document):
     stopping_strategy: StoppingStrategy = Field(default="first_exhausted", alias="exhausted")
     """Stopping strategy of weighted sources, as in `datasets.interleave_datasets`: `first_exhausted` ends an epoch when
     the first source has no new row, `all_exhausted` when every row was used at least once, repeating smaller sources.
-    Default: first_exhausted, because repeated rows are memorized."""
+    Each source gives its exact share, which `datasets` draws at random. Default: first_exhausted, because repeated rows
+    are memorized."""
     fields: dict[str, str] = Field(default_factory=dict)
     """Maps the task's fields to columns, such as `{text: message, label: class}`. Default: columns with the names of
     the fields."""

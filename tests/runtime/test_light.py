@@ -56,7 +56,7 @@ import sys
 sys.argv = ["child", {str(tmp_path)!r}, "there"]
 from tests.runtime.child import main
 assert main() == 0
-loaded = {{"bitsandbytes", "datasets", "transformers.trainer", "sklearn", "sacrebleu"}} & sys.modules.keys()
+loaded = {{"bitsandbytes", "datasets", "pandas", "transformers.trainer", "sklearn", "sacrebleu"}} & sys.modules.keys()
 assert not loaded, loaded
 """
     child = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)

@@ -2,12 +2,17 @@
 
 README.md has them as the hub documents it: `configs`, a list of `config_name` with `data_files` (a path, several, or
 several splits with a path each) or a `data_dir`. That block alone is read, by the strict reader of recipes; one that it
-can't read is refused. Without a block a file belongs to the split that its own name has as a word, such as
-`data/train-00000-of-00002.parquet`; where no file's own name has such a word, folders decide, such as `train/0.csv`.
+can't read is refused. Without a block `data/NAME-00000-of-00002.parquet` is a file of the split NAME. Else a file
+belongs to the split that its own name has as a word, such as `train-2.csv`; where no file's own name has such a word,
+folders decide, such as `train/0.csv`; where no folder has one either, all files are `train`.
+
+So does `datasets`, with which tests compare it, but for what gives rows twice or to two splits: files come in the order
+of their names and each once, a file of two splits is refused, and its own name goes before its folder's.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +39,8 @@ _WORDS = {
 }
 """What people call the usual splits in names of files."""
 _DEFAULT = "default"
+_SHARD = re.compile(r"data/(\w+(?:\.\w+)*)-\d{5}-of-\d{5}[^/]*\.[^/]*")
+"""A file of a split as `datasets` uploads it."""
 
 
 class NoSplit(Exception):
@@ -86,8 +93,8 @@ def files_of_split(names: Collection[str], readme: bytes | None, asked: SplitAsk
     if not config.patterns:
         return _of_one_kind(_by_name(names, config.folder, asked.split), asked.split)
     split = _split(config, asked.split)
-    patterns = [re.compile(_expression(config.folder + pattern)) for pattern in config.patterns[split]]
-    found = sorted(name for name in names if any(one.fullmatch(name) for one in patterns))
+    patterns = [config.folder + pattern for pattern in config.patterns[split]]
+    found = sorted({name for pattern in patterns for name in _matching(pattern, names)})
     if not found:
         listed = ", ".join(f"`{pattern}`" for pattern in config.patterns[split])
         raise NoSplit(f"has no file that is {listed}", "name a file with `file:`; its README.md lists others")
@@ -192,7 +199,10 @@ def _by_name(names: Collection[str], folder: str, split: str) -> list[str]:
     Raises:
         NoSplit: No file is named for it, or one is named for another split as well, whose rows would be in both.
     """
-    inside = {name: name.removeprefix(folder) for name in names if name.startswith(folder)}
+    inside = {name: name.removeprefix(folder) for name in _matching(f"{folder}**", names)}
+    shards = {name: shard[1] for name, path in inside.items() if (shard := _SHARD.fullmatch(path))}
+    if split in shards.values():
+        return sorted(name for name, of in shards.items() if of == split)
     any_word = _word(split, *(word for words in _WORDS.values() for word in words))
     own = {name: path.rpartition("/")[2] for name, path in inside.items()}
     has_own = any(map(any_word.search, own.values()))
@@ -201,8 +211,12 @@ def _by_name(names: Collection[str], folder: str, split: str) -> list[str]:
     meant = _word(*_WORDS.get(split, (split,)))
     others = _word(*(word for words in _WORDS.values() if words != asked for word in words))
     found = sorted(name for name, text in told.items() if meant.search(text))
+    if split == "train" and not shards and not any(map(any_word.search, told.values())):
+        found = sorted(inside)
     if not found:
         raise NoSplit(f"has no file whose name says `{split}`", "name the file with `file:`")
+    if len(several := sorted({shards[name] for name in found if name in shards})) > 1:
+        raise NoSplit(f"has no split `{split}`", f"it has {_listed(several)}")
     if both := [name for name in found if others.search(meant.sub("", told[name]))]:
         summary = f"has files whose names say `{split}` and another split: {_listed(both)}"
         raise NoSplit(summary, "name the files with `file:`", is_ambiguous=True)
@@ -210,8 +224,9 @@ def _by_name(names: Collection[str], folder: str, split: str) -> list[str]:
 
 
 def _word(*words: str) -> re.Pattern[str]:
-    """One of several words in a path, whole or with a number behind it."""
-    return re.compile(rf"(?:^|(?<=[/_.-]))(?:{'|'.join(map(re.escape, words))})(?=[/_.-]|\d|$)", re.IGNORECASE)
+    """One of several words in a path, whole or with a number beside it."""
+    either = "|".join(map(re.escape, words))
+    return re.compile(rf"(?:^|(?<=[/_. \d-]))(?:{either})(?=[/_. \d-]|$)", re.IGNORECASE)
 
 
 def _of_one_kind(found: Sequence[str], split: str) -> tuple[str, ...]:
@@ -227,11 +242,32 @@ def _of_one_kind(found: Sequence[str], split: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _expression(pattern: str) -> str:
-    """A pattern of the hub as a regular expression: `**` for folders of any depth, `*` and `?` inside one."""
-    pieces = re.split(r"(\*\*/|\*\*|\*|\?)", pattern.removeprefix("./"))
-    meanings = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return "".join(meanings.get(piece, re.escape(piece)) for piece in pieces)
+def _matching(pattern: str, names: Collection[str]) -> list[str]:
+    """The names that a pattern of the hub means: `**` for folders of any depth, `*`, `?` and `[a-z]` inside of one.
+
+    Folders such as `__MACOSX` are meant only by a pattern that has as many itself.
+    """
+    parts = [part for part in pattern.split("/") if part not in ("", ".")]
+    tests = [None if part == "**" else re.compile(fnmatch.translate(part)) for part in parts]
+    hidden = _hidden(parts)
+    split = ((name, name.split("/")) for name in names)
+    return [name for name, steps in split if _leads_to(tests, steps) and _hidden(steps) <= hidden]
+
+
+def _leads_to(tests: Sequence[re.Pattern[str] | None], steps: Sequence[str]) -> bool:
+    """Whether parts of a pattern mean a path; in time that grows with both alone, whatever a stranger wrote."""
+    taken = {0}  # steps, by the parts so far
+    for test in tests:
+        if test is None:
+            taken = set(range(min(taken), len(steps) + 1))
+        elif not (taken := {step + 1 for step in taken if step < len(steps) and test.match(steps[step])}):
+            return False
+    return len(steps) in taken
+
+
+def _hidden(path: Sequence[str]) -> int:
+    """How many folders of a path are for programs."""
+    return sum(folder.startswith("__") for folder in path[:-1])
 
 
 def _listed(names: Sequence[str]) -> str:

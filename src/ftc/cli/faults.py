@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Restart", "flushed", "guarded", "missing_package"]
 
-_TRAIN_PACKAGES = frozenset(
-    ("accelerate", "datasets", "peft", "rouge_score", "sacrebleu", "sklearn", "torch", "transformers")
-)
+_TRAIN_PACKAGES = frozenset(("accelerate", "peft", "rouge_score", "sacrebleu", "sklearn", "torch", "transformers"))
 
 
 def guarded(run: Callable[[Namespace], int], args: Namespace) -> int:

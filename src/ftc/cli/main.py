@@ -150,7 +150,7 @@ def parse(argv: Sequence[str]) -> Namespace:
     return read(rest, Namespace(verb=verb.name, typed=" ".join(words[: len(words) - len(rest)])))
 
 
-_PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "datasets", "tokenizers", "safetensors",
+_PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "tokenizers", "safetensors",
              "pydantic", "numpy", "pyarrow")  # fmt: skip
 """What a report of a fault needs the versions of."""
 

@@ -131,6 +131,23 @@ def test_no_configuration_is_lost_to_a_comment_or_brackets(readme: str) -> None:
         files_of_split(FILES, readme.encode(), SplitAsked(None, "train"))
 
 
+@pytest.mark.parametrize(
+    ("pattern", "name"), [("**/" * 60 + "x.csv", "a/" * 400 + "y.csv"), ("*a" * 80 + ".x", "a" * 600 + ".y")]
+)
+def test_no_pattern_of_a_stranger_holds_a_plan(pattern: str, name: str) -> None:
+    """One that is tried in every way it could mean a name would take longer than anybody lives."""
+    with pytest.raises(NoSplit, match="has no file that is"):
+        files_of_split([name], configs(f"- data_files: '{pattern}'\n"), SplitAsked(None, "train"))
+
+
+def test_splits_of_like_names_are_not_one() -> None:
+    names = [f"data/train_{kind}-00000-of-00001.parquet" for kind in ("sft", "gen")]
+    assert files_of_split(names, None, SplitAsked(None, "train_gen")) == (names[1],)
+    with pytest.raises(NoSplit) as caught:
+        files_of_split(names, None, SplitAsked(None, "train"))
+    assert (caught.value.summary, caught.value.help) == ("has no split `train`", "it has `train_gen`, `train_sft`")
+
+
 @pytest.mark.parametrize("readme", ["configs:\n", "configs: []\n", "dataset_info:\n  configs: 1\n"])
 def test_a_readme_without_configurations_leaves_it_to_names(readme: str) -> None:
     found = files_of_split(BY_NAME, f"---\n{readme}---\n".encode(), SplitAsked(None, "train"))
@@ -158,6 +175,7 @@ def test_the_name_of_a_file_goes_before_its_folders(names: list[str], split: str
         (["train/dev/0.csv"], None, "`train` and another split: `train/dev/0.csv`"),
         (["data/train.csv", "data/train.jsonl"], None, "several kinds for `train`, which may hold the same rows: .csv"),
         (["a.csv", "a.jsonl"], configs("- data_files: a.*\n"), "several kinds for `train`"),
+        (["a.csv", "a.jsonl"], None, "several kinds for `train`"),
     ],
 )
 def test_rows_are_never_in_two_splits_or_twice_in_one(names: list[str], readme: bytes | None, words: str) -> None:
