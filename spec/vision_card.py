@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ftc.spec.architecture_card import BehindHead, Norm
+from ftc.spec.module_names import ModelPart
 
 __all__ = [
     "LEAST_RELEASE",
     "CropKeys",
     "ImageWords",
-    "ModelPart",
     "PixelForm",
     "TowerLayers",
     "VisionModel",
@@ -23,8 +23,6 @@ LEAST_RELEASE = (5, 23)
 
 Before it a PaliGemma 2 has no soft cap of its scores; up to 5.14 image processors ask for torchvision.
 """
-ModelPart = Literal["vision_tower", "projector", "language_model"]
-"""Parts of a model that reads images."""
 PixelForm = Literal["squares", "pieces", "tiles", "cuts", "masks", "patches", "grids", "sizes"]
 """What an input for images is, of I images:
 

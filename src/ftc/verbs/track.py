@@ -108,10 +108,10 @@ def servable(compiled: Compiled, root: Path) -> Compiled:
     Raises:
         Refusal: FTC732.
     """
-    from ftc.verbs.register import refuse_to_register
-
     for card, keys in asked_trackers(compiled.track) if compiled.track is not None else ():
         if keys.model_name is not None:
+            from ftc.verbs.register import refuse_to_register  # few recipes ask for it
+
             refuse_to_register(compiled.plan, root, card, f"track.{card.name}.registered_model")
     return compiled
 
