@@ -86,8 +86,7 @@ Ask = Callable[[Iterable[TraceJob]], Mapping[str, TraceAnswer]]
 """Answers jobs of the memory trace, by their keys."""
 
 
-@dataclass(frozen=True, slots=True)
-class Locked:
+class Locked(NamedTuple):
     """A lock as the world calls for it.
 
     Attributes:
@@ -113,8 +112,7 @@ class _Resolved(NamedTuple):
     tensors: dict[str, TensorDigest]
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
+class _Made(NamedTuple):
     draft: ClosedDraft
     data: CompiledData
     settings: Settings

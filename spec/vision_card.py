@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ftc.spec.architecture_card import BehindHead, Norm
 from ftc.spec.module_names import ModelPart
@@ -35,8 +35,7 @@ PixelForm = Literal["squares", "pieces", "tiles", "cuts", "masks", "patches", "g
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CropKeys:
+class CropKeys(NamedTuple):
     """What a processor calls crops that it takes of an elongated image beside the whole of it.
 
     Attributes:
@@ -52,8 +51,7 @@ class CropKeys:
     ratio: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageWords:
+class ImageWords(NamedTuple):
     """What stands around an image's features in a text. `{begin}` and `{end}` are tokens of `VisionModel.edge_keys`.
 
     Attributes:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ftc.spec.documents.streams import TokenStream
 
@@ -19,8 +18,7 @@ IMAGES_FILE = "images.arrow"
 _FIRST_IMAGES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class ImageSizes:
+class ImageSizes(NamedTuple):
     """The images of a split's rows by their size: what memory needs of them. A small file beside the stream holds it.
 
     Each image stands as often as rows have it, in the order of rows and of their tokens.

@@ -114,8 +114,7 @@ class Choices:
         return self.derive(path, len(found), "modules of the base model that it changes, by name")
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """A settled strategy.
 
     Attributes:
@@ -204,8 +203,7 @@ class Trained:
     dropout: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Quantized:
+class Quantized(NamedTuple):
     """How the frozen linear layers are packed.
 
     Attributes:
@@ -339,8 +337,7 @@ class StrategySettings(Document, ABC):
         """What peft is asked for; None where it has no such method."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
+class Card(NamedTuple):
     """Facts that hold for every plan of a kind of strategy.
 
     Attributes:
