@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -110,6 +111,10 @@ class Document(BaseModel):
     def to_text(self) -> str:
         """The document as the text of its file."""
         return canonical.to_text(self.to_json())
+
+    def to_line(self) -> bytes:
+        """The document as a line of a file that has many."""
+        return json.dumps(self.to_json(), ensure_ascii=False, sort_keys=True).encode() + b"\n"
 
     def digest(self) -> str:
         """sha256 of the document's canonical form."""

@@ -112,6 +112,8 @@ def _row(subject: str, plan: Plan, row: Outcome, stream: TokenStream, place: int
     yield from difference(f"{subject}: row", row.row, int(stream.rows[place]), told)
     if row.place:
         yield from difference(f"{subject}: place", row.place, stream.place(place), told)
+    if row.images:  # earlier releases named none
+        yield from difference(f"{subject}: images", list(row.images), stream.images(place), told)
     labels = plan.settings.text.labels
     match plan.settings.answer:
         case "label":

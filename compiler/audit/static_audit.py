@@ -26,6 +26,7 @@ from ftc.compiler.audit.sampled import check_sampled
 from ftc.compiler.audit.scores import check_scores
 from ftc.compiler.audit.streams import check_streams
 from ftc.compiler.audit.tally import WEIGHTS, Tally, difference, finding, plural
+from ftc.compiler.audit.thumbnails import check_thumbnails
 from ftc.spec.canonical import file_digest, own_digest
 from ftc.spec.codes import CODES
 from ftc.spec.companions import COMPANIONS, Companion, Role
@@ -364,6 +365,8 @@ def _check_testimony(
         words = witnesses.words if ours else None
         check_answers(tally, plan, TestSplit(folders[1], folders[0], words), rows)
         check_row_losses(tally, plan, rows)
+        pictures = run.thumbnails if run.thumbnails in known else None
+        check_thumbnails(tally, plan, pictures, rows, folders[1], ours=ours)
     check_sampled(tally, plan, run, record, witnesses.events, folders, witnesses.sampled)
     return check_ledger(tally, plan, record, measured, witnesses.ledger, witnesses.torn)
 

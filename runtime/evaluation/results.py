@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -39,8 +38,11 @@ from ftc.spec.documents.record import (
     SwapPair,
     SwapsResult,
 )
+from ftc.spec.documents.stream_images import StreamImages
 from ftc.spec.documents.streams import TokenStream
+from ftc.spec.documents.thumbnails import make_thumbnails, of_reported_rows
 from ftc.spec.heads import head_card
+from ftc.spec.storage.atomic_write import write_file
 
 __all__ = [
     "evaluation",
@@ -49,6 +51,7 @@ __all__ = [
     "prompted_result",
     "retention_result",
     "swaps_result",
+    "write_outcomes",
 ]
 
 _PROMPT_CHARACTERS = 600
@@ -124,18 +127,19 @@ def outcomes(
     base: Measurement | None,
     tuned: Measurement,
     prompted: Mapping[str, Measurement] = MappingProxyType({}),
-) -> bytes:
-    """Every row of the test split with what each model made of it, a JSON line each."""
+) -> list[Outcome]:
+    """Every row of the test split with what each model made of it."""
     rows = session.stream("test")
     assert rows is not None, "what was measured has rows"
     measures = measures_of(session)
     has_class = head_card(session.plan.settings.model.head).has_confidence
     groups = session.groups()
-    lines = (
+    return [
         Outcome(
             row=int(rows.rows[number]),
             place=rows.place(number),
             prompt=measures.given(number),
+            images=tuple(rows.images(number)),
             expected=measures.expected(number) if tuned.texts else None,
             targets=measures.targets(number),
             right=measures.right(number),
@@ -143,10 +147,21 @@ def outcomes(
             base=_said(base, number, measures, has_class=has_class) if base else None,
             tuned=_said(tuned, number, measures, has_class=has_class),
             prompted={name: _said(one, number, measures, has_class=has_class) for name, one in prompted.items()},
-        ).to_json()
+        )
         for number in sorted(tuned.texts) or range(len(rows))
-    )
-    return b"".join(json.dumps(line, ensure_ascii=False, sort_keys=True).encode() + b"\n" for line in lines)
+    ]
+
+
+def write_outcomes(session: Session, rows: Sequence[Outcome]) -> None:
+    """Writes every row of the test split beside the run, and small pictures of the images that its report shows.
+
+    Raises:
+        OSError: A file can't be written.
+    """
+    write_file(session.folder.outcomes, b"".join(one.to_line() for one in rows))
+    if shown := of_reported_rows(rows, session.plan.settings.eval.samples):
+        pictures = make_thumbnails(shown, StreamImages(session.inputs.streams_folder))
+        write_file(session.folder.thumbnails, b"".join(one.to_line() for one in pictures))
 
 
 def _said(measured: Measurement, number: int, measures: Measures, *, has_class: bool) -> Said:

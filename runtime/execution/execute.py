@@ -256,7 +256,7 @@ class _Execution:
         from ftc.runtime.evaluation.baselines import baseline_results
         from ftc.runtime.evaluation.evaluate import prompted_as_base
         from ftc.runtime.evaluation.findings import result_findings
-        from ftc.runtime.evaluation.results import evaluation, measures_of, outcomes
+        from ftc.runtime.evaluation.results import evaluation, measures_of, outcomes, write_outcomes
         from ftc.runtime.training.findings import training_findings
         from ftc.spec.storage.atomic_write import write_file
 
@@ -274,7 +274,7 @@ class _Execution:
             findings[:0] = result_findings(self.plan.settings.eval.metrics, by_class, result)
             passed = all(gate.passed for gate in result.gates)
             if session.is_first:
-                write_file(self.folder.outcomes, outcomes(session, self.base, self.tuned, self.prompted))
+                write_outcomes(session, outcomes(session, self.base, self.tuned, self.prompted))
                 write_file(self.folder.evaluation, result.to_text().encode())
         session.note_memory("train" if self.tuned is None else "evaluate")
         session.note_code()

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +42,7 @@ class Journal:
         if self._file is None:
             return
         event = event.model_copy(update={"time": datetime.now(UTC).isoformat(timespec="milliseconds")})
-        self._file.write(json.dumps(event.to_json(), ensure_ascii=False, sort_keys=True).encode() + b"\n")
+        self._file.write(event.to_line())
         self._file.flush()
         self._listen(event)
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.documents.stream_images import IMAGES_FILE
+from ftc.spec.documents.stream_images import OtherImage, StreamImages
 from ftc.spec.documents.streams import TokenStream
 from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.storage.images import decode_image
@@ -58,7 +58,7 @@ class FolderPixels:
     """
 
     def __init__(self, streams_folder: Path, model_folder: Path, options: Mapping[str, Any]) -> None:
-        self._file = streams_folder / IMAGES_FILE
+        self._images = StreamImages(streams_folder)
         self._model_folder = model_folder
         self._options = options
 
@@ -75,7 +75,12 @@ class FolderPixels:
         """Images by their sha256: (I, C, H, W) pixels; (I, N, C, H, W) of tiles with (I, 2) sizes; (P, D) patches of
         all with (I, 3) what each has of them; or (1, S, C, H, W) squares of all, with (1, S, H, W) ones for pixels.
         """
-        images = [decode_image(self._content(name)) for name in names]
+        try:
+            images = [decode_image(self._images.content(name)) for name in names]
+        except OtherImage as error:
+            help = "plan again; it reads the images again"
+            summary = "the images of the token streams differ from the plan"
+            raise Refusal([diagnostic("FTC414", summary, notes=str(error), help=help)]) from error
         try:
             found = self._processor(images=images, return_tensors="pt", **self._options)
         except (ValueError, TypeError, KeyError, RuntimeError) as error:
@@ -88,24 +93,6 @@ class FolderPixels:
     @cached_property
     def _processor(self) -> Any:
         return load_processor(self._model_folder)
-
-    @cached_property
-    def _table(self) -> tuple[Any, dict[str, int]]:
-        import pyarrow as pa
-
-        try:
-            with pa.memory_map(str(self._file)) as source:
-                table = pa.ipc.open_file(source).read_all()
-            return table, {name: number for number, name in enumerate(table.column("sha256").to_pylist())}
-        except (OSError, ValueError, KeyError) as error:
-            raise _other_image(f"`{self._file.name}` is missing or damaged") from error
-
-    def _content(self, name: str) -> bytes:
-        table, places = self._table
-        data: bytes | None = table.column("content")[places[name]].as_py() if name in places else None
-        if data is None or hashlib.sha256(data).hexdigest() != name:
-            raise _other_image(f"image {name[:12]} is missing or has other bytes")
-        return data
 
 
 def with_pixels(rows: TokenStream, pixels: FolderPixels) -> TokenStream:
@@ -146,8 +133,3 @@ def image_inputs(
     marks = known.marks if pixels is not None or known.sees_ahead == "images" else None
     marked = {marks: (ids == vision.image_token_id).int()} if marks else {}
     return {**(pixels or {}), **marked}
-
-
-def _other_image(why: str) -> Refusal:
-    help = "plan again; it reads the images again"
-    return Refusal([diagnostic("FTC414", "the images of the token streams differ from the plan", notes=why, help=help)])

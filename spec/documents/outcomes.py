@@ -23,6 +23,7 @@ __all__ = [
     "Agreement",
     "Choice",
     "Figure",
+    "Given",
     "HarnessMetric",
     "HarnessReport",
     "Outcome",
@@ -32,6 +33,7 @@ __all__ = [
     "WinRate",
     "as_label",
     "best_prompted",
+    "by_loss",
     "confidence_bin",
     "figures",
     "gate_results",
@@ -79,11 +81,20 @@ class Said(SparseDocument):
     reward: Real | None = None
     """What the evaluation's reward model makes of the answer; absent where none scores any."""
 
+    @property
+    def loss(self) -> float:
+        """The loss of a target."""
+        return self.loss_sum / max(1, self.targets)
+
+
+Given = tuple[int, str, tuple[str, ...]]
+"""A test row: its number in the source, and prompt and images that the model was given."""
+
 
 class Outcome(SparseDocument):
     """One row of the test split, a line of `predictions.ndjson`."""
 
-    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("prompted",)
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("images", "prompted")
 
     row: int
     """Number of the row among those that were read, from 0."""
@@ -91,6 +102,8 @@ class Outcome(SparseDocument):
     """Its name, such as `data/tickets.csv:38`; empty in runs of earlier releases."""
     prompt: str
     """What the models were given."""
+    images: tuple[str, ...] = ()
+    """sha256 of each image that they were given beside it; absent where there is none."""
     expected: str | None
     """The row's own answer or class; None where the task has neither."""
     targets: tuple[int, ...] = ()
@@ -103,6 +116,23 @@ class Outcome(SparseDocument):
     tuned: Said
     prompted: dict[str, Said] = Field(default_factory=dict)
     """What the base said to each other prompt, by the baseline's name; absent where there is none."""
+
+    @property
+    def given(self) -> Given:
+        """Which row it is, also beside those of other runs: the same number is another row of other data."""
+        return self.row, self.prompt, self.images
+
+
+def by_loss(outcomes: Sequence[Outcome], samples: int) -> tuple[list[Outcome], list[Outcome]]:
+    """The rows with the highest loss of the tuned model, worst first, and those with the lowest, best first.
+
+    Args:
+        outcomes: All rows.
+        samples: Rows of each kind at most; none is of both.
+    """
+    ranked = sorted(outcomes, key=lambda one: (-one.tuned.loss, one.row))
+    limit = min(samples, len(ranked) // 2)
+    return ranked[:limit], ranked[::-1][:limit]
 
 
 Figure = tuple[float, Interval | None]

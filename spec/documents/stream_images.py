@@ -1,9 +1,11 @@
-"""The images of token streams: where they lie, how large they are, and which of them a plan pins the pixels of."""
+"""The images of token streams: their bytes, how large they are, and which of them a plan pins the pixels of."""
 
 from __future__ import annotations
 
+import hashlib
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftc.spec.documents.streams import TokenStream
 
@@ -11,11 +13,49 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["IMAGES_FILE", "ImageSizes", "first_images", "open_image_sizes", "sizes_file"]
+__all__ = ["IMAGES_FILE", "ImageSizes", "OtherImage", "StreamImages", "first_images", "open_image_sizes", "sizes_file"]
 
 IMAGES_FILE = "images.arrow"
 """File of the images of all streams of a folder, beside them: the sha256 and the bytes of each."""
 _FIRST_IMAGES = 8
+
+
+class OtherImage(ValueError):
+    """An image of a stream that is missing, or has other bytes than its name says."""
+
+
+class StreamImages:
+    """The images of all streams in a folder, by the sha256 of their bytes; their table is mapped once.
+
+    Args:
+        folder: The folder of the streams.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / IMAGES_FILE
+
+    def content(self, name: str) -> bytes:
+        """The bytes of an image.
+
+        Raises:
+            OtherImage: It is missing or has other bytes, or the table can't be read.
+        """
+        table, places = self._table
+        data: bytes | None = table.column("content")[places[name]].as_py() if name in places else None
+        if data is None or hashlib.sha256(data).hexdigest() != name:
+            raise OtherImage(f"image {name[:12]} is missing or has other bytes")
+        return data
+
+    @cached_property
+    def _table(self) -> tuple[Any, dict[str, int]]:
+        import pyarrow as pa
+
+        try:
+            with pa.memory_map(str(self._file)) as source:
+                table = pa.ipc.open_file(source).read_all()
+            return table, {name: number for number, name in enumerate(table.column("sha256").to_pylist())}
+        except (OSError, ValueError, KeyError) as error:
+            raise OtherImage(f"`{self._file.name}` is missing or damaged") from error
 
 
 class ImageSizes(NamedTuple):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["FORMATS", "MOST_BYTES", "MOST_PIXELS", "BadImage", "decode_image"]
+__all__ = ["FORMATS", "MOST_BYTES", "MOST_PIXELS", "BadImage", "decode_image", "mean_difference", "small_jpeg"]
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """Formats that are opened, as Pillow names them."""
@@ -21,6 +21,8 @@ MOST_BYTES = 64 * 2**20
 """Bytes of the largest file."""
 MOST_PIXELS = 64 * 2**20
 """Pixels of the largest image, which take 192 MiB as numbers of a byte."""
+_SMALL = 256
+"""Pixels of the longer side of a small picture, which a page shows at half its size on a sharp screen."""
 _DEEP_MODES = ("I", "F")
 """Modes of Pillow with more than 8 bits a channel; `I;16` and its kin begin with the first."""
 
@@ -77,3 +79,31 @@ def decode_image(data: bytes) -> Image:
         if isinstance(error, UnidentifiedImageError):
             reason = [f"it is none of {', '.join(FORMATS)}"]
         raise BadImage("broken", f"can't be decoded: {reason[0][:200]}") from error
+
+
+def small_jpeg(image: Image, longest: int = _SMALL) -> bytes:
+    """The image as a JPEG file, of 256 pixels at most on its longer side some 10 KB; a smaller image keeps its size.
+
+    Args:
+        image: In three channels of 8 bits.
+        longest: Pixels of the longer side at most.
+    """
+    small, file = image.copy(), io.BytesIO()
+    small.thumbnail((longest, longest))
+    small.save(file, "JPEG", quality=85, optimize=True)
+    return file.getvalue()
+
+
+def mean_difference(first: bytes, second: bytes) -> float:
+    """How far two image files are apart, on average over channels and pixels, from 0 to 255; 255 of other sizes.
+
+    Raises:
+        BadImage: One can't be used.
+    """
+    from PIL import ImageChops, ImageStat
+
+    left, right = decode_image(first), decode_image(second)
+    if left.size != right.size:
+        return 255.0
+    means = ImageStat.Stat(ImageChops.difference(left, right)).mean
+    return sum(means) / len(means)

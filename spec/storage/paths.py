@@ -166,6 +166,11 @@ class RunFolder(NamedTuple):
         return self.path / "predictions.ndjson"
 
     @property
+    def thumbnails(self) -> Path:
+        """Small pictures of the images of rows that the report shows, a line each; only where rows have images."""
+        return self.path / "thumbnails.ndjson"
+
+    @property
     def report(self) -> Path:
         """The self-contained page."""
         return self.path / "report.html"

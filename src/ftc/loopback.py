@@ -12,7 +12,7 @@ from typing import Any
 
 __all__ = ["PageHandler", "PageServer"]
 
-_POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'"
+_POLICY = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'"
 _MOST_BYTES = 10_000
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,16 +16,20 @@ from ftc import api
 from ftc.runtime.models.pixels import FolderPixels
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.streams import open_stream
-from ftc.spec.storage.paths import streams_folder
+from ftc.spec.storage.images import small_jpeg
+from ftc.spec.storage.paths import RunFolder, streams_folder
+from ftc.verbs.pages import report_page
 from ftc.verbs.plan import located_plan
+from ftc.verbs.runs import load_outcomes, load_run, load_thumbnails
 from ftc.views.plan import plan_text
 from tests.e2e.conftest import Ftc, in_a_copy
 from tests.support.cards import CardRunner
+from tests.support.forging import edit_lines, reseal
 from tests.support.vision_loops import inputs_of, logged_losses, plain_losses
-from tests.support.vision_models import MODELS, TEMPLATE, TOKENS_PER_IMAGE, make_vision_project
+from tests.support.vision_models import COLORS, MODELS, TEMPLATE, TOKENS_PER_IMAGE, make_vision_project
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("PIL")
+Image, ImageColor = pytest.importorskip("PIL.Image"), pytest.importorskip("PIL.ImageColor")
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +122,42 @@ def test_all_processes_of_a_run_compare_the_packages_that_read_images(
     monkeypatch.setattr("ftc.compiler.resolve.machine.environment.resolve_environment", resolve)
     assert located_plan(run.plan, root, lambda: pytest.fail("nothing is missing here")).plan is run.plan
     assert [one >= {"vision"} for one in asked] == [True], "as the first process, which plans"
+
+
+def test_a_report_shows_what_its_rows_show(run: api.Run) -> None:
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    kept = load_thumbnails(run.folder)
+    shown = {one.place: one for one in load_outcomes(run.folder) if any(name in kept for name in one.images)}
+    assert shown, "rows have images"
+    for place, row in shown.items():
+        (picture,) = (kept[name] for name in row.images)
+        assert (picture.width - 40, picture.height) in [(0, 32), (1, 32), (2, 32)]
+        with Image.open(io.BytesIO(picture.picture)) as small:
+            nearest = min(COLORS, key=lambda color: math.dist(ImageColor.getrgb(color), small.getpixel((2, 2))))
+        assert nearest == row.expected, "the picture of this row, and of no other"
+        assert f'alt="image 1 of row {place}, {picture.width} × 32 pixels"' in page
+        assert f"data:image/jpeg;base64,{picture.jpeg}" in page
+
+
+def test_a_row_that_is_masked_shows_no_picture(root: Path, run: api.Run) -> None:
+    def with_address(number: int, line: dict[str, Any]) -> None:
+        line["prompt"] += " mail jane.doe@example.com"
+
+    edit_lines(run.folder / "predictions.ndjson", with_address)
+    assert "data:image" not in report_page(load_run(run.folder)).partition('id="rows"')[2]
+    assert "data:image" in report_page(load_run(run.folder), shows_personal_data=True).partition('id="rows"')[2]
+
+
+def test_a_picture_of_another_image_is_found(root: Path, run: api.Run) -> None:
+    def black(number: int, line: dict[str, Any]) -> None:
+        line["jpeg"] = base64.b64encode(small_jpeg(Image.new("RGB", (line["width"], line["height"])))).decode()
+
+    assert any("pictures of rows' images" in words for words in api.audit(run).checked)
+    edit_lines(run.folder / "thumbnails.ndjson", black)
+    reseal(RunFolder(run.folder))
+    audited = api.audit(load_run(run.folder))
+    assert audited.verdict == "TAMPERED"
+    assert {one.subject.partition(",")[0] for one in audited.findings} == {"thumbnails.ndjson"}
 
 
 def test_others_load_the_merged_model(root: Path, ftc: Ftc, run: api.Run) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
+import io
 import json
 import threading
 from argparse import Namespace
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ftc.cli import history
+from ftc.compiler.tokens.stream_writer import write_images
 from ftc.rating.ballots import Contest, Pair, open_ballot
 from ftc.rating.server import RatingServer
+from ftc.spec.documents.stream_images import IMAGES_FILE, StreamImages
 
 
 @pytest.fixture
@@ -130,10 +135,52 @@ def test_a_port_that_is_taken_is_named_with_a_way_out(
     contest = Contest("x", "one", "two", (Pair(0, "question", None, "red", "blue"),), same=0)
     args = Namespace(rater="ann", seed=0, port=server.server_port, no_browser=True, shows_personal_data=False)
     with pytest.raises(OSError, match=f"port {server.server_port} can't be had .*name another by `--port`"):
-        history._serve_ballot(contest, tmp_path / "ratings", args)
+        history._serve_ballot(contest, tmp_path / "ratings", tmp_path, args)
     nothing = Contest("x", "one", "two", (), same=5)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(history, "_show_tally", lambda *_: pytest.fail("nothing is told twice"))
-        history._serve_ballot(nothing, tmp_path / "nothing", args)
+        history._serve_ballot(nothing, tmp_path / "nothing", tmp_path, args)
     assert "there is nothing to rate" in capsys.readouterr().out
     assert not (tmp_path / "nothing").exists()
+
+
+@pytest.fixture
+def with_images(tmp_path: Path) -> Iterator[tuple[RatingServer, str]]:
+    """A server of one pair, whose row has an image of 2,000 x 10 pixels and one that is gone, and its sha256."""
+    pillow = pytest.importorskip("PIL.Image")
+    file = io.BytesIO()
+    pillow.new("RGB", (2000, 10), "green").save(file, "PNG")
+    name = hashlib.sha256(file.getvalue()).hexdigest()
+    write_images(tmp_path / IMAGES_FILE, [(name, file.getvalue())])
+    pair = Pair(0, "which color?", "green", "red", "green", (name, "0" * 64))
+    contest = Contest("x", "one", "two", (pair,), same=0)
+    with RatingServer(contest, open_ballot(tmp_path, "ann"), seed=0, images=StreamImages(tmp_path)) as found:
+        thread = threading.Thread(target=found.serve_forever)
+        thread.start()
+        yield found, name
+        found.shutdown()
+        thread.join()
+
+
+def test_a_rater_sees_what_the_model_saw(with_images: tuple[RatingServer, str]) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    server, name = with_images
+    assert inside(server, "item/0")["images"] == 2
+    with pillow.open(io.BytesIO(server.image(0, 0))) as shown:
+        assert (shown.format, shown.size) == ("JPEG", (1600, 8))
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port)
+    connection.request("GET", f"/{server.secret}/image/0/0")
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("Content-Type"), answer.read()) == (200, "image/jpeg", server.image(0, 0))
+    status, words = ask(server, f"/{server.secret}/image/0/1")
+    assert (status, "ftc plan RECIPE" in words) == (404, True), "it is gone, and what brings it back is said"
+    for which in ("0/2", "0/-1", "-1/0", "1/0", "0", "a/b", name):
+        assert ask(server, f"/{server.secret}/image/{which}")[0] == 400, which
+
+
+def test_a_masked_row_shows_no_image(with_images: tuple[RatingServer, str]) -> None:
+    server, _ = with_images
+    (pair,) = server.order
+    server.order = [replace(pair, prompt="who is jane.doe@example.com?")]
+    assert inside(server, "item/0")["images"] == 0
+    assert ask(server, f"/{server.secret}/image/0/0")[0] == 400

@@ -211,6 +211,7 @@ def run_rate(args: Namespace) -> int:
     """Serves the page until Ctrl-C, or shows the result."""
     from ftc import api
     from ftc.rating.ballots import contest_of
+    from ftc.spec.storage.paths import streams_folder
 
     runs = [api.find_run(text) for text in (args.run, args.other) if text]
     contest = contest_of(runs)
@@ -218,7 +219,7 @@ def run_rate(args: Namespace) -> int:
     if args.result or args.json:
         _show_tally(contest, folder, args)
     else:
-        _serve_ballot(contest, folder, args)
+        _serve_ballot(contest, folder, streams_folder(runs[0].plan.stream_key), args)
     return ExitCode.FINE
 
 
@@ -233,13 +234,14 @@ def _show_tally(contest: Contest, folder: Path, args: Namespace) -> None:
         write(tally_text(result, page=page(sys.stdout, args)))
 
 
-def _serve_ballot(contest: Contest, folder: Path, args: Namespace) -> None:
+def _serve_ballot(contest: Contest, folder: Path, streams: Path, args: Namespace) -> None:
     import getpass
     import re
     import webbrowser
 
     from ftc.rating.ballots import open_ballot
     from ftc.rating.server import RatingServer
+    from ftc.spec.documents.stream_images import StreamImages
     from ftc.views.numbers import count, plural
 
     if not contest.pairs:
@@ -247,7 +249,14 @@ def _serve_ballot(contest: Contest, folder: Path, args: Namespace) -> None:
         return
     own_name = re.sub(r"[^\w.-]+", "-", getpass.getuser())[:60] or "rater"
     ballot = open_ballot(folder, args.rater or own_name)
-    opened = RatingServer(contest, ballot, seed=args.seed, port=args.port, shows_personal_data=args.shows_personal_data)
+    opened = RatingServer(
+        contest,
+        ballot,
+        seed=args.seed,
+        port=args.port,
+        shows_personal_data=args.shows_personal_data,
+        images=StreamImages(streams),
+    )
     with opened as server:
         left = sum(choice is None for choice in server.state()["choices"])
         write(f"{plural(len(contest.pairs), 'row')} with different answers, {count(left)} to rate as {ballot.rater}\n")

@@ -26,7 +26,7 @@ from ftc.spec.storage.reading import read_regular
 from ftc.verbs.runs import Run, load_outcomes
 
 if TYPE_CHECKING:
-    from ftc.spec.documents.outcomes import Outcome, Said
+    from ftc.spec.documents.outcomes import Given, Outcome, Said
 
 __all__ = ["Ballot", "Contest", "Pair", "ballots", "contest_of", "open_ballot", "tally"]
 
@@ -41,6 +41,7 @@ class Pair:
         expected: The row's own answer.
         first: Answer of the first contestant.
         second: Answer of the second contestant.
+        images: sha256 of each image that both were given beside the prompt.
     """
 
     row: int
@@ -48,6 +49,7 @@ class Pair:
     expected: str | None
     first: str
     second: str
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +102,9 @@ def contest_of(runs: Sequence[Run]) -> Contest:
     return _contest(name, first.record.id, second.record.id, [(one, one.tuned, other) for one, other in common])
 
 
-def _answered(run: Run) -> dict[tuple[int, str], Outcome]:
-    """A run's outcomes with an answer, by row and prompt: the same row number of other data is another row."""
-    found = {(one.row, one.prompt): one for one in load_outcomes(run.folder) if one.tuned.text is not None}
+def _answered(run: Run) -> dict[Given, Outcome]:
+    """A run's outcomes with an answer, by what the model was given."""
+    found = {one.given: one for one in load_outcomes(run.folder) if one.tuned.text is not None}
     if not found:
         raise Refusal([_none(run, "has no answers to rate", f"it is {run.record.status.replace('_', ' ')}")])
     return found
@@ -110,7 +112,7 @@ def _answered(run: Run) -> dict[tuple[int, str], Outcome]:
 
 def _contest(name: str, first: str, second: str, found: Sequence[tuple[Outcome, Said | None, Said]]) -> Contest:
     pairs = tuple(
-        Pair(one.row, one.prompt, one.expected, said.text or "", other.text or "")
+        Pair(one.row, one.prompt, one.expected, said.text or "", other.text or "", one.images)
         for one, said, other in found
         if said is not None and (said.text or "").strip() != (other.text or "").strip()
     )

@@ -38,6 +38,7 @@ async function show() {
     at(name).textContent = item[name] || "(nothing)";
     at(name).scrollTop = 0;
   }
+  showImages(item.images);
   at("expected").textContent = item.expected ?? "";
   at("reference").hidden = item.expected === null;
   for (const button of document.querySelectorAll("[data-choice]")) {
@@ -45,6 +46,23 @@ async function show() {
   }
   at("rating").hidden = false;
   at("result").hidden = true;
+}
+
+function showImages(count) {
+  const shown = Array.from({ length: count }, (_, place) => {
+    const image = document.createElement("img");
+    image.alt = `image ${place + 1} of ${count}`;
+    image.addEventListener("error", async () => {
+      const note = document.createElement("p");
+      const response = await fetch(image.src).catch(() => null);
+      note.textContent = response?.status === 404 ? await response.text() : "The image can't be shown.";
+      image.replaceWith(note);
+    });
+    image.src = `image/${number}/${place}`;
+    return image;
+  });
+  at("images").replaceChildren(...shown);
+  at("images").hidden = count === 0;
 }
 
 function showProgress() {

@@ -15,11 +15,16 @@ from typing import Any
 from ftc.loopback import PageHandler, PageServer
 from ftc.rating.ballots import Ballot, Contest, Pair, tally
 from ftc.spec.documents.outcomes import Choice
+from ftc.spec.documents.stream_images import OtherImage, StreamImages
+from ftc.spec.storage.images import decode_image, small_jpeg
 from ftc.spec.storage.reading import parse_json
 from ftc.views.row_texts import RowTexts
 
 __all__ = ["RatingServer"]
 
+_LONGEST = 1600
+"""Pixels of an image's longer side on the page."""
+_GONE = "An image of this row is no longer in ftc's cache. `ftc plan RECIPE` puts it there; then load this page again."
 _PAGES = {
     "": ("page.html", "text/html; charset=utf-8"),
     "page.css": ("page.css", "text/css; charset=utf-8"),
@@ -36,19 +41,28 @@ class RatingServer(PageServer):
         seed: Decides about order and sides, with the rater's name.
         port: Port on the loopback address; 0 for any that is free.
         shows_personal_data: Whether rows that match a rule for personal data are shown as they are.
+        images: The images of the rows.
 
     Raises:
         OSError: The port is taken.
     """
 
     def __init__(
-        self, contest: Contest, ballot: Ballot, *, seed: int, port: int = 0, shows_personal_data: bool = False
+        self,
+        contest: Contest,
+        ballot: Ballot,
+        *,
+        seed: int,
+        port: int = 0,
+        shows_personal_data: bool = False,
+        images: StreamImages | None = None,
     ) -> None:
         super().__init__(_Handler, port)
         self.texts = RowTexts(shows_all=shows_personal_data)
         self.contest, self.ballot, self.seed = contest, ballot, seed
         self.order = contest.order(ballot.rater, seed)
         self.writing = threading.Lock()
+        self._images = images
 
     def state(self) -> dict[str, Any]:
         """How far the rater is; the decisions are by side, in the rater's order."""
@@ -66,7 +80,21 @@ class RatingServer(PageServer):
         sides = (pair.first, pair.second) if self._left(pair) == "first" else (pair.second, pair.first)
         prompt, expected, left, right = self.texts.row(str(pair.row), pair.prompt, pair.expected, *sides)
         wanted = None if pair.expected is None else expected
-        return {"prompt": prompt, "expected": wanted, "left": left, "right": right}
+        shown = 0 if str(pair.row) in self.texts.masked else len(pair.images)
+        return {"prompt": prompt, "expected": wanted, "left": left, "right": right, "images": shown}
+
+    def image(self, number: int, place: int) -> bytes:
+        """An image of a pair's row as a JPEG file.
+
+        Raises:
+            IndexError: There is no such pair, or it shows no such image.
+            OtherImage: The image is no longer here.
+        """
+        if min(number, place) < 0 or place >= self.item(number)["images"]:
+            raise IndexError(place)
+        if self._images is None:
+            raise OtherImage("no folder of images")
+        return small_jpeg(decode_image(self._images.content(self.order[number].images[place])), _LONGEST)
 
     def rate(self, number: int, side: str | None) -> dict[str, Any]:
         """Takes a decision: `left`, `right`, `tie`, `bad`, or None to take one back.
@@ -136,10 +164,21 @@ class _Handler(PageHandler):
                 self._answer(self.server.result)
             case name if name in _PAGES:
                 self.page(name)
+            case name if name.startswith("image/"):
+                self._send_image(name.removeprefix("image/"))
             case name if name.startswith("item/"):
                 self._answer(lambda: self.server.item(int(name.removeprefix("item/"))))
             case _:
                 self.refuse(HTTPStatus.NOT_FOUND)
+
+    def _send_image(self, which: str) -> None:
+        try:
+            number, place = map(int, which.split("/"))
+            self.send(HTTPStatus.OK, "image/jpeg", self.server.image(number, place))
+        except OtherImage:
+            self.send(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", _GONE.encode())
+        except (IndexError, ValueError):
+            self.refuse(HTTPStatus.BAD_REQUEST)
 
     def posted(self) -> None:
         """A decision."""

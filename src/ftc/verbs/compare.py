@@ -15,13 +15,10 @@ if TYPE_CHECKING:
     from ftc.runtime.metrics import Predictions
     from ftc.runtime.metrics.statistics import Statistics
     from ftc.spec.documents.difference import ComparedMetric, Difference, RunComparison
-    from ftc.spec.documents.outcomes import Outcome
+    from ftc.spec.documents.outcomes import Given, Outcome
     from ftc.spec.documents.settings import Settings
 
 __all__ = ["compare", "comparison_page", "diff", "statistics_of"]
-
-Key = tuple[int, str]
-"""A test row: its number in the source, and what the model was given of it."""
 
 
 def compare(runs: Sequence[Run | Path | str], *, folder: Path | str = ".") -> RunComparison:
@@ -130,8 +127,8 @@ def comparison_page(names: Sequence[str], folder: Path | str = ".", *, shows_per
     return comparison_html(compare(runs), sides, shows_personal_data=shows_personal_data)
 
 
-def _outcomes(run: Run) -> dict[Key, Outcome]:
-    found = {(one.row, one.prompt): one for one in load_outcomes(run.folder)}
+def _outcomes(run: Run) -> dict[Given, Outcome]:
+    found = {one.given: one for one in load_outcomes(run.folder)}
     if not found:
         help = "compare finished runs whose test split was evaluated; `ftc run list` lists them"
         summary = f"run `{run.record.id}` has no evaluated test rows"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.storage.paths import RunFolder
-from ftc.verbs.runs import Run, load_events, load_outcomes
+from ftc.verbs.runs import Run, load_events, load_outcomes, load_thumbnails
 
 __all__ = ["pages", "report_page", "write_missing_pages", "write_pages"]
 
@@ -51,6 +51,7 @@ def report_page(run: Run, *, draws: bool = True, shows_personal_data: bool = Fal
         load_events(run.folder),
         load_outcomes(run.folder),
         None if draws else Drawer(),
+        thumbnails=load_thumbnails(run.folder),
         shows_personal_data=shows_personal_data,
     )
 

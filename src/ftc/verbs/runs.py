@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.storage.paths import RunFolder, runs_folder
@@ -15,12 +15,14 @@ from ftc.spec.storage.run_folders import named_run, read_document, recorded_runs
 
 if TYPE_CHECKING:
     from ftc.compiler.draft import PastRun
+    from ftc.spec.base import Document
     from ftc.spec.documents.estimates import Phase, Work
     from ftc.spec.documents.events import Event
     from ftc.spec.documents.machine import Holder
     from ftc.spec.documents.outcomes import Outcome
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.record import Evaluation, Predecessor, RunRecord
+    from ftc.spec.documents.thumbnails import Thumbnail
     from ftc.verbs.predict import Model
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "load_events",
     "load_outcomes",
     "load_run",
+    "load_thumbnails",
     "newest_run",
     "past_runs",
     "predecessor",
@@ -38,6 +41,8 @@ __all__ = [
     "unlock",
     "unreadable_runs",
 ]
+
+_D = TypeVar("_D", bound="Document")
 
 _MOST_PAST_RUNS = 20
 """Newest runs that a time estimate looks at; older ones say less about today's machine."""
@@ -124,16 +129,30 @@ def load_outcomes(folder: Path) -> tuple[Outcome, ...]:
     Raises:
         Refusal: A line can't be read (FTC524).
     """
-    from pydantic import TypeAdapter, ValidationError
-
     from ftc.spec.documents.outcomes import Outcome
 
-    file = RunFolder(folder).outcomes
+    return _lines(RunFolder(folder).outcomes, Outcome)
+
+
+def load_thumbnails(folder: Path) -> dict[str, Thumbnail]:
+    """Small pictures that a run kept of images of its test rows, by the sha256 of the image; empty where it has none.
+
+    Raises:
+        Refusal: A line can't be read (FTC524).
+    """
+    from ftc.spec.documents.thumbnails import Thumbnail
+
+    return {one.image: one for one in _lines(RunFolder(folder).thumbnails, Thumbnail)}
+
+
+def _lines(file: Path, kind: type[_D]) -> tuple[_D, ...]:
+    """The documents of a file that has one a line; none where there is no file."""
+    from pydantic import ValidationError
+
     if not file.exists():
         return ()
-    reader: TypeAdapter[Outcome] = TypeAdapter(Outcome)
     try:
-        return tuple(reader.validate_json(line) for line in read_regular(file).splitlines())
+        return tuple(kind.model_validate_json(line) for line in read_regular(file).splitlines())
     except (ValidationError, OSError) as problem:
         raise unreadable(file, problem) from None
 

@@ -1,24 +1,54 @@
-"""The one way by which texts of rows get into a page or onto a terminal.
+"""The one way by which texts and images of rows get into a page or onto a terminal.
 
-Rows that match a rule for personal data or secrets are masked as a whole, since a name often stands beside an address.
+Rows that match a rule for personal data or secrets are masked as a whole, since a name often stands beside an address,
+and an image beside a text that names who is in it.
 `predictions.ndjson` stays as it is, and so does everything that is computed from it.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ftc.spec.documents.outcomes import NO_ANSWER
+from ftc.spec.documents.outcomes import NO_ANSWER, Outcome
+from ftc.spec.documents.thumbnails import MOST_OF_A_ROW, Thumbnail
 from ftc.spec.personal_data import in_decoded
 from ftc.views import numbers
 
-__all__ = ["RowTexts"]
+__all__ = ["RowPictures", "RowTexts", "row_pictures"]
 
 
 _LEAST_SHARED = 40
 """Characters that prompts need to share; less is no trouble in each row."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowPictures:
+    """The images of a row.
+
+    Attributes:
+        shown: Small pictures of the first of them, as far as the run kept any.
+        left_out: How many more the row has.
+    """
+
+    shown: tuple[Thumbnail, ...] = ()
+    left_out: int = 0
+
+
+def row_pictures(outcomes: Sequence[Outcome], thumbnails: Mapping[str, Thumbnail]) -> dict[int, RowPictures]:
+    """The images of each row that has any, by the number of the row.
+
+    Args:
+        outcomes: The rows.
+        thumbnails: What the run kept, by the sha256 of the image.
+    """
+    found = {}
+    for one in outcomes:
+        shown = tuple(thumbnails[name] for name in one.images[:MOST_OF_A_ROW] if name in thumbnails)
+        if one.images:
+            found[one.row] = RowPictures(shown, len(one.images) - len(shown))
+    return found
 
 
 @dataclass(slots=True)
@@ -29,11 +59,13 @@ class RowTexts:
         labels: The run's classes, which are never personal.
         shows_all: Whether the user asked for rows as they are.
         masked: Names of the rows that were masked so far.
+        pictures: The images of rows, by the number of the row.
     """
 
     labels: Collection[str] = ()
     shows_all: bool = False
     masked: set[str] = field(default_factory=set)
+    pictures: Mapping[int, RowPictures] = field(default_factory=dict)
 
     def row(self, name: str, *texts: str | None) -> tuple[str, ...]:
         """The texts of a row as they may be shown; no text is an empty one."""
@@ -44,6 +76,10 @@ class RowTexts:
         self.masked.add(name)
         mask = f"[masked: {', '.join(found)}]"
         return tuple(one if not one or one in self.labels or one == NO_ANSWER else mask for one in plain)
+
+    def images(self, name: str, row: int) -> RowPictures:
+        """The images of a row whose texts were asked for before; none where those are masked."""
+        return RowPictures() if name in self.masked else self.pictures.get(row, RowPictures())
 
     def beginning(self, prompts: Sequence[str]) -> int:
         """Characters with which all prompts of a table begin, such as a system message, which is shown once above it.

@@ -199,8 +199,8 @@ def _standing_label(run: str, one: ComparedMetric, standing: Standing) -> str:
 
 def _told_apart(first: Side, other: Side, texts: RowTexts) -> str:
     """The test rows whose loss fell and rose most from one run to the other."""
-    theirs = {(one.row, one.prompt): one for one in other.outcomes}
-    pairs = [(one, theirs[one.row, one.prompt]) for one in first.outcomes if (one.row, one.prompt) in theirs]
+    theirs = {one.given: one for one in other.outcomes}
+    pairs = [(one, theirs[one.given]) for one in first.outcomes if one.given in theirs]
     ranked = sorted(pairs, key=lambda pair: (_loss(pair[1]) - _loss(pair[0]), pair[0].row))
     better = [pair for pair in ranked[:_ROWS_A_WAY] if _loss(pair[1]) < _loss(pair[0])]
     worse = [pair for pair in ranked[::-1][:_ROWS_A_WAY] if _loss(pair[1]) > _loss(pair[0])]

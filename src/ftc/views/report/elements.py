@@ -12,6 +12,8 @@ from html import escape
 from importlib import resources
 
 from ftc.spec.storage.outputs import marked, signature
+from ftc.views import numbers
+from ftc.views.row_texts import RowPictures
 
 __all__ = [
     "beginning_html",
@@ -21,6 +23,7 @@ __all__ = [
     "long_text",
     "marked_up",
     "matrix",
+    "pictures",
     "printable",
     "section",
     "table",
@@ -29,6 +32,8 @@ __all__ = [
 
 _UNFOLDED, _LONGEST = 240, 1200
 """Characters of a long text that are shown, and that can be unfolded."""
+_PICTURE = 160
+"""Pixels of the longer side of an image of a row."""
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 """What HTML forbids or UTF-8 can't hold."""
 
@@ -73,6 +78,26 @@ def long_text(value: str) -> str:
     end = value[_UNFOLDED:_LONGEST] + ("…" if len(value) > _LONGEST else "")
     cut = '<span class="cut">…<span class="more"> more</span></span>'
     return f'<details class="long"><summary>{text(value[:_UNFOLDED])}{cut}</summary>{text(end)}</details>'
+
+
+def pictures(name: str, found: RowPictures) -> str:
+    """The images of a row beside each other, which the page holds itself; empty where it has none.
+
+    Args:
+        name: What the row is called.
+        found: Its images.
+    """
+    images = []
+    for number, one in enumerate(found.shown, 1):
+        scale = min(1.0, _PICTURE / max(one.width, one.height))
+        width, height = (max(1, round(scale * side)) for side in (one.width, one.height))
+        words = text(f"image {number} of row {name}, {one.width:,} × {one.height:,} pixels")
+        source = f"data:image/jpeg;base64,{text(one.jpeg)}"
+        images.append(f'<img src="{source}" width="{width}" height="{height}" alt="{words}" title="{words}">')
+    if found.left_out:
+        more = "more image" if images else "image"
+        images.append(f"<span>{numbers.plural(found.left_out, more)}</span>")
+    return f'<div class="pictures">{"".join(images)}</div>' if images else ""
 
 
 def beginning_html(shared: str) -> str:
@@ -151,8 +176,8 @@ def _matrix_cells(line: Sequence[int], diagonal: int) -> str:
     )
 
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-"""What the browser may load for this page: nothing but its own styles."""
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+"""What the browser may load for this page: nothing but its own styles, and the images that it holds itself."""
 _NO_CHARTS = "No charts: <code>pip install 'ftc[report]'</code> installs the drawing library."
 
 

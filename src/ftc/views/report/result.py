@@ -10,7 +10,7 @@ from ftc.spec.heads import head_card
 from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.report.charts import Axis, Drawer, Range, Ranges, are_shares, figure
-from ftc.views.report.elements import beginning_html, long_text, marked_up, section, table, text
+from ftc.views.report.elements import beginning_html, long_text, marked_up, pictures, section, table, text
 from ftc.views.results import Comparison, change_words, comparisons, reservations
 from ftc.views.row_texts import RowTexts
 from ftc.views.words import metric_title, steps_words
@@ -153,7 +153,8 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None, texts: RowTex
         given, expected, *said = texts.row(name, one.text[begin:], one.expected, one.base, one.tuned)
         sides = list(zip((one.base, one.tuned), said, strict=True))[0 if has_base else 1 :]
         answers = [_answer(answer, words, one.expected if chooses else None, right, wrong) for answer, words in sides]
-        rows.append((text(name), long_text(given), long_text(expected), *answers))
+        given = pictures(name, texts.images(name, one.row)) + long_text(given)
+        rows.append((text(name), given, long_text(expected), *answers))
     kind = "labels" if head_card(plan.settings.model.head).scores_rows else "answers"
     grid = table("Sample of predictions", header, rows, kind=f"predictions {kind}")
     return section("predictions", "Predictions", f"<p>{text(words)}</p>", beginning_html(shown[0].text[:begin]), grid)

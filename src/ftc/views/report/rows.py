@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from itertools import chain, pairwise
 
 from ftc.spec.documents.attributions import Attribution, AttributionMethod
-from ftc.spec.documents.outcomes import Outcome, Said
+from ftc.spec.documents.outcomes import Outcome, Said, by_loss
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import Evaluation, SliceResult
 from ftc.spec.heads import head_card
 from ftc.spec.row_names import shown_row
 from ftc.views import numbers
 from ftc.views.report.charts import Axis, Drawer, Lines, Point, Range, Ranges, Series, are_shares, figure
-from ftc.views.report.elements import beginning_html, details, long_text, section, table, text
+from ftc.views.report.elements import beginning_html, details, long_text, pictures, section, table, text
 from ftc.views.results import FEW_ROWS, by_chance
 from ftc.views.row_texts import RowTexts
 from ftc.views.words import main_metric, metric_title
@@ -32,22 +32,16 @@ def rows_section(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer, texts: 
     """The rows with the highest and the lowest loss, and quality over length; empty where nothing was measured."""
     if not outcomes:
         return ""
-    ranked = sorted(outcomes, key=lambda one: (-_loss(one.tuned), one.row))
-    limit = min(plan.settings.eval.samples, len(ranked) // 2)
-    words = f"{numbers.plural(len(ranked), 'test row')}, sorted by the tuned model's loss."
+    highest, lowest = by_loss(outcomes, plan.settings.eval.samples)
+    words = f"{numbers.plural(len(outcomes), 'test row')}, sorted by the tuned model's loss."
     return section(
         "rows",
         "Highest-loss and lowest-loss examples",
-        f"<p>{text(words)}</p>" if limit else "",
-        _ranked("Highest-loss examples of the tuned model", plan, ranked[:limit], texts),
-        details("Lowest-loss examples of the tuned model", _ranked("Best at", plan, ranked[::-1][:limit], texts)),
+        f"<p>{text(words)}</p>" if highest else "",
+        _ranked("Highest-loss examples of the tuned model", plan, highest, texts),
+        details("Lowest-loss examples of the tuned model", _ranked("Best at", plan, lowest, texts)),
         _by_length(plan, outcomes, drawn),
     )
-
-
-def _loss(said: Said) -> float:
-    """Nats by target."""
-    return said.loss_sum / max(1, said.targets)
 
 
 def _confidence(said: Said) -> str:
@@ -71,9 +65,9 @@ def _ranked(caption: str, plan: Plan, shown: Sequence[Outcome], texts: RowTexts)
         rows.append(
             (
                 text(name),
-                prompt,
+                pictures(name, texts.images(name, one.row)) + prompt,
                 *(answers if has_text else ()),
-                numbers.metric(_loss(one.tuned)),
+                numbers.metric(one.tuned.loss),
                 *((_confidence(one.tuned),) if is_class else ()),
             )
         )
@@ -99,7 +93,8 @@ def reasons_section(evaluation: Evaluation | None, texts: RowTexts) -> str:
     for one in evaluation.attributions:
         name, whole = shown_row(one.place, one.row), "".join(token.text for token in one.tokens)
         (shown,) = texts.row(name, whole)
-        rows.append((text(name), _shaded(one) if shown == whole else text(shown), text(one.label)))
+        given = _shaded(one) if shown == whole else text(shown)
+        rows.append((text(name), pictures(name, texts.images(name, one.row)) + given, text(one.label)))
     words = (
         "What each token adds to the score of the class that the tuned model chose, by "
         f"{_METHODS[evaluation.attributions[0].method]}. Blue raises the score and orange lowers it, the darker the "
@@ -139,7 +134,7 @@ def _by_length(plan: Plan, outcomes: Sequence[Outcome], drawn: Drawer) -> str:
     bases = [(group, [one.base for one in group if one.base]) for group in groups if group[0].base]
     base = [_at_length(group, said, labels, is_loss) for group, said in bases]
     stride = -(-len(ordered) // _MOST_ROWS)  # single rows are spread evenly from the shortest to the longest
-    rows = [(float(len(one.prompt)), _loss(one.tuned)) for one in ordered[::stride]] if is_loss else []
+    rows = [(float(len(one.prompt)), one.tuned.loss) for one in ordered[::stride]] if is_loss else []
     title = "Loss (lower is better)" if is_loss else f"{axis.title[:1].upper()}{axis.title[1:]}"
     ends = "from the shortest to the longest rows"
     words = f"{title}, {ends}: tuned from {numbers.metric(tuned[0][1])} to {numbers.metric(tuned[-1][1])}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from ftc.spec.documents.events import Event
 from ftc.spec.documents.lockfile import SourceLock
 from ftc.spec.documents.outcomes import Outcome
 from ftc.spec.documents.plan import EvaluateStep, Plan
 from ftc.spec.documents.record import Evaluation, RunRecord
+from ftc.spec.documents.thumbnails import Thumbnail
 from ftc.views import numbers
 from ftc.views.findings import baselines_section, findings_list
 from ftc.views.prompted import prompted_section
@@ -21,7 +23,7 @@ from ftc.views.report.result import lead, predictions_section, result_section
 from ftc.views.report.rows import reasons_section, rows_section, slices_section
 from ftc.views.report.training import history, training_section
 from ftc.views.results import classifier_section, judge_section, retention_section, reward_model_section, swaps_section
-from ftc.views.row_texts import RowTexts
+from ftc.views.row_texts import RowTexts, row_pictures
 from ftc.views.words import parent_parts, size_words, teacher_parts
 
 __all__ = ["report_html"]
@@ -59,6 +61,7 @@ def report_html(
     outcomes: Sequence[Outcome] = (),
     drawn: Drawer | None = None,
     *,
+    thumbnails: Mapping[str, Thumbnail] = MappingProxyType({}),
     shows_personal_data: bool = False,
 ) -> str:
     """The page.
@@ -70,10 +73,12 @@ def report_html(
         events: What the run said, in order, over all its stretches.
         outcomes: What the models made of each test row, if it came to that.
         drawn: Who draws the charts; by default the library of the `report` extra, where it is installed.
+        thumbnails: Small pictures of images of rows, by the sha256 of the image.
         shows_personal_data: Whether rows that match a rule for personal data are shown as they are.
     """
     run, drawn = history(events), drawn or drawer()
-    texts = RowTexts(plan.settings.text.labels, shows_personal_data)
+    images = row_pictures(outcomes, thumbnails)
+    texts = RowTexts(plan.settings.text.labels, shows_personal_data, pictures=images)
     parts = {
         "result": result_section(plan, evaluation, drawn),
         "prompted": prompted_section(plan, record, evaluation),

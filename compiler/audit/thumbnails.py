@@ -1,0 +1,77 @@
+"""The small pictures that a report shows of rows' images, beside the images themselves: they are made again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ftc.compiler.audit.tally import Tally, difference, finding, plural
+from ftc.spec.documents.audit import Finding
+from ftc.spec.documents.outcomes import Outcome
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.stream_images import OtherImage, StreamImages
+from ftc.spec.documents.thumbnails import Thumbnail, make_thumbnails, of_reported_rows
+from ftc.spec.storage.images import BadImage, mean_difference
+from ftc.spec.storage.reading import read_regular
+
+__all__ = ["check_thumbnails"]
+
+_FILE = "thumbnails.ndjson"
+_ROUNDING = 2.0
+"""Of 255 levels, on average: builds of the JPEG library round otherwise, and no other picture is that near."""
+
+
+def check_thumbnails(
+    tally: Tally, plan: Plan, file: Path | None, rows: Sequence[Outcome], streams: Path | None, *, ours: bool
+) -> None:
+    """Compares which images the pictures are of with the rows, and the pictures with the images.
+
+    Args:
+        tally: What was found so far.
+        plan: The plan.
+        file: The run's pictures; None where they are not as the record says.
+        rows: The lines of `predictions.ndjson`.
+        streams: Folder of the token streams; None where the cache doesn't have them, or has others.
+        ours: Whether this code of ftc made them; other code may make them otherwise.
+    """
+    names = of_reported_rows(rows, plan.settings.eval.samples)
+    if not names or file is None:
+        return
+    if not ours or streams is None:
+        why = "the images are not here" if ours else "other code of ftc made them"
+        tally.not_checked.append(f"the pictures in {_FILE}: {why}")
+        return
+    try:
+        kept = [Thumbnail.model_validate_json(line) for line in read_regular(file).splitlines()]
+        found = difference(f"{_FILE}: images", [one.image for one in kept], names, "predictions.ndjson")
+        found = found or [*_other_pictures(kept, StreamImages(streams))]
+    except ValidationError as error:
+        hint = "restore the file from a copy"
+        found = [finding("FTC537", _FILE, "small pictures of images", f"{error.error_count()} problems", hint)]
+    except ModuleNotFoundError:
+        tally.not_checked.append(f"the pictures in {_FILE}: Pillow is not installed, which `ftc[vision]` brings")
+        return
+    except OtherImage as error:
+        tally.not_checked.append(f"the pictures in {_FILE}: {error}")
+        return
+    tally.findings[:0] = found
+    tally.checked.append(f"{plural(len(names), 'picture')} of rows' images")
+
+
+def _other_pictures(kept: Sequence[Thumbnail], images: StreamImages) -> Iterator[Finding]:
+    again = make_thumbnails((one.image for one in kept), images)
+    for number, (one, ought) in enumerate(zip(kept, again, strict=True), 1):
+        subject = f"{_FILE}, line {number}"
+        sizes = ([one.width, one.height], [ought.width, ought.height])
+        yield from difference(f"{subject}: width and height", *sizes, f"image {one.image[:12]}")
+        try:
+            away = 0.0 if one.jpeg == ought.jpeg else mean_difference(one.picture, ought.picture)
+        except (BadImage, ValueError) as error:
+            away, reason = None, str(error)
+        else:
+            reason = "another picture"
+        if away is None or away > _ROUNDING:
+            hint = "restore the file from a copy"
+            yield finding("FTC537", subject, f"a picture of image {one.image[:12]}", reason, hint)

@@ -1,0 +1,66 @@
+"""Small pictures of the images of rows that a report shows, kept with the run: its images may be gone by then."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from ftc.spec.base import Document
+from ftc.spec.documents.outcomes import Outcome, by_loss
+from ftc.spec.documents.stream_images import StreamImages
+from ftc.spec.storage.images import decode_image, small_jpeg
+
+__all__ = ["MOST_OF_A_ROW", "Thumbnail", "make_thumbnails", "of_reported_rows"]
+
+MOST_OF_A_ROW = 4
+"""Images of a row that a report shows; a row may have the pages of a whole document."""
+
+
+class Thumbnail(Document):
+    """An image of a row, made small; a line of `thumbnails.ndjson`."""
+
+    image: str
+    """sha256 of the image's bytes, as rows name it."""
+    width: int
+    height: int
+    """Of the image itself, in pixels, upright."""
+    jpeg: str
+    """The small picture, a JPEG file in base64."""
+
+    @property
+    def picture(self) -> bytes:
+        """The bytes of the JPEG file.
+
+        Raises:
+            ValueError: They are no base64.
+        """
+        return base64.b64decode(self.jpeg, validate=True)
+
+
+def of_reported_rows(outcomes: Sequence[Outcome], samples: int) -> list[str]:
+    """sha256 of the images that a report shows, each once.
+
+    Args:
+        outcomes: All rows of the test split, in its order.
+        samples: Rows that each of the report's tables shows, `eval.samples`.
+    """
+    shown = chain(outcomes[:samples], *by_loss(outcomes, samples))
+    return list(dict.fromkeys(name for one in shown for name in one.images[:MOST_OF_A_ROW]))
+
+
+def make_thumbnails(names: Iterable[str], images: StreamImages) -> Iterator[Thumbnail]:
+    """A small picture of each image.
+
+    Args:
+        names: sha256 of each image.
+        images: Where they lie.
+
+    Raises:
+        OtherImage: One is missing or has other bytes.
+    """
+    for name in names:
+        image = decode_image(images.content(name))
+        width, height = image.size
+        jpeg = base64.b64encode(small_jpeg(image)).decode()
+        yield Thumbnail(image=name, width=width, height=height, jpeg=jpeg)
