@@ -34,7 +34,6 @@ from ftc.compiler.rules.check import Checked
 from ftc.compiler.tokens.compile_data import CompiledData, compile_data
 from ftc.compiler.weights import num_trainable
 from ftc.spec.base import Money
-from ftc.spec.codes import CODES
 from ftc.spec.companions import COMPANIONS, Role
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts
@@ -87,8 +86,7 @@ Ask = Callable[[Iterable[TraceJob]], Mapping[str, TraceAnswer]]
 """Answers jobs of the memory trace, by their keys."""
 
 
-@dataclass(frozen=True, slots=True)
-class Locked:
+class Locked(NamedTuple):
     """A lock as the world calls for it.
 
     Attributes:
@@ -114,8 +112,7 @@ class _Resolved(NamedTuple):
     tensors: dict[str, TensorDigest]
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
+class _Made(NamedTuple):
     draft: ClosedDraft
     data: CompiledData
     settings: Settings
@@ -181,6 +178,8 @@ def lock_recipe(checked: Checked, path: Path, pins: Lock | None, *, offline: boo
     Raises:
         Refusal: Something that the recipe names can't be used.
     """
+    from ftc.spec.codes import CODES  # a plan without findings needs none
+
     made = _compile(checked, path, offline, ((), checked.prices), pins, None)
     found = [one for one in made.draft.diagnostics if CODES[one.code].exit_code != ExitCode.OVER_BUDGET]
     _stop_on_errors(replace(made.draft, diagnostics=tuple(found)))

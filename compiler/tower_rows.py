@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from ftc.spec.documents.image_shapes import ImageShape
@@ -14,8 +13,7 @@ __all__ = ["CHANNELS", "Read", "Rows", "read_at_once"]
 CHANNELS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """Rows that a model reads at once.
 
     Attributes:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["ACCELERATORS", "Accelerator", "accelerator_named"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accelerator:
+class Accelerator(NamedTuple):
     """One kind of accelerator.
 
     Attributes:

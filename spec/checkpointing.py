@@ -5,8 +5,7 @@ Each step keeps less and computes more again. The torch half is `ftc.runtime.mod
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 __all__ = ["CHECKPOINTING", "Checkpointing", "Recomputing", "checkpointing_card"]
 
@@ -14,8 +13,7 @@ Recomputing = bool | Literal["selective"]
 """Its value in recipes and plans."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpointing:
+class Checkpointing(NamedTuple):
     """One way.
 
     Attributes:

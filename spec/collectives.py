@@ -13,7 +13,7 @@ Four A100 with both took 544 to 688 MiB for a communicator (issues/964), within 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ftc.spec.documents.estimates import ByteRange
 from ftc.spec.links import has_nvlink
@@ -26,8 +26,7 @@ _RING = _RECEIVING + _SENDING
 _RING_AND_TREE = 3 * _RING
 
 
-@dataclass(frozen=True, slots=True)
-class Channels:
+class Channels(NamedTuple):
     """How many channels a communicator has, as NCCL's logs show (`24 coll channels`).
 
     Attributes:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 __all__ = ["COMBINATIONS", "Combination", "MethodName", "combination"]
 
@@ -11,8 +10,7 @@ MethodName = Literal["linear", "cat", "svd", "ties", "dare_linear", "dare_ties",
 """A method by peft's own word for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Combination:
+class Combination(NamedTuple):
     """One method.
 
     Attributes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 from ftc.spec.documents.companion_settings import CompanionModel
@@ -58,8 +57,7 @@ class Pinned(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Companion:
+class Companion(NamedTuple):
     """One role.
 
     Attributes:

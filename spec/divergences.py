@@ -11,14 +11,12 @@ KL(Q || P) (beta 1), to which it is proportional close to them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 __all__ = ["DIVERGENCES", "Divergence", "DivergenceCard", "divergence_card"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DivergenceCard:
+class DivergenceCard(NamedTuple):
     """One divergence.
 
     Attributes:

@@ -8,8 +8,7 @@ the per-device batch size: vectors of the whole batch come first, and gradients 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ftc.spec.heads import Answer
 
@@ -19,8 +18,7 @@ Pooling = Literal["mean", "cls", "last"]
 """How the states of a text's tokens become one vector: their mean, the first one or the last one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmbeddingLossCard:
+class EmbeddingLossCard(NamedTuple):
     """One loss.
 
     Attributes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 __all__ = [
@@ -31,8 +30,7 @@ _A_TRACE = "a run imports it, and so does a memory trace for a GPU, in a process
 _A_PLAN = "this plan has it read rows, in a process of its own"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExtensionPoint:
+class ExtensionPoint(NamedTuple):
     """One point.
 
     Attributes:

@@ -7,9 +7,8 @@ alone, and takes weights, smoothing, teachers and losses of packages.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 __all__ = [
     "EXTRA",
@@ -34,8 +33,7 @@ EXTRA = "kernels"
 """Extra of ftc that brings it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FusedKernel:
+class FusedKernel(NamedTuple):
     """A part of a layer, computed by one kernel in place of several of torch's.
 
     Attributes:

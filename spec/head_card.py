@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ftc.spec.architectures import Architecture, Family
 from ftc.spec.extension_points import PointKind
@@ -54,8 +53,7 @@ types of entities and how many a row has, how much better an answer scores than 
 predicted numbers, characters of a written answer, whether it is JSON, or vectors."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeadCard:
+class HeadCard(NamedTuple):
     """Everything that is known of a head without a model."""
 
     name: Head

@@ -6,8 +6,7 @@ The estimates' own names of these values are the fields of `ftc.compiler.candida
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ftc.spec.base import Effect
 
@@ -19,8 +18,7 @@ their like alone. `training`, `evaluation`: more in these phases. `shared`: less
 optimizer keeps of a weight."""
 
 
-@dataclass(frozen=True, slots=True)
-class Knob:
+class Knob(NamedTuple):
     """One value that the solver chooses.
 
     Attributes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ftc.spec.extension_points import extension_point, package_entry
 
@@ -50,8 +50,7 @@ which of two answers is preferred, whether an answer is good, its number, or whe
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(NamedTuple):
     """What a metric needs beside ftc's own dependencies."""
 
     extra: str

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 __all__ = [
+    "ModelPart",
     "Part",
     "Role",
     "depths_of",
@@ -23,6 +24,8 @@ __all__ = [
     "scores_words",
 ]
 
+ModelPart = Literal["vision_tower", "projector", "language_model"]
+"""Parts of a model that reads images."""
 Role = Literal["keys_values", "attention_out", "feed_forward_out"]
 
 _ENDS: dict[Role, tuple[str, ...]] = {

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 __all__ = ["NUMBER_LOSSES", "AnyNumberLoss", "NumberLoss", "NumberLossCard", "number_loss"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NumberLossCard:
+class NumberLossCard(NamedTuple):
     """One loss.
 
     Attributes:

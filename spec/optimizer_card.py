@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ftc.spec.precisions import NumberType
 
@@ -20,8 +19,7 @@ _SMALLEST_ROUNDED = 4096
 _FP32 = 4
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """What an optimizer keeps between steps, beside counters.
 
     Attributes:
@@ -79,8 +77,7 @@ class State:
         return moments * (_FP32 if self.bits == 8 else self.bits // 8) * size
 
 
-@dataclass(frozen=True, slots=True)
-class Usual:
+class Usual(NamedTuple):
     """A hyperparameter's usual value for one optimizer, where that isn't the language's default.
 
     Attributes:
@@ -94,8 +91,7 @@ class Usual:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(NamedTuple):
     """The usual learning rate beside AdamW's.
 
     Attributes:
@@ -113,8 +109,7 @@ class Rate:
         return usual * self.factor.numerator / self.factor.denominator
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignNames:
+class ForeignNames(NamedTuple):
     """What other tools call an optimizer.
 
     Attributes:
@@ -128,8 +123,7 @@ class ForeignNames:
     values: Mapping[str, tuple[float, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class OptimizerCard:
+class OptimizerCard(NamedTuple):
     """One optimizer.
 
     Attributes:

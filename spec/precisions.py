@@ -8,8 +8,7 @@ held. Gradients have the type of their weights. What an optimizer keeps is a fac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ftc.spec.module_names import part_of
 
@@ -40,8 +39,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NumberType:
+class NumberType(NamedTuple):
     """A type of floating-point numbers.
 
     Attributes:
@@ -82,8 +80,7 @@ _FLOAT8_MULTIPLE = 16
 """cuBLAS multiplies matrices in 8 bits whose rows have a multiple of so many numbers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Float8Products:
+class Float8Products(NamedTuple):
     """How torchao.float8 computes products of trained linear layers in training.
 
     Both factors are rounded to 8 bits, with a scale of its own for each tensor or row; the product comes out in
@@ -98,8 +95,7 @@ class Float8Products:
     exact_gradients: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrecisionCard:
+class PrecisionCard(NamedTuple):
     """One precision.
 
     Attributes:

@@ -11,14 +11,12 @@ model before the first step. The margin h is (c - c0) - (r - r0), or c - r for a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 __all__ = ["PREFERENCE_LOSSES", "PreferenceLoss", "PreferenceLossCard", "preference_loss", "preference_loss_named"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreferenceLossCard:
+class PreferenceLossCard(NamedTuple):
     """One loss.
 
     Attributes:

@@ -6,16 +6,14 @@ runs and views ask the cards.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 __all__ = ["PROMPT_BASELINES", "PromptBaselineCard", "PromptBaselineKind", "prompt_baseline_card"]
 
 PromptBaselineKind = Literal["zero_shot", "few_shot"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromptBaselineCard:
+class PromptBaselineCard(NamedTuple):
     """One baseline.
 
     Attributes:

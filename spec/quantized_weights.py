@@ -6,8 +6,7 @@ A weight w is kept as a number q of few bits and a scale that it shares with oth
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ftc.spec.module_names import part_of
 
@@ -27,8 +26,7 @@ TORCHAO = "torchao"
 """The package that quantizes, and the extra of ftc that installs it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuantizedWeights:
+class QuantizedWeights(NamedTuple):
     """One kind of weights.
 
     Attributes:

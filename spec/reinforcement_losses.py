@@ -11,8 +11,7 @@ the paper's formulas is 1 and nothing is clipped; its gradient is the one that t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 __all__ = ["REINFORCEMENT_LOSSES", "ReinforcementLoss", "ReinforcementLossCard", "reinforcement_loss"]
 
@@ -23,8 +22,7 @@ Denominator = Literal["own tokens", "longest answer", "all tokens", "answers"]
 have times the answers, the tokens of all answers, or the answers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReinforcementLossCard:
+class ReinforcementLossCard(NamedTuple):
     """One loss.
 
     Attributes:

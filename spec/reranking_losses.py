@@ -6,14 +6,12 @@ the model gives the query with its right text, and s1 to sn those with the n wro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 __all__ = ["RERANKING_LOSSES", "RerankingLoss", "RerankingLossCard", "reranking_loss"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RerankingLossCard:
+class RerankingLossCard(NamedTuple):
     """One loss.
 
     Attributes:

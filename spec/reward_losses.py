@@ -6,14 +6,12 @@ To add one, write its card here; its formula stands with the scores that it is c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 __all__ = ["REWARD_LOSSES", "RewardLoss", "RewardLossCard", "reward_loss"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RewardLossCard:
+class RewardLossCard(NamedTuple):
     """One loss.
 
     Attributes:

@@ -8,8 +8,7 @@ cards; no other file names a member. A recipe chooses among these and what insta
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -45,8 +44,7 @@ Reference = Literal["text", "tests"]
 """What a row's reference is: text, or tests of code as `ftc.spec.code_tests` reads them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RewardCard:
+class RewardCard(NamedTuple):
     """One reward.
 
     Attributes:

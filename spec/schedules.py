@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -30,8 +30,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class At:
+class At(NamedTuple):
     """Where training stands behind the warm-up.
 
     Attributes:
@@ -77,8 +76,7 @@ class Share:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleCard:
+class ScheduleCard(NamedTuple):
     """One schedule.
 
     Attributes:

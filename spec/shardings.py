@@ -11,8 +11,7 @@ another one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 __all__ = [
     "SHARDINGS",
@@ -35,8 +34,7 @@ Group = Literal["run", "machine", "machines"]
 place in each machine."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class Exchange(NamedTuple):
     """Something that the devices of a run exchange again and again.
 
     Attributes:
@@ -59,8 +57,7 @@ class Exchange:
         return self.times * (2 if self.operation == "all-reduce" else 1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardingCard:
+class ShardingCard(NamedTuple):
     """One way to share a run.
 
     Attributes:

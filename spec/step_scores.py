@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 __all__ = ["STEP_AGGREGATES", "StepAggregate", "StepAggregateCard", "aggregate_card", "steps_of"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepAggregateCard:
+class StepAggregateCard(NamedTuple):
     """One way.
 
     Attributes:

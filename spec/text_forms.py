@@ -5,8 +5,7 @@ How a form is written down token by token stands in `ftc.compiler.text`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 __all__ = ["FORMS", "FormCard", "FormName", "TemplateUse", "form_card"]
 
@@ -38,8 +37,7 @@ TemplateUse = Literal["needed", "offered", "unused"]
 """Whether a model's chat template has to be there, is used where it is there, or is left aside."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FormCard:
+class FormCard(NamedTuple):
     """Everything that is known of a form without a row."""
 
     name: FormName

@@ -7,8 +7,7 @@ same job may be reported to another tracker, or to none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -120,8 +119,7 @@ class Track(Document):
     """trackio; `{}` takes the defaults. Default: none, so that a run only writes its own folder."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrackerCard:
+class TrackerCard(NamedTuple):
     """One tracker.
 
     Attributes:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ftc.spec.architecture_card import BehindHead, Norm
+from ftc.spec.module_names import ModelPart
 
 __all__ = [
     "LEAST_RELEASE",
     "CropKeys",
     "ImageWords",
-    "ModelPart",
     "PixelForm",
     "TowerLayers",
     "VisionModel",
@@ -23,8 +23,6 @@ LEAST_RELEASE = (5, 23)
 
 Before it a PaliGemma 2 has no soft cap of its scores; up to 5.14 image processors ask for torchvision.
 """
-ModelPart = Literal["vision_tower", "projector", "language_model"]
-"""Parts of a model that reads images."""
 PixelForm = Literal["squares", "pieces", "tiles", "cuts", "masks", "patches", "grids", "sizes"]
 """What an input for images is, of I images:
 
@@ -37,8 +35,7 @@ PixelForm = Literal["squares", "pieces", "tiles", "cuts", "masks", "patches", "g
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CropKeys:
+class CropKeys(NamedTuple):
     """What a processor calls crops that it takes of an elongated image beside the whole of it.
 
     Attributes:
@@ -54,8 +51,7 @@ class CropKeys:
     ratio: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageWords:
+class ImageWords(NamedTuple):
     """What stands around an image's features in a text. `{begin}` and `{end}` are tokens of `VisionModel.edge_keys`.
 
     Attributes:

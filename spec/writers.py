@@ -7,14 +7,12 @@ the cards; no other file names a member.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 __all__ = ["WRITERS", "OwnServer", "WriterCard", "WriterKind", "writer_card"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnServer:
+class OwnServer(NamedTuple):
     """How a run starts a server itself, beside the training on its GPU.
 
     Attributes:
@@ -33,8 +31,7 @@ class OwnServer:
     ready: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriterCard:
+class WriterCard(NamedTuple):
     """One way to have answers written.
 
     Attributes:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -76,8 +75,7 @@ def lock_path(recipe: Path) -> Path:
     return recipe.with_name(f"{recipe.stem}.lock.json")
 
 
-@dataclass(frozen=True, slots=True)
-class LockFacts:
+class LockFacts(NamedTuple):
     """What a lock says beside the settings.
 
     Attributes:

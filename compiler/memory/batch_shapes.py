@@ -7,8 +7,7 @@ an encoder's source and a decoder's target or the two answers of a preference, t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -264,8 +263,7 @@ _WRITTEN = ("test", "swaps")
 """Looks in which answers are written, where a metric needs them."""
 
 
-@dataclass(frozen=True, slots=True)
-class _EvalPass:
+class _EvalPass(NamedTuple):
     """Rows that are read one batch after the other.
 
     Attributes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ftc.compiler.draft import ClosedDraft
 from ftc.spec.collectives import channels_of, communicator_bytes
@@ -58,8 +58,7 @@ def context_of(
     return Context("context", size, f"by calibration of {calibration.measured_at[:10]}")
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What a process takes beside torch's tensors.
 
     Attributes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.memory.layer_formula import Stack
@@ -192,8 +193,7 @@ _WITHOUT = ("export", "generation")
 Moment = Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class TeacherInputs:
+class TeacherInputs(NamedTuple):
     """A teacher in terms of memory.
 
     Attributes:

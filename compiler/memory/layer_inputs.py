@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ftc.spec.strategies import Beside
 
@@ -12,8 +13,7 @@ __all__ = ["FP32", "Numbers", "Trained"]
 FP32 = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Numbers:
+class Numbers(NamedTuple):
     """Bytes of an element, by where it stands.
 
     Attributes:

@@ -15,9 +15,8 @@ from ftc.spec.documents.settings import OpenModel
 from ftc.spec.documents.vision_facts import PanCuts, VisionFacts
 from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.heads import head_card
-from ftc.spec.module_names import scores_words
+from ftc.spec.module_names import ModelPart, scores_words
 from ftc.spec.strategies.card import Base, Reason
-from ftc.spec.vision_card import ModelPart
 
 __all__ = ["choose_model", "choose_strategy"]
 

@@ -6,7 +6,7 @@ Pure functions over the recipe alone, in the form of `ftc.compiler.rules.recipe_
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.language.source import Source
@@ -16,8 +16,7 @@ from ftc.spec.shardings import SHARDINGS, sharding_card
 __all__ = ["Sharing", "asked_sharing", "devices_divide_layers", "devices_have_rows", "devices_share_rows"]
 
 
-@dataclass(frozen=True, slots=True)
-class Sharing:
+class Sharing(NamedTuple):
     """Which devices have the same rows of a step.
 
     Attributes:

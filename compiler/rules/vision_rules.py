@@ -8,11 +8,11 @@ import numpy as np
 
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.module_names import ModelPart
 from ftc.spec.precisions import precision_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.strategies.patterns import by_name
 from ftc.spec.text_forms import form_card
-from ftc.spec.vision_card import ModelPart
 
 __all__ = [
     "VISION_RULES",

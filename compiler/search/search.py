@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ftc.compiler.candidate import Candidate
 from ftc.compiler.draft import ClosedDraft, Draft
@@ -68,8 +68,7 @@ class CandidateCache:
         return self.ranked[sharing]
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """What the search found.
 
     Attributes:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from operator import add, attrgetter
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ftc.spec.batches import LEAVE_TOGETHER
 from ftc.spec.context_parallel import chunk_tokens
@@ -211,8 +211,7 @@ _ALL: Callable[[Amounts], tuple[float, ...]] = attrgetter(*(one.name for one in 
 """An instance's quantities, in their order; a plan adds thousands."""
 
 
-@dataclass(frozen=True, slots=True)
-class RowPart:
+class RowPart(NamedTuple):
     """A device's part of rows that several devices share.
 
     Attributes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 
@@ -227,8 +228,7 @@ def answers_expected(draft: ClosedDraft) -> str:
     return f"answers as long as the rows' own{base}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Answers:
+class _Answers(NamedTuple):
     """Work for one model's answers.
 
     Attributes:

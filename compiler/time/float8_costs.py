@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ftc.compiler.time.amounts import Rates
 from ftc.compiler.time.network import Network
@@ -10,8 +10,7 @@ from ftc.compiler.time.network import Network
 __all__ = ["cast_operations", "cast_traffic"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Casts:
+class _Casts(NamedTuple):
     """What casts take in a pass beyond a linear layer without them, by the operations that torchao launches.
 
     Counted at the dispatcher of torch 2.13 with torchao 0.18: the largest number is searched, and numbers are scaled in

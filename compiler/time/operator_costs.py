@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
+from typing import NamedTuple
 
 from ftc.compiler.time.amounts import Rates
 from ftc.compiler.time.float8_costs import cast_operations, cast_traffic
@@ -35,8 +36,7 @@ _PROCESSOR_PAIRS = 1.6
 (`python benchmarks/attention.py`: 1.4 on a busy machine, 1.7 on an idle one)."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepFlops:
+class StepFlops(NamedTuple):
     """Operations by quantity of a micro-batch.
 
     Attributes:
@@ -267,8 +267,7 @@ _ROUNDING_OPERATIONS = {"forward": 24, "backward": 9}
 """Kernels of these for each linear layer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(NamedTuple):
     """Bytes and kernels.
 
     Attributes:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import get_args
+from dataclasses import replace
+from typing import NamedTuple, get_args
 
 from ftc.compiler.draft import ClosedDraft, Draft, PastRun
 from ftc.compiler.time.eval_work import answers_expected
@@ -60,8 +60,7 @@ _SAVE_SECONDS = (0.01, 0.05, 0.5)
 """What a checkpoint costs beside its bytes: its files are made durable one by one."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunTime:
+class RunTime(NamedTuple):
     """Seconds by phase, and what they rest on.
 
     Attributes:

@@ -6,7 +6,8 @@ Pure but for the order of rows, which is the run's own. Nothing here knows a dev
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from ftc.compiler.divided_layers import divides_head, layer_part, sums_of_layers
 from ftc.compiler.draft import ClosedDraft, Draft
@@ -67,8 +68,7 @@ _COMPARED_OPERATIONS = 18
 """Kernels that this takes in a micro-batch."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunWork:
+class RunWork(NamedTuple):
     """Work by phase.
 
     Attributes:

@@ -8,10 +8,9 @@ manifest is there, which is written last.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.resolve.files.digests import DigestCache
@@ -52,8 +51,7 @@ _CUTS = ("grid", "tiles", "squares", "crops", "pans")
 """What of `VisionFacts` says how many tokens an image has."""
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledData:
+class CompiledData(NamedTuple):
     """Token streams in the cache, and what is known of them.
 
     Attributes:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import reduce
 from operator import getitem
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -159,8 +158,7 @@ class TraceResult(Document):
         return max(self.phases, key=lambda phase: phase.peak_bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class TraceAnswer:
+class TraceAnswer(NamedTuple):
     """What a trace found, or why it found nothing."""
 
     result: TraceResult | None

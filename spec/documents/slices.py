@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from ftc.spec.base import Document
 from ftc.spec.metrics import Metric, metric_named
@@ -69,8 +70,7 @@ class Groups(Document):
     """Values by column."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(NamedTuple):
     """What a gate is about."""
 
     metric: str

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftc.spec.documents.streams import TokenStream
 
@@ -59,8 +58,7 @@ class StreamImages:
             raise OtherImage(f"`{self._file.name}` is missing or damaged") from error
 
 
-@dataclass(frozen=True, slots=True)
-class ImageSizes:
+class ImageSizes(NamedTuple):
     """The images of a split's rows by their size: what memory needs of them. A small file beside the stream holds it.
 
     Each image stands as often as rows have it, in the order of rows and of their tokens.

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftc.spec import canonical
 
@@ -32,8 +31,7 @@ class DamagedShard(ValueError):
     """A shard is missing or isn't the one that the list names; the text says which, and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(NamedTuple):
     """A part of a stream.
 
     Attributes:

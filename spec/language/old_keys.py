@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from ftc.spec.diagnostics import Diagnostic, Fix, TextEdit, diagnostic
 from ftc.spec.language.source import Source
@@ -13,8 +14,7 @@ from ftc.spec.language.yaml_nodes import Scalar
 __all__ = ["OLD_KEYS", "Renamed", "with_new_keys"]
 
 
-@dataclass(frozen=True, slots=True)
-class Renamed:
+class Renamed(NamedTuple):
     """A key by its new name, and words that its value had, by their new ones."""
 
     name: str

@@ -5,8 +5,8 @@ Nothing is written below the cache but by a card, so that each has a row in SECU
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 __all__ = [
     "CACHED",
@@ -28,8 +28,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Cached:
+class Cached(NamedTuple):
     """One kind of thing in the cache.
 
     Attributes:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 __all__ = ["InstalledPackage", "installed_package"]
 
 
-@dataclass(frozen=True, slots=True)
-class InstalledPackage:
+class InstalledPackage(NamedTuple):
     """A package.
 
     Attributes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple
 
 from ftc.spec.storage.cached import STREAMS
 
@@ -61,8 +61,7 @@ def step_of(folder: Path) -> int | None:
     return int(found[1]) if found else None
 
 
-@dataclass(frozen=True, slots=True)
-class RunFolder:
+class RunFolder(NamedTuple):
     """The files of one run, by name."""
 
     path: Path

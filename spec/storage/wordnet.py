@@ -8,9 +8,8 @@ import re
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ftc.spec import canonical
 from ftc.spec.documents.settings import OpenEval
@@ -30,8 +29,7 @@ _HEADER_BYTES = 4096
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class WordNet:
+class WordNet(NamedTuple):
     """A WordNet database, read.
 
     Attributes:

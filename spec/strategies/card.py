@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from ftc.spec.base import Document, Effect
-from ftc.spec.documents import imported
 from ftc.spec.strategies.rates import UsualRate
 
 if TYPE_CHECKING:
     from ftc.spec.documents.facts import ModelFacts, TensorFacts
+    from ftc.spec.documents.imported import Tool
     from ftc.spec.heads import Head
 
 __all__ = [
@@ -28,14 +28,10 @@ __all__ = [
     "Settled",
     "Strategy",
     "StrategySettings",
-    "Tool",
     "Trained",
     "Traits",
     "UsualRate",
 ]
-
-Tool = Literal["peft"] | imported.Tool
-"""Tools whose words for a strategy are known; `peft` stands for its `peft_type`, in lower case."""
 
 _T = TypeVar("_T")
 
@@ -118,8 +114,7 @@ class Choices:
         return self.derive(path, len(found), "modules of the base model that it changes, by name")
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """A settled strategy.
 
     Attributes:
@@ -208,8 +203,7 @@ class Trained:
     dropout: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Quantized:
+class Quantized(NamedTuple):
     """How the frozen linear layers are packed.
 
     Attributes:
@@ -343,8 +337,7 @@ class StrategySettings(Document, ABC):
         """What peft is asked for; None where it has no such method."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
+class Card(NamedTuple):
     """Facts that hold for every plan of a kind of strategy.
 
     Attributes:
@@ -366,6 +359,7 @@ class Card:
         rounds: Keys at their defaults where QAT rounds its weights, or their sum with an adapter; None where it can't.
         reads_images: Whether it can train a model that reads images.
         foreign_names: What other tools call it, an empty word for what they do by default; none where they lack it.
+            `peft` stands for its `peft_type`, in lower case.
     """
 
     kind: str
@@ -386,7 +380,7 @@ class Card:
     folds_in: bool
     rounds: tuple[str, ...] | None
     reads_images: bool
-    foreign_names: Mapping[Tool, tuple[str, ...]]
+    foreign_names: Mapping[Literal["peft"] | Tool, tuple[str, ...]]
 
     @property
     def is_whole(self) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from ftc.spec.module_names import ModelPart
 from ftc.spec.parameter_patterns import MOST_PATTERNS, ParameterPattern
 from ftc.spec.strategies.card import (
     Base,
@@ -22,7 +23,6 @@ from ftc.spec.strategies.card import (
 )
 from ftc.spec.strategies.chosen import ChosenSettings, count_chosen
 from ftc.spec.strategies.common import Simple
-from ftc.spec.vision_card import ModelPart
 
 if TYPE_CHECKING:
     from ftc.spec.documents.facts import ModelFacts

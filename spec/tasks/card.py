@@ -140,8 +140,7 @@ class Mode:
         return self.split_pipeline if family == "encoder_decoder" else self.pipeline
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskCard:
+class TaskCard(NamedTuple):
     """What is known of a task whatever its options."""
 
     parts: tuple[Part, ...]

@@ -21,7 +21,6 @@ from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.storage.cached import TRACES
 from ftc.spec.storage.processes import contract, is_follower
 from ftc.verbs.plan import (
-    Checked,
     Planned,
     drift,
     located_plan,
@@ -35,7 +34,7 @@ from ftc.verbs.plan import (
 from ftc.verbs.policy import with_policy
 from ftc.verbs.runs import Run, find_run, past_runs, run_of, runs, unlock
 from ftc.verbs.standing import standing_of
-from ftc.verbs.text import fix, format, shown_path, validate, with_sources
+from ftc.verbs.text import Checked, fix, format, shown_path, validate, with_sources
 
 if TYPE_CHECKING:
     from ftc.compiler.recipes.layers import Override

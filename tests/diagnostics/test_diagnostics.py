@@ -16,7 +16,7 @@ from ftc import api
 from ftc.compiler.resolve.machine.local import cpu_label
 from ftc.spec.codes import CODES
 from ftc.spec.diagnostics import Diagnostic, Refusal, Severity
-from ftc.verbs.plan import Sources
+from ftc.verbs.text import Sources
 from ftc.views.diagnostics import render_text
 from tests.diagnostics.worlds import prepare
 from tests.support.recipes import is_of_the_recipe

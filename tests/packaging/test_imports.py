@@ -28,25 +28,45 @@ NOT_FOR_A_WARM_PLAN = (
     "ftc.compiler.recipes.edits",
     "ftc.compiler.resolve.rows.tables",
     "ftc.compiler.search.suggest",
+    "ftc.spec.codes",
+    "ftc.spec.documents.events",
+    "ftc.spec.documents.imported",
     "ftc.spec.documents.record",
     "ftc.verbs.chat",
+    "ftc.verbs.register",
     "ftc.verbs.server",
 )
-"""Modules that read rows, edit recipes, read runs, or belong to another verb: imports are most of a warm plan's
-time."""
+"""Modules that read rows, edit recipes, read runs, explain findings where there are none, or belong to another verb:
+imports are most of a warm plan's time."""
 NOT_FOR_A_RECIPES_TEXT = (
     "ftc.compiler.resolve.files.hub",
     "ftc.compiler.resolve.rows.table",
     "ftc.spec.codes",
     "ftc.spec.documents.calibration",
     "ftc.spec.documents.facts",
+    "ftc.spec.documents.imported",
     "ftc.spec.documents.lockfile",
     "ftc.spec.documents.loss_settings",
+    "ftc.spec.vision_card",
+    "ftc.verbs.plan",
     "numpy",
     "psutil",
 )
 """What reads files, rows and machines, or says what is wrong: `ftc validate` runs at each commit, and its time is
 imports."""
+MOST_DATACLASSES = 40
+"""Dataclasses of ftc that `ftc validate` may make: a named tuple is made in a fraction of the time."""
+DATACLASSES = f"""
+import atexit, dataclasses, json, sys
+
+def made():
+    homes = [(name, module) for name, module in sys.modules.items() if name.startswith("ftc.")]
+    classes = [(name, one) for name, module in homes for one in vars(module).values() if isinstance(one, type)]
+    own = [one for name, one in classes if one.__module__ == name and dataclasses.is_dataclass(one)]
+    print("{MARK}" + json.dumps(sorted(one.__qualname__ for one in own)), file=sys.stderr)
+
+atexit.register(made)
+"""
 CONSOLE = "from ftc.cli.main import console\nconsole()"
 
 RECIPE = """\
@@ -63,7 +83,12 @@ strategy: {kind: lora, rank: 4}
 
 def heavy_modules(code: str, *arguments: str, folder: Path, among: tuple[str, ...] = HEAVY) -> list[str]:
     """The heavy libraries in a process that ran `code`; fails when it did not end well."""
-    command = [sys.executable, "-c", OBSERVED.format(modules=among) + code, *arguments]
+    return observed(OBSERVED.format(modules=among) + code, *arguments, folder=folder)
+
+
+def observed(code: str, *arguments: str, folder: Path) -> list[str]:
+    """The names that a process shows at its end; fails when it did not end well."""
+    command = [sys.executable, "-c", code, *arguments]
     env = {**os.environ, "FTC_CACHE": str(folder / "cache")}
     child = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=env)
     assert child.returncode == 0, child.stdout + child.stderr
@@ -161,6 +186,12 @@ def test_a_recipe_is_judged_without_the_training_stack(verb: str, job: Path) -> 
 
 def test_a_recipes_text_is_judged_without_what_reads_rows(job: Path) -> None:
     assert heavy_modules(CONSOLE, "validate", "tiny.yaml", folder=job, among=NOT_FOR_A_RECIPES_TEXT) == []
+
+
+def test_a_recipes_text_is_judged_with_few_dataclasses(job: Path) -> None:
+    made = observed(DATACLASSES + CONSOLE, "validate", "tiny.yaml", folder=job)
+    assert "Span" in made
+    assert len(made) <= MOST_DATACLASSES, made
 
 
 @pytest.mark.slow

@@ -11,9 +11,8 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub_errors import check_name, fault_of, no_file, no_split, not_cached, refuse_no_model
@@ -38,8 +37,7 @@ SpanOf = Callable[[str], Span | None]
 RepoType = Literal["model", "dataset"]
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """A model's files in the hub's cache. Files are links into `cache`, and none leads out of it."""
 
     commit: str
@@ -47,8 +45,7 @@ class Snapshot:
     cache: Path
 
 
-@dataclass(frozen=True, slots=True)
-class HubFile:
+class HubFile(NamedTuple):
     """One file of a data set in the hub's cache."""
 
     commit: str
@@ -57,8 +54,7 @@ class HubFile:
     facts: FileFacts
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(NamedTuple):
     """What the recipe asks for, with the place to point at when it can't be had."""
 
     repo: str
@@ -68,8 +64,7 @@ class _Request:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Listing:
+class _Listing(NamedTuple):
     """A repository at one commit: identity of each file by its name, sha256 where the hub gives it, else a git id."""
 
     commit: str

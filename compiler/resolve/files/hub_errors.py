@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from ftc.compiler.resolve.files.hub_splits import NoSplit
 from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
@@ -21,8 +22,7 @@ _LOG_IN = "accept the terms on the repository's page on the hub, then `hf auth l
 _INSIDE = "write it as on the repository's page on the hub"
 
 
-@dataclass(frozen=True, slots=True)
-class HubFault:
+class HubFault(NamedTuple):
     """Parts of a finding. Texts of the library are left out: they may quote addresses and headers."""
 
     code: str

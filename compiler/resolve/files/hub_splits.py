@@ -15,9 +15,8 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.source import read_source
@@ -57,16 +56,14 @@ class NoSplit(Exception):
         self.summary, self.help, self.is_ambiguous = summary, help, is_ambiguous
 
 
-@dataclass(frozen=True, slots=True)
-class SplitAsked:
+class SplitAsked(NamedTuple):
     """What a recipe asks of a data set; None where it names no configuration."""
 
     config: str | None
     split: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Config:
+class _Config(NamedTuple):
     """A configuration: the patterns of each split's files, or the folder in which names tell."""
 
     name: str

@@ -10,8 +10,8 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -127,8 +127,7 @@ _LIBRARY = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
 _NAME_BYTES = 96
 
 
-@dataclass(frozen=True, slots=True)
-class LocalCard:
+class LocalCard(NamedTuple):
     """One card as the driver describes it."""
 
     label: str

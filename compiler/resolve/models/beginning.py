@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +21,7 @@ from ftc.spec.storage.model_files import TensorDigest, content_digest
 __all__ = ["Based", "EarlierRun", "resolve_base"]
 
 
-@dataclass(frozen=True, slots=True)
-class EarlierRun:
+class EarlierRun(NamedTuple):
     """An earlier run as a beginning.
 
     Attributes:

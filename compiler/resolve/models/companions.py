@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -42,8 +42,7 @@ Known = TypeVar("Known")
 _MOST_LABELS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(NamedTuple):
     """Where models are looked up.
 
     Attributes:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, safe_path
 from ftc.compiler.resolve.models.companions import World
@@ -32,8 +32,7 @@ _MAX_TEMPLATE_BYTES = 2**20
 _TEMPLATE = "model.chat_template"
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     """A token that a recipe names, and where."""
 
     token: str

@@ -10,9 +10,8 @@ import json
 import os
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, safe_path
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
@@ -62,8 +61,7 @@ class BrokenSafetensors(ValueError):
         super().__init__(reason)
 
 
-@dataclass(frozen=True, slots=True)
-class TensorRange:
+class TensorRange(NamedTuple):
     """Where a tensor's bytes lie in its file: from `begin` up to `end`, counted from the file's first byte."""
 
     facts: TensorFacts
@@ -182,8 +180,7 @@ _CONVERT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
+class Weights(NamedTuple):
     """Weight files by name, index included, and every tensor in them."""
 
     files: tuple[str, ...]

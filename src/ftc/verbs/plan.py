@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +17,11 @@ if TYPE_CHECKING:
     from ftc.spec.documents.difference import Drift
     from ftc.spec.documents.interruption import Standing
     from ftc.spec.documents.plan import Plan
-    from ftc.spec.sections.recipe import Recipe
     from ftc.verbs.runs import Run
+    from ftc.verbs.text import Sources
 
 __all__ = [
-    "Checked",
     "Planned",
-    "Sources",
     "drift",
     "is_expected",
     "located_plan",
@@ -36,25 +34,6 @@ __all__ = [
     "too_short",
     "unchanged",
 ]
-
-Sources = Mapping[str, tuple[str, ...]]
-"""Lines of the files that diagnostics point into, by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """What reading a recipe found.
-
-    Attributes:
-        recipe: The recipe, or None when it has errors.
-        diagnostics: All findings, sorted by place.
-        sources: Lines of the recipe and of what it is made of, for showing places.
-    """
-
-    recipe: Recipe | None
-    diagnostics: tuple[Diagnostic, ...]
-    sources: Sources
-
 
 @dataclass(frozen=True, slots=True)
 class Planned:

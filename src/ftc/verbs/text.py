@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ftc.spec.diagnostics import Refusal
-from ftc.verbs.plan import Checked, Sources
+from ftc.spec.diagnostics import Diagnostic, Refusal
 
 if TYPE_CHECKING:
     from ftc.compiler.recipes.edits import Fixed
     from ftc.compiler.recipes.layers import Override
+    from ftc.spec.sections.recipe import Recipe
 
-__all__ = ["fix", "format", "shown_path", "validate", "with_sources"]
+__all__ = ["Checked", "Sources", "fix", "format", "shown_path", "validate", "with_sources"]
 
 Result = TypeVar("Result")
+Sources = Mapping[str, tuple[str, ...]]
+"""Lines of the files that diagnostics point into, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What reading a recipe found.
+
+    Attributes:
+        recipe: The recipe, or None when it has errors.
+        diagnostics: All findings, sorted by place.
+        sources: Lines of the recipe and of what it is made of, for showing places.
+    """
+
+    recipe: Recipe | None
+    diagnostics: tuple[Diagnostic, ...]
+    sources: Sources
 
 
 def validate(recipe: Path | str, *, text: bytes | None = None, overrides: Sequence[Override] = ()) -> Checked:

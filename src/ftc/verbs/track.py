@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.trackers import (
@@ -28,16 +27,14 @@ __all__ = ["Target", "TrackedRun", "servable", "target_of", "track", "track_in",
 _WAIT_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A tracker with its keys."""
 
     card: TrackerCard
     keys: TrackerKeys
 
 
-@dataclass(frozen=True, slots=True)
-class TrackedRun:
+class TrackedRun(NamedTuple):
     """What `ftc run track` did.
 
     Attributes:
@@ -108,10 +105,10 @@ def servable(compiled: Compiled, root: Path) -> Compiled:
     Raises:
         Refusal: FTC732.
     """
-    from ftc.verbs.register import refuse_to_register
-
     for card, keys in asked_trackers(compiled.track) if compiled.track is not None else ():
         if keys.model_name is not None:
+            from ftc.verbs.register import refuse_to_register  # few recipes ask for it
+
             refuse_to_register(compiled.plan, root, card, f"track.{card.name}.registered_model")
     return compiled
 
