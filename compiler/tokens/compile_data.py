@@ -41,6 +41,7 @@ from ftc.spec.rewards import judge_of
 from ftc.spec.storage.model_files import TEXT_FILES
 from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.storage.paths import cache_folder, streams_folder
+from ftc.spec.storage.writable import using_cache
 from ftc.spec.tasks import Task
 from ftc.spec.version import VERSION
 
@@ -141,7 +142,7 @@ def compile_data(
         companions: Where the tokenizers of the models beside it lie, by role.
 
     Raises:
-        Refusal: The rows can't be used.
+        Refusal: The rows can't be used, or ftc's cache can't be written to (FTC647, FTC648).
     """
     folder = streams_folder(key := stream_key(made_from := _made_from(draft, files, packages)))
     manifest = read_manifest(folder, made_from, digests, next(filter(None, (one.root for one in files.values())), None))
@@ -149,7 +150,8 @@ def compile_data(
         from ftc.compiler.tokens.make_streams import make_streams
 
         try:
-            manifest = make_streams(draft, files, (model_folder, companions), folder, source, made_from)
+            with using_cache(folder.parent):
+                manifest = make_streams(draft, files, (model_folder, companions), folder, source, made_from)
         except Refusal as refusal:
             raise Refusal(_remedied(refusal.diagnostics, source)) from None
         lengths = _lengths(folder, manifest)

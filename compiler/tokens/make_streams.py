@@ -110,7 +110,6 @@ def make_streams(
     except Refusal as refusal:
         told = map(model.tokenizer.at_template, refusal.diagnostics)
         raise Refusal(replace(one, span=source.span(one.path or "data")) for one in told) from None
-    folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".making-"))
     try:
         groups = _groups(draft, data, splits, tested, source)
