@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.diagnostics import Refusal
 from ftc.spec.storage.cached import TRACES
 from ftc.spec.storage.processes import contract, is_follower
 from ftc.verbs.plan import (
