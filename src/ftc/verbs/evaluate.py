@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.heads import head_card
-from ftc.verbs.runs import Run, find_run
+from ftc.verbs.runs import Run, bring_base, find_run
 
 if TYPE_CHECKING:
     from ftc.spec.companions import Role
@@ -217,7 +217,7 @@ def _model(run: Run) -> Path:
     found = model_folder(run.plan, run.root)
     if found is None:
         base = run.plan.settings.model.base
-        raise refused(run, f"its base model `{base}` is not here", "restore it at the path in the recipe")
+        raise refused(run, f"its base model `{base}` is not here", bring_base(run))
     return found
 
 

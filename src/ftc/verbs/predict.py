@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.heads import head_card
-from ftc.verbs.runs import Run, find_run
+from ftc.verbs.runs import Run, bring_base, find_run
 
 if TYPE_CHECKING:
     from ftc.compiler.resolve.rows.table import Dialect, Table
@@ -148,7 +148,7 @@ def usable_inputs(run: Run) -> Inputs:
     base = model_folder(run.plan, run.root)
     if base is None:
         why = f"its base model `{run.plan.settings.model.base}` is not here"
-        raise _unusable(run, why, "put it where the recipe says")
+        raise _unusable(run, why, bring_base(run))
     from ftc.runtime.execution.execute import Inputs
     from ftc.spec.storage.paths import streams_folder
 
