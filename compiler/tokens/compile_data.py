@@ -8,6 +8,7 @@ manifest is there, which is written last.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -149,11 +150,8 @@ def compile_data(
     if manifest is None or (lengths := _lengths(folder, manifest)) is None:
         from ftc.compiler.tokens.make_streams import make_streams
 
-        try:
-            with using_cache(folder.parent):
-                manifest = make_streams(draft, files, (model_folder, companions), folder, source, made_from)
-        except Refusal as refusal:
-            raise Refusal(_remedied(refusal.diagnostics, source)) from None
+        with _refused_with_remedies(source), using_cache(folder.parent):
+            manifest = make_streams(draft, files, (model_folder, companions), folder, source, made_from)
         lengths = _lengths(folder, manifest)
     return CompiledData(
         key=key,
@@ -182,6 +180,14 @@ def compile_data(
         pixels_sha256=manifest.pixels_sha256,
         pixels_problem=manifest.pixels_problem,
     )
+
+
+@contextmanager
+def _refused_with_remedies(source: Source) -> Iterator[None]:
+    try:
+        yield
+    except Refusal as refusal:
+        raise Refusal(_remedied(refusal.diagnostics, source)) from None
 
 
 def _remedied(found: Iterable[Diagnostic], source: Source) -> Iterator[Diagnostic]:
