@@ -81,18 +81,17 @@ def model_folder(plan: Plan, root: Path) -> Path | None:
     return _folder(plan, root, plan.settings.model.base, locked.commit, locked.files)
 
 
-def base_absent(plan: Plan, root: Path) -> tuple[str, str]:
-    """Where `model_folder` looked for a base model that isn't on this machine, in words, and what to do about it."""
+def base_absent(plan: Plan, root: Path) -> str:
+    """Where `model_folder` looked for a base model that isn't on this machine, in words."""
     base, locked = plan.settings.model.base, plan.lock.model
     if locked.commit is not None:
         from huggingface_hub import constants
 
         cache = constants.HF_HUB_CACHE
-        why = f"its base model `{base}` is not here: the hub's cache, {cache}, has no complete commit {locked.commit}"
-        return why, f"`ftc plan {plan.recipe_file}` fetches it again; `HF_HOME` names another place of the cache"
+        return f"its base model `{base}` is not here: the hub's cache, {cache}, has no complete commit {locked.commit}"
     looked = [str((root / plan.recipe_file).parent / base)]
     looked += [str(folder / base) for folder in _or_none(allowed_folders) or () if not Path(base).is_absolute()]
-    return f"its base model `{base}` is not here: looked for {', '.join(looked)}", "put it there"
+    return f"its base model `{base}` is not here: looked for {', '.join(looked)}"
 
 
 def companion_folders(plan: Plan, root: Path) -> dict[Role, Path]:

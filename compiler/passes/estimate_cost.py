@@ -232,9 +232,11 @@ def _checked_disk(draft: ClosedDraft) -> ClosedDraft:
     needed = sum(draft.disk.values())
     if draft.free_disk is None or needed <= draft.free_disk:
         return draft
-    parts = ", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in draft.disk.items())
+    parts = ", ".join(f"{name} {size / 2**20:,.1f} MiB" for name, size in draft.disk.items())
     summary = (
-        f"the run may need {needed / 2**20:,.0f} MiB on disk, but only {draft.free_disk / 2**20:,.0f} MiB are free"
+        f"the run may need {needed / 2**20:,.1f} MiB on disk, but only {draft.free_disk / 2**20:,.1f} MiB are free"
     )
-    help = "free disk space, or lower `train.keep_checkpoints`"
+    spared = checkpoint_bytes(draft) * (draft.train.keep_checkpoints - 1)
+    helps = needed - spared <= draft.free_disk
+    help = "free disk space, or lower `train.keep_checkpoints`" if helps else "free disk space"
     return draft.find("FTC408", summary, "train.keep_checkpoints", help=help, notes=parts)

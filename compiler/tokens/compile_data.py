@@ -8,6 +8,7 @@ manifest is there, which is written last.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -40,6 +41,7 @@ from ftc.spec.rewards import judge_of
 from ftc.spec.storage.model_files import TEXT_FILES
 from ftc.spec.storage.own_tokenizer import tokenizer_folder
 from ftc.spec.storage.paths import cache_folder, streams_folder
+from ftc.spec.storage.writable import using_cache
 from ftc.spec.tasks import Task
 from ftc.spec.version import VERSION
 
@@ -139,17 +141,15 @@ def compile_data(
         companions: Where the tokenizers of the models beside it lie, by role.
 
     Raises:
-        Refusal: The rows can't be used.
+        Refusal: The rows can't be used, or ftc's cache can't be written to (FTC647, FTC648).
     """
     folder = streams_folder(key := stream_key(made_from := _made_from(draft, files, packages)))
     manifest = read_manifest(folder, made_from, digests, next(filter(None, (one.root for one in files.values())), None))
     if manifest is None or (lengths := _lengths(folder, manifest)) is None:
         from ftc.compiler.tokens.make_streams import make_streams
 
-        try:
+        with _refused_with_remedies(source), using_cache(folder.parent):
             manifest = make_streams(draft, files, (model_folder, companions), folder, source, made_from)
-        except Refusal as refusal:
-            raise Refusal(_remedied(refusal.diagnostics, source)) from None
         lengths = _lengths(folder, manifest)
     return CompiledData(
         key=key,
@@ -178,6 +178,14 @@ def compile_data(
         pixels_sha256=manifest.pixels_sha256,
         pixels_problem=manifest.pixels_problem,
     )
+
+
+@contextmanager
+def _refused_with_remedies(source: Source) -> Iterator[None]:
+    try:
+        yield
+    except Refusal as refusal:
+        raise Refusal(_remedied(refusal.diagnostics, source)) from None
 
 
 def _remedied(found: Iterable[Diagnostic], source: Source) -> Iterator[Diagnostic]:

@@ -341,6 +341,6 @@ def _unknown(model: dict[str, Any], added: Mapping[str, int]) -> tuple[int, str]
     if isinstance(vocabulary, list):  # a Unigram's pieces with their scores
         number = model.get("unk_id")
         return None if number is None else (number, str(vocabulary[number][0]))
-    text = model.get("unk_token")
+    text = model.get("unk_token") or ""
     number = vocabulary.get(text, added.get(text))
-    return None if number is None else (number, str(text))
+    return None if number is None else (number, text)

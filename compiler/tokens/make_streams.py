@@ -27,7 +27,7 @@ from ftc.compiler.stages import begin_stage
 from ftc.compiler.tokens.answer_frames import FramedRows, framed_rows, readers
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.every_pair import with_every_pair
-from ftc.compiler.tokens.findings import Limits, stream_findings, token_findings, unknown_findings
+from ftc.compiler.tokens.findings import Limits, Places, stream_findings, token_findings, unknown_findings
 from ftc.compiler.tokens.forms import TextForm
 from ftc.compiler.tokens.image_tokens import tokens_of_images
 from ftc.compiler.tokens.kept_pieces import KeptPieces
@@ -110,7 +110,6 @@ def make_streams(
     except Refusal as refusal:
         told = map(model.tokenizer.at_template, refusal.diagnostics)
         raise Refusal(replace(one, span=source.span(one.path or "data")) for one in told) from None
-    folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".making-"))
     try:
         groups = _groups(draft, data, splits, tested, source)
@@ -178,7 +177,7 @@ def _encode(
             for split, part in data.parts.items()
         }
         kept.finish()
-    places = {split: part.place for split, part in data.parts.items()}
+    places: Places = {split: part.place for split, part in data.parts.items()}
     return splits, probe, [*found, *unknown_findings(splits, places, tokenizer.unknown, facts)]
 
 

@@ -28,6 +28,7 @@ from ftc.spec.documents.segments import Launcher, ProcessSeen, Segment
 from ftc.spec.storage.atomic_write import sweep, write_file
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.storage.reading import read_regular
+from ftc.spec.storage.writable import not_writable
 
 __all__ = ["FoundRun", "RunState", "find_run", "hold", "is_held", "refuse_held", "utc_now"]
 
@@ -118,9 +119,7 @@ def hold(folder: RunFolder) -> Iterator[None]:
     except filelock.Timeout as error:
         raise Refusal([_held(folder)]) from error
     except OSError as error:
-        summary = f"`{folder.path.parent}` is not writable: {error.strerror or error}"
-        help = "make the folder writable, or copy the project to a writable place"
-        raise Refusal([diagnostic("FTC648", summary, help=help)]) from error
+        raise not_writable(folder.path.parent, error) from error
     try:
         for place in (folder.path, folder.checkpoints):
             sweep(place)

@@ -337,8 +337,10 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         id="FTC648",
-        title="the run's folder is not writable",
-        cause="A run writes to `runs/` of its project, which must be writable before the first step.",
+        title="a folder is not writable",
+        cause="A plan writes the lock beside its recipe, and token streams to ftc's cache: the folder that `FTC_CACHE` "
+        "names, or the user's cache folder. A run writes to `runs/` of its project. Each must be writable before the "
+        "work begins.",
         wrong="chmod a-w runs && ftc apply recipe.yaml",
         right="chmod u+w runs && ftc apply recipe.yaml",
         exit_code=ExitCode.COULD_NOT_WORK,

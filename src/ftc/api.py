@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.diagnostics import Refusal
 from ftc.spec.storage.cached import TRACES
 from ftc.spec.storage.processes import contract, is_follower
 from ftc.verbs.plan import (
@@ -340,11 +340,9 @@ def load_plan(file: Path | str) -> Plan:
 def _compiled_again(saved: Plan, near: Path, *, offline: bool) -> Planned:
     """The recipe of a plan as it compiles here and now."""
     from ftc.compiler.resolve.files.safe_files import project_root
+    from ftc.verbs.pack import recipe_of_saved
 
-    recipe = project_root(near) / saved.recipe_file
-    if not recipe.exists():
-        where = f"looked for {saved.recipe_file} under the plan's project"
-        raise Refusal([diagnostic("FTC512", "the plan's recipe is not here", notes=where, help="plan again")])
+    recipe = recipe_of_saved(saved, project_root(near))
     by_trace = saved.memory.method == "trace"  # another method may choose another micro-batch
     waive = {one.rule: one.waived for one in saved.policy if one.waived is not None}
     return plan(recipe, overrides=saved.overrides, offline=offline, keep_lock=True, trace=by_trace, waive=waive)

@@ -552,7 +552,10 @@ def test_limits_of_time_and_cost(budget: dict[str, str], codes: list[str]) -> No
 def test_a_disk_that_is_too_small_is_told_before_the_run() -> None:
     draft = draft_of()
     needed = sum(compiled(draft).disk.values())
-    assert [finding.code for finding in compiled(replace(draft, free_disk=needed - 1)).diagnostics] == ["FTC408"]
+    (found,) = compiled(replace(draft, free_disk=needed - 1)).diagnostics
+    assert (found.code, found.help) == ("FTC408", ("free disk space, or lower `train.keep_checkpoints`",))
+    (found,) = compiled(replace(draft, free_disk=1)).diagnostics
+    assert (found.code, found.help) == ("FTC408", ("free disk space",)), "fewer checkpoints would not do"
     assert not compiled(replace(draft, free_disk=needed)).diagnostics
 
 

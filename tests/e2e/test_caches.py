@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,8 @@ from typing import Any
 import pytest
 
 from ftc import api
-from tests.e2e.conftest import MakeProject
+from ftc.spec.exit_codes import ExitCode
+from tests.e2e.conftest import Ftc, MakeProject
 
 
 @pytest.fixture(autouse=True)
@@ -146,3 +149,32 @@ def test_a_lock_without_digests_of_code_is_no_stale_one(project: MakeProject, mo
     assert api.plan("recipe.yaml", locked=True).plan.not_checked == tuple(
         one for one in planned.plan.not_checked if "the lock has no digest" not in one
     )
+
+
+def test_a_cache_that_cannot_be_written_to_is_named_with_what_to_set(
+    project: MakeProject, ftc: Ftc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project()
+    (tmp_path / "note.txt").write_text("no folder", encoding="utf-8")
+    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "note.txt"))
+    refused = ftc("plan", "recipe.yaml", "--no-trace")
+    assert refused.code == ExitCode.COULD_NOT_WORK
+    assert "FTC648" in refused.err
+    assert f"`{tmp_path / 'note.txt'}` is not writable" in " ".join(refused.err.split())
+    assert "set `FTC_CACHE`" in refused.err
+    assert (tmp_path / "note.txt").read_text(encoding="utf-8") == "no folder"
+
+
+def test_a_full_disk_below_the_cache_is_named_with_what_to_set(
+    project: MakeProject, ftc: Ftc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project()
+
+    def refuse(**place: Any) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), f"{place['dir']}/.making")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    refused = ftc("plan", "recipe.yaml", "--no-trace")
+    assert refused.code == ExitCode.COULD_NOT_WORK
+    assert "FTC647" in refused.err
+    assert "or set `FTC_CACHE` to a folder on a larger disk" in " ".join(refused.err.split())

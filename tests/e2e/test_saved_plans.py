@@ -166,3 +166,22 @@ def test_what_a_judge_is_sent_stands_in_the_plan_that_apply_shows(
     assert f"{words} CLOUD_SECRET" in shown.text
     assert "do-not-tell" not in shown.text
     assert not (root / "runs").exists(), "nobody said yes"
+
+
+def test_a_plan_that_is_saved_outside_of_its_project_says_where_it_runs(
+    project: MakeProject, ftc: Ftc, tmp_path: Path
+) -> None:
+    root, elsewhere = project(), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    saved = ftc("plan", "recipe.yaml", "--no-trace", "-o", elsewhere / "job.plan.json")
+    assert saved.code == 0, saved.err
+    assert f"to run it, move it to {root.resolve()}" in " ".join(saved.out.split())
+    for verb in (("apply",), ("pack", "-o", elsewhere / "job.tar")):
+        refused = ftc(verb[0], elsewhere / "job.plan.json", *verb[1:])
+        assert refused.code == 5
+        words = " ".join(refused.err.split())
+        assert "keep a plan in its recipe's project" in words
+        assert f"looked for `recipe.yaml` in {elsewhere.resolve()}" in words
+    (elsewhere / "job.plan.json").rename(root / "job.plan.json")
+    packed = ftc("pack", "job.plan.json", "-o", elsewhere / "job.tar")
+    assert packed.code == 0, packed.err

@@ -92,8 +92,13 @@ def test_a_push_and_a_pull(
     elsewhere.mkdir()
     shutil.copytree(run.root / "encoder", elsewhere / "encoder")
     monkeypatch.chdir(elsewhere)
+    shutil.move("encoder", "away")
     pulled = ftc("run", "pull", f"{REPO}@{repo.commit}")
     assert pulled.code == 0, pulled.err
+    place = f"put it at `{elsewhere.resolve() / 'encoder'}`"
+    assert place in " ".join(pulled.out.split())
+    assert place in " ".join(ftc("predict", run.record.id, "a goal").err.split()), "there is no recipe to read it in"
+    shutil.move("away", "encoder")
     (found,) = api.runs()
     assert (found.folder.name, found.is_pulled) == (run.record.id, True)
     assert [one.commit for one in read_ledger(elsewhere) if isinstance(one, RunPulled)] == [repo.commit]

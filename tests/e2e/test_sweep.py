@@ -180,6 +180,8 @@ def test_trials_are_pruned_and_what_was_killed_goes_on(sweep: Path, ftc: Ftc, mo
     assert ftc("sweep", "apply", "small.sweep.yaml", "--yes", "--quiet").code == ExitCode.INTERRUPTED
     left = json.loads(ftc("sweep", "show", "small.sweep.yaml", "--json").out)["trials"]
     assert left[2]["status"] == "running"
+    shown = ftc("sweep", "show", "small.sweep.yaml").out
+    assert re.search(r"^2 .* unfinished", shown, re.MULTILINE), "nobody knows here whether its process lives"
     ftc("sweep", "apply", "small.sweep.yaml", "--yes", "--quiet")
     found = json.loads(ftc("sweep", "show", "small.sweep.yaml", "--json").out)["trials"]
     assert [one["settings"] for one in found[:3]] == [one["settings"] for one in left]

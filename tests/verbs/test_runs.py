@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.lockfile import Lock
 from ftc.verbs.predict import usable_inputs
-from ftc.verbs.runs import Run, find_run, newest_run, past_runs, runs, unreadable_runs
+from ftc.verbs.runs import Run, bring_base, find_run, newest_run, past_runs, runs, unreadable_runs
 from tests.support.contests import answered_run
 from tests.support.tracked_runs import make_run
 
@@ -72,7 +72,8 @@ def test_a_base_model_that_is_gone_is_named_with_the_places_that_were_searched(
         usable_inputs(on_hub)
     (found,) = refused.value.diagnostics
     assert f"{constants.HF_HUB_CACHE}, has no complete commit {'c' * 40}" in found.notes[0]
-    assert f"`ftc plan {run.plan.recipe_file}` fetches it" in found.help[0]
+    assert found.help == (bring_base(on_hub),)
+    assert "fetches it" in found.help[0]
 
 
 def _at_commit(run: Run, commit: str | None) -> Lock:

@@ -19,6 +19,10 @@ def test_a_flow_breaks_only_between_parts() -> None:
     assert lines == ["Data       1,701 rows", "           validation 213", "           test 213"]
 
 
+def test_a_long_label_keeps_its_distance() -> None:
+    assert Page(columns=40).flow("twelve chars", ["eval.json"]) == ["twelve chars eval.json"]
+
+
 def test_an_end_stands_at_the_right_or_below() -> None:
     page = Page(columns=30)
     assert page.flow("Lock", ["3 files"], end="new") == ["Lock       3 files         new"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.cli.arguments import (
@@ -108,8 +109,16 @@ def _plan_show(planned: Planned, args: Namespace) -> None:
         from ftc.views.plan import origins_text
 
         write(origins_text(planned.plan, page=page(sys.stdout, args)) + "\n")
-    saved = f"Saved; `ftc apply {args.output}` runs it." if args.output else "Not saved; -o FILE saves it for apply."
-    show_planned(planned, args, hint="" if _plan_is_done(planned) and not args.output else saved, stream=sys.stdout)
+    hint = _hint_of_saved(planned, args.output) if args.output else "Not saved; -o FILE saves it for apply."
+    show_planned(planned, args, hint="" if _plan_is_done(planned) and not args.output else hint, stream=sys.stdout)
+
+
+def _hint_of_saved(planned: Planned, file: str) -> str:
+    from ftc.compiler.resolve.files.safe_files import project_root
+
+    if project_root(Path(file)) == planned.root.resolve():
+        return f"Saved; `ftc apply {file}` runs it."
+    return f"Saved outside of its project; to run it, move it to {planned.root.resolve()}."
 
 
 def _refresh(args: Namespace) -> int:

@@ -102,8 +102,8 @@ def run_push(args: Namespace) -> int:
 
 
 def _keep_still(args: Namespace) -> None:
-    """Has the hub's library show no bars where nobody wants them."""
-    if args.quiet or args.json:
+    """Has the hub's library show no bars where nobody wants them, or sees them move."""
+    if args.quiet or args.json or not sys.stderr.isatty():
         from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
         disable_progress_bars()
@@ -127,9 +127,10 @@ def run_pull(args: Namespace) -> int:
     if args.json:
         print_json(done.report.to_json())
     else:
+        from ftc.verbs.runs import bring_base
         from ftc.views.shared import pulled_text
 
-        write(pulled_text(done.report, page=page(sys.stdout, args)))
+        write(pulled_text(done.report, bring_base(done.run), page=page(sys.stdout, args)))
     return ExitCode.FINE
 
 

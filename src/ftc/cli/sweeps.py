@@ -297,7 +297,7 @@ def _telling(args: Namespace, file: SweepFile) -> Listener:
     def tell(one: Began | Trial) -> None:
         if isinstance(one, Began):
             what = "the recipe's own values" if one.number is None else f"trial {one.number} of {one.total}"
-            sys.stderr.write(f"{look.faint(f'{what}: ' + ' '.join(one.overrides))}\n")
+            sys.stderr.write(f"{look.faint(': '.join(filter(None, (what, ' '.join(one.overrides)))))}\n")
         else:
             sys.stderr.write(trial_line(as_reported(one), metrics, page=look))
         sys.stderr.flush()

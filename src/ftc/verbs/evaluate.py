@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.heads import head_card
-from ftc.verbs.runs import Run, find_run
+from ftc.verbs.runs import Run, bring_base, find_run
 
 if TYPE_CHECKING:
     from ftc.spec.companions import Role
@@ -216,7 +216,7 @@ def _model(run: Run) -> Path:
 
     found = model_folder(run.plan, run.root)
     if found is None:
-        raise refused(run, *base_absent(run.plan, run.root))
+        raise refused(run, base_absent(run.plan, run.root), bring_base(run))
     return found
 
 

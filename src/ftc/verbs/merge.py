@@ -14,7 +14,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.storage.atomic_write import try_writing
 from ftc.spec.strategies import strategy_card
 from ftc.verbs.provenance import refuse_faults
-from ftc.verbs.runs import Run, find_run
+from ftc.verbs.runs import Run, bring_base, find_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -211,7 +211,7 @@ def inputs_of(run: Run, *, instead: Path | None = None) -> tuple[Path, Path, Spl
 
     base, streams = model_folder(run.plan, run.root), kept_streams(run.plan) or instead
     if base is None:
-        raise Refusal([_not_yet(run, *base_absent(run.plan, run.root))])
+        raise Refusal([_not_yet(run, base_absent(run.plan, run.root), bring_base(run))])
     split: Split = next(name for name in _SPLITS if name in run.plan.data and run.plan.data[name].rows)
     if streams is None:
         why = "its rows as tokens, on which both models are compared, are no longer in the cache"

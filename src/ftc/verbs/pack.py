@@ -38,7 +38,7 @@ from ftc.spec.storage.reading import LARGEST_DOCUMENT, open_regular, read_regula
 from ftc.spec.version import VERSION
 from ftc.verbs.plan import read_plan
 
-__all__ = ["pack", "recipe_files"]
+__all__ = ["pack", "recipe_files", "recipe_of_saved"]
 
 Source = Path | bytes
 """A file here, or the bytes of one."""
@@ -154,6 +154,26 @@ def _contents(plan: Plan, file: Path, models: Models) -> _Contents:
     return _Contents(listed, sources, wanted)
 
 
+def recipe_of_saved(plan: Plan, root: Path) -> Path:
+    """The recipe's file of a saved plan.
+
+    Args:
+        plan: The plan.
+        root: The project in which the saved plan lies.
+
+    Raises:
+        Refusal: It is not there (FTC512).
+    """
+    file = root / plan.recipe_file
+    if file.is_file():
+        return file
+    note = f"looked for `{plan.recipe_file}` in {root}, where the plan lies"
+    help = (
+        f"keep a plan in its recipe's project: move it there, or plan again with `ftc plan {plan.recipe_file} -o FILE`"
+    )
+    raise Refusal([diagnostic("FTC512", "the plan's recipe is not here", notes=note, help=help)])
+
+
 def recipe_files(plan: Plan, root: Path) -> tuple[str, ...]:
     """The recipe's file and those that it extends, relative to the project.
 
@@ -164,10 +184,7 @@ def recipe_files(plan: Plan, root: Path) -> tuple[str, ...]:
     from ftc.compiler.rules.check import check_recipe
 
     help = f"plan again with `ftc plan {plan.recipe_file} -o FILE` and have it reviewed"
-    file = root / plan.recipe_file
-    if not file.is_file():
-        note = f"looked for {plan.recipe_file} under the plan's project"
-        raise Refusal([diagnostic("FTC512", "the plan's recipe is not here", notes=note, help=help)])
+    file = recipe_of_saved(plan, root)
     checked = check_recipe(read_recipe(file), str(file), path=file, overrides=plan.overrides)
     if checked.recipe is None or checked.recipe.to_json() != plan.recipe.to_json():
         note = f"`{plan.recipe_file}` has changed since it was planned"

@@ -35,6 +35,7 @@ __all__ = [
     "unchanged",
 ]
 
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """A compiled recipe.
@@ -175,13 +176,13 @@ def lock(
         offline: Use only what is on this machine.
 
     Raises:
-        Refusal: The recipe or the lock can't be used, or it is stale and `check` is asked for (FTC503).
+        Refusal: The recipe or the lock can't be used or written, or it is stale and `check` is asked for (FTC503).
         OSError: A file can't be read or written.
     """
     from ftc.compiler.lock.renew import EVERYTHING, relock
     from ftc.compiler.resolve.files.safe_files import read_recipe
     from ftc.compiler.rules.check import check_recipe
-    from ftc.spec.storage.atomic_write import write_text
+    from ftc.spec.storage.writable import write_beside
 
     path = Path(recipe)
     checked = check_recipe(read_recipe(path), path.name, path=path, overrides=overrides)
@@ -196,7 +197,7 @@ def lock(
             help = _VARIATION if overrides else f"run `ftc lock {path}`"
             refuse_stale(found.file.name, found.stale if found.old else None, help=help)
     elif not overrides and (found.old != found.lock or found.was_older):
-        write_text(found.file, found.lock.to_text())
+        write_beside(found.file, found.lock.to_text())
     return found
 
 
@@ -236,16 +237,16 @@ def settle_lock(compiled: Compiled, *, locked: bool, writes: bool) -> str:
         writes: Whether to write it.
 
     Raises:
-        Refusal: FTC503.
+        Refusal: FTC503, or it can't be written (FTC648).
     """
-    from ftc.spec.storage.atomic_write import write_text
+    from ftc.spec.storage.writable import write_beside
 
     state = "new" if compiled.old_lock is None else "changed" if compiled.lock_changes else "up to date"
     if locked and state != "up to date":
         help = _VARIATION if compiled.plan.overrides else "run `ftc plan`"
         refuse_stale(compiled.lock_file.name, compiled.lock_changes if compiled.old_lock else None, help=help)
     if state != "up to date" and writes:
-        write_text(compiled.lock_file, compiled.plan.lock.to_text())
+        write_beside(compiled.lock_file, compiled.plan.lock.to_text())
     return state
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.heads import head_card
-from ftc.verbs.runs import Run, find_run
+from ftc.verbs.runs import Run, bring_base, find_run
 
 if TYPE_CHECKING:
     from ftc.compiler.resolve.rows.table import Dialect, Table
@@ -147,7 +147,7 @@ def usable_inputs(run: Run) -> Inputs:
         raise _unusable(run, why, f"`ftc apply {run.plan.recipe_file}` continues it")
     base = model_folder(run.plan, run.root)
     if base is None:
-        raise _unusable(run, *base_absent(run.plan, run.root))
+        raise _unusable(run, base_absent(run.plan, run.root), bring_base(run))
     from ftc.runtime.execution.execute import Inputs
     from ftc.spec.storage.paths import streams_folder
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Run",
+    "bring_base",
     "find_run",
     "load_events",
     "load_outcomes",
@@ -347,3 +348,12 @@ def _lives(holder: Holder) -> bool:
     except psutil.NoSuchProcess:
         return False
     return born <= datetime.fromisoformat(holder.since).timestamp() + 1
+
+
+def bring_base(run: Run) -> str:
+    """What to do where a run's base model is not here, whether or not its recipe is."""
+    model = run.plan.settings.model
+    if model.commit is not None:
+        return f"`hf download {model.base} --revision {model.commit}` fetches it"
+    place = os.path.normpath(run.root / Path(run.plan.recipe_file).parent / model.base)
+    return f"put it at `{place}`"

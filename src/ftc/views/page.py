@@ -142,7 +142,7 @@ class Page:
 
         `end` stands at the right edge of the last line, where there is room, or on a line of its own.
         """
-        lines = [pad(label, indent)]
+        lines = [pad(label, indent) if visible_width(label) < indent else f"{label} "]
         for index, part in enumerate(parts):
             joined = lines[-1] + (_SEPARATOR if index else "") + part
             if visible_width(joined) <= self.columns:

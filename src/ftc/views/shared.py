@@ -31,7 +31,7 @@ def pushed_text(found: PushReport, card: str, *, page: Page = PLAIN) -> str:
     if found.deleted:
         lines += page.flow("deleted", [escaped(name) for name in found.deleted])
     if found.without_rows:
-        lines += page.flow("without rows", [escaped(name) for name in found.without_rows])
+        lines += page.flow("no rows in", [escaped(name) for name in found.without_rows])
     if found.left_out:
         lines += page.flow("stays here", [_shortened(found.left_out)])
     if found.waived:
@@ -44,8 +44,8 @@ def pushed_text(found: PushReport, card: str, *, page: Page = PLAIN) -> str:
     return "\n".join(lines) + "\n"
 
 
-def pulled_text(found: PulledRun, *, page: Page = PLAIN) -> str:
-    """The answer of `ftc run pull`."""
+def pulled_text(found: PulledRun, bring: str, *, page: Page = PLAIN) -> str:
+    """The answer of `ftc run pull`; `bring` says what to do where the base model is not here."""
     done = "pulled" if found.status == "pulled" else "up to date"
     lines = [
         *page.flow(done, [f"run {page.strong(found.run_id)} of {escaped(found.name)}", escaped(found.repo)]),
@@ -56,7 +56,7 @@ def pulled_text(found: PulledRun, *, page: Page = PLAIN) -> str:
         lines += page.flow("base", [escaped(found.base), "is here"])
         lines += page.flow("use it", [f'ftc predict {found.run_id} "…"'])
     else:
-        lines += page.flow("base", [f"{escaped(found.base)} is not here: put it where the recipe names it"])
+        lines += page.flow("base", [f"{escaped(found.base)} is not here: {escaped(bring)}"])
     if found.left_out:
         lines += page.flow("not pushed", [_shortened(found.left_out)])
     return "\n".join(lines) + "\n"

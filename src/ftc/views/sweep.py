@@ -172,7 +172,7 @@ def _rows(found: SweepReport, trials: Sequence[TrialReport], names: Sequence[str
                 shown_value(name, one.values[index]) if index < len(one.values) else "–"
                 for index, name in enumerate(found.metrics)
             ),
-            one.status,
+            "unfinished" if one.status == "running" else one.status,
         )
         for one in trials
     ]
