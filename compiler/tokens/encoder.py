@@ -146,7 +146,7 @@ class TextTokenizer:
     Attributes:
         special_tokens: Texts of its special tokens.
         is_segmentable: Whether each stretch between special tokens is encoded by itself.
-        unknown: Id and text of the token for what it doesn't know; None where it has none.
+        unknown: Id and text of the special token for what it doesn't know; None where it has none.
     """
 
     def __init__(self, file: Path, *, by_segment: bool = True) -> None:
@@ -158,7 +158,9 @@ class TextTokenizer:
             self.is_segmentable = by_segment and _is_segmentable(config)
             pattern = pattern_of(config.get("pre_tokenizer")) if self.is_segmentable else None
             self._added = {token["content"]: array("i", [token["id"]]) for token in added if token["content"]}
-            self.unknown = _unknown(config["model"], {text: ids[0] for text, ids in self._added.items()})
+            self.unknown = _unknown(
+                config["model"], {text: self._added[text][0] for text in self.special_tokens if text}
+            )
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             load_tokenizer(file)  # the library says best what is wrong
             reason = f"a part of it is missing or of another kind: {type(error).__name__}, {error}"
@@ -333,14 +335,13 @@ def _is_segmentable(config: dict[str, Any]) -> bool:
     )
 
 
-def _unknown(model: dict[str, Any], added: Mapping[str, int]) -> tuple[int, str] | None:
+def _unknown(model: dict[str, Any], special: Mapping[str, int]) -> tuple[int, str] | None:
     """The token for unknown characters, by the model in tokenizer.json; None where bytes stand for them."""
     if model.get("byte_fallback"):
         return None
-    vocabulary = model["vocab"]
-    if isinstance(vocabulary, list):  # a Unigram's pieces with their scores
-        number = model.get("unk_id")
-        return None if number is None else (number, str(vocabulary[number][0]))
-    text = model.get("unk_token") or ""
-    number = vocabulary.get(text, added.get(text))
-    return None if number is None else (number, text)
+    pieces, number = model["vocab"], model.get("unk_id")
+    if isinstance(pieces, list):  # a Unigram's, with their scores
+        text = "" if number is None else pieces[number][0]
+    else:
+        text = model.get("unk_token") or ""
+    return (special[text], text) if text in special else None

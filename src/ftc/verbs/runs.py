@@ -352,8 +352,8 @@ def _lives(holder: Holder) -> bool:
 
 def bring_base(run: Run) -> str:
     """What to do where a run's base model is not here, whether or not its recipe is."""
-    model = run.plan.settings.model
-    if model.commit is not None:
-        return f"`hf download {model.base} --revision {model.commit}` fetches it"
-    place = os.path.normpath(run.root / Path(run.plan.recipe_file).parent / model.base)
+    base, commit = run.plan.settings.model.base, run.plan.lock.model.commit
+    if commit is not None:
+        return f"`hf download {base} --revision {commit}` fetches it"
+    place = os.path.normpath(run.root / Path(run.plan.recipe_file).parent / base)
     return f"put it at `{place}`"

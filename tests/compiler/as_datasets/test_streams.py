@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,23 +45,25 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("shard_bytes", [stream_writer.SHARD_BYTES, 200])
-def test_the_example_of_the_page_opens_a_stream(
-    library: Any, project: Path, monkeypatch: pytest.MonkeyPatch, shard_bytes: int
-) -> None:
-    monkeypatch.setattr(stream_writer, "SHARD_BYTES", shard_bytes)
+def test_the_example_of_the_page_opens_a_stream(library: Any, project: Path, shard_bytes: int) -> None:
     (example,) = re.findall(r"```python\n(import datasets\n.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(compile(example, PAGE.name, "exec"), names)  # noqa: S102 - our own page
-    found, ours = names["rows"], open_stream(names["train"])
-    assert (len(names["files"]) > 1) == (shard_bytes == 200)
+    small = f"from ftc.compiler.tokens import stream_writer\nstream_writer.SHARD_BYTES = {shard_bytes}"
+    shown = "import json\nprint(json.dumps([str(train), [str(file) for file in files], [*rows]]))"
+    child = subprocess.run(
+        [sys.executable, "-c", f"{small}\n{example}\n{shown}"], capture_output=True, text=True, check=False
+    )
+    assert child.returncode == 0, child.stderr
+    train, files, found = json.loads(child.stdout.splitlines()[-1])
+    ours = open_stream(Path(train))
+    assert (len(files) > 1) == (shard_bytes == 200)
     assert len(found) == len(ours) == 16
     for number, row in enumerate(found):
         assert row["ids"] == ours.ids(number).tolist()
         assert row["mask"] == ours.mask(number).tolist()
         assert (row["row"], row["place"]) == (int(ours.rows[number]), f"rows.jsonl:{ours.rows[number] + 1}")
         assert (row["prompt_length"], row["label"]) == (ours.prompt_length(number), -1)
-    streamed = library.load_dataset("arrow", data_files=names["files"], split="train", streaming=True)
-    assert [*streamed] == [*found]
+    streamed = library.load_dataset("arrow", data_files=files, split="train", streaming=True)
+    assert [*streamed] == found
 
 
 def test_the_page_lists_every_column_with_its_type(library: Any, project: Path) -> None:

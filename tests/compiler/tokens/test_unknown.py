@@ -24,7 +24,7 @@ def write_pieces(folder: Path, **changes: Any) -> None:
     (folder / "model.safetensors").write_bytes(safetensors_bytes({**SHAPES, **wide}))
     made = Tokenizer(models.Unigram(PIECES, 0, False))
     made.pre_tokenizer, made.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
-    made.add_special_tokens([name for name, _ in PIECES[1:4]])
+    made.add_special_tokens([name for name, _ in PIECES[:4]])
     plain = json.loads(made.to_str())
     plain["model"] |= changes
     (folder / "tokenizer.json").write_text(json.dumps(plain), encoding="utf-8")
@@ -88,7 +88,8 @@ def test_added_tokens_spell_them(tmp_path: Path, capsys: pytest.CaptureFixture[s
         ({}, (0, "<unk>")),
         ({"unk_id": None}, None),
         ({"byte_fallback": True}, None),
-        ({"type": "WordLevel", "vocab": {"a": 0, "[UNK]": 1}, "unk_token": "[UNK]"}, (1, "[UNK]")),
+        ({"type": "WordLevel", "vocab": {"<unk>": 0, "a": 1}, "unk_token": "<unk>"}, (0, "<unk>")),
+        ({"type": "WordLevel", "vocab": {"a": 0, "b": 1}, "unk_token": "a"}, None),
         ({"type": "BPE", "vocab": {"a": 0}, "merges": [], "unk_token": "<s>"}, (1, "<s>")),
         ({"type": "BPE", "vocab": {"a": 0}, "merges": [], "unk_token": None}, None),
     ],
