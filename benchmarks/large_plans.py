@@ -299,6 +299,7 @@ def _said(plan: Mapping[str, Any]) -> dict[str, Any]:
         "memory_gib": [round(memory["process"][side] / GIB, 1) for side in sides],
         "memory_method": memory["method"],
         "limit_gib": round(memory["limit_bytes"] / GIB, 1),
+        "traffic_gib": [round(plan["work"]["traffic"][side] / GIB, 1) for side in ("device_bytes", "machine_bytes")],
         "tokens_per_gpu_s": [round(rate) for rate in rates.values()],
         "training_s": [round(float(trained[side])) for side in sides],
         "run_usd": [round(float(spent[side]["amount"])) for side in ("cost_low", "cost_high")],

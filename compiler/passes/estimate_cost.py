@@ -35,7 +35,8 @@ def estimate_cost(draft: ClosedDraft) -> ClosedDraft:
     work = run_work(draft)
     draft = _with_reward_judge(_with_judge(draft))
     plain: dict[Phase, Work] = {phase: expected for phase, (_, expected, _) in work.phases.items()}
-    draft = replace(draft, work=WorkEstimate(phases=plain, train_tokens=work.train_tokens), disk=_disk(draft))
+    asked = WorkEstimate(phases=plain, train_tokens=work.train_tokens, traffic=work.traffic)
+    draft = replace(draft, work=asked, disk=_disk(draft))
     found = run_time(draft, work)
     if draft.recipe.budget.nodes > 1 and draft.recipe.budget.link is None:
         return _untimed(draft, "the speed of the network between machines is unknown. Set `budget.link`.")

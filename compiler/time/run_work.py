@@ -32,7 +32,7 @@ from ftc.compiler.time.workload import (
 from ftc.compiler.weights import bytes_per_weight, card_of
 from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.devices import UNKNOWN_CAPABILITY
-from ftc.spec.documents.estimates import Phase, Work
+from ftc.spec.documents.estimates import Phase, Traffic, Work
 from ftc.spec.documents.streams import TAUGHT
 from ftc.spec.heads import head_card
 from ftc.spec.links import host_link, peer_link
@@ -76,12 +76,14 @@ class RunWork(NamedTuple):
         train_tokens: Tokens of rows that training feeds, padding included and virtual ones not.
         prompts: The part of `generate` that reads prompts; None where no answers are written.
         scores: The part of `grade` that is a reward model's, in the numbers of training; None where it has none.
+        traffic: What several devices send to each other in a step; None of one.
     """
 
     phases: Mapping[Phase, tuple[Work, Work, Work]]
     train_tokens: int
     prompts: Work | None = None
     scores: tuple[Work, Work, Work] | None = None
+    traffic: Traffic | None = None
 
 
 def run_work(draft: ClosedDraft) -> RunWork:
@@ -107,7 +109,8 @@ def run_work(draft: ClosedDraft) -> RunWork:
     again = amounts.target_tokens if head_card(form.head).writes else 0
     tokens = amounts.tokens - form.virtual * amounts.rows + again
     asked = prompts(draft) if "generate" in phases else None
-    return RunWork(phases, round(tokens), asked, scored(draft) if "grade" in phases else None)
+    sent = _traffic(draft, network, amounts, steps)
+    return RunWork(phases, round(tokens), asked, scored(draft) if "grade" in phases else None, sent)
 
 
 def _with_rewards(work: _Ranges, rewards: _Ranges | None) -> _Ranges:
@@ -273,7 +276,7 @@ def moved_to_host(draft: ClosedDraft, network: Network, passes: float, steps: in
 
 
 def exchanged(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int) -> Work:
-    """What a device sends to the others and gets from them.
+    """What a device sends to the others and gets from them, as bytes on its link to the host.
 
     Args:
         draft: With a candidate.
@@ -281,6 +284,21 @@ def exchanged(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int
         amounts: What a device is fed in the run.
         steps: Optimizer steps.
     """
+    return _host(sum(size * _slowness(draft, group) for group, size in _sent(draft, network, amounts, steps)))
+
+
+def _traffic(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int) -> Traffic | None:
+    """What a device sends to others of its machine in a step, and a machine to others; None of a single device."""
+    sent = _sent(draft, network, amounts, steps)
+    inside = sum(size for group, size in sent if group != "machines") / steps
+    # In a ring the last device of a machine sends on what all have sent; those that divide layers have a ring each.
+    across = sum(size for group, size in sent if group != "machine") / steps * draft.candidate.tensor_parallel
+    network_bytes = across if draft.recipe.budget.nodes > 1 else 0.0
+    return Traffic(device_bytes=round(inside), machine_bytes=round(network_bytes)) if inside or network_bytes else None
+
+
+def _sent(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int) -> list[tuple[Group, float]]:
+    """Bytes that a device sends to each group of others in the run; to other machines, what a machine sends."""
     precision, nodes, one = precision_card(draft.train.precision), draft.recipe.budget.nodes, draft.candidate
     held = layer_part(draft.model, one.tensor_parallel).num_parameters
     whole = precision.products.size * (held + _beside(draft, network))
@@ -289,15 +307,12 @@ def exchanged(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int
     for exchange in sharding_card(one.sharding).exchanges:
         key = exchange.group, exchange.every
         sent[key] = sent.get(key, 0) + exchange.sent * sizes[exchange.content]
-    moved = 0.0
+    found: list[tuple[Group, float]] = []
     for (group, every), size in sent.items():
-        count, members = (
-            (steps if every == "step" else amounts.passes),
-            group_size(group, one.layer_groups, nodes),
-        )
-        moved += count * size * (members - 1) / members * _slowness(draft, group)
+        count, members = (steps if every == "step" else amounts.passes), group_size(group, one.layer_groups, nodes)
+        found.append((group, count * size * (members - 1) / members))
     inside = _keys_of_others(draft, network, amounts) + _sums_of_states(draft, network, amounts)
-    return _host(moved + inside * _slowness(draft, "machine"))
+    return [*found, ("machine", inside)]
 
 
 def _keys_of_others(draft: ClosedDraft, network: Network, amounts: Amounts) -> float:

@@ -16,6 +16,7 @@ __all__ = [
     "SecondsRange",
     "SpeedSource",
     "TimeEstimate",
+    "Traffic",
     "Verdict",
     "Work",
     "WorkEstimate",
@@ -189,13 +190,29 @@ class PhaseTime(Document):
     """What the figure rests on, in words; it can differ between phases."""
 
 
-class WorkEstimate(Document):
+class Traffic(Document):
+    """What several devices send to each other in an optimizer step: parameters, gradients and states.
+
+    In a ring each device sends to the next one, and the last of a machine to the first of another.
+    """
+
+    device_bytes: int
+    """What a device sends to the others of its machine."""
+    machine_bytes: int
+    """What a machine sends to the others over their network; 0 of one machine."""
+
+
+class WorkEstimate(SparseDocument):
     """What the device has to do in the whole run, whatever its speed."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("traffic",)
 
     phases: dict[Phase, Work]
     """By phase, as expected."""
     train_tokens: int
     """Tokens of rows that training feeds to the model, padding included and virtual tokens not."""
+    traffic: Traffic | None = None
+    """Absent where one device trains."""
 
 
 class TimeEstimate(Document):

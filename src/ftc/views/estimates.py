@@ -25,6 +25,7 @@ __all__ = [
     "planned_components",
     "planned_peak",
     "time_lines",
+    "traffic_lines",
     "use_words",
     "verdict_words",
 ]
@@ -182,6 +183,16 @@ def time_lines(plan: Plan, page: Page) -> list[str]:
             by = f" by {escaped(one.method)}" if one.method not in ("", usual) and one.phase not in _FILES else ""
             phases.append(f"{phase_word(one.phase)} {numbers.duration_range(one.seconds.low, one.seconds.high)}{by}")
     return [*page.flow("Time", [*parts, disk]), *page.flow("", phases)]
+
+
+def traffic_lines(plan: Plan, page: Page) -> list[str]:
+    """The block of a plan's page on what devices send to each other; none where one trains."""
+    traffic = plan.work.traffic if plan.work else None
+    if traffic is None:
+        return []
+    sides = [("device", traffic.device_bytes, "within its machine"), ("machine", traffic.machine_bytes, "to the others")]
+    sent = [f"each {side} sends {numbers.byte_size(size)} {where}" for side, size, where in sides if size]
+    return page.flow("Traffic", [*sent, "per optimizer step"])
 
 
 _PHASE_WORDS: Mapping[Phase, str] = {

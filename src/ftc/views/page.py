@@ -142,7 +142,8 @@ class Page:
 
         `end` stands at the right edge of the last line, where there is room, or on a line of its own.
         """
-        lines = [pad(label, indent) if visible_width(label) < indent else f"{label} "]
+        is_long = visible_width(label) >= max(1, indent) and label.isprintable() and not label.endswith(" ")
+        lines = [f"{label} " if is_long else pad(label, indent)]
         for index, part in enumerate(parts):
             joined = lines[-1] + (_SEPARATOR if index else "") + part
             if visible_width(joined) <= self.columns:

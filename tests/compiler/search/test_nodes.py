@@ -14,6 +14,7 @@ from ftc.compiler.time.run_time import num_paid
 from ftc.compiler.time.run_work import exchanged
 from ftc.compiler.time.workload import draft_network
 from ftc.spec.devices import CARDS
+from ftc.spec.documents.estimates import Traffic
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.links import host_link, peer_link
 from ftc.spec.precisions import precision_card
@@ -148,3 +149,16 @@ def test_a_step_has_a_row_for_each_process(nodes: int, code: set[str]) -> None:
     )
     found = {one.code for one in check_recipe(text.encode(), "recipe.yaml").diagnostics if one.is_error}
     assert found == code
+
+
+def test_a_plan_has_the_traffic_of_a_step() -> None:
+    many, one, alone = {"nodes": 2, "devices": 4}, {"devices": 4}, {}
+    cases = [(many, "hsdp"), (many, "ddp"), (one, "ddp"), (alone, "ddp")]
+    jobs = [_job(budget, sharding=kind, micro_batch=4) for budget, kind in cases]
+    hsdp, ddp, machine, single = (job.work.traffic if job.work else None for job in jobs)
+    gradients = 4 * draft_network(jobs[0]).trainable
+    whole = precision_card(jobs[0].train.precision).products.size * FACTS.num_parameters
+    assert hsdp == Traffic(device_bytes=round((2 * whole + gradients) * 3 / 4), machine_bytes=gradients)
+    assert ddp == Traffic(device_bytes=round(2 * gradients * 7 / 8), machine_bytes=round(2 * gradients * 7 / 8))
+    assert machine == Traffic(device_bytes=round(2 * gradients * 3 / 4), machine_bytes=0)
+    assert single is None, "one device sends nothing"
