@@ -11,56 +11,55 @@ from numpy.typing import NDArray
 
 from ftc.compiler.tokens.encoder import MarkedText, TextTokenizer
 from ftc.compiler.tokens.forms import MaskedForm
-from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens
+from ftc.compiler.tokens.token_rows import BareText, Limit, RowCounts, RowTokens
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
 from ftc.spec.documents.loss_settings import MaskingSettings
 from ftc.spec.masking import fixed_masks
 
-__all__ = ["masked_blocks"]
+__all__ = ["given_masks", "masked_blocks"]
 
 Row = Mapping[str, Any]
 
 
 def masked_blocks(
-    chunks: Iterable[dict[int, Row]],
+    chunks: Iterable[Iterable[BareText]],
     form: MaskedForm,
     tokenizer: TextTokenizer,
     facts: TokenizerFacts,
     limit: Limit,
-    counts: RowCounts,
 ) -> Iterator[Iterable[RowTokens]]:
-    """Blocks of at most `limit.max_length` tokens, in chunks; between texts stands what ends a text, as in RoBERTa's
-    full sentences. Masks are those of measuring; a row's targets are its ids, with the complement of what is never
-    masked.
+    """Blocks of at most `limit.max_length` tokens of texts, in chunks; between texts stands what ends a text, as in
+    RoBERTa's full sentences. Masks are those of measuring; a row's targets are its ids, with the complement of what is
+    never masked.
 
     Raises:
         Refusal: The tokenizer has no mask token (FTC279).
     """
-    if facts.mask_id is None:
-        summary = "the model's tokenizer has no mask token, which marks a word that has to be filled in"
-        help = "choose an encoder such as BERT, RoBERTa or ModernBERT, or the task `pretraining` for a decoder"
-        raise Refusal([diagnostic("FTC279", summary, help=help, path="model.base")])
-    masking = MaskingSettings(share=form.share, mask_id=facts.mask_id, vocabulary=facts.vocab_size)
+    masking = _masking(form, facts)
     before, after = _around(tokenizer)
-    if form.is_given:
-        yield from _given(chunks, form, tokenizer, masking, (limit.max_length, len(before), len(after)), counts)
-        return
     size = max(1, limit.max_length - len(before) - len(after))
     rest, row_of_rest = list[int](), 0
     for chunk in chunks:
         made: list[RowTokens] = []
-        texts = tokenizer.encode([MarkedText(row[form.text], ()) for row in chunk.values()])
-        for i, text in zip(chunk, texts, strict=True):
+        for i, ids in chunk:
             if not rest:
                 row_of_rest = i
-            rest += [*(after if rest and text.ids else ()), *text.ids]
+            rest += [*(after if rest and ids else ()), *ids]
             while len(rest) >= size:
                 made.append(_block(row_of_rest, before, rest[:size], after, masking))
                 rest, row_of_rest = rest[size:], i
         yield made
     if any(one >= 0 for one in rest):
         yield [_block(row_of_rest, before, rest, after, masking)]
+
+
+def _masking(form: MaskedForm, facts: TokenizerFacts) -> MaskingSettings:
+    if facts.mask_id is None:
+        summary = "the model's tokenizer has no mask token, which marks a word that has to be filled in"
+        help = "choose an encoder such as BERT, RoBERTa or ModernBERT, or the task `pretraining` for a decoder"
+        raise Refusal([diagnostic("FTC279", summary, help=help, path="model.base")])
+    return MaskingSettings(share=form.share, mask_id=facts.mask_id, vocabulary=facts.vocab_size)
 
 
 def _around(tokenizer: TextTokenizer) -> tuple[list[int], list[int]]:
@@ -83,19 +82,21 @@ def _inner(texts: list[int]) -> list[int]:
     return texts[words[0] : words[-1] + 1] if words else []
 
 
-def _given(
+def given_masks(
     chunks: Iterable[dict[int, Row]],
     form: MaskedForm,
     tokenizer: TextTokenizer,
-    masking: MaskingSettings,
-    sizes: tuple[int, int, int],
+    facts: TokenizerFacts,
+    limit: Limit,
     counts: RowCounts,
 ) -> Iterator[Iterable[RowTokens]]:
     """Each text by itself, to be filled in where its mask tokens stand; one without is left out.
 
-    `sizes` are most tokens of a row, and how many of them the tokenizer adds before and behind its text.
+    Raises:
+        Refusal: The tokenizer has no mask token (FTC279).
     """
-    most, before, after = sizes
+    masking, most = _masking(form, facts), limit.max_length
+    before, after = map(len, _around(tokenizer))
     none = f"no `{tokenizer.text_of(masking.mask_id)}` to fill in among its first {most:,} tokens"
     for chunk in chunks:
         texts = tokenizer.encode_complete([row[form.text] for row in chunk.values()], most)

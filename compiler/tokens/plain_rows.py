@@ -10,10 +10,10 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from ftc.compiler.tokens.encoder import AlignedText, CompleteText, MarkedText, TextTokenizer, Window
-from ftc.compiler.tokens.forms import ClassifyForm, ExtractForm, RawForm, ScoreForm, TagForm
+from ftc.compiler.tokens.encoder import AlignedText, CompleteText, TextTokenizer, Window
+from ftc.compiler.tokens.forms import ClassifyForm, ExtractForm, ScoreForm, TagForm
 from ftc.compiler.tokens.sources import Row, ends_of
-from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens
+from ftc.compiler.tokens.token_rows import BareText, Limit, RowCounts, RowTokens
 from ftc.spec.documents.facts import TokenizerFacts
 from ftc.spec.tags import OUTSIDE
 
@@ -269,9 +269,9 @@ def _tokens_at(place: tuple[int, int], window: Window) -> tuple[int, int]:
 
 
 def blocks(
-    chunks: Iterable[dict[int, Row]], form: RawForm, tokenizer: TextTokenizer, facts: TokenizerFacts, limit: Limit
+    chunks: Iterable[Iterable[BareText]], tokenizer: TextTokenizer, facts: TokenizerFacts, limit: Limit
 ) -> Iterator[Iterable[RowTokens]]:
-    """Blocks of `limit.max_length` tokens, in chunks; the last one is as long as what is left.
+    """Blocks of `limit.max_length` tokens of texts, in chunks; the last one is as long as what is left.
 
     Raises:
         Refusal: The tokenizer names no token that ends a text (FTC334).
@@ -281,11 +281,10 @@ def blocks(
     rest, row_of_rest = array("i"), 0
     for chunk in chunks:
         made: list[RowTokens] = []
-        texts = tokenizer.encode([MarkedText(row[form.text], ()) for row in chunk.values()])
-        for i, text in zip(chunk, texts, strict=True):
+        for i, ids in chunk:
             if not rest:
                 row_of_rest = i
-            rest.extend([*before, *text.ids, *after])
+            rest.extend([*before, *ids, *after])
             while len(rest) >= size:
                 made.append(_block(row_of_rest, rest[:size]))
                 rest, row_of_rest = rest[size:], i

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import chain
+from itertools import chain, pairwise
 from typing import assert_never
 
 from ftc.compiler.resolve.rows.in_processes import ranges, spread
 from ftc.compiler.stages import advance
-from ftc.compiler.tokens.encoder import TextTokenizer
+from ftc.compiler.tokens.encoder import MarkedText, TextTokenizer
 from ftc.compiler.tokens.forms import (
     AnswerForm,
     ChatForm,
@@ -34,14 +34,14 @@ from ftc.compiler.tokens.generative import Generative, Preferences, Questions, T
 from ftc.compiler.tokens.grouped_rows import grouped
 from ftc.compiler.tokens.image_tokens import ImageTokens
 from ftc.compiler.tokens.kept_pieces import FEWEST_ROWS, KeptPieces, pieces_of
-from ftc.compiler.tokens.masked_rows import masked_blocks
+from ftc.compiler.tokens.masked_rows import given_masks, masked_blocks
 from ftc.compiler.tokens.packed_rows import packed, unpacked
 from ftc.compiler.tokens.plain_rows import blocks, classified, extracted, rated, tagged
 from ftc.compiler.tokens.sandbox import TemplateRenderer
 from ftc.compiler.tokens.scored_rows import ScoredAnswers, stepped
 from ftc.compiler.tokens.sources import ChatSource, PromptSource, Row, text_source
-from ftc.compiler.tokens.span_rows import span_blocks
-from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens, TokenRows, flatten, joined
+from ftc.compiler.tokens.span_rows import given_spans, span_blocks
+from ftc.compiler.tokens.token_rows import BareText, Limit, RowCounts, RowTokens, TokenRows, flatten, joined
 from ftc.spec.documents.facts import TokenizerFacts
 
 __all__ = ["encode_rows"]
@@ -85,15 +85,19 @@ def encode_rows(
     source = partial(text_source, tokenizer=tokenizer, facts=facts, renderer=renderer)
     source_of = cache(partial(source, by_shape=by_shape, images=images))
     limit, pieces, counts = Limit(max_length, cuts), ranges(len(rows)), RowCounts(read=len(rows), place=place)
-    work = _Work(rows, form, numbers, (tokenizer, facts, limit), source_of, images)  # pyright: ignore[reportArgumentType] - hashable
+    tools = tokenizer, facts, limit
+    if is_joined := isinstance(form, RawForm) or (isinstance(form, MaskedForm | SpanForm) and not form.is_given):
+        work = _Work(rows, numbers, partial(_bare_texts, form.text, tokenizer))
+    else:
+        work = _Work(rows, numbers, partial(_chunks, form, tools, source_of, images))
     with _collector_off():
-        if isinstance(form, RawForm | MaskedForm | SpanForm):  # where a row ends, the next one begins
-            flat = work.encoded(_told(pieces), numbers, counts)
-        elif kept is not None and images is None and len(rows) >= FEWEST_ROWS:
+        if kept is not None and images is None and len(rows) >= FEWEST_ROWS:
             flat = work.through(kept, counts)
         else:
             done = zip(_told(pieces), spread(len(pieces), partial(work.apart, pieces, place)), strict=True)
             flat = (unpacked(some, counts) for _, some in done)
+        if is_joined:  # where a row ends, the next one begins
+            flat = (flatten(chunk, counts) for chunk in _in_blocks(form, tools, map(_texts_of, flat)))
         return joined(chain([next(flat, None) or flatten([], counts)], flat))
 
 
@@ -102,18 +106,14 @@ class _Work:
     """Rows, and all that makes tokens of them."""
 
     rows: Sequence[Row]
-    form: TextForm
     numbers: Sequence[int]
-    parts: tuple[TextTokenizer, TokenizerFacts, Limit]
-    source_of: Callable[[ChatForm | PromptForm], ChatSource | PromptSource]
-    images: ImageTokens | None
+    encode: Callable[[Iterable[dict[int, Row]], RowCounts], Iterable[Iterable[RowTokens]]]
 
     def encoded(self, some: Iterable[range], numbers: Sequence[int], counts: RowCounts) -> Iterator[TokenRows]:
         """Some pieces of the rows, which have these numbers."""
         parts = ((numbers[one.start : one.stop], self.rows[one.start : one.stop]) for one in some)
         numbered = (dict(zip(*part, strict=True)) for part in parts)
-        chunks = _chunks(numbered, self.form, (*self.parts, counts), self.source_of, self.images)
-        return (flatten(chunk, counts) for chunk in chunks)
+        return (flatten(chunk, counts) for chunk in self.encode(numbered, counts))
 
     def apart(self, pieces: Sequence[range], place: Callable[[int], str], which: Iterable[int]) -> Iterator[bytes]:
         """Each piece with its own counts, for another process."""
@@ -141,15 +141,43 @@ def _told(pieces: Iterable[range]) -> Iterator[range]:
         advance("tokenizing", len(piece))
 
 
+def _bare_texts(
+    column: str, tokenizer: TextTokenizer, numbered: Iterable[dict[int, Row]], _counts: RowCounts
+) -> Iterator[Iterable[RowTokens]]:
+    """The tokens of each row's text alone, piece by piece."""
+    for some in numbered:
+        texts = tokenizer.encode([MarkedText(row[column], ()) for row in some.values()])
+        yield [RowTokens(i, text.ids, [], 0) for i, text in zip(some, texts, strict=True)]
+
+
+def _texts_of(rows: TokenRows) -> Iterator[BareText]:
+    bounds = rows.boundaries.tolist()
+    for number, (begin, end) in zip(rows.row.tolist(), pairwise(bounds), strict=True):
+        yield number, rows.ids[begin:end].tolist()
+
+
+def _in_blocks(
+    form: TextForm, tools: tuple[TextTokenizer, TokenizerFacts, Limit], texts: Iterable[Iterable[BareText]]
+) -> Iterable[Iterable[RowTokens]]:
+    """Texts in blocks that go across their ends."""
+    tokenizer, facts, limit = tools
+    if isinstance(form, MaskedForm):
+        return masked_blocks(texts, form, tokenizer, facts, limit)
+    if isinstance(form, SpanForm):
+        return span_blocks(texts, form, facts, limit)
+    return blocks(texts, tokenizer, facts, limit)
+
+
 def _chunks(
-    numbered: Iterable[dict[int, Row]],
     form: TextForm,
-    parts: tuple[TextTokenizer, TokenizerFacts, Limit, RowCounts],
+    tools: tuple[TextTokenizer, TokenizerFacts, Limit],
     source_of: Callable[[ChatForm | PromptForm], ChatSource | PromptSource],
     images: ImageTokens | None,
+    numbered: Iterable[dict[int, Row]],
+    counts: RowCounts,
 ) -> Iterable[Iterable[RowTokens]]:
     """Rows by their number as tokens, piece by piece."""
-    tokenizer, facts, limit, counts = parts
+    tokenizer, facts, limit = tools
     match form:
         case ClassifyForm():
             return classified(numbered, form, tokenizer, limit, counts)
@@ -162,11 +190,11 @@ def _chunks(
         case EmbedForm() | RerankForm():
             return grouped(numbered, form, tokenizer, limit, counts)
         case RawForm():
-            return blocks(numbered, form, tokenizer, facts, limit)
+            raise AssertionError("texts without gaps are in blocks that go across their ends")
         case MaskedForm():
-            return masked_blocks(numbered, form, tokenizer, facts, limit, counts)
+            return given_masks(numbered, form, tokenizer, facts, limit, counts)
         case SpanForm():
-            return span_blocks(numbered, form, tokenizer, facts, limit, counts)
+            return given_spans(numbered, form, tokenizer, facts, limit, counts)
         case StepForm():
             return stepped(numbered, form, tokenizer, facts, limit, counts)
         case PreferenceForm() | AnswerForm() | ChatForm() | PromptForm():

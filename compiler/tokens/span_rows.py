@@ -8,45 +8,36 @@ from typing import Any
 
 import numpy as np
 
-from ftc.compiler.tokens.encoder import MarkedText, TextTokenizer
+from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.forms import SpanForm
-from ftc.compiler.tokens.token_rows import Limit, RowCounts, RowTokens
+from ftc.compiler.tokens.token_rows import BareText, Limit, RowCounts, RowTokens
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
 from ftc.spec.documents.loss_settings import SpanSettings
 from ftc.spec.span_corruption import block_size, fixed_spans, span_counts
 
-__all__ = ["span_blocks"]
+__all__ = ["given_spans", "span_blocks"]
 
 Row = Mapping[str, Any]
 
 
 def span_blocks(
-    chunks: Iterable[dict[int, Row]],
-    form: SpanForm,
-    tokenizer: TextTokenizer,
-    facts: TokenizerFacts,
-    limit: Limit,
-    counts: RowCounts,
+    chunks: Iterable[Iterable[BareText]], form: SpanForm, facts: TokenizerFacts, limit: Limit
 ) -> Iterator[Iterable[RowTokens]]:
-    """Blocks of which neither side has more than `limit.max_length` tokens, in chunks; each text is followed by the
-    token that ends one. Missing spans are those of measuring; a row's targets are its ids as they were.
+    """Blocks of texts, of which neither side has more than `limit.max_length` tokens, in chunks; the token that ends a
+    text follows each. Missing spans are those of measuring; a row's targets are its ids as they were.
 
     Raises:
         Refusal: The tokenizer has too few sentinels, or no token that ends a text (FTC477).
     """
     spans, size = _spans(form, facts, limit)
-    if form.is_given:
-        yield from _given(chunks, form, tokenizer, spans, limit, counts)
-        return
     rest, row_of_rest = list[int](), 0
     for chunk in chunks:
         made: list[RowTokens] = []
-        texts = tokenizer.encode([MarkedText(row[form.text], ()) for row in chunk.values()])
-        for i, text in zip(chunk, texts, strict=True):
+        for i, ids in chunk:
             if not rest:
                 row_of_rest = i
-            rest += [*text.ids, spans.end_id]
+            rest += [*ids, spans.end_id]
             while len(rest) >= size:
                 made.append(_block(row_of_rest, rest[:size], spans))
                 rest, row_of_rest = rest[size:], i
@@ -82,15 +73,20 @@ def _block(row: int, kept: list[int], spans: SpanSettings) -> RowTokens:
     return RowTokens(row, array("i", ids.tolist()), [(begin, len(ids))], begin, targets=kept)
 
 
-def _given(
+def given_spans(
     chunks: Iterable[dict[int, Row]],
     form: SpanForm,
     tokenizer: TextTokenizer,
-    spans: SpanSettings,
+    facts: TokenizerFacts,
     limit: Limit,
     counts: RowCounts,
 ) -> Iterator[Iterable[RowTokens]]:
-    """Each text by itself, of which spans are written where its sentinels stand; one without is left out."""
+    """Each text by itself, of which spans are written where its sentinels stand; one without is left out.
+
+    Raises:
+        Refusal: The tokenizer has too few sentinels, or no token that ends a text (FTC477).
+    """
+    spans, _ = _spans(form, facts, limit)
     first = tokenizer.text_of(spans.sentinels[0])
     for chunk in chunks:
         texts = tokenizer.encode_complete([row[form.text] for row in chunk.values()], limit.max_length - 1)

@@ -122,6 +122,10 @@ class TokenRows:
         return asks or bool(self.mask.any() or (self.label != NO_LABEL).any() or len(self.targets.values))
 
 
+BareText = tuple[int, list[int]]
+"""A row's number and the tokens of its text, without any that begin or end one."""
+
+
 @dataclass(slots=True)
 class RowTokens:
     """One row's tokens on the way to `TokenRows`; columns are those of `ftc.spec.documents.streams`."""

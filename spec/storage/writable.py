@@ -13,7 +13,7 @@ from ftc.spec.storage.paths import cache_folder
 
 __all__ = ["not_writable", "using_cache", "write_beside"]
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
 _USUAL = "make the folder writable, or copy the project to a writable place"
 

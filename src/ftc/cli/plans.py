@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftc.cli.arguments import (
@@ -114,6 +113,8 @@ def _plan_show(planned: Planned, args: Namespace) -> None:
 
 
 def _hint_of_saved(planned: Planned, file: str) -> str:
+    from pathlib import Path
+
     from ftc.compiler.resolve.files.safe_files import project_root
 
     if project_root(Path(file)) == planned.root.resolve():

@@ -190,7 +190,10 @@ def traffic_lines(plan: Plan, page: Page) -> list[str]:
     traffic = plan.work.traffic if plan.work else None
     if traffic is None:
         return []
-    sides = [("device", traffic.device_bytes, "within its machine"), ("machine", traffic.machine_bytes, "to the others")]
+    sides = [
+        ("device", traffic.device_bytes, "within its machine"),
+        ("machine", traffic.machine_bytes, "to the others"),
+    ]
     sent = [f"each {side} sends {numbers.byte_size(size)} {where}" for side, size, where in sides if size]
     return page.flow("Traffic", [*sent, "per optimizer step"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -73,7 +74,7 @@ def test_known_keys_with_any_value_never_crash(
     tool, name, changed = drawn
     values = json.loads(json.dumps(read_plain((FOLDER / name).read_text())))
     for path, value in changed.items():
-        _set(values, path.split("."), value)
+        _set(values, path.split("."), copy.deepcopy(value))  # what is set inside of it changes no other example
     text = json.dumps(values)
     options = {"data": "mine.jsonl"} if has_data else {}
     check(import_text(text, tool=tool, **options, **({"task": task} if task else {})), text)

@@ -152,8 +152,8 @@ def test_a_step_has_a_row_for_each_process(nodes: int, code: set[str]) -> None:
 
 
 def test_a_plan_has_the_traffic_of_a_step() -> None:
-    many, one, alone = {"nodes": 2, "devices": 4}, {"devices": 4}, {}
-    cases = [(many, "hsdp"), (many, "ddp"), (one, "ddp"), (alone, "ddp")]
+    many, one = {"nodes": 2, "devices": 4}, {"devices": 4}
+    cases: list[tuple[dict[str, Any], str]] = [(many, "hsdp"), (many, "ddp"), (one, "ddp"), ({}, "ddp")]
     jobs = [_job(budget, sharding=kind, micro_batch=4) for budget, kind in cases]
     hsdp, ddp, machine, single = (job.work.traffic if job.work else None for job in jobs)
     gradients = 4 * draft_network(jobs[0]).trainable
