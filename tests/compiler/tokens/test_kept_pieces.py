@@ -333,3 +333,24 @@ def test_pieces_end_by_their_rows(jobs: int, mean: int, longest: int, monkeypatc
     with with_jobs(jobs):
         for count in (0, 1, 2, 6, 7, 8, 33, 60):
             assert [*pieces_of(stored(rows[:count]))] == by_each_row(rows[:count]) == [*pieces_of(rows[:count])]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_texts_in_blocks_are_tokenized_in_pieces_too(
+    project: Path, encoded: list[int], monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    task = "{kind: pretraining}", "[{path: a.csv, fields: {text: text}}, {path: b.csv, fields: {text: text}}]"
+    recipe = RECIPE.replace("{kind: classification}", task[0]).replace("[{path: a.csv}, {path: b.csv}]", task[1])
+    (project / "recipe.yaml").write_text(recipe, encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(row_tokens, "FEWEST_ROWS", 10_000)
+        without = planned()
+    assert (encoded, kept()) == ([], [])
+    assert planned(jobs) == without
+    pieces = len(kept())
+    assert pieces > 10
+    encoded.clear()
+    write_rows(project / "b.csv", 61, "another text")
+    changed = planned(jobs)
+    assert changed.data["train"].stream_digest != without.data["train"].stream_digest
+    assert len(kept()) < 2 * pieces, "the other pieces stay"
