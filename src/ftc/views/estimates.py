@@ -25,7 +25,6 @@ __all__ = [
     "planned_components",
     "planned_peak",
     "time_lines",
-    "traffic_lines",
     "use_words",
     "verdict_words",
 ]
@@ -161,11 +160,12 @@ _FILES = ("load", "save")
 
 
 def time_lines(plan: Plan, page: Page) -> list[str]:
-    """The block of a plan's page: time, cost and energy, then the parts of the run, then disk."""
+    """The block of a plan's page: traffic of several devices, time, cost and energy, the parts of the run, and disk."""
+    traffic = _traffic_lines(plan, page)
     disk = f"up to {numbers.byte_size(plan.disk_bytes)} on disk"
     time = plan.time
     if time is None:
-        return page.flow("Time", [f"not estimated on {escaped(plan.device.label)}", disk])
+        return traffic + page.flow("Time", [f"not estimated on {escaped(plan.device.label)}", disk])
     parts = [
         f"{numbers.duration_range(time.low_seconds, time.high_seconds)} on {escaped(plan.device.label)}",
         f"by {escaped(time.method)}",
@@ -182,10 +182,10 @@ def time_lines(plan: Plan, page: Page) -> list[str]:
         if one.seconds.high >= 0.05 * time.high_seconds or one.phase == "train":
             by = f" by {escaped(one.method)}" if one.method not in ("", usual) and one.phase not in _FILES else ""
             phases.append(f"{phase_word(one.phase)} {numbers.duration_range(one.seconds.low, one.seconds.high)}{by}")
-    return [*page.flow("Time", [*parts, disk]), *page.flow("", phases)]
+    return [*traffic, *page.flow("Time", [*parts, disk]), *page.flow("", phases)]
 
 
-def traffic_lines(plan: Plan, page: Page) -> list[str]:
+def _traffic_lines(plan: Plan, page: Page) -> list[str]:
     """The block of a plan's page on what devices send to each other; none where one trains."""
     traffic = plan.work.traffic if plan.work else None
     if traffic is None:

@@ -30,7 +30,7 @@ from ftc.spec.schedules import schedule_card
 from ftc.views import numbers
 from ftc.views.checks import check_lines
 from ftc.views.device_words import device_words
-from ftc.views.estimates import judge_lines, memory_lines, time_lines, traffic_lines, verdict_words
+from ftc.views.estimates import judge_lines, memory_lines, time_lines, verdict_words
 from ftc.views.loss_words import loss_words, scale_words
 from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped, pad, shorten, visible_width
 from ftc.views.tracking import asked_parts
@@ -105,7 +105,6 @@ def plan_text(
                 *page.listed("Parent", parent_parts(plan)),
                 *page.listed("Teacher", teacher_parts(plan)),
                 *memory_lines(plan.memory, page, devices=plan.settings.train.world_size),
-                *traffic_lines(plan, page),
                 *time_lines(plan, page),
                 *judge_lines(plan, page),
                 *page.listed("Baselines", planned_prompts(plan)),
