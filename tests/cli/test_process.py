@@ -149,3 +149,16 @@ def test_only_a_short_command_leaves_its_garbage(is_long: bool, monkeypatch: pyt
     finally:
         gc.enable()
     assert bool(frozen) is not is_long
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["which color is it?"], "the first argument, `which color is it?`, names the run: give a text behind it"),
+        (["tickets", "a text", "--data", "rows.csv"], "and not both"),
+    ],
+)
+def test_predict_says_which_argument_is_missing(arguments: list[str], words: str) -> None:
+    command = [sys.executable, "-m", "ftc", "predict", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, words in done.stderr) == (64, True), done.stderr

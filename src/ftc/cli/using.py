@@ -90,8 +90,11 @@ def run_predict(args: Namespace) -> int:
 
 
 def _misuse(args: Namespace) -> str:
-    if bool(args.data) == bool(args.text):
-        return "name a file with `--data`, or give texts; `-` reads them from standard input"
+    if args.data and args.text:
+        return "name a file with `--data`, or give texts, and not both"
+    if not args.data and not args.text:
+        first = f"the first argument, `{args.run}`, names the run"
+        return f"{first}: give a text behind it, `-` to read texts from standard input, or a file with `--data`"
     if STDOUT in args.text and len(args.text) > 1:
         return "`-` reads all texts from standard input; leave out the others"
     if args.output and args.output != STDOUT and args.format is None and _suffix(args.output) not in _FORMATS:
