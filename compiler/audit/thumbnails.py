@@ -37,10 +37,11 @@ def check_thumbnails(
         ours: Whether this code of ftc made them; other code may make them otherwise.
     """
     names = of_reported_rows(rows, plan.settings.eval.samples)
-    if not names or file is None:
+    if not names:
         return
-    if not ours or streams is None:
+    if file is None or not ours or streams is None:
         why = "the images are not here" if ours else "other code of ftc made them"
+        why = "the file is missing or changed" if file is None else why
         tally.not_checked.append(f"the pictures in {_FILE}: {why}")
         return
     try:

@@ -290,7 +290,8 @@ def exchanged(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int
 def _traffic(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int) -> Traffic | None:
     """What a device sends to others of its machine in a step, and a machine to others; None of a single device."""
     sent = _sent(draft, network, amounts, steps)
-    inside = sum(size for group, size in sent if group != "machines") / steps
+    one_each = draft.recipe.budget.nodes > 1 and draft.devices_of_a_machine == draft.candidate.tensor_parallel
+    inside = sum(size for group, size in sent if group == "machine" or (group == "run" and not one_each)) / steps
     # In a ring the last device of a machine sends on what all have sent; those that divide layers have a ring each.
     across = sum(size for group, size in sent if group != "machine") / steps * draft.candidate.tensor_parallel
     network_bytes = across if draft.recipe.budget.nodes > 1 else 0.0

@@ -75,6 +75,7 @@ class _Segments(NamedTuple):
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _MEMO_ENTRIES = 10_000  # a template's own segments are few; what rows say seldom comes again
+_MEMO_CHARS = 1 << 24
 _ID_BYTES = array("i").itemsize
 _HEAD_CHARS = 64
 """Longest start of a stretch that is encoded a second time to find a cut in it."""
@@ -168,7 +169,7 @@ class TextTokenizer:
         longest_first = sorted(self._added, key=len, reverse=True)
         self._splitter = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if longest_first else None
         self._known = {text: ids.tobytes() for text, ids in self._added.items()}
-        self._memo = dict(self._known)
+        self._memo, self._memo_chars = dict(self._known), 0
         self._ids = self._bare_ids if pattern is None else KnownWords(pattern, self._bare_ids).ids
 
     def text_of(self, token_id: int) -> str | None:
@@ -263,10 +264,11 @@ class TextTokenizer:
 
     def _learn(self, rows: Sequence[Sequence[str]]) -> None:
         """Encodes the stretches that aren't known yet."""
-        if len(self._memo) > _MEMO_ENTRIES:
-            self._memo = dict(self._known)
+        if len(self._memo) > _MEMO_ENTRIES or self._memo_chars > _MEMO_CHARS:
+            self._memo, self._memo_chars = dict(self._known), 0
         new = [segment for segment in {s: None for row in rows for s in row} if segment not in self._memo]
         self._memo.update(zip(new, self._ids(new), strict=True))
+        self._memo_chars += sum(map(len, new))
 
     def _join(self, row: _Segments) -> TokenizedText:
         parts = [self._memo[segment] for segment in row.segments]

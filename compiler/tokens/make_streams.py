@@ -27,7 +27,7 @@ from ftc.compiler.stages import begin_stage
 from ftc.compiler.tokens.answer_frames import FramedRows, framed_rows, readers
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.every_pair import with_every_pair
-from ftc.compiler.tokens.findings import Limits, Places, stream_findings, token_findings, unknown_findings
+from ftc.compiler.tokens.findings import Limits, stream_findings, token_findings, unknown_findings
 from ftc.compiler.tokens.forms import TextForm
 from ftc.compiler.tokens.image_tokens import tokens_of_images
 from ftc.compiler.tokens.kept_pieces import KeptPieces
@@ -177,8 +177,11 @@ def _encode(
             for split, part in data.parts.items()
         }
         kept.finish()
-    places: Places = {split: part.place for split, part in data.parts.items()}
-    return splits, probe, [*found, *unknown_findings(splits, places, tokenizer.unknown, facts)]
+    if not form_card(draft.shape.form).is_self_supervised:
+        found += unknown_findings(
+            splits, {use: part.place for use, part in data.parts.items()}, tokenizer.unknown, facts
+        )
+    return splits, probe, found
 
 
 def _kept_pieces(draft: Draft, form: TextForm, made_from: StreamKey) -> KeptPieces:

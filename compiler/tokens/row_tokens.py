@@ -46,6 +46,9 @@ from ftc.spec.documents.facts import TokenizerFacts
 
 __all__ = ["encode_rows"]
 
+_CHARS_AT_ONCE = 1 << 22
+"""Of texts that are encoded together: each process holds all that is known of their tokens meanwhile."""
+
 
 def encode_rows(
     rows: Sequence[Row],
@@ -144,10 +147,27 @@ def _told(pieces: Iterable[range]) -> Iterator[range]:
 def _bare_texts(
     column: str, tokenizer: TextTokenizer, numbered: Iterable[dict[int, Row]], _counts: RowCounts
 ) -> Iterator[Iterable[RowTokens]]:
-    """The tokens of each row's text alone, piece by piece."""
+    """The tokens of each row's text alone, piece by piece; of long texts few are encoded at once."""
     for some in numbered:
-        texts = tokenizer.encode([MarkedText(row[column], ()) for row in some.values()])
-        yield [RowTokens(i, text.ids, [], 0) for i, text in zip(some, texts, strict=True)]
+        made: list[RowTokens] = []
+        for rows in _of_few_characters(some, column):
+            texts = tokenizer.encode([MarkedText(some[i][column], ()) for i in rows])
+            made += [RowTokens(i, text.ids, [], 0) for i, text in zip(rows, texts, strict=True)]
+        yield made
+
+
+def _of_few_characters(rows: dict[int, Row], column: str) -> Iterator[list[int]]:
+    """Numbers of rows in groups, each of which ends with the row by which its texts have so many characters."""
+    group: list[int] = []
+    chars = 0
+    for number, row in rows.items():
+        group.append(number)
+        chars += len(row[column])
+        if chars > _CHARS_AT_ONCE:
+            yield group
+            group, chars = [], 0
+    if group:
+        yield group
 
 
 def _texts_of(rows: TokenRows) -> Iterator[BareText]:

@@ -14,7 +14,8 @@ from ftc.spec.storage.paths import cache_folder
 __all__ = ["not_writable", "using_cache", "write_beside"]
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_FOLDER = (*_CLOSED, errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
 _USUAL = "make the folder writable, or copy the project to a writable place"
 
 
@@ -34,7 +35,7 @@ def write_beside(path: Path, text: str) -> None:
     try:
         write_text(path, text)
     except OSError as error:
-        if error.errno in _CLOSED:
+        if error.errno in _NO_FOLDER:
             raise not_writable(path, error) from error
         raise
 
@@ -46,8 +47,10 @@ def using_cache(folder: Path) -> Iterator[None]:
     Raises:
         Refusal: The cache can't be written to (FTC648), or its disk is full (FTC647).
     """
+    closed: tuple[int, ...] = _NO_FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        closed = _CLOSED  # what is gone from here on was there, and somebody else removed it
         yield
     except OSError as error:
         cache, named = cache_folder(), Path(str(error.filename or ""))
@@ -57,7 +60,7 @@ def using_cache(folder: Path) -> Iterator[None]:
             summary = f"the disk has no room for ftc's cache in `{cache}`: {(error.strerror or str(error)).lower()}"
             help = "free disk space there, or set `FTC_CACHE` to a folder on a larger disk"
             raise Refusal([diagnostic("FTC647", summary, help=help)]) from error
-        if error.errno in _CLOSED:
+        if error.errno in closed:
             help = "set `FTC_CACHE` to a folder that you can write to; ftc keeps token streams there"
             raise not_writable(cache, error, help) from error
         raise

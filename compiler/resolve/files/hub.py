@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub_errors import check_name, fault_of, no_file, no_split, not_cached, refuse_no_model
-from ftc.compiler.resolve.files.hub_features import CARD, CARDS, lacking_card, names_by_card, note_absent
+from ftc.compiler.resolve.files.hub_features import CARD, CARDS, lacks_card, names_by_card, note_absent
 from ftc.compiler.resolve.files.hub_splits import NoSplit, SplitAsked, files_of_split
 from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object
 from ftc.compiler.resolve.models.weights import shard_names
@@ -171,8 +171,8 @@ class Hub:
         for described in CARDS if card and names_by_card(names) else ():
             if described in listing.files:
                 self._download(described, listing, request, digests)
-            else:
-                note_absent(self._repo_folder(request), listing.commit, described)
+            elif described == CARD:
+                note_absent(self._repo_folder(request), listing.commit)
         self._remember_branch(names[0], listing, request)
         return tuple(HubFile(listing.commit, name, path, digests.file(path)) for name, path in paths.items())
 
@@ -193,7 +193,7 @@ class Hub:
 
     def _has_pinned(self, names: Sequence[str], request: _Request, card: bool) -> bool:
         """Whether a commit is asked for, and the cache has each file there under the identity that the hub gave it."""
-        if card and names_by_card(names) and lacking_card(self._repo_folder(request), request.revision):
+        if card and names_by_card(names) and lacks_card(self._repo_folder(request), request.revision):
             return False
         paths = [self._snapshot_folder(request, request.revision) / name for name in names]
         is_commit = _COMMIT.fullmatch(request.revision) is not None
@@ -210,8 +210,8 @@ class Hub:
             self._verify(path, name, _identity_in_cache(path), request, digests)
             found.append(HubFile(commit, name, path, digests.file(path)))
         for commit in {one.commit for one in found} if card and names_by_card(names) else ():
-            if lacking := lacking_card(self._repo_folder(request), commit):  # numbers might be classes or not
-                raise not_cached(lacking, request.repo, request.revision, request.span, request.path)
+            if lacks_card(self._repo_folder(request), commit):  # numbers might be classes or not
+                raise not_cached(CARD, request.repo, request.revision, request.span, request.path)
             self._verify_cached(CARDS, self._snapshot_folder(request, commit), request, digests)
         return tuple(found)
 

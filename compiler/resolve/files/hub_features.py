@@ -8,6 +8,7 @@ description that can't be read names no classes, which is said: the numbers in t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ __all__ = [
     "CARDS",
     "described_classes",
     "features_of",
-    "lacking_card",
+    "lacks_card",
     "names_by_card",
     "note_absent",
     "older_features",
@@ -45,22 +46,25 @@ def names_by_card(names: Iterable[str]) -> bool:
     return any(not name.lower().endswith(COLUMNAR) for name in names)
 
 
-def lacking_card(repository: Path, commit: str) -> str | None:
-    """The first of `CARDS` that the hub's cache neither has at a commit nor notes as absent; None where there is none.
+def lacks_card(repository: Path, commit: str) -> bool:
+    """Whether the hub's cache neither has the README.md of a commit nor notes it as absent.
+
+    The older file is taken where it is there: a cache that other programs filled notes nothing of it.
 
     Args:
         repository: The repository's folder in the cache.
         commit: Its commit.
     """
     kept = ("snapshots", _ABSENT)
-    return next((name for name in CARDS if not any((repository / one / commit / name).is_file() for one in kept)), None)
+    return not any((repository / one / commit / CARD).is_file() for one in kept)
 
 
-def note_absent(repository: Path, commit: str, name: str) -> None:
-    """Notes in the hub's cache that a repository has no file of this name at a commit; as for `lacking_card`."""
-    note = repository / _ABSENT / commit / name
-    note.parent.mkdir(parents=True, exist_ok=True)
-    note.touch()
+def note_absent(repository: Path, commit: str) -> None:
+    """Notes in the hub's cache that a repository has no README.md at a commit, where the cache can be written to."""
+    note = repository / _ABSENT / commit / CARD
+    with suppress(OSError):
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.touch()
 
 
 def described_classes(file: Path, name: str, config: str | None) -> tuple[dict[str, tuple[str, ...]], str]:
@@ -76,7 +80,7 @@ def described_classes(file: Path, name: str, config: str | None) -> tuple[dict[s
         return features_of(readme, config), ""
     found = {} if older is None else older_features(older, config)
     unreadable = f"`{_KEY}` in {CARD}" if infos is None else f"`{_INFOS}`" if found is None else ""
-    return found or {}, unreadable
+    return found or {}, "" if found else unreadable
 
 
 def _content(file: Path) -> bytes | None:

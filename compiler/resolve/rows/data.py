@@ -104,6 +104,11 @@ class ResolvedData:
         """The rows of a part; none where there is no such part."""
         return self.parts[part].rows if part in self.parts else ()
 
+    @property
+    def places(self) -> dict[str, Callable[[int], str]]:
+        """By part: the name of a row by its number in its source."""
+        return {part: rows.place for part, rows in self.parts.items()}
+
 
 def resolve_data(
     data: Data, task: Task, files: DataFiles, span_of: SpanOf, *, vision: _Vision = None, tested: HeldOut = NONE

@@ -13,6 +13,7 @@ from weakref import finalize
 import numpy as np
 from numpy.typing import NDArray
 
+from ftc.spec.storage.atomic_write import naming
 from ftc.spec.storage.paths import cache_folder
 
 __all__ = ["MOST_IN_MEMORY", "Spool", "forget", "spool_folder"]
@@ -84,8 +85,9 @@ class Spool:
             finalize(self, self._file.close)
         self._file.seek(0, 2)
         left = memoryview(self._waiting)
-        while left:
-            left = left[self._file.write(left) :]
+        with naming(spool_folder()):  # the file itself has no name
+            while left:
+                left = left[self._file.write(left) :]
         left.release()
         self._waiting = bytearray()
 

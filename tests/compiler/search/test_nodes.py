@@ -162,3 +162,6 @@ def test_a_plan_has_the_traffic_of_a_step() -> None:
     assert ddp == Traffic(device_bytes=round(2 * gradients * 7 / 8), machine_bytes=round(2 * gradients * 7 / 8))
     assert machine == Traffic(device_bytes=round(2 * gradients * 3 / 4), machine_bytes=0)
     assert single is None, "one device sends nothing"
+    apart = _job({"nodes": 2, "devices": 1}, sharding="ddp", micro_batch=4).work
+    assert apart is not None
+    assert apart.traffic == Traffic(device_bytes=0, machine_bytes=gradients), "a machine's only device sends all of it"
