@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -178,9 +178,7 @@ def _encode(
         }
         kept.finish()
     if not form_card(draft.shape.form).is_self_supervised:
-        found += unknown_findings(
-            splits, {use: part.place for use, part in data.parts.items()}, tokenizer.unknown, facts
-        )
+        found += unknown_findings(splits, data.places, tokenizer.unknown, facts)
     return splits, probe, found
 
 
@@ -235,7 +233,7 @@ def _findings(
     begin_stage("checking")
     refuses_long = draft.shape.overflow == "refuse"
     limits = Limits(draft.shape.max_length, draft.model.max_positions, refuses_long)
-    places: dict[str, Callable[[int], str]] = {split: part.place for split, part in data.parts.items()}
+    places = data.places
     is_chat, most_lost = form_card(draft.shape.form).is_conversation, draft.recipe.data.max_lost_answers
     texts = {} if form_card(draft.shape.form).redraws else splits  # a token drawn for a mask may look like an end
     audit = token_findings(texts, places, draft.model.tokenizer, is_chat=is_chat, most_lost=most_lost)
@@ -256,7 +254,7 @@ def _write_streams(
     tested: HeldOut,
     folder: Path,
 ) -> Manifest:
-    places: dict[str, Callable[[int], str]] = {split: part.place for split, part in data.parts.items()}
+    places = data.places
     if held_out := {*tested.digests, *example_digests(data.rows_of("test"), data.columns.used)}:
         write_text(folder / TEST_ROWS, tested_text(held_out))
     quality = with_contamination(with_lengths(data.quality, splits, places), splits, image_token)

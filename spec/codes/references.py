@@ -109,8 +109,9 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC313",
         title="base model is quantized already",
-        cause="The weights are stored in 4 or 8 bits (GPTQ, AWQ or bitsandbytes), and ftc can't plan or train those. "
-        "It can quantize unquantized weights when they are loaded.",
+        cause="The weights are stored in few bits (GPTQ, AWQ, bitsandbytes, FP8, MXFP4 or compressed-tensors), and ftc "
+        "can't plan or train those. It can quantize unquantized weights when they are loaded, but not the experts of "
+        "a mixture (FTC268): of gpt-oss and DeepSeek-V3, which are published quantized, take bfloat16 weights.",
         wrong="model: {base: someone/llama-AWQ}",
         right="model: {base: someone/llama}\nstrategy: {kind: qlora}",
     ),

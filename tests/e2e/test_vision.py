@@ -161,13 +161,23 @@ def test_a_picture_of_another_image_is_found(root: Path, run: api.Run) -> None:
 
 
 def test_others_load_the_merged_model(root: Path, ftc: Ftc, run: api.Run) -> None:
+    import peft
     import transformers
 
     answer = ftc("merge", run.record.id, "-o", "merged")
     assert answer.code == 0, answer.err
     assert "AutoModelForImageTextToText" in answer.text
-    merged = transformers.AutoModelForImageTextToText.from_pretrained("merged")
+    base, merged = (
+        transformers.AutoModelForImageTextToText.from_pretrained(folder).eval()
+        for folder in (root / "models/llava", "merged")
+    )
     assert merged.config.vision_config.num_hidden_layers == 2
+    inputs = inputs_of(run, root, [0, 1, 2])
+    with torch.inference_mode():
+        plain = base(**inputs).logits
+        adapted = peft.PeftModel.from_pretrained(base, run.folder / "adapter").eval()(**inputs).logits
+        assert not torch.allclose(plain, adapted, rtol=1e-2, atol=1e-2), "the adapter does something"
+        torch.testing.assert_close(merged(**inputs).logits, adapted, rtol=1e-4, atol=1e-5)
     assert transformers.AutoImageProcessor.from_pretrained("merged", backend="pil").crop_size["height"] == 28
     audited = api.audit(run)
     assert audited.verdict == "CONSISTENT"

@@ -10,12 +10,13 @@ import pytest
 
 from ftc import api
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.storage.paths import RunFolder
+from ftc.spec.documents.streams import open_stream
+from ftc.spec.storage.paths import RunFolder, streams_folder
 from ftc.spec.vision_models import vision_model
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.cards import CardRunner
-from tests.support.vision_loops import inputs_of, logged_losses, plain_run
-from tests.support.vision_models import MODELS, make_vision_project
+from tests.support.vision_loops import inputs_of, logged_losses, plain_losses, plain_run
+from tests.support.vision_models import COLORS, MODELS, make_vision_project
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("PIL")
@@ -203,3 +204,45 @@ def test_parts_of_a_model_of_text_are_a_warning(project: MakeProject) -> None:
     root = project("generation", "full, train_parts: [projector]", steps=1)
     found = api.plan(root / "recipe.yaml", trace=False).diagnostics
     assert [one.code for one in found if "train_parts" in one.summary] == ["FTC230"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["llava", "smolvlm"])
+def test_rows_with_images_that_share_a_sequence_have_the_losses_of_rows_by_themselves(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where some rows have none, so that images don't come one for each row."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".ftc").mkdir()
+    train = "{epochs: 1, batch_size: 8, learning_rate: 0.01, packing: true, micro_batch_tokens: 128}"
+    recipe = make_vision_project(tmp_path, model_type=kind, count=24, train=train)
+    alone = ({"prompt": f"what is the color {color} ?", "completion": color} for color in COLORS)
+    with (tmp_path / "data/rows.jsonl").open("a") as rows:
+        rows.writelines(f"{json.dumps(line)}\n" for line in alone)
+    assert api.apply(recipe).record.status == "finished"
+    (run,) = api.runs()
+    settings = run.plan.settings.train
+    lengths = open_stream(streams_folder(run.plan.stream_key) / "train.arrow").lengths
+    assert settings.packing
+    assert settings.micro_batch_tokens is not None
+    assert 2 * max(lengths) <= settings.micro_batch_tokens, "any two rows share a sequence"
+    assert logged_losses(run) == pytest.approx(plain_losses(run, tmp_path), abs=2e-5)
+    assert api.audit(run.record.id).verdict == "CONSISTENT"
+
+
+@pytest.mark.slow
+def test_a_chat_with_images_has_the_losses_of_a_plain_loop_and_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ftc: Ftc
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = trained(tmp_path, task="chat")
+    assert run.plan.settings.model.vision is not None
+    assert logged_losses(run) == pytest.approx(plain_losses(run, tmp_path), abs=2e-5)
+    row = json.loads((tmp_path / "data/rows.jsonl").read_text().partition("\n")[0])
+    (tmp_path / "data/asked.jsonl").write_text(json.dumps({"messages": row["messages"][:1]}) + "\n")
+    answer = ftc("predict", run.record.id, "--data", "data/asked.jsonl")
+    assert answer.code == 0, answer.err
+    (found,) = [json.loads(line) for line in answer.out.splitlines()]
+    assert found.get("problem") is None
+    assert isinstance(found["prediction"], str)
+    assert api.audit(run.record.id).verdict == "CONSISTENT"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ftc.compiler.resolve.models.model_form import form_of, installed_release, is_known
+from ftc.compiler.resolve.models.quantized_already import quantized_already
 from ftc.compiler.resolve.models.vision_config import language_part, vision_facts
 from ftc.spec.architectures import ARCHITECTURES, Family, architecture
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
@@ -98,12 +99,8 @@ def read_config(config: Mapping[str, Any], span: Span | None = None) -> ModelCon
         found.append(diagnostic("FTC308", summary, span, help=help, path="model.base"))
     elif missing := _not_installed(config, span):
         found.append(missing)
-    if method := config.get("quantization_config"):
-        name = method.get("quant_method", "unknown") if isinstance(method, Mapping) else "unknown"
-        summary = "the model's weights are quantized already"
-        note = f"`quantization_config` in config.json names the method {quoted(str(name))}"
-        help = "choose the unquantized model; `strategy: {kind: qlora}` quantizes it on loading"
-        found.append(diagnostic("FTC313", summary, span, notes=note, help=help, path="model.base"))
+    if quantized := quantized_already(config, _has_experts(config), span):
+        found.append(quantized)
     if found:
         raise Refusal(found)
     language = language_part(config)
@@ -199,11 +196,7 @@ def _unsupported_kind(config: Mapping[str, Any]) -> str | None:
     if _OTHER_INPUT_CLASS.search(name := _architecture(config)):
         return f"class {quoted(name)} reads more than text"
     kind = config.get("model_type")
-    counts = (config.get(key) for key in (*NUM_EXPERTS, "moe_num_experts"))  # a number, or one for each layer
-    listed = [one for value in counts for one in (value if isinstance(value, list) else [value])]
-    if any(type(one) is int and one > 1 for one in listed) and not (
-        isinstance(kind, str) and architecture(kind).experts
-    ):
+    if _has_experts(config) and not (isinstance(kind, str) and architecture(kind).experts):
         mixtures = ", ".join(sorted(one.model_type for one in ARCHITECTURES if one.experts))
         return f"a mixture of experts that ftc doesn't know (it knows {mixtures})"
     if not isinstance(kind, str):
@@ -211,6 +204,13 @@ def _unsupported_kind(config: Mapping[str, Any]) -> str | None:
     if _family(config) is None:
         return f"class {quoted(name or 'none')} with model type {quoted(config['model_type'])} is unknown"
     return None
+
+
+def _has_experts(config: Mapping[str, Any]) -> bool:
+    """Whether layers are a mixture of experts, of a known model type or of another."""
+    counts = (config.get(key) for key in (*NUM_EXPERTS, "moe_num_experts"))  # a number, or one for each layer
+    listed = [one for value in counts for one in (value if isinstance(value, list) else [value])]
+    return any(type(one) is int and one > 1 for one in listed)
 
 
 def _architecture(config: Mapping[str, Any]) -> str:

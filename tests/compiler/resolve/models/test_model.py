@@ -263,6 +263,42 @@ def test_a_kind_of_model_that_the_installed_transformers_lacks(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
+    ("said", "holds", "converts"),
+    [
+        ({"quant_method": "gptq", "bits": 4}, "`gptq`: whole numbers of 2 to 8 bits", ""),
+        ({"quant_method": "awq", "bits": 4}, "`awq`: whole numbers of 4 bits", ""),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "`bitsandbytes`: packed numbers of 4 or 8 bits", ""),
+        ({"load_in_8bit": True}, "`bitsandbytes`: packed numbers of 4 or 8 bits", ""),
+        ({"quant_method": "fp8", "weight_block_size": [128, 128]}, "`fp8`: FP8, floats of 8", "FineGrainedFP8Config("),
+        ({"quant_method": "compressed-tensors"}, "`compressed-tensors`: FP8, or whole numbers of 4 or 8 bits", ""),
+        ({"quant_method": "mxfp4"}, "`mxfp4`: MXFP4, floats of 4 bits", "Mxfp4Config("),
+        ({"quant_method": "novel"}, "the method `novel`", ""),
+        ("yes", "the method `unknown`", ""),
+    ],
+)
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [
+        ("llama", {}),
+        ("gpt_oss", {"num_local_experts": 4, "num_experts_per_tok": 2}),
+        ("deepseek_v3", {"n_routed_experts": 4, "num_experts_per_tok": 2}),
+    ],
+)
+def test_the_help_for_quantized_files_is_what_works(
+    tmp_path: Path, kind: str, sizes: dict[str, Any], said: Any, holds: str, converts: str
+) -> None:
+    """Of a dense model qlora, which is refused for a mixture of experts (FTC268)."""
+    write_model(tmp_path / "models/tiny", model_type=kind, quantization_config=said, **sizes)
+    (found,) = refusals(tmp_path)
+    assert found.code == "FTC313"
+    assert holds in found.notes[0]
+    lines = list(found.help)
+    assert ("qlora" in lines[0], "bfloat16" in lines[0]) == (not sizes, bool(sizes))
+    assert any("FTC268" in note for note in found.notes) is bool(sizes)
+    assert [converts in line for line in lines[1:]] == ([True] if converts else [])
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"_attn_implementation_autoset": True, "auto_map": {}, "trust_remote_code": False},
