@@ -11,7 +11,7 @@ from ftc.compiler.audit.tally import Tally, difference, finding, plural
 from ftc.spec.documents.audit import Finding
 from ftc.spec.documents.outcomes import Outcome
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.stream_images import OtherImage, StreamImages
+from ftc.spec.documents.stream_images import StreamImages
 from ftc.spec.documents.thumbnails import Thumbnail, make_thumbnails, of_reported_rows
 from ftc.spec.storage.images import BadImage, mean_difference
 from ftc.spec.storage.reading import read_regular
@@ -46,7 +46,9 @@ def check_thumbnails(
         return
     try:
         kept = [Thumbnail.model_validate_json(line) for line in read_regular(file).splitlines()]
-        found = difference(f"{_FILE}: images", [one.image for one in kept], names, "predictions.ndjson")
+        made = [one.image for one in kept]
+        of_rows = [name for name in names if name in made]  # the run leaves out what it could not decode
+        found = difference(f"{_FILE}: images", made, of_rows, "predictions.ndjson")
         found = found or [*_other_pictures(kept, StreamImages(streams))]
     except ValidationError as error:
         hint = "restore the file from a copy"
@@ -54,7 +56,7 @@ def check_thumbnails(
     except ModuleNotFoundError:
         tally.not_checked.append(f"the pictures in {_FILE}: Pillow is not installed, which `ftc[vision]` brings")
         return
-    except OtherImage as error:
+    except ValueError as error:  # `OtherImage`, or one that this Pillow can't decode
         tally.not_checked.append(f"the pictures in {_FILE}: {error}")
         return
     tally.findings[:0] = found

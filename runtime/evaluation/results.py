@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 
 from ftc.runtime.evaluation.classifier import classifier_result
@@ -40,7 +41,7 @@ from ftc.spec.documents.record import (
 )
 from ftc.spec.documents.stream_images import StreamImages
 from ftc.spec.documents.streams import TokenStream
-from ftc.spec.documents.thumbnails import make_thumbnails, of_reported_rows
+from ftc.spec.documents.thumbnails import Thumbnail, make_thumbnails, of_reported_rows
 from ftc.spec.heads import head_card
 from ftc.spec.storage.atomic_write import write_file
 
@@ -160,7 +161,10 @@ def write_outcomes(session: Session, rows: Sequence[Outcome]) -> None:
     """
     write_file(session.folder.outcomes, b"".join(one.to_line() for one in rows))
     if shown := of_reported_rows(rows, session.plan.settings.eval.samples):
-        pictures = make_thumbnails(shown, StreamImages(session.inputs.streams_folder))
+        images, pictures = StreamImages(session.inputs.streams_folder), list[Thumbnail]()
+        for name in shown:
+            with suppress(ValueError):  # an image that left the cache meanwhile: all that was measured is there
+                pictures += make_thumbnails([name], images)
         write_file(session.folder.thumbnails, b"".join(one.to_line() for one in pictures))
 
 

@@ -6,6 +6,8 @@ import base64
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
+from pydantic import Field
+
 from ftc.spec.base import Document
 from ftc.spec.documents.outcomes import Outcome, by_loss
 from ftc.spec.documents.stream_images import StreamImages
@@ -22,8 +24,8 @@ class Thumbnail(Document):
 
     image: str
     """sha256 of the image's bytes, as rows name it."""
-    width: int
-    height: int
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
     """Of the image itself, in pixels, upright."""
     jpeg: str
     """The small picture, a JPEG file in base64."""

@@ -89,6 +89,7 @@ def small_jpeg(image: Image, longest: int = _SMALL) -> bytes:
         longest: Pixels of the longer side at most.
     """
     small, file = image.copy(), io.BytesIO()
+    small.info.clear()  # a comment would go into the file, and may name who is in the image
     small.thumbnail((longest, longest))
     small.save(file, "JPEG", quality=85, optimize=True)
     return file.getvalue()

@@ -146,6 +146,7 @@ def test_a_row_that_is_masked_shows_no_picture(root: Path, run: api.Run) -> None
     edit_lines(run.folder / "predictions.ndjson", with_address)
     assert "data:image" not in report_page(load_run(run.folder)).partition('id="rows"')[2]
     assert "data:image" in report_page(load_run(run.folder), shows_personal_data=True).partition('id="rows"')[2]
+    assert "data:image" not in report_page(load_run(run.folder)), "nor in the sample, whose text is without the address"
 
 
 def test_a_picture_of_another_image_is_found(root: Path, run: api.Run) -> None:

@@ -25,6 +25,7 @@ __all__ = ["RatingServer"]
 _LONGEST = 1600
 """Pixels of an image's longer side on the page."""
 _GONE = "An image of this row is no longer in ftc's cache. `ftc plan RECIPE` puts it there; then load this page again."
+_NO_PILLOW = "Images can't be shown here: `pip install 'ftc[vision]'` installs Pillow. Then start the command again."
 _PAGES = {
     "": ("page.html", "text/html; charset=utf-8"),
     "page.css": ("page.css", "text/css; charset=utf-8"),
@@ -177,6 +178,8 @@ class _Handler(PageHandler):
             self.send(HTTPStatus.OK, "image/jpeg", self.server.image(number, place))
         except OtherImage:
             self.send(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", _GONE.encode())
+        except ModuleNotFoundError:
+            self.send(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", _NO_PILLOW.encode())
         except (IndexError, ValueError):
             self.refuse(HTTPStatus.BAD_REQUEST)
 

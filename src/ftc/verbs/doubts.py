@@ -18,7 +18,7 @@ __all__ = ["changed_documents"]
 def changed_documents(run: Run) -> tuple[Diagnostic, ...]:
     """A warning where plan, record, scores or predictions have another checksum than the run left them with.
 
-    This costs reading four small files. What else a change contradicts is the audit's to find.
+    This costs reading five small files. What else a change contradicts is the audit's to find.
     """
     place, pulled = RunFolder(run.folder), read_pulled(run.folder)
     bare = {
@@ -28,7 +28,7 @@ def changed_documents(run: Run) -> tuple[Diagnostic, ...]:
     }
     changed = [file.name for file, facts in bare.items() if not file.is_file() or file_digest(file) != facts.sha256]
     changed += [file.name for file in (place.plan, place.record) if file not in bare and not is_as_sealed(file)]
-    for file in (place.evaluation, place.outcomes):
+    for file in (place.evaluation, place.outcomes, place.thumbnails):
         facts = run.record.outputs.get(file.name)
         if file not in bare and facts is not None and file.is_file() and file_digest(file) != facts.sha256:
             changed.append(file.name)

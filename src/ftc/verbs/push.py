@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -95,7 +96,7 @@ def push(
     from ftc.compiler.resolve.files.hub_repository import HubRepository, refuse_offline
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)
-    _refuse_path(found, repo)
+    _refuse_path(found, repo, has_folder=made is not None)
     place = HubRepository(repo)
     if not dry_run:
         refuse_offline("run push", offline=offline)
@@ -109,17 +110,23 @@ def push(
     return Push(found, report.model_copy(update={"notes": tuple(notes)}), ready.card)
 
 
-def _refuse_path(run: Run, repo: str) -> None:
-    """Lets pass what isn't meant as a path; a folder may have the name of a repository, unless ftc wrote it.
+def _refuse_path(run: Run, repo: str, *, has_folder: bool) -> None:
+    """Lets pass what isn't meant as a path; a folder may have the name of a repository, unless ftc wrote it and no
+    other folder is named.
 
     Raises:
         Refusal: FTC321.
     """
-    here = Path(repo).expanduser()
-    if repo.count("/") == 1 and not repo.endswith("/"):
-        is_path = any((here / name).is_file() for name in (MERGE_FILE, EXPORT_FILE, RunFolder(here).record.name))
-    else:
-        is_path = "/" in repo or here.is_dir()
+    if "://" in repo or repo.startswith("huggingface.co/"):
+        return
+    here, is_path = Path(repo), False
+    with suppress(OSError, RuntimeError):  # no path that there could be: too long, or of a home that isn't known
+        here = here.expanduser()
+        if repo.count("/") == 1 and not repo.endswith("/"):
+            files = () if has_folder else (MERGE_FILE, EXPORT_FILE, RunFolder(here).record.name)
+            is_path = any((here / name).is_file() for name in files)
+        else:
+            is_path = "/" in repo or here.is_dir()
     if not (is_path or repo.startswith((".", "~")) or here.is_absolute() or "\\" in repo):
         return
     helps = (

@@ -36,18 +36,23 @@ class RowPictures:
     left_out: int = 0
 
 
-def row_pictures(outcomes: Sequence[Outcome], thumbnails: Mapping[str, Thumbnail]) -> dict[int, RowPictures]:
-    """The images of each row that has any, by the number of the row.
+def row_pictures(
+    outcomes: Sequence[Outcome], thumbnails: Mapping[str, Thumbnail], *, shows_all: bool = False
+) -> dict[int, RowPictures]:
+    """The images of each row that has any, by the number of the row; none of rows that are masked.
 
     Args:
         outcomes: The rows.
         thumbnails: What the run kept, by the sha256 of the image.
+        shows_all: Whether the user asked for rows as they are.
     """
     found = {}
-    for one in outcomes:
+    for one in (one for one in outcomes if one.images):
+        texts = (one.prompt, one.expected, one.tuned.text, one.base.text if one.base else None)
+        if not shows_all and any(text and in_decoded(text) for text in texts):  # a sample may have a beginning alone
+            continue
         shown = tuple(thumbnails[name] for name in one.images[:MOST_OF_A_ROW] if name in thumbnails)
-        if one.images:
-            found[one.row] = RowPictures(shown, len(one.images) - len(shown))
+        found[one.row] = RowPictures(shown, len(one.images) - len(shown))
     return found
 
 

@@ -77,7 +77,7 @@ def report_html(
         shows_personal_data: Whether rows that match a rule for personal data are shown as they are.
     """
     run, drawn = history(events), drawn or drawer()
-    images = row_pictures(outcomes, thumbnails)
+    images = row_pictures(outcomes, thumbnails, shows_all=shows_personal_data)
     texts = RowTexts(plan.settings.text.labels, shows_personal_data, pictures=images)
     parts = {
         "result": result_section(plan, evaluation, drawn),
