@@ -89,18 +89,15 @@ def encode_rows(
     source_of = cache(partial(source, by_shape=by_shape, images=images))
     limit, pieces, counts = Limit(max_length, cuts), ranges(len(rows)), RowCounts(read=len(rows), place=place)
     tools = tokenizer, facts, limit
-    if is_joined := isinstance(form, RawForm) or (isinstance(form, MaskedForm | SpanForm) and not form.is_given):
-        work = _Work(rows, numbers, partial(_bare_texts, form.text, tokenizer))
-    else:
-        work = _Work(rows, numbers, partial(_chunks, form, tools, source_of, images))
+    work = _Work(rows, numbers, partial(_chunks, form, tools, source_of, images))
     with _collector_off():
         if kept is not None and images is None and len(rows) >= FEWEST_ROWS:
             flat = work.through(kept, counts)
         else:
             done = zip(_told(pieces), spread(len(pieces), partial(work.apart, pieces, place)), strict=True)
             flat = (unpacked(some, counts) for _, some in done)
-        if is_joined:  # where a row ends, the next one begins
-            flat = (flatten(chunk, counts) for chunk in _in_blocks(form, tools, map(_texts_of, flat)))
+        if (blocks_of := _blocks(form, tools)) is not None:  # where a row ends, the next one begins
+            flat = (flatten(chunk, counts) for chunk in blocks_of(map(_texts_of, flat)))
         return joined(chain([next(flat, None) or flatten([], counts)], flat))
 
 
@@ -145,7 +142,7 @@ def _told(pieces: Iterable[range]) -> Iterator[range]:
 
 
 def _bare_texts(
-    column: str, tokenizer: TextTokenizer, numbered: Iterable[dict[int, Row]], _counts: RowCounts
+    column: str, tokenizer: TextTokenizer, numbered: Iterable[dict[int, Row]]
 ) -> Iterator[Iterable[RowTokens]]:
     """The tokens of each row's text alone, piece by piece; of long texts few are encoded at once."""
     for some in numbered:
@@ -176,16 +173,20 @@ def _texts_of(rows: TokenRows) -> Iterator[BareText]:
         yield number, rows.ids[begin:end].tolist()
 
 
-def _in_blocks(
-    form: TextForm, tools: tuple[TextTokenizer, TokenizerFacts, Limit], texts: Iterable[Iterable[BareText]]
-) -> Iterable[Iterable[RowTokens]]:
-    """Texts in blocks that go across their ends."""
+def _blocks(
+    form: TextForm, tools: tuple[TextTokenizer, TokenizerFacts, Limit]
+) -> Callable[[Iterable[Iterable[BareText]]], Iterable[Iterable[RowTokens]]] | None:
+    """What puts texts into blocks that go across their ends; None where each row is by itself."""
     tokenizer, facts, limit = tools
-    if isinstance(form, MaskedForm):
-        return masked_blocks(texts, form, tokenizer, facts, limit)
-    if isinstance(form, SpanForm):
-        return span_blocks(texts, form, facts, limit)
-    return blocks(texts, tokenizer, facts, limit)
+    match form:
+        case RawForm():
+            return partial(blocks, tokenizer=tokenizer, facts=facts, limit=limit)
+        case MaskedForm(is_given=False):
+            return partial(masked_blocks, form=form, tokenizer=tokenizer, facts=facts, limit=limit)
+        case SpanForm(is_given=False):
+            return partial(span_blocks, form=form, facts=facts, limit=limit)
+        case _:
+            return None
 
 
 def _chunks(
@@ -209,8 +210,8 @@ def _chunks(
             return extracted(numbered, form, tokenizer, limit, counts)
         case EmbedForm() | RerankForm():
             return grouped(numbered, form, tokenizer, limit, counts)
-        case RawForm():
-            raise AssertionError("texts without gaps are in blocks that go across their ends")
+        case RawForm() | MaskedForm(is_given=False) | SpanForm(is_given=False):
+            return _bare_texts(form.text, tokenizer, numbered)
         case MaskedForm():
             return given_masks(numbered, form, tokenizer, facts, limit, counts)
         case SpanForm():

@@ -11,12 +11,14 @@ from pydantic import Field
 from ftc.spec.base import Document
 from ftc.spec.documents.outcomes import Outcome, by_loss
 from ftc.spec.documents.stream_images import StreamImages
-from ftc.spec.storage.images import decode_image, small_jpeg
+from ftc.spec.storage.images import decode_image, jpeg_of
 
 __all__ = ["MOST_OF_A_ROW", "Thumbnail", "make_thumbnails", "of_reported_rows"]
 
 MOST_OF_A_ROW = 4
 """Images of a row that a report shows; a row may have the pages of a whole document."""
+_LONGEST = 256
+"""Pixels of a picture's longer side: a page shows it at 160, and sharp screens have two for each."""
 
 
 class Thumbnail(Document):
@@ -64,5 +66,5 @@ def make_thumbnails(names: Iterable[str], images: StreamImages) -> Iterator[Thum
     for name in names:
         image = decode_image(images.content(name))
         width, height = image.size
-        jpeg = base64.b64encode(small_jpeg(image)).decode()
+        jpeg = base64.b64encode(jpeg_of(image, _LONGEST)).decode()
         yield Thumbnail(image=name, width=width, height=height, jpeg=jpeg)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["FORMATS", "MOST_BYTES", "MOST_PIXELS", "BadImage", "decode_image", "mean_difference", "small_jpeg"]
+__all__ = ["FORMATS", "MOST_BYTES", "MOST_PIXELS", "BadImage", "decode_image", "jpeg_of", "mean_difference"]
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """Formats that are opened, as Pillow names them."""
@@ -21,8 +21,6 @@ MOST_BYTES = 64 * 2**20
 """Bytes of the largest file."""
 MOST_PIXELS = 64 * 2**20
 """Pixels of the largest image, which take 192 MiB as numbers of a byte."""
-_SMALL = 256
-"""Pixels of the longer side of a small picture, which a page shows at half its size on a sharp screen."""
 _DEEP_MODES = ("I", "F")
 """Modes of Pillow with more than 8 bits a channel; `I;16` and its kin begin with the first."""
 
@@ -81,8 +79,8 @@ def decode_image(data: bytes) -> Image:
         raise BadImage("broken", f"can't be decoded: {reason[0][:200]}") from error
 
 
-def small_jpeg(image: Image, longest: int = _SMALL) -> bytes:
-    """The image as a JPEG file, of 256 pixels at most on its longer side some 10 KB; a smaller image keeps its size.
+def jpeg_of(image: Image, longest: int) -> bytes:
+    """The image as a JPEG file, made smaller where its longer side has more pixels than that; of 256 it has some 10 KB.
 
     Args:
         image: In three channels of 8 bits.

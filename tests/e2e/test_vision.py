@@ -16,7 +16,7 @@ from ftc import api
 from ftc.runtime.models.pixels import FolderPixels
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.streams import open_stream
-from ftc.spec.storage.images import small_jpeg
+from ftc.spec.storage.images import jpeg_of
 from ftc.spec.storage.paths import RunFolder, streams_folder
 from ftc.verbs.pages import report_page
 from ftc.verbs.plan import located_plan
@@ -151,7 +151,7 @@ def test_a_row_that_is_masked_shows_no_picture(root: Path, run: api.Run) -> None
 
 def test_a_picture_of_another_image_is_found(root: Path, run: api.Run) -> None:
     def black(number: int, line: dict[str, Any]) -> None:
-        line["jpeg"] = base64.b64encode(small_jpeg(Image.new("RGB", (line["width"], line["height"])))).decode()
+        line["jpeg"] = base64.b64encode(jpeg_of(Image.new("RGB", (line["width"], line["height"])), 256)).decode()
 
     assert any("pictures of rows' images" in words for words in api.audit(run).checked)
     edit_lines(run.folder / "thumbnails.ndjson", black)

@@ -26,7 +26,7 @@ from ftc.spec.documents.stream_images import IMAGES_FILE, StreamImages
 def server(tmp_path: Path) -> Iterator[RatingServer]:
     pairs = tuple(Pair(row, f"question {row}", None, f"red {row}", f"blue {row}") for row in range(8))
     contest = Contest("x", "SECRET-ONE", "SECRET-TWO", pairs, same=0)
-    with RatingServer(contest, open_ballot(tmp_path, "ann"), seed=0) as found:
+    with RatingServer(contest, open_ballot(tmp_path, "ann"), StreamImages(tmp_path), seed=0) as found:
         thread = threading.Thread(target=found.serve_forever)
         thread.start()
         yield found
@@ -154,7 +154,7 @@ def with_images(tmp_path: Path) -> Iterator[tuple[RatingServer, str]]:
     write_images(tmp_path / IMAGES_FILE, [(name, file.getvalue())])
     pair = Pair(0, "which color?", "green", "red", "green", (name, "0" * 64))
     contest = Contest("x", "one", "two", (pair,), same=0)
-    with RatingServer(contest, open_ballot(tmp_path, "ann"), seed=0, images=StreamImages(tmp_path)) as found:
+    with RatingServer(contest, open_ballot(tmp_path, "ann"), StreamImages(tmp_path), seed=0) as found:
         thread = threading.Thread(target=found.serve_forever)
         thread.start()
         yield found, name

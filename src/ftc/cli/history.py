@@ -252,10 +252,10 @@ def _serve_ballot(contest: Contest, folder: Path, streams: Path, args: Namespace
     opened = RatingServer(
         contest,
         ballot,
+        StreamImages(streams),
         seed=args.seed,
         port=args.port,
         shows_personal_data=args.shows_personal_data,
-        images=StreamImages(streams),
     )
     with opened as server:
         left = sum(choice is None for choice in server.state()["choices"])

@@ -16,7 +16,7 @@ from ftc.loopback import PageHandler, PageServer
 from ftc.rating.ballots import Ballot, Contest, Pair, tally
 from ftc.spec.documents.outcomes import Choice
 from ftc.spec.documents.stream_images import OtherImage, StreamImages
-from ftc.spec.storage.images import decode_image, small_jpeg
+from ftc.spec.storage.images import decode_image, jpeg_of
 from ftc.spec.storage.reading import parse_json
 from ftc.views.row_texts import RowTexts
 
@@ -39,10 +39,10 @@ class RatingServer(PageServer):
     Args:
         contest: What is rated.
         ballot: Where decisions go.
+        images: The images of the rows.
         seed: Decides about order and sides, with the rater's name.
         port: Port on the loopback address; 0 for any that is free.
         shows_personal_data: Whether rows that match a rule for personal data are shown as they are.
-        images: The images of the rows.
 
     Raises:
         OSError: The port is taken.
@@ -52,11 +52,11 @@ class RatingServer(PageServer):
         self,
         contest: Contest,
         ballot: Ballot,
+        images: StreamImages,
         *,
         seed: int,
         port: int = 0,
         shows_personal_data: bool = False,
-        images: StreamImages | None = None,
     ) -> None:
         super().__init__(_Handler, port)
         self.texts = RowTexts(shows_all=shows_personal_data)
@@ -93,9 +93,7 @@ class RatingServer(PageServer):
         """
         if min(number, place) < 0 or place >= self.item(number)["images"]:
             raise IndexError(place)
-        if self._images is None:
-            raise OtherImage("no folder of images")
-        return small_jpeg(decode_image(self._images.content(self.order[number].images[place])), _LONGEST)
+        return jpeg_of(decode_image(self._images.content(self.order[number].images[place])), _LONGEST)
 
     def rate(self, number: int, side: str | None) -> dict[str, Any]:
         """Takes a decision: `left`, `right`, `tie`, `bad`, or None to take one back.

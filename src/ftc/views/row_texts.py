@@ -28,12 +28,12 @@ class RowPictures:
     """The images of a row.
 
     Attributes:
-        shown: Small pictures of the first of them, as far as the run kept any.
+        shown: Small pictures of the first of them, as far as the run kept them.
         left_out: How many more the row has.
     """
 
-    shown: tuple[Thumbnail, ...] = ()
-    left_out: int = 0
+    shown: tuple[Thumbnail, ...]
+    left_out: int
 
 
 def row_pictures(
@@ -41,18 +41,19 @@ def row_pictures(
 ) -> dict[int, RowPictures]:
     """The images of each row that has any, by the number of the row; none of rows that are masked.
 
+    Whole texts decide: a table may show the beginning of one, without what makes it personal.
+
     Args:
         outcomes: The rows.
         thumbnails: What the run kept, by the sha256 of the image.
         shows_all: Whether the user asked for rows as they are.
     """
     found = {}
-    for one in (one for one in outcomes if one.images):
-        texts = (one.prompt, one.expected, one.tuned.text, one.base.text if one.base else None)
-        if not shows_all and any(text and in_decoded(text) for text in texts):  # a sample may have a beginning alone
-            continue
+    for one in outcomes:
         shown = tuple(thumbnails[name] for name in one.images[:MOST_OF_A_ROW] if name in thumbnails)
-        found[one.row] = RowPictures(shown, len(one.images) - len(shown))
+        texts = (one.prompt, one.expected, one.tuned.text, one.base.text if one.base else None)
+        if shown and (shows_all or not any(text and in_decoded(text) for text in texts)):
+            found[one.row] = RowPictures(shown, len(one.images) - len(shown))
     return found
 
 
@@ -81,10 +82,6 @@ class RowTexts:
         self.masked.add(name)
         mask = f"[masked: {', '.join(found)}]"
         return tuple(one if not one or one in self.labels or one == NO_ANSWER else mask for one in plain)
-
-    def images(self, name: str, row: int) -> RowPictures:
-        """The images of a row whose texts were asked for before; none where those are masked."""
-        return RowPictures() if name in self.masked else self.pictures.get(row, RowPictures())
 
     def beginning(self, prompts: Sequence[str]) -> int:
         """Characters with which all prompts of a table begin, such as a system message, which is shown once above it.

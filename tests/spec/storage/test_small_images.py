@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ftc.spec.storage.images import decode_image, mean_difference, small_jpeg
+from ftc.spec.storage.images import decode_image, jpeg_of, mean_difference
 
 pillow: Any = pytest.importorskip("PIL.Image")
 png: Any = pytest.importorskip("PIL.PngImagePlugin")
@@ -29,7 +29,7 @@ def image_file(kind: str, comment: str) -> bytes:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF"])
 @pytest.mark.parametrize("length", [1, 5_000])
 def test_a_comment_is_left_behind(kind: str, length: int) -> None:
-    small = small_jpeg(decode_image(image_file(kind, NAME * length)))
+    small = jpeg_of(decode_image(image_file(kind, NAME * length)), 256)
     assert NAME.encode() not in small
     with pillow.open(io.BytesIO(small)) as found:
         assert (found.size, found.info.get("comment")) == ((256, 17), None)
@@ -40,4 +40,4 @@ def test_how_far_two_pictures_are_apart() -> None:
     black = io.BytesIO()
     pillow.new("RGB", (300, 20)).save(black, "PNG")
     assert mean_difference(green, again) < 2 < mean_difference(green, black.getvalue())
-    assert mean_difference(green, small_jpeg(decode_image(green))) == 255, "of another size"
+    assert mean_difference(green, jpeg_of(decode_image(green), 256)) == 255, "of another size"

@@ -80,13 +80,15 @@ def long_text(value: str) -> str:
     return f'<details class="long"><summary>{text(value[:_UNFOLDED])}{cut}</summary>{text(end)}</details>'
 
 
-def pictures(name: str, found: RowPictures) -> str:
-    """The images of a row beside each other, which the page holds itself; empty where it has none.
+def pictures(name: str, found: RowPictures | None) -> str:
+    """The images of a row beside each other, which the page holds itself; empty where it shows none.
 
     Args:
         name: What the row is called.
         found: Its images.
     """
+    if found is None:
+        return ""
     images = []
     for number, one in enumerate(found.shown, 1):
         scale = min(1.0, _PICTURE / max(one.width, one.height))
@@ -95,9 +97,8 @@ def pictures(name: str, found: RowPictures) -> str:
         source = f"data:image/jpeg;base64,{text(one.jpeg)}"
         images.append(f'<img src="{source}" width="{width}" height="{height}" alt="{words}" title="{words}">')
     if found.left_out:
-        more = "more image" if images else "image"
-        images.append(f"<span>{numbers.plural(found.left_out, more)}</span>")
-    return f'<div class="pictures">{"".join(images)}</div>' if images else ""
+        images.append(f"<span>{numbers.plural(found.left_out, 'more image')}</span>")
+    return f'<div class="pictures">{"".join(images)}</div>'
 
 
 def beginning_html(shared: str) -> str:

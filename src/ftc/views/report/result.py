@@ -153,7 +153,7 @@ def predictions_section(plan: Plan, evaluation: Evaluation | None, texts: RowTex
         given, expected, *said = texts.row(name, one.text[begin:], one.expected, one.base, one.tuned)
         sides = list(zip((one.base, one.tuned), said, strict=True))[0 if has_base else 1 :]
         answers = [_answer(answer, words, one.expected if chooses else None, right, wrong) for answer, words in sides]
-        given = pictures(name, texts.images(name, one.row)) + long_text(given)
+        given = pictures(name, texts.pictures.get(one.row)) + long_text(given)
         rows.append((text(name), given, long_text(expected), *answers))
     kind = "labels" if head_card(plan.settings.model.head).scores_rows else "answers"
     grid = table("Sample of predictions", header, rows, kind=f"predictions {kind}")

@@ -65,7 +65,7 @@ def _ranked(caption: str, plan: Plan, shown: Sequence[Outcome], texts: RowTexts)
         rows.append(
             (
                 text(name),
-                pictures(name, texts.images(name, one.row)) + prompt,
+                pictures(name, texts.pictures.get(one.row)) + prompt,
                 *(answers if has_text else ()),
                 numbers.metric(one.tuned.loss),
                 *((_confidence(one.tuned),) if is_class else ()),
@@ -94,7 +94,7 @@ def reasons_section(evaluation: Evaluation | None, texts: RowTexts) -> str:
         name, whole = shown_row(one.place, one.row), "".join(token.text for token in one.tokens)
         (shown,) = texts.row(name, whole)
         given = _shaded(one) if shown == whole else text(shown)
-        rows.append((text(name), pictures(name, texts.images(name, one.row)) + given, text(one.label)))
+        rows.append((text(name), pictures(name, texts.pictures.get(one.row)) + given, text(one.label)))
     words = (
         "What each token adds to the score of the class that the tuned model chose, by "
         f"{_METHODS[evaluation.attributions[0].method]}. Blue raises the score and orange lowers it, the darker the "
