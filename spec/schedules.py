@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -30,7 +30,8 @@ __all__ = [
 ]
 
 
-class At(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class At:
     """Where training stands behind the warm-up.
 
     Attributes:
@@ -76,7 +77,8 @@ class Share:
     reason: str
 
 
-class ScheduleCard(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ScheduleCard:
     """One schedule.
 
     Attributes:

@@ -12,7 +12,7 @@ from ftc.spec.documents.audit import Finding
 from ftc.spec.documents.outcomes import Outcome
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.stream_images import StreamImages
-from ftc.spec.documents.thumbnails import Thumbnail, make_thumbnails, of_reported_rows
+from ftc.spec.documents.thumbnails import Thumbnail, of_reported_rows, thumbnail
 from ftc.spec.storage.images import mean_difference
 from ftc.spec.storage.reading import read_regular
 
@@ -66,8 +66,8 @@ def check_thumbnails(
 
 
 def _other_pictures(kept: Sequence[Thumbnail], images: StreamImages) -> Iterator[Finding]:
-    again = make_thumbnails((one.image for one in kept), images)
-    for number, (one, ought) in enumerate(zip(kept, again, strict=True), 1):
+    for number, one in enumerate(kept, 1):
+        ought = thumbnail(one.image, images)
         subject = f"{_FILE}, line {number}"
         sizes = ([one.width, one.height], [ought.width, ought.height])
         yield from difference(f"{subject}: width and height", *sizes, f"image {one.image[:12]}")

@@ -89,7 +89,7 @@ def encode_rows(
     source_of = cache(partial(source, by_shape=by_shape, images=images))
     limit, pieces, counts = Limit(max_length, cuts), ranges(len(rows)), RowCounts(read=len(rows), place=place)
     tools = tokenizer, facts, limit
-    work = _Work(rows, numbers, partial(_chunks, form, tools, source_of, images))
+    work = _Work(rows, numbers, partial(_chunks, form, tools, source_of, images))  # pyright: ignore[reportArgumentType] - hashable
     with _collector_off():
         if kept is not None and images is None and len(rows) >= FEWEST_ROWS:
             flat = work.through(kept, counts)

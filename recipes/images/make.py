@@ -3,14 +3,14 @@
     pip install -e '.[vision]'
     python recipes/images/make.py              in some seconds
 
-The digits are those of scikit-learn, which `ftc[train]` installs: 1,797 images of 8 x 8 pixels, by 43 people, from the
-test set of "Optical Recognition of Handwritten Digits" of the UCI repository (CC BY 4.0). It writes:
+The digits are those of scikit-learn, which `ftc[train]` installs: 1,797 images of 8 x 8 pixels, by 13 people, the test
+set of "Optical Recognition of Handwritten Digits" of the UCI repository (CC BY 4.0). It writes:
 
     data/digits/0000.png …    each digit, enlarged to 32 x 32 pixels
     data/digits.jsonl         {image, prompt, completion}
     models/llava              a LLaVA of two layers each in its tower and its Llama, of random weights
 
-A step that is done is not done again.
+The model is made once, the images as far as they are missing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main() -> int:
     """Makes what is missing, and returns the exit status."""
     try:
         write_rows(HERE / "data")
-        if not (HERE / "models" / "llava" / "model.safetensors").exists():
+        if not (HERE / "models" / "llava" / "README.md").exists():  # what is written last
             write_model(HERE / "models" / "llava")
     except ModuleNotFoundError as error:
         print(f"make: {error.name} is missing; pip install -e '.[vision]' installs it", file=sys.stderr)

@@ -41,7 +41,7 @@ from ftc.spec.documents.record import (
 )
 from ftc.spec.documents.stream_images import StreamImages
 from ftc.spec.documents.streams import TokenStream
-from ftc.spec.documents.thumbnails import Thumbnail, make_thumbnails, of_reported_rows
+from ftc.spec.documents.thumbnails import Thumbnail, of_reported_rows, thumbnail
 from ftc.spec.heads import head_card
 from ftc.spec.storage.atomic_write import write_file
 
@@ -164,7 +164,7 @@ def write_outcomes(session: Session, rows: Sequence[Outcome]) -> None:
         images, pictures = StreamImages(session.inputs.streams_folder), list[Thumbnail]()
         for name in shown:
             with suppress(ValueError):  # an image that left the cache meanwhile: all that was measured is there
-                pictures += make_thumbnails([name], images)
+                pictures.append(thumbnail(name, images))
         write_file(session.folder.thumbnails, b"".join(one.to_line() for one in pictures))
 
 

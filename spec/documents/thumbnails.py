@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 from pydantic import Field
@@ -13,7 +13,7 @@ from ftc.spec.documents.outcomes import Outcome, by_loss
 from ftc.spec.documents.stream_images import StreamImages
 from ftc.spec.storage.images import decode_image, jpeg_of
 
-__all__ = ["MOST_OF_A_ROW", "Thumbnail", "make_thumbnails", "of_reported_rows"]
+__all__ = ["MOST_OF_A_ROW", "Thumbnail", "of_reported_rows", "thumbnail"]
 
 MOST_OF_A_ROW = 4
 """Images of a row that a report shows; a row may have the pages of a whole document."""
@@ -53,18 +53,18 @@ def of_reported_rows(outcomes: Sequence[Outcome], samples: int) -> list[str]:
     return list(dict.fromkeys(name for one in shown for name in one.images[:MOST_OF_A_ROW]))
 
 
-def make_thumbnails(names: Iterable[str], images: StreamImages) -> Iterator[Thumbnail]:
-    """A small picture of each image.
+def thumbnail(name: str, images: StreamImages) -> Thumbnail:
+    """A small picture of an image.
 
     Args:
-        names: sha256 of each image.
-        images: Where they lie.
+        name: sha256 of the image.
+        images: Where it lies.
 
     Raises:
-        OtherImage: One is missing or has other bytes.
+        OtherImage: It is missing or has other bytes.
+        BadImage: It can't be decoded here.
     """
-    for name in names:
-        image = decode_image(images.content(name))
-        width, height = image.size
-        jpeg = base64.b64encode(jpeg_of(image, _LONGEST)).decode()
-        yield Thumbnail(image=name, width=width, height=height, jpeg=jpeg)
+    image = decode_image(images.content(name))
+    width, height = image.size
+    jpeg = base64.b64encode(jpeg_of(image, _LONGEST)).decode()
+    return Thumbnail(image=name, width=width, height=height, jpeg=jpeg)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,8 +20,12 @@ def test_a_flow_breaks_only_between_parts() -> None:
     assert lines == ["Data       1,701 rows", "           validation 213", "           test 213"]
 
 
-def test_a_long_label_keeps_its_distance() -> None:
-    assert Page(columns=40).flow("twelve chars", ["eval.json"]) == ["twelve chars eval.json"]
+@pytest.mark.parametrize("color", [False, True])
+def test_a_long_label_keeps_its_distance(color: bool) -> None:
+    page = Page(columns=40, color=color)
+    for label in ("eleven char", "twelve chars"):
+        assert page.flow(page.strong(label), ["eval.json"]) == [f"{page.strong(label)} eval.json"]
+    assert page.flow("", ["eval.json"], indent=0) == ["eval.json"]
 
 
 def test_an_end_stands_at_the_right_or_below() -> None:

@@ -67,7 +67,7 @@ def on_server(args: Namespace) -> int:
             **{name: value for name, value in given.items() if value is not None},
         )
     if args.json:
-        problems = [{"code": one.code, "summary": one.summary} for one in found.findings]
+        problems = [{"code": one.code, "severity": one.severity, "summary": one.summary} for one in found.findings]
         print_json({**found.report.to_json(), "findings": problems})
     else:
         write(served_text(found.report, page=page(sys.stdout, args)))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from argparse import ArgumentTypeError, Namespace
 
 from ftc.cli.arguments import RUN, Command, Example, Parser, add_offline, add_quiet
-from ftc.cli.terminal import page, print_json, write
+from ftc.cli.terminal import is_interactive, page, print_json, write
 from ftc.spec.exit_codes import ExitCode
 
 __all__ = ["COMMANDS"]
@@ -103,7 +104,7 @@ def run_push(args: Namespace) -> int:
 
 def _keep_still(args: Namespace) -> None:
     """Has the hub's library show no bars where nobody wants them, or sees them move."""
-    if args.quiet or args.json or not sys.stderr.isatty():
+    if args.quiet or args.json or not is_interactive(sys.stderr, os.environ):
         from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
         disable_progress_bars()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.heads import head_card
-from ftc.verbs.runs import Run, bring_base, find_run
+from ftc.verbs.runs import Run, bring_base, bring_model, find_run
 
 if TYPE_CHECKING:
     from ftc.spec.companions import Role
@@ -232,7 +232,7 @@ def _companions(run: Run, plan: Plan) -> dict[Role, Path]:
             found.pop(card.role, None)
         elif card.role not in found:
             summary = f"its {card.title} `{pinned.base}` is not here"
-            raise refused(run, summary, "restore it at the path in the recipe")
+            raise refused(run, summary, bring_model(run, pinned.base, pinned.commit))
     return found
 
 
@@ -254,7 +254,7 @@ def _scorers(run: Run) -> tuple[dict[Role, Path], tuple[str, ...]]:
             found[role] = here[role]
         elif card.shapes_weights:
             why = f"its {card.title} `{pinned.base}` is not here"
-            raise refused(run, why, "restore it at the path in the recipe")
+            raise refused(run, why, bring_model(run, pinned.base, pinned.commit))
         else:
             absent.append(f"scores by the reward model `{pinned.base}` and gates on them: it is not on this machine")
     return found, tuple(absent)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -93,11 +92,10 @@ def push(
             has other files than were sent (FTC776).
         OSError: A file can't be read or written.
     """
-    from ftc.compiler.resolve.files.hub_repository import HubRepository, refuse_offline
+    from ftc.compiler.resolve.files.hub_repository import refuse_offline
 
     found = run if isinstance(run, Run) else find_run(str(run), folder)
-    _refuse_path(found, repo, has_folder=made is not None)
-    place = HubRepository(repo)
+    place = _repository(found, repo, has_folder=made is not None)
     if not dry_run:
         refuse_offline("run push", offline=offline)
         place.require_login()
@@ -110,31 +108,28 @@ def push(
     return Push(found, report.model_copy(update={"notes": tuple(notes)}), ready.card)
 
 
-def _refuse_path(run: Run, repo: str, *, has_folder: bool) -> None:
-    """Lets pass what isn't meant as a path; a folder may have the name of a repository, unless ftc wrote it and no
-    other folder is named.
+def _repository(run: Run, repo: str, *, has_folder: bool) -> HubRepository:
+    """The repository of an id.
 
     Raises:
-        Refusal: FTC321.
+        Refusal: It is no such id, or a folder that ftc wrote has that path and none is named by `--from` (FTC321).
     """
-    if "://" in repo or repo.startswith("huggingface.co/"):
-        return
-    here, is_path = Path(repo), False
-    with suppress(OSError, RuntimeError):  # no path that there could be: too long, or of a home that isn't known
-        here = here.expanduser()
-        if repo.count("/") == 1 and not repo.endswith("/"):
-            files = () if has_folder else (MERGE_FILE, EXPORT_FILE, RunFolder(here).record.name)
-            is_path = any((here / name).is_file() for name in files)
-        else:
-            is_path = "/" in repo or here.is_dir()
-    if not (is_path or repo.startswith((".", "~")) or here.is_absolute() or "\\" in repo):
-        return
+    from ftc.compiler.resolve.files.hub_repository import HubRepository
+
     helps = (
         f"`ftc run merge {run.record.id} -o FOLDER` writes the model into a folder, `ftc run export` in other formats",
         f"the run is a folder already, {run.folder}",
         f"`ftc run push {run.record.id} OWNER/NAME --from FOLDER` puts such a folder on the hub",
     )
-    raise Refusal([diagnostic("FTC321", f"{quoted(repo)} is a path, and a push goes to the hub", help=helps)])
+    try:
+        place = HubRepository(repo)
+    except Refusal as error:
+        (found,) = error.diagnostics
+        raise Refusal([replace(found, help=(*found.help, *helps))]) from error
+    written = (MERGE_FILE, EXPORT_FILE, RunFolder(Path(repo)).record.name)
+    if not has_folder and any(Path(repo, name).is_file() for name in written):
+        raise Refusal([diagnostic("FTC321", f"{quoted(repo)} is a folder that ftc wrote", help=helps)])
+    return place
 
 
 def _pushed(asked: _Asked, place: HubRepository) -> PushReport:

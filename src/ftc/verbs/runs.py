@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Run",
     "bring_base",
+    "bring_model",
     "find_run",
     "load_events",
     "load_outcomes",
@@ -352,7 +353,17 @@ def _lives(holder: Holder) -> bool:
 
 def bring_base(run: Run) -> str:
     """What to do where a run's base model is not here, whether or not its recipe is."""
-    base, commit = run.plan.settings.model.base, run.plan.lock.model.commit
+    return bring_model(run, run.plan.settings.model.base, run.plan.lock.model.commit)
+
+
+def bring_model(run: Run, base: str, commit: str | None) -> str:
+    """What to do where a model that a run needs is not here, whether or not its recipe is.
+
+    Args:
+        run: The run.
+        base: Folder of the model beside the recipe, or id on the hub.
+        commit: Its commit on the hub; None for a folder.
+    """
     if commit is not None:
         return f"`hf download {base} --revision {commit}` fetches it"
     place = os.path.normpath(run.root / Path(run.plan.recipe_file).parent / base)

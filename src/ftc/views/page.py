@@ -142,8 +142,9 @@ class Page:
 
         `end` stands at the right edge of the last line, where there is room, or on a line of its own.
         """
-        is_long = visible_width(label) >= max(1, indent) and label.isprintable() and not label.endswith(" ")
-        lines = [f"{label} " if is_long else pad(label, indent)]
+        bare = _ESCAPE.sub("", label)
+        is_glued = bare != "" and width(bare) >= indent and not bare.endswith(" ")
+        lines = [f"{label} " if is_glued else pad(label, indent)]
         for index, part in enumerate(parts):
             joined = lines[-1] + (_SEPARATOR if index else "") + part
             if visible_width(joined) <= self.columns:

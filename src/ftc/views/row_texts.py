@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ftc.spec.documents.outcomes import NO_ANSWER, Outcome
 from ftc.spec.documents.thumbnails import MOST_OF_A_ROW, Thumbnail
@@ -23,8 +24,7 @@ _LEAST_SHARED = 40
 """Characters that prompts need to share; less is no trouble in each row."""
 
 
-@dataclass(frozen=True, slots=True)
-class RowPictures:
+class RowPictures(NamedTuple):
     """The images of a row.
 
     Attributes:

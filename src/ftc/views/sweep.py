@@ -17,6 +17,7 @@ __all__ = [
     "mean_rows",
     "objective_words",
     "shown_value",
+    "status_word",
     "sweep_text",
     "trial_line",
     "verdict_words",
@@ -108,6 +109,11 @@ def mean_lines(found: SweepReport, page: Page) -> list[str]:
     return [*lines, *([page.faint(f"intervals {method}")] if method else [])]
 
 
+def status_word(one: TrialReport) -> str:
+    """How a trial ended; one that did not may run, or may have been interrupted."""
+    return "unfinished" if one.status == "running" else one.status
+
+
 def trial_line(one: TrialReport, metrics: Sequence[str], *, page: Page = PLAIN) -> str:
     """One trial that has ended, on one line."""
     values = [f"{name} {shown_value(name, value)}" for name, value in zip(metrics, one.values, strict=False)]
@@ -172,7 +178,7 @@ def _rows(found: SweepReport, trials: Sequence[TrialReport], names: Sequence[str
                 shown_value(name, one.values[index]) if index < len(one.values) else "–"
                 for index, name in enumerate(found.metrics)
             ),
-            "unfinished" if one.status == "running" else one.status,
+            status_word(one),
         )
         for one in trials
     ]

@@ -201,9 +201,9 @@ def _told_apart(first: Side, other: Side, texts: RowTexts) -> str:
     """The test rows whose loss fell and rose most from one run to the other."""
     theirs = {one.given: one for one in other.outcomes}
     pairs = [(one, theirs[one.given]) for one in first.outcomes if one.given in theirs]
-    ranked = sorted(pairs, key=lambda pair: (_loss(pair[1]) - _loss(pair[0]), pair[0].row))
-    better = [pair for pair in ranked[:_ROWS_A_WAY] if _loss(pair[1]) < _loss(pair[0])]
-    worse = [pair for pair in ranked[::-1][:_ROWS_A_WAY] if _loss(pair[1]) > _loss(pair[0])]
+    ranked = sorted(pairs, key=lambda pair: (pair[1].tuned.loss - pair[0].tuned.loss, pair[0].row))
+    better = [pair for pair in ranked[:_ROWS_A_WAY] if pair[1].tuned.loss < pair[0].tuned.loss]
+    worse = [pair for pair in ranked[::-1][:_ROWS_A_WAY] if pair[1].tuned.loss > pair[0].tuned.loss]
     name, words = other.record.id, ""
     if pairs and all(one.tuned.text is not None and one.expected is not None for pair in pairs for one in pair):
         # How many rows one of the two has right and the other has not.
@@ -227,16 +227,11 @@ def _row_table(caption: str, pairs: Sequence[tuple[Outcome, Outcome]], texts: Ro
     for one, another in pairs:
         name = shown_row(one.place, one.row)
         prompt, *answers = map(long_text, texts.row(name, one.prompt, one.expected, one.tuned.text, another.tuned.text))
-        losses = f"{numbers.metric(_loss(one))} → {numbers.metric(_loss(another))}"
+        losses = f"{numbers.metric(one.tuned.loss)} → {numbers.metric(another.tuned.loss)}"
         rows.append((text(name), prompt, *(answers if has_text else ()), losses))
     header = ("row", "text", *(("expected", "first run", "this run") if has_text else ()), "loss")
     kind = "answers" if has_text else "texts"
     return table(caption, header, rows, right=(len(header) - 1,), kind=f"predictions apart {kind}")
-
-
-def _loss(one: Outcome) -> float:
-    """Nats a target, of the tuned model."""
-    return one.tuned.loss_sum / max(1, one.tuned.targets)
 
 
 def _curves(sides: Sequence[Side]) -> Iterator[Lines]:

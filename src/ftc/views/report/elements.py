@@ -10,10 +10,13 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib import resources
+from typing import TYPE_CHECKING
 
 from ftc.spec.storage.outputs import marked, signature
 from ftc.views import numbers
-from ftc.views.row_texts import RowPictures
+
+if TYPE_CHECKING:
+    from ftc.views.row_texts import RowPictures
 
 __all__ = [
     "beginning_html",

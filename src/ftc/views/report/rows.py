@@ -93,8 +93,7 @@ def reasons_section(evaluation: Evaluation | None, texts: RowTexts) -> str:
     for one in evaluation.attributions:
         name, whole = shown_row(one.place, one.row), "".join(token.text for token in one.tokens)
         (shown,) = texts.row(name, whole)
-        given = _shaded(one) if shown == whole else text(shown)
-        rows.append((text(name), pictures(name, texts.pictures.get(one.row)) + given, text(one.label)))
+        rows.append((text(name), _shaded(one) if shown == whole else text(shown), text(one.label)))
     words = (
         "What each token adds to the score of the class that the tuned model chose, by "
         f"{_METHODS[evaluation.attributions[0].method]}. Blue raises the score and orange lowers it, the darker the "

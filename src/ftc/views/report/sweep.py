@@ -9,7 +9,7 @@ from ftc.spec.version import VERSION
 from ftc.views import numbers
 from ftc.views.report.charts import Axis, Drawer, Lines, Range, Ranges, Series, drawer, figure
 from ftc.views.report.elements import facts, framed, section, table, text
-from ftc.views.sweep import KINDS, mean_rows, objective_words, shown_value, verdict_words
+from ftc.views.sweep import KINDS, mean_rows, objective_words, shown_value, status_word, verdict_words
 
 __all__ = ["sweep_html"]
 
@@ -188,7 +188,7 @@ def _table(found: SweepReport) -> str:
                 text(shown_value(metric, one.values[index])) if index < len(one.values) else "–"
                 for index, metric in enumerate(found.metrics)
             ),
-            text(f"{one.status}: {one.reason}" if one.reason else one.status),
+            text(f"{status_word(one)}: {one.reason}" if one.reason else status_word(one)),
             text(" ".join(one.runs)),
             text(numbers.duration(one.seconds)),
         )
