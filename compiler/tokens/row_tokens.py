@@ -178,15 +178,13 @@ def _blocks(
 ) -> Callable[[Iterable[Iterable[BareText]]], Iterable[Iterable[RowTokens]]] | None:
     """What puts texts into blocks that go across their ends; None where each row is by itself."""
     tokenizer, facts, limit = tools
-    match form:
-        case RawForm():
-            return partial(blocks, tokenizer=tokenizer, facts=facts, limit=limit)
-        case MaskedForm(is_given=False):
-            return partial(masked_blocks, form=form, tokenizer=tokenizer, facts=facts, limit=limit)
-        case SpanForm(is_given=False):
-            return partial(span_blocks, form=form, facts=facts, limit=limit)
-        case _:
-            return None
+    if isinstance(form, RawForm):
+        return partial(blocks, tokenizer=tokenizer, facts=facts, limit=limit)
+    if isinstance(form, MaskedForm) and not form.is_given:
+        return partial(masked_blocks, form=form, tokenizer=tokenizer, facts=facts, limit=limit)
+    if isinstance(form, SpanForm) and not form.is_given:
+        return partial(span_blocks, form=form, facts=facts, limit=limit)
+    return None
 
 
 def _chunks(

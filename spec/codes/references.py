@@ -109,7 +109,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC313",
         title="base model is quantized already",
-        cause="The weights are stored in few bits (GPTQ, AWQ, bitsandbytes, FP8, MXFP4 or compressed-tensors), and ftc "
+        cause="The weights are quantized already (GPTQ, AWQ, bitsandbytes, FP8, MXFP4 or compressed-tensors), and ftc "
         "can't plan or train those. It can quantize unquantized weights when they are loaded, but not the experts of "
         "a mixture (FTC268): of gpt-oss and DeepSeek-V3, which are published quantized, take bfloat16 weights.",
         wrong="model: {base: someone/llama-AWQ}",
