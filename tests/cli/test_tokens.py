@@ -12,31 +12,12 @@ from ftc.cli.main import main
 from ftc.spec.documents.ledger import NotedEvaluation, read_ledger
 from ftc.spec.documents.streams import open_stream
 from ftc.spec.storage.paths import streams_folder
-from tests.diagnostics.worlds import write_plain_model
-
-RECIPE = """\
-ftc: 1
-name: tiny
-task: {kind: generation, prompt: "{{ question }}"}
-data:
-  source: {path: rows.jsonl}
-  fields: {completion: answer}
-  split: {validation: 0, test: 0.2}
-model: {base: ./model}
-strategy: {kind: lora}
-"""
+from tests.support.question_project import question_project
 
 
 @pytest.fixture
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / ".ftc").mkdir()
-    write_plain_model(tmp_path / "model")
-    rows = [{"question": f"cold number {number}", "answer": "warm"} for number in range(20)]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    (tmp_path / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
-    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    return Path("recipe.yaml")
+    return question_project(tmp_path, monkeypatch)
 
 
 def test_three_rows_of_the_training_part(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,7 @@ import pytest
 
 from ftc import api
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.documents.streams import open_stream
-from ftc.spec.storage.paths import RunFolder, streams_folder
+from ftc.spec.storage.paths import RunFolder
 from ftc.spec.vision_models import vision_model
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.cards import CardRunner
@@ -24,10 +23,10 @@ pytest.importorskip("PIL")
 STEPS = "{epochs: 1, batch_size: 8, learning_rate: 0.003}"
 
 
-def trained(root: Path, **lines: str) -> api.Run:
+def trained(root: Path, **lines: Any) -> api.Run:
     """A run of three steps."""
     (root / ".ftc").mkdir(parents=True, exist_ok=True)
-    recipe = make_vision_project(root, **{"count": 32, "train": STEPS, **lines})  # type: ignore[arg-type]
+    recipe = make_vision_project(root, **{"count": 32, "train": STEPS, **lines})
     assert api.apply(recipe).record.status == "finished"
     (run,) = api.runs()
     return run
@@ -109,15 +108,10 @@ def test_rows_without_images_have_no_part_in_a_projector_that_is_trained_alone(
 ) -> None:
     """Their steps have no gradient, and the run goes on."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / ".ftc").mkdir()
     train = f"{{epochs: 1, batch_size: 1, learning_rate: 0.003, activation_checkpointing: {checkpointing}}}"
-    recipe = make_vision_project(tmp_path, strategy="{kind: full, train_parts: [projector]}", count=12, train=train)
     words = ("red", "green", "blue", "white", "black", "brown", "pink", "gray")
-    alone = (json.dumps({"prompt": f"what is the color {word} ?", "completion": word}) for word in words)
-    with (tmp_path / "data/rows.jsonl").open("a") as rows:
-        rows.writelines(f"{line}\n" for line in alone)
-    assert api.apply(recipe).record.status == "finished"
-    (run,) = api.runs()
+    parts = "{kind: full, train_parts: [projector]}"
+    run = trained(tmp_path, strategy=parts, count=12, train=train, alone=words)
     lines = RunFolder(run.folder.absolute()).step_log.read_text(encoding="utf-8").splitlines()
     norms = [float.fromhex(one["grad_norm"]) for one in map(json.loads, lines) if one["kind"] == "step"]
     assert 0 in norms
@@ -188,11 +182,7 @@ def test_qlora_packs_the_language_model_alone(
 )
 def test_what_is_not_exact_is_refused_by_name(lines: dict[str, str], found: str, tmp_path: Path) -> None:
     """FTC127."""
-    recipe = make_vision_project(tmp_path, count=16, **lines)
-    rows = (tmp_path / "data/rows.jsonl").read_text().splitlines()
-    alone = [{"prompt": f"what is the color {word} ?", "completion": word} for word in ("red", "green", "blue")]
-    text = "".join(line + "\n" for line in [*rows, *map(json.dumps, alone)])
-    (tmp_path / "data/rows.jsonl").write_text(text)
+    recipe = make_vision_project(tmp_path, count=16, alone=("red", "green", "blue"), **lines)
     with pytest.raises(Refusal) as refused:
         api.plan(recipe, trace=False)
     (one,) = [one for one in refused.value.diagnostics if one.code == "FTC127"]
@@ -212,20 +202,19 @@ def test_rows_with_images_that_share_a_sequence_have_the_losses_of_rows_by_thems
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where some rows have none, so that images don't come one for each row."""
+    from ftc.runtime.tasks.scorer import packed_batch
+
+    packs: list[int] = []
+
+    def counted(rows: Any, numbers: list[int]) -> Any:
+        packs.append(len(numbers))
+        return packed_batch(rows, numbers)
+
+    monkeypatch.setattr("ftc.runtime.training.loop.packed_batch", counted)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / ".ftc").mkdir()
     train = "{epochs: 1, batch_size: 8, learning_rate: 0.01, packing: true, micro_batch_tokens: 128}"
-    recipe = make_vision_project(tmp_path, model_type=kind, count=24, train=train)
-    alone = ({"prompt": f"what is the color {color} ?", "completion": color} for color in COLORS)
-    with (tmp_path / "data/rows.jsonl").open("a") as rows:
-        rows.writelines(f"{json.dumps(line)}\n" for line in alone)
-    assert api.apply(recipe).record.status == "finished"
-    (run,) = api.runs()
-    settings = run.plan.settings.train
-    lengths = open_stream(streams_folder(run.plan.stream_key) / "train.arrow").lengths
-    assert settings.packing
-    assert settings.micro_batch_tokens is not None
-    assert 2 * max(lengths) <= settings.micro_batch_tokens, "any two rows share a sequence"
+    run = trained(tmp_path, model_type=kind, count=24, train=train, alone=COLORS)
+    assert max(packs, default=0) > 1, "rows share a sequence"
     assert logged_losses(run) == pytest.approx(plain_losses(run, tmp_path), abs=2e-5)
     assert api.audit(run.record.id).verdict == "CONSISTENT"
 

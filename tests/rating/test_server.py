@@ -9,6 +9,7 @@ import json
 import threading
 from argparse import Namespace
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,23 @@ from ftc.rating.server import RatingServer
 from ftc.spec.documents.stream_images import IMAGES_FILE, StreamImages
 
 
+@contextmanager
+def served(server: RatingServer) -> Iterator[None]:
+    """The server at work while the block runs."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield
+    server.shutdown()
+    thread.join()
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RatingServer]:
     pairs = tuple(Pair(row, f"question {row}", None, f"red {row}", f"blue {row}") for row in range(8))
     contest = Contest("x", "SECRET-ONE", "SECRET-TWO", pairs, same=0)
-    with RatingServer(contest, open_ballot(tmp_path, "ann"), StreamImages(tmp_path), seed=0) as found:
-        thread = threading.Thread(target=found.serve_forever)
-        thread.start()
+    ballot = open_ballot(tmp_path, "ann")
+    with RatingServer(contest, ballot, StreamImages(tmp_path), seed=0) as found, served(found):
         yield found
-        found.shutdown()
-        thread.join()
 
 
 def ask(server: RatingServer, path: str, body: object = None, **headers: str) -> tuple[int, str]:
@@ -154,12 +162,9 @@ def with_images(tmp_path: Path) -> Iterator[tuple[RatingServer, str]]:
     write_images(tmp_path / IMAGES_FILE, [(name, file.getvalue())])
     pair = Pair(0, "which color?", "green", "red", "green", (name, "0" * 64))
     contest = Contest("x", "one", "two", (pair,), same=0)
-    with RatingServer(contest, open_ballot(tmp_path, "ann"), StreamImages(tmp_path), seed=0) as found:
-        thread = threading.Thread(target=found.serve_forever)
-        thread.start()
+    ballot = open_ballot(tmp_path, "ann")
+    with RatingServer(contest, ballot, StreamImages(tmp_path), seed=0) as found, served(found):
         yield found, name
-        found.shutdown()
-        thread.join()
 
 
 def test_a_rater_sees_what_the_model_saw(with_images: tuple[RatingServer, str]) -> None:

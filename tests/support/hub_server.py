@@ -15,12 +15,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pytest
+from huggingface_hub import constants
+
 from tests.support.xet_store import XetStore
 
-__all__ = ["HubRepo", "HubServer", "ReadsHandler", "hub_server"]
+__all__ = ["HubRepo", "HubServer", "ReadsHandler", "hub_server", "hub_with_cache"]
 
 _API = re.compile(r"/api/(models|datasets)/(.+?)/(revision|tree)/([^/]+)")
 _MAIN = re.compile(r"/api/models/([^/]+/[^/]+)")
@@ -239,3 +243,11 @@ class ReadsHandler(BaseHTTPRequestHandler):
         if with_body and self.command != "HEAD":
             self.wfile.write(body[: len(body) // 2] if is_cut else body)
         self.close_connection = is_cut
+
+
+@contextmanager
+def hub_with_cache(folder: Path, monkeypatch: pytest.MonkeyPatch, repos: dict[str, HubRepo]) -> Iterator[HubServer]:
+    """The same, with the hub's cache in a folder."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
+    with hub_server(repos) as running:
+        yield running

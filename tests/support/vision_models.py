@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "COLORS",
     "IMAGE_TOKEN",
     "MODELS",
     "TOKENS_PER_IMAGE",
@@ -282,9 +283,23 @@ def write_images(folder: Path, count: int) -> list[tuple[str, str]]:
 
 
 def make_vision_project(
-    folder: Path, task: str = "generation", count: int = 40, model_type: str = "llava", **lines: str
+    folder: Path,
+    task: str = "generation",
+    count: int = 40,
+    model_type: str = "llava",
+    alone: Sequence[str] = (),
+    **lines: str,
 ) -> Path:
-    """A recipe with a tiny model, images and rows that name their colors; returns the recipe."""
+    """A recipe with a tiny model, images and rows that name their colors; returns the recipe.
+
+    Args:
+        folder: The project.
+        task: Kind of the task.
+        count: Rows with an image.
+        model_type: See `MODELS`.
+        alone: Words that rows without an image ask for.
+        lines: Sections of the recipe in place of the usual ones.
+    """
     (folder / "data").mkdir(parents=True, exist_ok=True)
     MODELS[model_type](folder / "models" / model_type)
     rows: list[dict[str, Any]] = []
@@ -294,6 +309,7 @@ def make_vision_project(
         else:
             asked = [{"type": "image", "image": name}, {"type": "text", "text": "what color is it ?"}]
             rows.append({"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": color}]})
+    rows += [{"prompt": f"what is the color {word} ?", "completion": word} for word in alone]
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (folder / "data" / "rows.jsonl").write_text(text, encoding="utf-8")
     sections = {

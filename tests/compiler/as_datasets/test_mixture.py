@@ -83,6 +83,7 @@ def test_weights_end_an_epoch_by_the_same_rule(
         assert abs(max(spare) if strategy == "first_exhausted" else min(spare)) <= A_ROW
         # A source begins again when all of its rows were used.
         assert all(repeats[0] - repeats[-1] <= 1 for repeats in epoch.values())
+        assert all(len(epoch[word]) == min(lengths[word], sum(epoch[word])) for word in lengths)
     rows = sum(map(sum, found.values()))
     assert rows == pytest.approx(sum(map(len, mixed)) / DRAWS, rel=0.1)
     for word, share in zip(lengths, shares, strict=True):

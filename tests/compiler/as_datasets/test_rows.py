@@ -1,4 +1,4 @@
-"""Rows of files are those that `datasets` reads, in the same order; where they differ, the reason stands beside."""
+"""Rows of files are those that `datasets` reads, in the same order; where they differ, a comment gives the reason."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ TIMES = {
     [
         # Cells are text: `NA` may be Namibia, and `007` a code. pandas, with which `datasets` reads them, guesses.
         ("a.csv", "code,land\n007,NA\n", {}, [{"code": 7, "land": None}], [{"code": "007", "land": "NA"}]),
-        # A list of rows under the key `data` is what is meant; `datasets` has to hear it.
+        # A list of rows under the key `data` is what is meant; `datasets` needs `field="data"` for it.
         ("a.json", '{"data": [{"t": "a"}, {"t": "b"}]}', {"field": "data"}, [{"t": "a"}, {"t": "b"}], None),
         # The suffix says what divides the cells.
         ("a.tsv", "t\tlabel\na\tx\n", {"sep": "\t"}, [{"t": "a", "label": "x"}], None),

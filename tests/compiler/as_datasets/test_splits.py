@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub import constants
 
 from ftc.spec.diagnostics import Refusal
 from tests.support import resolved_rows
-from tests.support.hub_server import HubRepo, HubServer, hub_server
+from tests.support.hub_languages import CONFIGS, FILES
+from tests.support.hub_server import HubRepo, HubServer, hub_with_cache
 from tests.support.recipes import parsed
 
 UPLOADED = [
@@ -23,28 +23,7 @@ UPLOADED = [
 ]
 SEVERAL = ["data/train_sft-00000-of-00001.csv", "data/train_gen-00000-of-00001.csv", "data/en.test-00000-of-00001.csv"]
 FOLDERS = ["train/1.csv", "train/0.csv", "train/a/0.csv", "valid/0.csv", "test/0.csv"]
-LANGUAGES = [
-    "en/train-0.csv",
-    "en/train-1.csv",
-    "en/a.csv",
-    "en/b.csv",
-    "en/x/train-2.csv",
-    "de/train.csv",
-    "de/dev.csv",
-]
 PROGRAMS = ["en/c.csv", "en/__d.csv", "_x/a.csv", "__MACOSX/c.csv"]
-CONFIGS = """\
-- config_name: en
-  data_files:
-  - split: train
-    path: en/train-*.csv
-  - split: test
-    path:
-    - en/a.csv
-    - "en/b.csv"
-- config_name: de
-  data_dir: de
-"""
 
 Read = Callable[[Sequence[str], str, str | None, str], list[str]]
 
@@ -65,8 +44,7 @@ def contents(names: Sequence[str], configs: str) -> dict[str, bytes]:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    with hub_server({}) as running:
+    with hub_with_cache(tmp_path, monkeypatch, {}) as running:
         yield running
 
 
@@ -118,17 +96,17 @@ def ours(server: HubServer, tmp_path: Path) -> Read:
         (PROGRAMS, "", None, "train"),
         (PROGRAMS, only("'**/*.csv'"), None, "train"),
         (PROGRAMS, only("'__MACOSX/*.csv'"), None, "train"),
-        (LANGUAGES, CONFIGS, "en", "train"),
-        (LANGUAGES, CONFIGS, "en", "test"),
-        (LANGUAGES, CONFIGS, "de", "train"),
-        (LANGUAGES, CONFIGS, "de", "validation"),
-        (LANGUAGES, only("'en/**/*.csv'"), None, "train"),
-        (LANGUAGES, only("'en/**'"), None, "train"),
-        (LANGUAGES, only("'*/train*.csv'"), None, "train"),
-        (LANGUAGES, only("'**/train-?.csv'"), None, "train"),
-        (LANGUAGES, only("'en/train-[0-9].csv'"), None, "train"),
-        (LANGUAGES, only("'en/[!a].csv'"), None, "train"),
-        (LANGUAGES, only("[./de/*.csv, en/a.csv]"), None, "train"),
+        (FILES, CONFIGS, "en", "train"),
+        (FILES, CONFIGS, "en", "test"),
+        (FILES, CONFIGS, "de", "train"),
+        (FILES, CONFIGS, "de", "validation"),
+        (FILES, only("'en/**/*.csv'"), None, "train"),
+        (FILES, only("'en/**'"), None, "train"),
+        (FILES, only("'*/train*.csv'"), None, "train"),
+        (FILES, only("'**/train-?.csv'"), None, "train"),
+        (FILES, only("'en/train-[0-9].csv'"), None, "train"),
+        (FILES, only("'en/[!a].csv'"), None, "train"),
+        (FILES, only("[./de/*.csv, en/a.csv]"), None, "train"),
     ],
 )
 def test_a_split_has_the_same_rows_in_the_same_order(
@@ -143,7 +121,7 @@ def test_a_split_has_the_same_rows_in_the_same_order(
     ("names", "configs", "they_read", "we_read"),
     [
         # A lock keeps the files by name, so their order is that of the names; and no row counts twice.
-        (LANGUAGES, only("[en/b.csv, 'en/?.csv']"), ["en/b.csv", "en/a.csv", "en/b.csv"], ["en/a.csv", "en/b.csv"]),
+        (FILES, only("[en/b.csv, 'en/?.csv']"), ["en/b.csv", "en/a.csv", "en/b.csv"], ["en/a.csv", "en/b.csv"]),
         # No row of another split is trained on.
         (["train/train.csv", "train/dev.csv"], "", ["train/dev.csv", "train/train.csv"], ["train/train.csv"]),
         (["Train.csv", "TEST.csv"], "", ["TEST.csv", "Train.csv"], ["Train.csv"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -16,42 +17,26 @@ from ftc.compiler.tokens import stream_writer
 from ftc.spec.documents.stream_shards import COLUMNS_OF_SHARDS, read_shards
 from ftc.spec.documents.streams import COLUMNS, open_stream
 from ftc.spec.storage.paths import streams_folder
-from tests.diagnostics.worlds import write_plain_model
+from tests.support.question_project import question_project
 
 PAGE = Path(__file__).parents[3] / "docs" / "concepts" / "plan.md"
-RECIPE = """\
-ftc: 1
-name: tickets
-task: {kind: generation, prompt: "{{ question }}"}
-data:
-  source: {path: rows.jsonl}
-  fields: {completion: answer}
-  split: {validation: 0, test: 0.2}
-model: {base: ./model}
-strategy: {kind: lora}
-"""
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / ".ftc").mkdir()
-    write_plain_model(tmp_path / "model")
-    rows = [{"question": f"cold number {number}", "answer": "warm"} for number in range(20)]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    (tmp_path / "tickets.yaml").write_text(RECIPE, encoding="utf-8")
-    monkeypatch.setenv("FTC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
+    question_project(tmp_path, monkeypatch, "tickets.yaml")
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shard_bytes", [stream_writer.SHARD_BYTES, 200])
 def test_the_example_of_the_page_opens_a_stream(library: Any, project: Path, shard_bytes: int) -> None:
     (example,) = re.findall(r"```python\n(import datasets\n.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     small = f"from ftc.compiler.tokens import stream_writer\nstream_writer.SHARD_BYTES = {shard_bytes}"
     shown = "import json\nprint(json.dumps([str(train), [str(file) for file in files], [*rows]]))"
-    child = subprocess.run(
-        [sys.executable, "-c", f"{small}\n{example}\n{shown}"], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", f"{small}\n{example}\n{shown}"]
+    env = {**os.environ, "HF_HOME": str(project / "hub"), "HF_HUB_OFFLINE": "1"}
+    child = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert child.returncode == 0, child.stderr
     train, files, found = json.loads(child.stdout.splitlines()[-1])
     ours = open_stream(Path(train))

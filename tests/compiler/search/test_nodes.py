@@ -155,6 +155,7 @@ def test_a_plan_has_the_traffic_of_a_step() -> None:
     many, one = {"nodes": 2, "devices": 4}, {"devices": 4}
     cases: list[tuple[dict[str, Any], str]] = [(many, "hsdp"), (many, "ddp"), (one, "ddp"), ({}, "ddp")]
     jobs = [_job(budget, sharding=kind, micro_batch=4) for budget, kind in cases]
+    assert all(job.work for job in jobs)
     hsdp, ddp, machine, single = (job.work.traffic if job.work else None for job in jobs)
     gradients = 4 * draft_network(jobs[0]).trainable
     whole = precision_card(jobs[0].train.precision).products.size * FACTS.num_parameters
@@ -162,6 +163,11 @@ def test_a_plan_has_the_traffic_of_a_step() -> None:
     assert ddp == Traffic(device_bytes=round(2 * gradients * 7 / 8), machine_bytes=round(2 * gradients * 7 / 8))
     assert machine == Traffic(device_bytes=round(2 * gradients * 3 / 4), machine_bytes=0)
     assert single is None, "one device sends nothing"
+    halves = _job({"nodes": 2, "devices": 2}, sharding="fsdp", tensor_parallel=2, micro_batch=16)
+    assert halves.work is not None
+    assert halves.work.traffic is not None
+    assert halves.work.traffic.machine_bytes == 8 * draft_network(halves).trainable
+    assert halves.work.traffic.device_bytes == 98_304_000, "only sums of states stay in a machine"
     apart = _job({"nodes": 2, "devices": 1}, sharding="ddp", micro_batch=4).work
     assert apart is not None
     assert apart.traffic == Traffic(device_bytes=0, machine_bytes=gradients), "a machine's only device sends all of it"

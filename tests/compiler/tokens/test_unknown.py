@@ -43,19 +43,8 @@ def planned(folder: Path, capsys: pytest.CaptureFixture[str], *more: str) -> lis
         "strategy: {kind: lora, targets: [q_proj]}\n",
         encoding="utf-8",
     )
-    main(
-        [
-            "plan",
-            "recipe.yaml",
-            "--offline",
-            "--json",
-            "--set",
-            "data.split.test=0",
-            "--set",
-            "data.split.validation=0",
-            *more,
-        ]
-    )
+    asked = ["plan", "recipe.yaml", "--offline", "--json", "--set", "data.split.test=0"]
+    assert main([*asked, "--set", "data.split.validation=0", *more]) == 0
     found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["diagnostics"]
     return found
 

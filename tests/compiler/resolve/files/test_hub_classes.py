@@ -10,14 +10,14 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from huggingface_hub import constants, hf_hub_download
+from huggingface_hub import hf_hub_download
 from pyarrow import parquet
 
 from ftc.compiler.resolve.rows.data import ResolvedData
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.lockfile import DataLock, Lock, SourceLock
 from tests.support import resolved_rows
-from tests.support.hub_server import HubRepo, HubServer, hub_server
+from tests.support.hub_server import HubRepo, HubServer, hub_with_cache
 from tests.support.recipes import parsed
 
 STARS = ["1", "2", "3"]
@@ -47,8 +47,7 @@ def file_of(suffix: str, labels: Sequence[Any], names: Sequence[str] = (), about
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    with hub_server({"org/rows": HubRepo({})}) as running:
+    with hub_with_cache(tmp_path, monkeypatch, {"org/rows": HubRepo({})}) as running:
         yield running
 
 

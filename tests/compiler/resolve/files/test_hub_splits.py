@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub import constants
 
 from ftc.compiler.resolve.files.hub_features import features_of
 from ftc.compiler.resolve.files.hub_splits import NoSplit, SplitAsked, files_of_split
@@ -19,11 +18,12 @@ from ftc.spec.codes import CODES
 from ftc.spec.diagnostics import Refusal, Span
 from ftc.spec.documents.lockfile import DataLock, Lock
 from tests.support import resolved_rows
-from tests.support.hub_server import HubRepo, HubServer, hub_server
+from tests.support.hub_languages import CONFIGS, FILES
+from tests.support.hub_server import HubRepo, HubServer, hub_with_cache
 from tests.support.recipes import parsed
 
 BY_NAME = ["data/train-00000-of-00002.csv", "data/train-00001-of-00002.csv", "data/valid.csv", "constrained_test.csv"]
-LANGUAGES = """\
+LANGUAGES = f"""\
 ---
 license: mit
 dataset_info:
@@ -35,22 +35,10 @@ dataset_info:
         names:
           '0': cold
 configs:
-- config_name: en
-  data_files:
-  - split: train
-    path: en/train-*.csv
-  - split: test
-    path:
-    - en/a.csv
-    - "en/b.csv"
-
-- config_name: de
-  data_dir: de
-tags: [a]
+{CONFIGS}tags: [a]
 ---
 # Rows
 """
-FILES = ["en/train-0.csv", "en/train-1.csv", "en/a.csv", "en/b.csv", "de/train.csv", "de/dev.csv", "en/x/train-2.csv"]
 
 
 @pytest.mark.parametrize(
@@ -218,8 +206,8 @@ ROWS = {name: f"text,label\n{name},a\n".encode() for name in FILES}
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    with hub_server({"org/rows": HubRepo({**ROWS, "README.md": LANGUAGES.encode()})}) as running:
+    repo = HubRepo({**ROWS, "README.md": LANGUAGES.encode()})
+    with hub_with_cache(tmp_path, monkeypatch, {"org/rows": repo}) as running:
         yield running
 
 
