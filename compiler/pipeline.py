@@ -178,7 +178,7 @@ def lock_recipe(checked: Checked, path: Path, pins: Lock | None, *, offline: boo
     Raises:
         Refusal: Something that the recipe names can't be used.
     """
-    from ftc.spec.codes import CODES  # a plan without findings needs none
+    from ftc.spec.codes import CODES  # which a plan needs only for its findings
 
     made = _compile(checked, path, offline, ((), checked.prices), pins, None)
     found = [one for one in made.draft.diagnostics if CODES[one.code].exit_code != ExitCode.OVER_BUDGET]

@@ -54,7 +54,9 @@ def check_thumbnails(
         found = found or [*_other_pictures(kept, StreamImages(streams))]
     except ValidationError as error:
         hint = "restore the file from a copy"
-        found = [finding("FTC537", _FILE, "small pictures of images", f"{error.error_count()} problems", hint)]
+        problems = f"{error.error_count()} problems"
+        tally.findings.insert(0, finding("FTC537", _FILE, "small pictures of images", problems, hint))
+        return
     except ModuleNotFoundError:
         tally.not_checked.append(f"the pictures in {_FILE}: Pillow is not installed, which `ftc[vision]` brings")
         return
@@ -62,7 +64,9 @@ def check_thumbnails(
         tally.not_checked.append(f"the pictures in {_FILE}: {error}")
         return
     tally.findings[:0] = found
-    tally.checked.append(f"{plural(len(names), 'picture')} of rows' images")
+    tally.checked.append(f"{plural(len(kept), 'picture')} of rows' images")
+    if lacking := len(names) - len(kept):
+        tally.not_checked.append(f"{plural(lacking, 'image')} of rows: the run has no picture of them")
 
 
 def _other_pictures(kept: Sequence[Thumbnail], images: StreamImages) -> Iterator[Finding]:

@@ -30,13 +30,12 @@ from ftc.compiler.tokens.every_pair import with_every_pair
 from ftc.compiler.tokens.findings import Limits, stream_findings, token_findings, unknown_findings
 from ftc.compiler.tokens.forms import TextForm
 from ftc.compiler.tokens.image_tokens import tokens_of_images
-from ftc.compiler.tokens.kept_pieces import KeptPieces
 from ftc.compiler.tokens.pixel_client import ask_for_pixels
 from ftc.compiler.tokens.probes import PROBES, Probes, groups_of, make_probes
 from ftc.compiler.tokens.rated_rows import write_other_answers
 from ftc.compiler.tokens.row_form import Wording, row_form
 from ftc.compiler.tokens.row_index import remember_rows
-from ftc.compiler.tokens.row_tokens import encode_rows
+from ftc.compiler.tokens.row_tokens import encode_rows, kept_tokens
 from ftc.compiler.tokens.sandbox import TemplateProblem, TemplateRenderer
 from ftc.compiler.tokens.stream_manifest import KeptFinding, Manifest, StreamKey, TextProbe, keep_manifest
 from ftc.compiler.tokens.stream_writer import write_image_sizes, write_images, write_stream
@@ -54,6 +53,7 @@ from ftc.spec.documents.settings import Open
 from ftc.spec.documents.slices import EARLIER, LABEL, LENGTH, Groups
 from ftc.spec.documents.stream_images import IMAGES_FILE, first_images
 from ftc.spec.documents.streams import TAUGHT, open_stream
+from ftc.spec.heads import head_card
 from ftc.spec.language.source import Source
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.own_tokenizer import tokenizer_folder
@@ -159,7 +159,8 @@ def _encode(
         )
         if any(finding.is_error for finding in found):
             raise Refusal(found)
-        kept = _kept_pieces(draft, form, made_from)
+        is_cut = draft.shape.overflow == "cut"
+        kept = kept_tokens(form, facts, made_from, max_length=draft.shape.max_length, cuts=is_cut)
         splits: dict[str, TokenRows] = {
             split: encode_rows(
                 part.rows,
@@ -168,7 +169,7 @@ def _encode(
                 facts,
                 renderer,
                 max_length=draft.shape.max_length,
-                cuts=draft.shape.overflow == "cut",
+                cuts=is_cut,
                 numbers=part.numbers,
                 place=part.place,
                 images=images,
@@ -177,22 +178,9 @@ def _encode(
             for split, part in data.parts.items()
         }
         kept.finish()
-    if not form_card(draft.shape.form).is_self_supervised:
+    if head_card(draft.mode.head).writes and not form_card(draft.shape.form).is_self_supervised:
         found += unknown_findings(splits, data.places, tokenizer.unknown, facts)
     return splits, probe, found
-
-
-def _kept_pieces(draft: Draft, form: TextForm, made_from: StreamKey) -> KeptPieces:
-    """Tokens of rows that were written in this form, by these files and releases."""
-    shared = ("format", "ftc", "tokenizers", "family", "tokenizer", "own tokenizer")
-    made = {
-        **{name: made_from.get(name) for name in shared},
-        "facts": draft.model.tokenizer.to_json(),
-        "form": form.model_dump_json(),  # as text, since a digest drops the order of what is compared
-        "max_length": draft.shape.max_length,
-        "cuts": draft.shape.overflow == "cut",
-    }
-    return KeptPieces("tokens", made)
 
 
 def _taught(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain, pairwise
-from typing import assert_never
+from typing import Any, assert_never
 
 from ftc.compiler.resolve.rows.in_processes import ranges, spread
 from ftc.compiler.stages import advance
@@ -44,7 +44,7 @@ from ftc.compiler.tokens.span_rows import given_spans, span_blocks
 from ftc.compiler.tokens.token_rows import BareText, Limit, RowCounts, RowTokens, TokenRows, flatten, joined
 from ftc.spec.documents.facts import TokenizerFacts
 
-__all__ = ["encode_rows"]
+__all__ = ["encode_rows", "kept_tokens"]
 
 _CHARS_AT_ONCE = 1 << 22
 """Of texts that are encoded together: each process holds all that is known of their tokens meanwhile."""
@@ -99,6 +99,27 @@ def encode_rows(
         if (blocks_of := _blocks(form, tools)) is not None:  # where a row ends, the next one begins
             flat = (flatten(chunk, counts) for chunk in blocks_of(map(_texts_of, flat)))
         return joined(chain([next(flat, None) or flatten([], counts)], flat))
+
+
+def kept_tokens(
+    form: TextForm, facts: TokenizerFacts, made_from: Mapping[str, Any], *, max_length: int, cuts: bool
+) -> KeptPieces:
+    """Tokens of rows that were written in this form, by these files and releases.
+
+    Args:
+        form: What a row's text is.
+        facts: The tokenizer's special tokens and chat template.
+        made_from: What token streams are made from: releases, and digests of the tokenizer.
+        max_length: As for `encode_rows`.
+        cuts: As for `encode_rows`.
+    """
+    files = ("format", "ftc", "tokenizers", "family", "tokenizer", "own tokenizer")
+    made = {name: made_from.get(name) for name in files}
+    if isinstance(form, RawForm | MaskedForm | SpanForm):  # what is kept are texts, of which blocks are made later
+        return KeptPieces("tokens", {**made, "text": form.text})
+    written = form.model_dump_json()  # as text, since a digest drops the order of what is compared
+    made |= {"facts": facts.to_json(), "form": written, "max_length": max_length, "cuts": cuts}
+    return KeptPieces("tokens", made)
 
 
 @dataclass(frozen=True, slots=True)

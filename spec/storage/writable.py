@@ -11,9 +11,11 @@ from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.paths import cache_folder
 
-__all__ = ["not_writable", "using_cache", "write_beside"]
+__all__ = ["MORE_ROOM", "NO_ROOM", "not_writable", "using_cache", "write_beside"]
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""What says that a disk, or a user's share of it, is full."""
+MORE_ROOM = "free disk space there, or set `FTC_CACHE` to a folder on a larger disk"
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_FOLDER = (*_CLOSED, errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
 _USUAL = "make the folder writable, or copy the project to a writable place"
@@ -56,10 +58,9 @@ def using_cache(folder: Path) -> Iterator[None]:
         cache, named = cache_folder(), Path(str(error.filename or ""))
         if error.filename is None or not (named.is_relative_to(cache) or cache.is_relative_to(named)):
             raise
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:
             summary = f"the disk has no room for ftc's cache in `{cache}`: {(error.strerror or str(error)).lower()}"
-            help = "free disk space there, or set `FTC_CACHE` to a folder on a larger disk"
-            raise Refusal([diagnostic("FTC647", summary, help=help)]) from error
+            raise Refusal([diagnostic("FTC647", summary, help=MORE_ROOM)]) from error
         if error.errno in closed:
             help = "set `FTC_CACHE` to a folder that you can write to; ftc keeps token streams there"
             raise not_writable(cache, error, help) from error

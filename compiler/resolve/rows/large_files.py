@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from ftc.compiler.resolve.rows.spool import MOST_IN_MEMORY, spool_folder
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
 from ftc.spec.row_files import CONLL, TEXT_FILES
+from ftc.spec.storage.writable import MORE_ROOM, NO_ROOM
 
 __all__ = [
     "DISK_TIMES",
@@ -82,9 +82,8 @@ def too_large(path: Path, shown_as: str, span: Span | None, reason: str) -> Refu
 
 def full_disk(shown_as: str, span: Span | None, error: OSError) -> Refusal | None:
     """What is said where the disk takes no more of a file's rows (FTC647); None for an error of another kind."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno not in NO_ROOM:
         return None
     summary = f"the disk has no room for the rows of {shown_as}: {(error.strerror or str(error)).lower()}"
     notes = [f"rows lie in ftc's cache while they are read; {free_bytes() / 2**30:,.2f} GiB are free on its disk"]
-    help = "free disk space there, or set `FTC_CACHE` to a folder on a larger disk"
-    return Refusal([diagnostic("FTC647", summary, span, notes=notes, help=help, path="data.source")])
+    return Refusal([diagnostic("FTC647", summary, span, notes=notes, help=MORE_ROOM, path="data.source")])

@@ -353,3 +353,7 @@ def test_texts_in_blocks_are_tokenized_in_pieces_too(
     changed = planned(jobs)
     assert changed.data["train"].stream_digest != without.data["train"].stream_digest
     assert sum(encoded) <= 16, "the other pieces are not tokenized again"
+    encoded.clear()
+    (project / "recipe.yaml").write_text(recipe.replace("max_length: 8", "max_length: 16"), encoding="utf-8")
+    assert planned(jobs).data["train"].rows < changed.data["train"].rows, "blocks are longer"
+    assert encoded == [], "and made of the same tokens"

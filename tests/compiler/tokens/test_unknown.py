@@ -32,14 +32,19 @@ def write_pieces(folder: Path, **changes: Any) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(names), encoding="utf-8")
 
 
-def planned(folder: Path, capsys: pytest.CaptureFixture[str], *more: str) -> list[dict[str, Any]]:
-    rows = [
-        {"prompt": f"bill {n} {{ x }}", "completion": f"total: {n}" if n % 4 else f'{{"total": {n}}}'}
-        for n in range(40)
+def planned(
+    folder: Path, capsys: pytest.CaptureFixture[str], *more: str, kind: str = "generation"
+) -> list[dict[str, Any]]:
+    answers = [f"total: {n}" if n % 4 else f'{{"total": {n}}}' for n in range(40)]
+    rows: list[dict[str, str]] = [
+        {"prompt": f"bill {n} {{ x }}", "completion": answer}
+        if kind == "generation"
+        else {"prompt": f"bill {n}", "chosen": answer, "rejected": f"sum: {n}"}
+        for n, answer in enumerate(answers)
     ]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (folder / "recipe.yaml").write_text(
-        "ftc: 1\nname: t\ntask: {kind: generation}\ndata: {source: {path: rows.jsonl}}\nmodel: {base: ./model}\n"
+        f"ftc: 1\nname: t\ntask: {{kind: {kind}}}\ndata: {{source: {{path: rows.jsonl}}}}\nmodel: {{base: ./model}}\n"
         "strategy: {kind: lora, targets: [q_proj]}\n",
         encoding="utf-8",
     )
@@ -63,6 +68,14 @@ def test_answers_that_no_token_spells_are_named(tmp_path: Path, capsys: pytest.C
     assert "`<unk>`" in found["summary"]
     assert found["notes"][0] == "train: 10 of 40 rows"
     assert "rows.jsonl:1" in found["notes"][1]
+
+
+@pytest.mark.parametrize(("kind", "writes"), [("preference", True), ("reward", False)])
+def test_a_model_that_writes_nothing_needs_no_such_characters(
+    kind: str, writes: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pieces(tmp_path / "model")
+    assert ("FTC349" in [one["code"] for one in planned(tmp_path, capsys, kind=kind)]) is writes
 
 
 def test_added_tokens_spell_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
