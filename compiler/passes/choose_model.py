@@ -16,6 +16,7 @@ from ftc.spec.documents.vision_facts import PanCuts, VisionFacts
 from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.heads import head_card
 from ftc.spec.module_names import ModelPart, scores_words
+from ftc.spec.quantized_files import quantized_files
 from ftc.spec.strategies.card import Base, Reason
 
 __all__ = ["choose_model", "choose_strategy"]
@@ -38,6 +39,10 @@ def choose_model(draft: Draft) -> Draft:
     )
     if (vision := _vision(draft, why)) is not None:
         loaded = loaded.model_copy(update={"vision": vision})
+    if (method := model.quantized_files) is not None:
+        card, _ = quantized_files(method)
+        words = f"config.json; the files hold {card.holds}, and loading dequantizes them"
+        loaded = loaded.model_copy(update={"quantized_files": why.derive("quantized_files", method, words)})
     if (rope := model.rope) is not None:
         why.take("rope.kind", rope.kind, "model.rope.kind")
         asked = draft.recipe.model.rope
