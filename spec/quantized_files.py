@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 __all__ = [
+    "DEQUANTIZING_BYTES",
     "LEAST_RELEASE",
     "QUANTIZED_FILES",
     "Dequantizer",
@@ -22,6 +23,10 @@ __all__ = [
 
 QuantizedMethod = Literal["fp8", "mxfp4", "compressed-tensors"]
 """What config.json calls the methods whose files ftc loads."""
+
+DEQUANTIZING_BYTES = 9
+"""Bytes for each number of the largest weight that pass through host RAM while it is dequantized: it as it is stored,
+and twice in float32, before and after its scale."""
 
 LEAST_RELEASE = (5, 23)
 """Release of transformers, (major, minor), from which on all of them are dequantized, experts too."""
@@ -102,5 +107,6 @@ def files_card(method: str) -> QuantizedFiles | None:
 def quantized_files(method: QuantizedMethod) -> tuple[QuantizedFiles, Dequantizer]:
     """The card of a method whose files ftc loads, and how."""
     card = files_card(method)
-    assert card is not None and card.dequantizer is not None, "these methods have one"
+    assert card is not None, "each of these methods has one"
+    assert card.dequantizer is not None, "and is dequantized"
     return card, card.dequantizer

@@ -38,6 +38,7 @@ from ftc.spec.devices import UNKNOWN_CAPABILITY
 from ftc.spec.documents.estimates import PhasePeak
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.documents.image_shapes import ImageShape
+from ftc.spec.quantized_files import DEQUANTIZING_BYTES
 from ftc.spec.strategies import Beside
 
 __all__ = ["MemoryInputs", "Method", "estimate", "phase_peak", "quantized_bytes"]
@@ -337,7 +338,17 @@ def _loading(job: MemoryInputs) -> dict[str, int]:
         kept = (one for name, one in job.model.tensors.items() if name.removesuffix(".weight") not in packed)
         widest = max((math.prod(one.shape) for one in kept), default=0)
         wider = vision_weights(job.model) * (_FP32 - job.activation_bytes)
-    return {"optimiser state": 0, "workspace": 0, "temporaries": 2 * widest + wider}
+    return {"optimiser state": 0, "workspace": 0, "temporaries": 2 * widest + wider + _dequantizing(job)}
+
+
+def _dequantizing(job: MemoryInputs) -> int:
+    """What passes while the largest weight is dequantized; a GPU gets the weights when all are."""
+    if job.model.quantized_files is None or job.on_card:
+        return 0
+    largest = max((inputs * outputs for inputs, outputs in job.model.linear_modules.values()), default=0)
+    if job.model.experts is not None:  # of which memory holds two parts of three in one tensor
+        largest = max(largest, *(2 * size // 3 for size in job.model.experts.layers.values()))
+    return DEQUANTIZING_BYTES * largest
 
 
 def _saved_bytes(job: MemoryInputs) -> float:

@@ -110,7 +110,6 @@ def _in_rows(weight: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tenso
     return {"": eight, "_scale": scales}, eight.float() * scales
 
 
-
 def _in_words(weight: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Whole numbers of 4 bits, eight to a word, with a scale for 8 of a row."""
     import torch

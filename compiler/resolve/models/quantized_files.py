@@ -123,7 +123,7 @@ _HALF = "BF16"
 """Type of dequantized weights, before the plan's precision decides."""
 
 
-def _of_fp8(tensors: Mapping[str, TensorFacts], said: Mapping[str, Any]) -> dict[str, TensorFacts]:
+def _of_fp8(tensors: Mapping[str, TensorFacts], _said: Mapping[str, Any]) -> dict[str, TensorFacts]:
     """A matrix with one scale for each block; scales of inputs are for inference and dropped."""
     found: dict[str, TensorFacts] = {}
     for name, one in tensors.items():
@@ -138,13 +138,15 @@ def _of_fp8(tensors: Mapping[str, TensorFacts], said: Mapping[str, Any]) -> dict
         blocks = scale.shape[-2:] if len(scale.shape) >= 2 else (1, 1)
         if len(one.shape) < 2 or any(size % count for size, count in zip(one.shape[-2:], blocks, strict=True)):
             shape = " x ".join(map(str, one.shape))
-            reason = f"`{name}` of {shape} is cut into {' x '.join(map(str, blocks))} blocks, the last of which is smaller"
+            reason = (
+                f"`{name}` of {shape} is cut into {' x '.join(map(str, blocks))} blocks, the last of which is smaller"
+            )
             raise Unreadable(f"{reason}; transformers dequantizes equal blocks alone")
         found[name] = TensorFacts(dtype=_HALF, shape=one.shape)
     return found
 
 
-def _of_mxfp4(tensors: Mapping[str, TensorFacts], said: Mapping[str, Any]) -> dict[str, TensorFacts]:
+def _of_mxfp4(tensors: Mapping[str, TensorFacts], _said: Mapping[str, Any]) -> dict[str, TensorFacts]:
     """Experts as (experts, outputs, blocks, bytes of two numbers each), in memory (experts, inputs, outputs)."""
     found: dict[str, TensorFacts] = {}
     for name, one in tensors.items():
@@ -156,7 +158,9 @@ def _of_mxfp4(tensors: Mapping[str, TensorFacts], said: Mapping[str, Any]) -> di
         whole = name.removesuffix("_blocks")
         scales = tensors.get(f"{whole}_scales")
         if scales is None or len(one.shape) != 4 or scales.shape != one.shape[:3]:
-            raise Unreadable(f"`{name}` has no `{whole.rpartition('.')[2]}_scales` with one scale for each of its blocks")
+            raise Unreadable(
+                f"`{name}` has no `{whole.rpartition('.')[2]}_scales` with one scale for each of its blocks"
+            )
         experts, outputs, blocks, size = one.shape
         found[whole] = TensorFacts(dtype=_HALF, shape=(experts, blocks * size * 2, outputs))
     return found
@@ -192,6 +196,8 @@ def _of_compressed_tensors(tensors: Mapping[str, TensorFacts], said: Mapping[str
     return found
 
 
-_WHOLE: Mapping[
-    QuantizedMethod, Callable[[Mapping[str, TensorFacts], Mapping[str, Any]], dict[str, TensorFacts]]
-] = {"fp8": _of_fp8, "mxfp4": _of_mxfp4, "compressed-tensors": _of_compressed_tensors}
+_WHOLE: Mapping[QuantizedMethod, Callable[[Mapping[str, TensorFacts], Mapping[str, Any]], dict[str, TensorFacts]]] = {
+    "fp8": _of_fp8,
+    "mxfp4": _of_mxfp4,
+    "compressed-tensors": _of_compressed_tensors,
+}

@@ -36,6 +36,7 @@ from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped, pad, shorten, v
 from ftc.views.tracking import asked_parts
 from ftc.views.words import (
     ORIGIN_WORDS,
+    dequantized_parts,
     headline,
     learned_of_rows,
     parent_parts,
@@ -100,6 +101,7 @@ def plan_text(
             [
                 *page.listed("Set", [shorten(escaped(text), _LONGEST_OVERRIDE) for text in plan.overrides]),
                 *_data(plan, page),
+                *page.listed("Weights", dequantized_parts(plan)),
                 *page.listed("Tokenizer", tokenizer_parts(plan.settings.model.tokenizer)),
                 *_training(plan, page),
                 *page.listed("Parent", parent_parts(plan)),
