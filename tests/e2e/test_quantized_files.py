@@ -22,7 +22,7 @@ from tests.support.quantized_files import quantized_copies
 COMPRESSED = pytest.mark.skipif(find_spec("compressed_tensors") is None, reason="an extra of ftc")
 
 
-def losses(folder: Path) -> list[float]:
+def losses(folder: Path) -> list[str]:
     """The loss of each step of a run."""
     return [one.loss for one in read_step_log(RunFolder(folder).step_log).steps.values()]
 

@@ -113,14 +113,14 @@ def _in_rows(weight: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tenso
 def _in_words(weight: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Whole numbers of 4 bits, eight to a word, with a scale for 8 of a row."""
     import torch
-    from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32
+    from compressed_tensors.compressors.pack_quantized import helpers
 
     rows, columns = weight.shape
     groups = weight.view(rows, columns // _GROUP, _GROUP)
     scales = groups.abs().amax(2, keepdim=True) / 7
     four = torch.round(groups / scales).clamp(-8, 7)
     parts = {
-        "_packed": pack_to_int32(four.view(rows, columns).to(torch.int8), 4),
+        "_packed": helpers.pack_to_int32(four.view(rows, columns).to(torch.int8), 4),
         "_scale": scales.view(rows, columns // _GROUP),
         "_shape": torch.tensor([rows, columns]),
     }

@@ -54,7 +54,7 @@ def quantized_findings(config: Mapping[str, Any], has_experts: bool, span: Span 
         if has_experts:
             help = ["choose the model's bfloat16 weights, and `strategy: {kind: lora}` or `{kind: full}`"]
             notes.append("`qlora` can't quantize experts (FTC268)")
-        summary = "the model's files hold weights of a quantization that ftc doesn't load"
+        summary = "the model's weights are quantized in a way that ftc doesn't load"
         yield diagnostic("FTC313", summary, span, notes=notes, help=help, path=_PATH)
         return
     if name == "compressed-tensors" and (reason := _odd_format(said)):
