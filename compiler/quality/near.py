@@ -57,6 +57,8 @@ _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 _OWNER_BITS = 12
 TEXTS_AT_ONCE = 1 << _OWNER_BITS
 """Most texts that are worked on together."""
+_MOST_PADDING = 4
+"""Times the runs of texts that a table of them may have cells."""
 _CELL_BITS = 20
 _DRAWN = np.random.RandomState(1)
 _SLOPES = _DRAWN.randint(0, 2**31, _BANDS * _BAND_ROWS, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
@@ -292,11 +294,26 @@ class _Words:
         runs = _runs(np.array(self._digests, dtype=np.uint64))
         is_whole = owners[: len(runs)] == owners[len(owners) - len(runs) :]  # begins and ends in one text
         owners, runs = owners[: len(runs)][is_whole], runs[is_whole]
+        lengths = np.bincount(owners, minlength=count)
+        if count * (longest := int(lengths.max(initial=0))) <= _MOST_PADDING * len(runs):
+            return _sorted_in_rows(runs, lengths, longest)
         order = _by_owner(owners, runs)
         owners, runs = owners[order], runs[order]
         is_new = np.ones(len(runs), dtype=np.bool_)
         is_new[1:] = (owners[1:] != owners[:-1]) | (runs[1:] != runs[:-1])
         return runs[is_new], np.bincount(owners[is_new], minlength=count)
+
+
+def _sorted_in_rows(runs: Digests, lengths: NDArray[np.int64], longest: int) -> tuple[Digests, NDArray[np.int64]]:
+    """The runs of texts that are about equally long, sorted, each once, and how many each text has: a table with a row
+    for each text is sorted in less than half of the time that an order of all runs takes.
+    """
+    is_run = np.arange(longest) < lengths[:, None]
+    table = np.full(is_run.shape, np.iinfo(np.uint64).max, np.uint64)  # what is behind a text's runs stays there
+    table[is_run] = runs
+    table.sort(axis=1)
+    is_run[:, 1:] &= table[:, 1:] != table[:, :-1]
+    return table[is_run], is_run.sum(axis=1)
 
 
 def _by_owner(owners: NDArray[np.int64], runs: Digests) -> NDArray[np.int64]:

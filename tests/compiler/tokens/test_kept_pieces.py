@@ -151,7 +151,7 @@ def test_a_changed_piece_is_made_again_and_told(project: Path, encoded: list[int
     encoded.clear()
     file = kept()[3]
     content = file.read_text()
-    file.write_text(content.replace('"value": "', '"value": "AAAA'))
+    file.write_text(content.replace('"value":"', '"value":"AAAA'))
     found = replanned()
     assert found.plan == first
     assert "FTC655" in {one.code for one in found.diagnostics}
