@@ -172,6 +172,10 @@ class TextTokenizer:
         self._memo, self._memo_chars = dict(self._known), 0
         self._ids = self._bare_ids if pattern is None else KnownWords(pattern, self._bare_ids).ids
 
+    def load(self) -> None:
+        """Loads what `encode` asks, so that processes that are forked from this one share it."""
+        _ = self._bare
+
     def text_of(self, token_id: int) -> str | None:
         """An added token's text by its id; None where there is none."""
         return next((text for text, (own,) in self._added.items() if own == token_id), None)
