@@ -80,7 +80,7 @@ class Shingles:
     def add(self, values: bytes, counts: Sequence[int]) -> None:
         """Puts texts behind the others: their runs of words, as many of each as it has."""
         self._spool.add(values)
-        self._bounds.extend((np.cumsum(counts) + self._bounds[-1]).tolist())
+        self._bounds.frombytes((np.cumsum(counts, dtype=np.int64) + self._bounds[-1]).tobytes())
 
     def __len__(self) -> int:
         return len(self._bounds) - 1
