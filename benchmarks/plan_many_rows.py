@@ -23,8 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
-from support.processes import ONE_THREAD, machine
+from support.processes import ONE_THREAD, held_by, machine
 from support.project import MODEL, make_project
 
 FTC = Path(sys.executable).with_name("ftc")
@@ -76,8 +75,8 @@ def planned(recipe: Path, cache: Path, jobs: int) -> Taken:
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     own, with_files, pid = 0, 0, 0
     while not pid:
-        held = [*map(_held, (process.pid, *_below(process.pid)))]
-        own, with_files = max(own, sum(one for one, _ in held)), max(with_files, sum(one for _, one in held))
+        held = held_by(process.pid)
+        own, with_files = max(own, held.own), max(with_files, held.with_files)
         time.sleep(0.1)
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -85,24 +84,6 @@ def planned(recipe: Path, cache: Path, jobs: int) -> Taken:
         raise RuntimeError(f"ftc plan exited with {process.returncode}")
     cpu = usage.ru_utime + usage.ru_stime
     return Taken(cpu, time.monotonic() - begin, own, with_files, usage.ru_maxrss * 1024)
-
-
-def _below(pid: int) -> list[int]:
-    """The processes that a process has started, and those that they have."""
-    try:
-        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
-    except psutil.Error:
-        return []
-
-
-def _held(pid: int) -> tuple[int, int]:
-    """Bytes that a process holds, its share of what it shares: its own pages, and with those of files."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    except OSError:  # it has ended
-        return 0, 0
-    sizes = {line.split()[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss")}
-    return sizes.get("Pss_Anon:", 0), sizes.get("Pss:", 0)
 
 
 def main() -> None:

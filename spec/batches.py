@@ -8,6 +8,7 @@ supervised tokens of the whole optimizer batch, that changes no gradient.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -110,23 +111,13 @@ class BatchOrder:
         """The epoch's rows in their order; the last epoch asked for is kept."""
         if epoch not in self._orders:
             self._orders.clear()
-            generator = np.random.Generator(np.random.PCG64([self.seed, epoch]))
-            windows = self._windows(generator)
-            is_shuffled = self.batching == "shuffled"
-            self._orders[epoch] = np.concatenate(windows) if is_shuffled else self._grouped(windows, generator)
+            if self.batching == "shuffled":
+                self._orders[epoch] = _shuffled(self.seed, epoch, len(self.lengths), self.shards)
+            else:
+                generator = _generator(self.seed, epoch)
+                windows = _windows(generator, len(self.lengths), self.shards)
+                self._orders[epoch] = self._grouped(windows, generator)
         return self._orders[epoch]
-
-    def _windows(self, generator: np.random.Generator) -> list[NDArray[np.int64]]:
-        """All rows in a random order: of several shards those of a few that are drawn together, then of others, so that
-        the tokens of a part of the rows alone have to be in memory.
-        """
-        bounds = [*self.shards, len(self.lengths)]
-        if len(bounds) <= _WINDOW_SHARDS + 1:
-            return [generator.permutation(len(self.lengths))]
-        drawn = generator.permutation(len(self.shards)).tolist()
-        windows = [drawn[start : start + _WINDOW_SHARDS] for start in range(0, len(drawn), _WINDOW_SHARDS)]
-        rows = [np.concatenate([np.arange(bounds[one], bounds[one + 1]) for one in window]) for window in windows]
-        return [generator.permutation(some) for some in rows]
 
     def _grouped(self, windows: list[NDArray[np.int64]], generator: np.random.Generator) -> NDArray[np.int64]:
         """The rows with those of like length in one batch, and the batches of each window in an order of their own.
@@ -142,6 +133,32 @@ class BatchOrder:
         parts = zip([0, *ends[:-1]], ends, strict=True)
         drawn = np.concatenate([begin + generator.permutation(end - begin) for begin, end in parts])
         return np.concatenate([batches[drawn].reshape(-1), sorted_[whole * self.batch_size :]])
+
+
+def _generator(seed: int, epoch: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64([seed, epoch]))
+
+
+@functools.lru_cache(maxsize=1)
+def _shuffled(seed: int, epoch: int, count: int, shards: tuple[int, ...]) -> NDArray[np.int64]:
+    """All rows in a random order. A plan asks for the same one for each size of a batch that it tries."""
+    windows = _windows(_generator(seed, epoch), count, shards)
+    order = windows[0] if len(windows) == 1 else np.concatenate(windows)
+    order.flags.writeable = False
+    return order
+
+
+def _windows(generator: np.random.Generator, count: int, shards: tuple[int, ...]) -> list[NDArray[np.int64]]:
+    """All rows in a random order: of several shards those of a few that are drawn together, then of others, so that
+    the tokens of a part of the rows alone have to be in memory.
+    """
+    bounds = [*shards, count]
+    if len(bounds) <= _WINDOW_SHARDS + 1:
+        return [generator.permutation(count)]
+    drawn = generator.permutation(len(shards)).tolist()
+    windows = [drawn[start : start + _WINDOW_SHARDS] for start in range(0, len(drawn), _WINDOW_SHARDS)]
+    rows = [np.concatenate([np.arange(bounds[one], bounds[one + 1]) for one in window]) for window in windows]
+    return [generator.permutation(some) for some in rows]
 
 
 def by_length(rows: list[int], lengths: NDArray[np.int64]) -> list[int]:

@@ -12,10 +12,24 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
-__all__ = ["ONE_THREAD", "Command", "Cost", "Line", "alternate", "attempt", "follow", "machine", "median", "run"]
+__all__ = [
+    "ONE_THREAD",
+    "Command",
+    "Cost",
+    "Held",
+    "Line",
+    "alternate",
+    "attempt",
+    "follow",
+    "held_by",
+    "machine",
+    "median",
+    "run",
+]
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 """Environment in which CPU seconds and the wall seconds of an idle machine are the same."""
@@ -29,6 +43,15 @@ class Cost:
 
     cpu: float
     wall: float
+
+
+class Held(NamedTuple):
+    """Bytes of memory that processes hold together, a page that several share counted once."""
+
+    own: int
+    """In pages of their own."""
+    with_files: int
+    """With pages of files that they have mapped, which the system takes back when it needs them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +146,26 @@ def alternate(
 def median(costs: Sequence[Cost]) -> Cost:
     """The median of each figure."""
     return Cost(statistics.median(cost.cpu for cost in costs), statistics.median(cost.wall for cost in costs))
+
+
+def held_by(pid: int) -> Held:
+    """What a process and all that it has started hold now."""
+    try:
+        below = [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.Error:
+        below = []
+    each = [*map(_shares, (pid, *below))]
+    return Held(sum(one.own for one in each), sum(one.with_files for one in each))
+
+
+def _shares(pid: int) -> Held:
+    """What a process holds, its share of what it shares."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    except OSError:  # it has ended
+        return Held(0, 0)
+    sizes = {line.split()[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss")}
+    return Held(sizes.get("Pss_Anon:", 0), sizes.get("Pss:", 0))
 
 
 def machine() -> str:

@@ -156,7 +156,12 @@ def _most_within(sizes: NDArray[np.int64], tokens: NDArray[np.int64], most_token
     """A bound on what rows have of something, such as supervised tokens, that have so many tokens together: that of the
     densest rows, and of one more.
     """
-    order = np.argsort(-sizes / np.maximum(tokens, 1), kind="stable")
+    sparseness, which = -sizes / np.maximum(tokens, 1), np.arange(len(tokens))
+    shortest = int(tokens.min(initial=most_tokens))
+    enough = most_tokens // shortest + 1 if shortest else len(tokens)  # rows, of which all but one may fit
+    if enough < len(tokens):  # of many rows only those are put in order that are as dense as the last of these
+        which = np.flatnonzero(sparseness <= np.partition(sparseness, enough - 1)[enough - 1])
+    order = which[np.argsort(sparseness[which], kind="stable")]
     fits = int(np.searchsorted(np.cumsum(tokens[order]), most_tokens, side="right"))
     return int(sizes[order][: fits + 1].sum())
 

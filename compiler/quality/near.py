@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-import zlib
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ftc.compiler.quality.digest_sets import Digests, is_among
+from ftc.compiler.quality.word_runs import FACTOR, TEXTS_AT_ONCE, Words
 from ftc.compiler.resolve.rows.in_processes import frame, ranges, spread, unframed
 from ftc.compiler.resolve.rows.row_digests import Digests as RowDigests
 from ftc.compiler.resolve.rows.row_digests import first_equal
@@ -47,16 +47,10 @@ FEWEST_SHINGLES = 8
 _WORD = re.compile(r"\w+")
 _PLAIN = bytes(ord(chr(code).lower() if _WORD.match(chr(code)) else " ") if code < 128 else code for code in range(256))
 """What stands for a byte of ASCII in a normalized text."""
-_MOST_WORDS = 2_000
-_SHINGLE_WORDS = 4
 _BANDS, _BAND_ROWS = 12, 6  # a pair of similarity 0.9 is a candidate with probability 0.9999, one of 0.8 with 0.97
 _COMMON_SHARE, _COMMON_FLOOR = 0.02, 20
 _MOST_CANDIDATES = 32
 _ENOUGH_TWINS = 4
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)
-_OWNER_BITS = 12
-TEXTS_AT_ONCE = 1 << _OWNER_BITS
-"""Most texts that are worked on together."""
 _CELL_BITS = 20
 _DRAWN = np.random.RandomState(1)
 _SLOPES = _DRAWN.randint(0, 2**31, _BANDS * _BAND_ROWS, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
@@ -78,7 +72,7 @@ class Shingles:
     def add(self, values: bytes, counts: Sequence[int]) -> None:
         """Puts texts behind the others: their runs of words, as many of each as it has."""
         self._spool.add(values)
-        self._bounds.extend((np.cumsum(counts) + self._bounds[-1]).tolist())
+        self._bounds.frombytes((np.cumsum(counts, dtype=np.int64) + self._bounds[-1]).tobytes())
 
     def __len__(self) -> int:
         return len(self._bounds) - 1
@@ -249,7 +243,7 @@ def _keys_of(shingles: Shingles, piece: range, numbers: NDArray[np.int64]) -> tu
     for number, (slope, shift) in enumerate(zip(_SLOPES, _SHIFTS, strict=True)):
         key = keys[number // _BAND_ROWS]
         key ^= np.minimum.reduceat(values * slope + shift, starts)
-        key *= _FACTOR
+        key *= FACTOR
         key ^= key >> np.uint64(29)
     return keys, np.flatnonzero(is_compared) + piece.start
 
@@ -265,58 +259,13 @@ def shingles_of(texts: Iterable[str]) -> Shingles:
     """Digests of each text's runs of four words, without those that many texts have."""
     shingles, waiting = Shingles(), iter(texts)
     while some := [*islice(waiting, TEXTS_AT_ONCE)]:
-        words = _Words()
+        words = Words()
         for text in some:
             words.add(text.encode("utf-8", "surrogatepass").split(b" "))
         values, counts = words.runs()
         shingles.add(values.tobytes(), counts.tolist())
     shingles.leave_out_common(np.arange(len(shingles)))
     return shingles
-
-
-class _Words:
-    """CRC-32 of the words of texts, of each text's first ones."""
-
-    def __init__(self) -> None:
-        self._digests, self._counts = array("I"), list[int]()
-
-    def add(self, words: Sequence[bytes]) -> None:
-        """Puts a text behind the others."""
-        self._digests.extend(map(zlib.crc32, words[:_MOST_WORDS]))
-        self._counts.append(min(len(words), _MOST_WORDS))
-
-    def runs(self) -> tuple[Digests, NDArray[np.int64]]:
-        """The digests of the runs of each text, sorted, each once; and how many each text has."""
-        count = len(self._counts)
-        owners = np.repeat(np.arange(count), self._counts)
-        runs = _runs(np.array(self._digests, dtype=np.uint64))
-        is_whole = owners[: len(runs)] == owners[len(owners) - len(runs) :]  # begins and ends in one text
-        owners, runs = owners[: len(runs)][is_whole], runs[is_whole]
-        order = _by_owner(owners, runs)
-        owners, runs = owners[order], runs[order]
-        is_new = np.ones(len(runs), dtype=np.bool_)
-        is_new[1:] = (owners[1:] != owners[:-1]) | (runs[1:] != runs[:-1])
-        return runs[is_new], np.bincount(owners[is_new], minlength=count)
-
-
-def _by_owner(owners: NDArray[np.int64], runs: Digests) -> NDArray[np.int64]:
-    """The order of runs by their text and then by value, of no more than `TEXTS_AT_ONCE` texts."""
-    keys = (owners.astype(np.uint64) << np.uint64(64 - _OWNER_BITS)) | (runs >> np.uint64(_OWNER_BITS))
-    order = np.argsort(keys)  # by one number, which takes a tenth of the time
-    keys, ascending = keys[order], runs[order]
-    if (ascending[1:] != ascending[:-1])[keys[1:] == keys[:-1]].any():  # two runs that differ only at their end
-        return np.lexsort((runs, owners))
-    return order
-
-
-def _runs(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """A well mixed digest of the four words from each place on; the last three places stand for nothing."""
-    count = max(0, len(words) - _SHINGLE_WORDS + 1)
-    digests = np.zeros(count, dtype=np.uint64)
-    for offset in range(_SHINGLE_WORDS):
-        digests = (digests ^ words[offset : offset + count]) * _FACTOR
-        digests ^= digests >> np.uint64(29)
-    return digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +298,7 @@ class ReadTexts(NamedTuple):
     @classmethod
     def of(cls, texts: Sequence[str], *, by_runs: bool) -> Self:
         """That of some texts, at most as many as are worked on at once."""
-        digests, all_words = list[bytes](), _Words()
+        digests, all_words = list[bytes](), Words()
         for text in texts:
             words = _words(text)
             plain = b" ".join(words) or text.encode("utf-8", "surrogatepass")

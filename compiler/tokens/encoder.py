@@ -14,7 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -172,6 +172,10 @@ class TextTokenizer:
         self._memo, self._memo_chars = dict(self._known), 0
         self._ids = self._bare_ids if pattern is None else KnownWords(pattern, self._bare_ids).ids
 
+    def load(self) -> None:
+        """Loads what `encode` asks, so that processes that are forked from this one share it."""
+        _ = self._bare
+
     def text_of(self, token_id: int) -> str | None:
         """An added token's text by its id; None where there is none."""
         return next((text for text, (own,) in self._added.items() if own == token_id), None)
@@ -266,12 +270,12 @@ class TextTokenizer:
         """Encodes the stretches that aren't known yet."""
         if len(self._memo) > _MEMO_ENTRIES or self._memo_chars > _MEMO_CHARS:
             self._memo, self._memo_chars = dict(self._known), 0
-        new = [segment for segment in {s: None for row in rows for s in row} if segment not in self._memo]
+        new = [segment for segment in dict.fromkeys(chain.from_iterable(rows)) if segment not in self._memo]
         self._memo.update(zip(new, self._ids(new), strict=True))
         self._memo_chars += sum(map(len, new))
 
     def _join(self, row: _Segments) -> TokenizedText:
-        parts = [self._memo[segment] for segment in row.segments]
+        parts = [*map(self._memo.__getitem__, row.segments)]
         cuts: list[Cut] = []
         for index, offset in row.places:
             before = sum(map(len, parts[:index])) // _ID_BYTES

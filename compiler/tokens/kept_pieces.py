@@ -109,6 +109,7 @@ class KeptPieces:
         encode: Callable[[range], bytes],
         *,
         keeps: Callable[[bytes], bool] = lambda _: True,
+        begin: Callable[[], None] | None = None,
     ) -> Iterator[bytes]:
         """What each piece gives, in their order: what is kept, and the rest made in several processes.
 
@@ -116,6 +117,7 @@ class KeptPieces:
             pieces: The rows' pieces.
             encode: Makes it of some rows.
             keeps: Whether what was made may be kept.
+            begin: What is done once before any are made, for all processes.
         """
         files = [self._cache.folder / _name(piece) for piece in pieces]
         self._used.update(files)
@@ -126,6 +128,8 @@ class KeptPieces:
         def made(which: range) -> Iterator[bytes]:
             yield from (self._made(pieces[missing[number]], encode, keeps) for number in which)
 
+        if missing and begin is not None:
+            begin()
         new, absent = spread(len(missing), made), set(missing)
         for number, piece in enumerate(pieces):
             if number in absent:

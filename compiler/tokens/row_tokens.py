@@ -46,6 +46,8 @@ from ftc.spec.documents.facts import TokenizerFacts
 
 __all__ = ["encode_rows", "kept_tokens"]
 
+_READ_BARE = (AnswerForm, ChatForm, PreferenceForm, PromptForm, RawForm)
+"""Forms whose rows are texts without the tokenizer's own special tokens."""
 _CHARS_AT_ONCE = 1 << 22
 """Of texts that are encoded together: each process holds all that is known of their tokens meanwhile."""
 
@@ -89,11 +91,14 @@ def encode_rows(
     source_of = cache(partial(source, by_shape=by_shape, images=images))
     limit, pieces, counts = Limit(max_length, cuts), ranges(len(rows)), RowCounts(read=len(rows), place=place)
     tools = tokenizer, facts, limit
+    begin = tokenizer.load if isinstance(form, _READ_BARE) else None
     work = _Work(rows, numbers, partial(_chunks, form, tools, source_of, images))  # pyright: ignore[reportArgumentType] - hashable
     with _collector_off():
-        if kept is not None and images is None and len(rows) >= FEWEST_ROWS:
-            flat = work.through(kept, counts)
+        if kept is not None and len(rows) >= FEWEST_ROWS:
+            flat = work.through(kept, counts, begin)
         else:
+            if begin is not None:
+                begin()
             done = zip(_told(pieces), spread(len(pieces), partial(work.apart, pieces, place)), strict=True)
             flat = (unpacked(some, counts) for _, some in done)
         if (blocks_of := _blocks(form, tools)) is not None:  # where a row ends, the next one begins
@@ -113,7 +118,7 @@ def kept_tokens(
         max_length: As for `encode_rows`.
         cuts: As for `encode_rows`.
     """
-    files = ("format", "ftc", "tokenizers", "family", "tokenizer", "own tokenizer")
+    files = ("format", "ftc", "tokenizers", "family", "tokenizer", "own tokenizer", "vision")
     made = {name: made_from.get(name) for name in files}
     if isinstance(form, RawForm | MaskedForm | SpanForm):  # what is kept are texts, of which blocks are made later
         return KeptPieces("tokens", {**made, "text": form.text})
@@ -142,7 +147,7 @@ class _Work:
             (found,) = self.encoded([piece], self.numbers, RowCounts(place=place))
             yield packed(found)
 
-    def through(self, kept: KeptPieces, counts: RowCounts) -> Iterator[TokenRows]:
+    def through(self, kept: KeptPieces, counts: RowCounts, begin: Callable[[], None] | None) -> Iterator[TokenRows]:
         """The rows through the pieces that are kept of them, whose rows are counted from 0."""
 
         def alone(piece: range) -> bytes:
@@ -151,7 +156,7 @@ class _Work:
             return packed(found)
 
         pieces = [*pieces_of(self.rows)]
-        done = zip(_told(one.rows for one in pieces), kept.through(pieces, alone), strict=True)
+        done = zip(_told(one.rows for one in pieces), kept.through(pieces, alone, begin=begin), strict=True)
         return (unpacked(some, counts, self.numbers[one.start : one.stop]) for one, some in done)
 
 

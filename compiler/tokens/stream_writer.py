@@ -48,9 +48,10 @@ def write_stream(path: Path, tokens: TokenRows, place: Callable[[int], str] = la
         write = _write_beside if len(tokens.ids) >= _FEWEST_APART else _write_rows
         digest = write(path, tokens, place)
         advance("writing", len(tokens.row))
+    supervised = supervised_counts(tokens)
     with replacing(lengths_file(path)) as lengths:
-        np.save(lengths, _row_lengths(tokens, parts), allow_pickle=False)
-    return _report(tokens, digest)
+        np.save(lengths, _row_lengths(tokens, supervised, parts), allow_pickle=False)
+    return _report(tokens, supervised, digest)
 
 
 def _write_shards(path: Path, tokens: TokenRows, parts: Sequence[range], place: Callable[[int], str]) -> list[Shard]:
@@ -203,14 +204,14 @@ def _texts(rows: Sequence[Sequence[str]]) -> pa.LargeListArray:
     return pa.LargeListArray.from_arrays(pa.array(np.zeros(len(rows) + 1, np.int64)), none)
 
 
-def _row_lengths(tokens: TokenRows, parts: Sequence[range]) -> NDArray[np.int32]:
+def _row_lengths(tokens: TokenRows, supervised: NDArray[np.int64], parts: Sequence[range]) -> NDArray[np.int32]:
     """(5, rows), as `ftc.spec.documents.streams.RowLengths` has them; of several shards a sixth: each row's shard."""
     targets, places = tokens.targets.values, tokens.targets.boundaries
     firsts = np.zeros(len(places) - 1, dtype=np.int64)
     has_target = places[1:] > places[:-1]
     firsts[has_target] = targets[places[:-1][has_target]]
     found = np.empty((5 + (len(parts) > 1), len(firsts)), np.int32)
-    found[0], found[1], found[2] = np.diff(tokens.boundaries), tokens.prompt_length, supervised_counts(tokens)
+    found[0], found[1], found[2] = np.diff(tokens.boundaries), tokens.prompt_length, supervised
     found[3], found[4] = firsts, _shared(tokens)
     if len(parts) > 1:
         found[5] = np.repeat(np.arange(len(parts)), [*map(len, parts)])
@@ -244,10 +245,9 @@ def _digest(tokens: TokenRows) -> str:
     )
 
 
-def _report(tokens: TokenRows, digest: str) -> SplitReport:
+def _report(tokens: TokenRows, supervised: NDArray[np.int64], digest: str) -> SplitReport:
     """Counts what a split holds."""
     lengths = np.diff(tokens.boundaries)
-    supervised = supervised_counts(tokens)
     counts = tokens.counts
     return SplitReport(
         rows_read=counts.read,

@@ -62,14 +62,17 @@ class Cache:
             distrust(file, "it was made from something else than its name says")
             return None
         value, code = entry.get("value"), entry.get("mac")
-        if not isinstance(code, str) or not hmac.compare_digest(code.encode(), _code(key, value).encode()):
+        expected = _code(_text(key), _text(value))
+        if not isinstance(code, str) or not hmac.compare_digest(code.encode(), expected.encode()):
             distrust(file, "another user or machine wrote it, or somebody changed it")
             return None
         return value
 
     def keep(self, name: str, key: Mapping[str, Any], value: Any) -> None:
         """Writes an entry whole. No fsync: one that a crash tears can't be read, and is made again."""
-        entry = {"schema": _SCHEMA, "key": key, "value": value, "mac": _code(key, value)}
+        made_from, written = _text(key), _text(value)  # a value may be of megabytes, and is written as JSON once
+        parts = {"key": made_from, "mac": _text(_code(made_from, written)), "schema": _text(_SCHEMA), "value": written}
+        content = ",".join(f'"{part}":{text}' for part, text in parts.items())
         file = self.folder / name
         import tempfile  # whoever finds everything writes nothing
 
@@ -79,8 +82,8 @@ class Cache:
         except OSError:
             return
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                json.dump(entry, stream, sort_keys=True)
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(f"{{{content}}}".encode("utf-8", "surrogatepass"))
             os.replace(temporary, file)
         except BaseException as error:
             with suppress(OSError):
@@ -127,9 +130,13 @@ def take_distrusted() -> dict[str, str]:
     return taken
 
 
-def _code(key: Mapping[str, Any], value: Any) -> str:
-    text = json.dumps([key, value], ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hmac.digest(_secret(_secret_file()), text.encode("utf-8", "surrogatepass"), "sha256").hex()
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _code(key: str, value: str) -> str:
+    """The authentication code of a key and a value as JSON."""
+    return hmac.digest(_secret(_secret_file()), f"[{key},{value}]".encode("utf-8", "surrogatepass"), "sha256").hex()
 
 
 def _secret_file() -> Path:

@@ -104,7 +104,7 @@ def in_order(digests: Digests, *before: NDArray[Any]) -> NDArray[np.int64]:
 
 
 canonical_text: Callable[[Any], str] = json.JSONEncoder(
-    ensure_ascii=False, sort_keys=True, separators=(",", ":")
+    ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":")
 ).encode
 """A row or value as compact JSON with sorted keys: equal values give equal text."""
 

@@ -56,7 +56,7 @@ class RowWriter:
     def add_parts(self, lengths: Sequence[int], rows: bytes) -> None:
         """Puts rows behind the others that are JSON already, a comma behind each, of these lengths with it."""
         self._pieces.add(rows)
-        self._starts.extend((np.cumsum(lengths) + self._starts[-1]).tolist())
+        self._starts.frombytes((np.cumsum(lengths, dtype=np.int64) + self._starts[-1]).tobytes())
 
     def rows(self) -> StoredRows:
         """The rows that were added."""

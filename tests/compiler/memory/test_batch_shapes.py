@@ -187,3 +187,20 @@ def test_the_images_of_a_split_are_weighed_once_for_all_candidates() -> None:
 def test_rows_without_images_have_none() -> None:
     draft = settled(with_pictures(draft_of(), [(), ()]))
     assert train_shape(draft).images == ()
+
+
+@pytest.mark.parametrize("count", [6, 3_000])
+def test_a_sequence_of_packed_rows_learns_no_more_than_the_densest_of_them(count: int) -> None:
+    drawn = np.random.default_rng(4)
+    prompt, scored = drawn.integers(2, 30, count), drawn.integers(1, 12, count)
+    draft = settled(with_rows(draft_of(), prompt.tolist(), scored.tolist()))
+    packed = draft.at(replace(draft.candidate, packing=True, micro_batch_tokens=64))
+    shape = train_shape(packed)
+    by_density = sorted(range(count), key=lambda row: -scored[row] / (prompt[row] + scored[row]))
+    most, tokens = 0, 0
+    for row in by_density:
+        most, tokens = most + int(scored[row]), tokens + int(prompt[row] + scored[row])
+        if tokens > shape.length:
+            break
+    largest = int(np.sort(scored)[-packed.share_of_batch :].sum())
+    assert shape.supervised == min(shape.length, largest, most)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -17,10 +18,11 @@ from ftc import api
 from ftc.compiler.resolve.rows import in_processes, row_digests
 from ftc.compiler.resolve.rows.in_processes import with_jobs
 from ftc.compiler.resolve.rows.row_store import stored
-from ftc.compiler.tokens import kept_pieces, row_tokens
+from ftc.compiler.tokens import kept_pieces, make_streams, row_tokens
 from ftc.compiler.tokens.kept_pieces import KeptPieces, Piece, pieces_of
 from ftc.spec.documents.plan import Plan
 from tests.support.small_pieces import project_of_small_pieces
+from tests.support.vision_models import make_vision_project
 
 RECIPE = """\
 ftc: 1
@@ -151,7 +153,7 @@ def test_a_changed_piece_is_made_again_and_told(project: Path, encoded: list[int
     encoded.clear()
     file = kept()[3]
     content = file.read_text()
-    file.write_text(content.replace('"value": "', '"value": "AAAA'))
+    file.write_text(content.replace('"value":"', '"value":"AAAA'))
     found = replanned()
     assert found.plan == first
     assert "FTC655" in {one.code for one in found.diagnostics}
@@ -261,6 +263,42 @@ def test_exchanged_columns_are_other_pieces(project: Path, monkeypatch: pytest.M
     of_kept = digests("right", "left")
     monkeypatch.setattr(row_tokens, "FEWEST_ROWS", 10_000)
     assert of_kept == digests("right", "left")
+
+
+@pytest.mark.slow
+def test_rows_with_images_are_kept_by_what_their_files_hold(
+    project: Path, encoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("torch", "transformers", "PIL"):
+        pytest.importorskip(name)
+    from PIL import Image
+
+    monkeypatch.setattr(make_streams, "ask_for_pixels", lambda *_: (None, "not asked"))  # another process, for seconds
+    make_vision_project(project, model_type="qwen2_vl", data="{source: {path: data/rows.jsonl}, split: {by: hash}}")
+    with monkeypatch.context() as patch:
+        patch.setattr(row_tokens, "FEWEST_ROWS", 10_000)
+        without = planned()
+    assert (encoded, kept()) == ([], [])
+    assert planned() == without
+    assert sum(encoded) == 40
+    assert planned() == without
+    assert sum(encoded) == 40, "nothing is tokenized twice"
+
+    encoded.clear()
+    Image.new("RGB", (100, 60), "red").save(project / "data/pictures/003.png")
+    larger = planned()
+    assert 0 < sum(encoded) < 30, "the pieces of one row, of two splits at most"
+    tokens = [sum(split.tokens for split in one.data.values()) for one in (without, larger)]
+    assert tokens[1] > tokens[0], "a larger image has more of them"
+    shutil.rmtree(Path(os.environ["FTC_CACHE"]) / "pieces")
+    assert planned() == larger
+
+    encoded.clear()
+    file = project / "models/qwen2_vl/preprocessor_config.json"
+    settings = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**settings, "image_mean": [0.5, 0.5, 0.5]}), encoding="utf-8")
+    planned()
+    assert sum(encoded) == 40, "other settings of the image processor, other pieces"
 
 
 def made_of(count: int) -> list[bytes]:
