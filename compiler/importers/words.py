@@ -134,6 +134,8 @@ def named_task(word: str) -> tuple[str, bool, str] | None:
 
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
+_PARAMETER = re.compile(r"\w+(\.\w+)*")
+"""Such as `7.mlp.experts.down_proj`, of layer 7."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ class AdapterKeys:
     alpha: str = "lora_alpha"
     dropout: str = "lora_dropout"
     targets: str = "lora_target_modules"
+    parameters: str = "lora_target_parameters"
     default_rank: int | None = None
     default_alpha: int | str | None = None
     default_dropout: float = 0.0
@@ -233,6 +236,22 @@ def adapter(t: Translation, keys: AdapterKeys) -> None:
         t.add("strategy.dropout", keys.default_dropout, f"{t.tool}'s default")
     if "strategy.targets" not in t.values:
         targets(t, keys.targets)
+    _of_experts(t, keys)
+
+
+def _of_experts(t: Translation, keys: AdapterKeys) -> None:
+    """Tensors of experts that get an adapter, too; without names of modules they alone do."""
+    if not t.has(keys.parameters):
+        return
+    names = t.names(keys.parameters)
+    if "target_parameters" not in FIELDS[str(t.values["strategy.kind"])]:
+        t.drop(
+            keys.parameters, "experts can't be quantized, nor adapted beside quantized weights", "write `kind: lora`"
+        )
+    elif names and all(_PARAMETER.fullmatch(name) for name in names):
+        t.carry(keys.parameters, "strategy.target_parameters", tuple(dict.fromkeys(names)))
+    elif names:
+        t.drop(keys.parameters, "a pattern; ftc takes ends of names", "experts stay as they are")
 
 
 def other_adapter(t: Translation, kind: str, keys: AdapterKeys, bits: Sequence[str | Key]) -> None:

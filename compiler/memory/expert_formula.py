@@ -8,17 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ftc.compiler.draft import Draft
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import role_of
+from ftc.spec.precisions import precision_card
 
-__all__ = ["dense_inner", "expert_weights", "inner_width", "product_width", "routed_bytes", "saved_bytes"]
+__all__ = [
+    "dense_inner",
+    "expert_sums",
+    "expert_weights",
+    "inner_width",
+    "product_width",
+    "routed_bytes",
+    "saved_bytes",
+]
 
 _FP32 = 4
+_GRADIENTS = 2
+"""Tensors as large as all experts of a layer that are there at once while their sum's gradient is computed."""
 
 
 def expert_weights(model: ModelFacts) -> int:
     """Weights of all experts; 0 in a dense model."""
     return sum(model.experts.layers.values()) if model.experts else 0
+
+
+def expert_sums(draft: Draft) -> dict[str, int]:
+    """What adapters of experts take, in the closed form's terms: a layer's experts once more, with the product added.
+
+    The sum is as wide as the experts and kept until the backward pass. Its gradient is there once, and again while
+    those of an adapter's matrices are computed from it.
+    """
+    card, beside = precision_card(draft.train.precision), draft.trained.beside
+    sizes = [beside[name].keeps_once for name in draft.model.expert_matrices.keys() & beside.keys()]
+    if not sizes:
+        return {}
+    return {"rounded": card.products.size * sum(sizes), "rounding": _GRADIENTS * card.products.size * max(sizes)}
 
 
 def dense_inner(linear: Mapping[str, tuple[int, int]]) -> list[int]:

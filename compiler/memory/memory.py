@@ -20,6 +20,7 @@ from ftc.compiler.memory.batch_shapes import (
 from ftc.compiler.memory.context import answer_server, context_of, exchange_buffers, process_range
 from ftc.compiler.memory.context_formula import with_shared_rows
 from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInputs, grading_peak, held_bytes
+from ftc.compiler.memory.expert_formula import expert_sums
 from ftc.compiler.memory.float8_formula import float8_bytes
 from ftc.compiler.memory.margins import reserved_range
 from ftc.compiler.memory.memory_formula import MemoryInputs, Method, estimate, quantized_bytes
@@ -255,7 +256,7 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         copied_head=_copied_head(draft, weight_bytes),
         frozen=draft.loaded.vision.frozen if draft.loaded.vision else (),
         images=tuple(chain.from_iterable(shape.images)),
-        **(rounding_bytes(draft) | float8_bytes(draft, rows * sequences * length)),
+        **(rounding_bytes(draft) | expert_sums(draft) | float8_bytes(draft, rows * sequences * length)),
     )
 
 
