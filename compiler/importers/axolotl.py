@@ -82,7 +82,7 @@ def _low_rank(t: Translation, kind: str, *, four_bit: bool, eight_bit: bool) -> 
         if t.has("lora_target_modules"):
             t.conflict("lora_target_modules", "`lora_target_linear` adapts all linear layers", "keep one of the two")
         t.carry("lora_target_linear", "strategy.targets", "all-linear")
-    words.adapter(t, words.AdapterKeys())
+    words.adapter(t, words.AdapterKeys(parameters="lora_target_parameters"))
 
 
 def _rows(t: Translation) -> None:

@@ -10,7 +10,9 @@ from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["TRL"]
 
-_ADAPTER = words.AdapterKeys(default_rank=16, default_alpha=32, default_dropout=0.05)
+_ADAPTER = words.AdapterKeys(
+    default_rank=16, default_alpha=32, default_dropout=0.05, parameters="lora_target_parameters"
+)
 _TRAINER = training.TrainerKeys(precision="bfloat16", is_checkpointed=True)
 _RATING_WEIGHTS = ("desirable_weight", "undesirable_weight")
 _KNOWN_ROWS = {

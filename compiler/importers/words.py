@@ -146,10 +146,11 @@ class AdapterKeys:
     alpha: str = "lora_alpha"
     dropout: str = "lora_dropout"
     targets: str = "lora_target_modules"
-    parameters: str = "lora_target_parameters"
     default_rank: int | None = None
     default_alpha: int | str | None = None
     default_dropout: float = 0.0
+    parameters: str = ""
+    """Of the tensors of experts that get an adapter; empty where the tool has none."""
 
 
 def base_model(t: Translation, key: str, revision_key: str | None = None) -> None:
@@ -232,6 +233,8 @@ def adapter(t: Translation, keys: AdapterKeys) -> None:
     _alpha(t, keys, rank)
     if (share := t.number(keys.dropout)) is not None:
         t.carry(keys.dropout, "strategy.dropout", share)
+    elif keys.parameters and t.has(keys.parameters):
+        t.add("strategy.dropout", 0.0, "peft has no dropout on experts")
     else:
         t.add("strategy.dropout", keys.default_dropout, f"{t.tool}'s default")
     if "strategy.targets" not in t.values:
@@ -240,11 +243,11 @@ def adapter(t: Translation, keys: AdapterKeys) -> None:
 
 
 def _of_experts(t: Translation, keys: AdapterKeys) -> None:
-    """Tensors of experts that get an adapter, too; without names of modules they alone do."""
-    if not t.has(keys.parameters):
+    """Tensors of experts that get an adapter, too."""
+    if not keys.parameters or not t.has(keys.parameters):
         return
     names = t.names(keys.parameters)
-    if "target_parameters" not in FIELDS[str(t.values["strategy.kind"])]:
+    if "target_parameters" not in FIELDS[str(t.values["strategy.kind"].value)]:
         t.drop(
             keys.parameters, "experts can't be quantized, nor adapted beside quantized weights", "write `kind: lora`"
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from ftc.spec.base import Real
+from ftc.spec.base import Real, SparseDocument
 from ftc.spec.strategies.adapter_settings import AdapterSettings, LoraInit, lies_in, token_tables
 from ftc.spec.strategies.card import (
     Base,
@@ -66,6 +66,7 @@ class LowRank(Simple):
         "alpha": ("auto", 32),
         "dropout": (0.05,),
         "targets": ("all-linear", ("q_proj", "v_proj")),
+        "target_parameters": ("all-experts", ("7.mlp.experts.down_proj",)),
         "ranks": ({"down_proj": 32},),
         "alphas": ({"down_proj": 64},),
         "patterns": (({"layers": [0, 1], "rank": 4},),),
@@ -211,8 +212,10 @@ class LowRank(Simple):
         )
 
 
-class Lora(LowRank):
+class Lora(LowRank, SparseDocument):
     """Low-rank adapters beside frozen weights (Hu et al. 2021)."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("target_parameters",)
 
     kind: Literal["lora"]
     init: LoraInit = "default"

@@ -1,46 +1,43 @@
-"""LoRA on the experts of a mixture from its recipe to a merged model: planned, trained, audited, loaded by peft alone."""
+"""LoRA on the experts of a mixture from its recipe to a merged model: planned, trained, audited, read by peft alone."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from ftc import api
 from ftc.compiler.resolve.models.weights import read_header
+from ftc.compiler.rules import device_rules
 from ftc.spec.diagnostics import Refusal
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.families import EXPERTS
 from tests.support.projects import make_model
 
-torch = pytest.importorskip("torch")
-
 OTHERS = [one.model_type for one in EXPERTS if one.model_type != "olmoe"]
 ALL = "target_parameters: all-experts"
+MakeRecipe = Callable[..., Path]
 
 
 @pytest.fixture
-def recipe(project: MakeProject, models: Path) -> Any:
-    """Makes a project with a tiny mixture of experts and `strategy: {kind: lora, rank: 4, MORE}`."""
+def recipe(project: MakeProject, models: Path) -> MakeRecipe:
+    """Makes a project with a tiny mixture of experts and `strategy: {kind: KIND, rank: 4, MORE}`."""
 
-    def make(kind: str, more: str, *, kept: str = "lora", train: str = "") -> Path:
-        if not (models / kind).is_dir():
-            make_model(models / kind, kind)
-        project("pretraining", kept, steps=3, model=kind, more="")
+    def make(model: str, more: str, *, kind: str = "lora", train: str = "", budget: str = "") -> Path:
+        if not (models / model).is_dir():
+            make_model(models / model, model)
+        project("pretraining", kind, steps=3, model=model, more="")
         path = Path("recipe.yaml")
         text = path.read_text().replace(", rank: 4, dropout: 0.1", f", rank: 4, {more}")
-        path.write_text(text.replace("train: {", f"train: {{{train}"), encoding="utf-8")
+        text = text.replace("train: {", f"train: {{{train}").replace("budget: {", f"budget: {{{budget}")
+        path.write_text(text, encoding="utf-8")
         return path
 
     return make
-
-
-def logits(model: Any) -> Any:
-    ids = torch.randint(4, 40, (2, 9), generator=torch.Generator().manual_seed(1))
-    with torch.inference_mode():
-        return model.eval()(input_ids=ids).logits
 
 
 def load(folder: Path) -> Any:
@@ -49,18 +46,23 @@ def load(folder: Path) -> Any:
     return transformers.AutoModelForCausalLM.from_pretrained(folder)
 
 
-@pytest.mark.filterwarnings("ignore:The following rank_pattern keys")  # peft looks for them among modules alone
-@pytest.mark.filterwarnings("ignore:The following alpha_pattern keys")
+def logits(model: Any) -> torch.Tensor:
+    ids = torch.randint(4, 40, (2, 9), generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        found: torch.Tensor = model.eval()(input_ids=ids).logits
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:The following (rank|alpha)_pattern keys")  # peft looks for them among modules
 @pytest.mark.parametrize("kind", ["olmoe", *(pytest.param(one, marks=pytest.mark.slow) for one in OTHERS)])
-def test_an_adapter_of_experts_is_planned_trained_loaded_and_merged(recipe: Any, ftc: Ftc, kind: str) -> None:
-    path = recipe(kind, f"targets: [o_proj], {ALL}, ranks: {{down_proj: 2}}, patterns: [{{modules: [experts.down_proj], layers: [1], alpha: 4}}]")
+def test_an_adapter_of_experts_is_planned_trained_read_and_merged(recipe: MakeRecipe, ftc: Ftc, kind: str) -> None:
+    own = "ranks: {down_proj: 2}, patterns: [{modules: [experts.down_proj], layers: [1], alpha: 4}]"
+    path = recipe(kind, f"targets: [o_proj], {ALL}, {own}")
     plan = api.plan(path).plan
-    adapter: Any = getattr(plan.settings.strategy, "adapter")
-    sizes = read_header(Path(kind) / "model.safetensors")
-    layers = 2 if not kind.startswith("deepseek") else 1
-    assert (adapter.num_modules, adapter.num_parameters) == (2, 2 * layers)
-    assert adapter.target_parameters == tuple(sorted(adapter.target_parameters))
-    assert f"and {adapter.num_parameters} tensors of experts" in plan.settings.strategy.words()
+    strategy: Any = plan.settings.strategy
+    layers = 1 if kind.startswith("deepseek") else 2  # the first layer of these is dense
+    assert (strategy.adapter.num_modules, strategy.adapter.num_parameters) == (2, 2 * layers)
+    assert f"on 2 modules and {2 * layers} tensors of experts" in ftc("plan", "recipe.yaml").text
 
     applied = api.apply(path)
     assert applied.record.status == "finished"
@@ -69,20 +71,83 @@ def test_an_adapter_of_experts_is_planned_trained_loaded_and_merged(recipe: Any,
     written = read_header(folder / "adapter_model.safetensors")
     assert plan.model.num_trainable == sum(one.num_elements for one in written.values())
     said = json.loads((folder / "adapter_config.json").read_text())
-    assert said["target_parameters"] == list(adapter.target_parameters)
+    assert said["target_parameters"] == list(strategy.adapter.target_parameters)
 
     from peft import PeftModel
 
-    beside = PeftModel.from_pretrained(load(Path(kind)), folder)
-    adapted = logits(beside)
+    beside: Any = PeftModel.from_pretrained(load(Path(kind)), folder)
+    adapted, base = logits(beside), logits(load(Path(kind)))
     with beside.disable_adapter():
-        assert torch.equal(logits(beside), logits(load(Path(kind))))
-    assert not torch.equal(adapted, logits(load(Path(kind))))
+        assert torch.equal(logits(beside), base)
+    assert not torch.equal(adapted, base)
     assert ftc("merge", applied.record.id, "-o", "merged").code == 0
-    assert {name: one.shape for name, one in read_header(Path("merged/model.safetensors")).items()} == {
-        name: one.shape for name, one in sizes.items()
-    }
+    shapes = [
+        {name: one.shape for name, one in read_header(Path(place) / "model.safetensors").items()}
+        for place in ("merged", kind)
+    ]
+    assert shapes[0] == shapes[1]
     torch.testing.assert_close(logits(load(Path("merged"))), adapted, rtol=1e-4, atol=1e-5)
-    changed = ftc("run", "inspect", applied.record.id)
-    print(changed.text[:2500])
-    print(ftc("plan","recipe.yaml").text[:3000])
+    assert "experts.down_proj" in ftc("run", "inspect", applied.record.id, "--json").text
+
+
+def test_experts_of_one_layer_alone(recipe: MakeRecipe) -> None:
+    plan = api.plan(recipe("qwen3_moe", "targets: [], target_parameters: [1.mlp.experts.down_proj]")).plan
+    strategy: Any = plan.settings.strategy
+    assert (strategy.adapter.targets, strategy.adapter.num_modules, strategy.adapter.num_parameters) == ((), 0, 1)
+    assert strategy.words() == "LoRA r=4 on 1 tensor of experts"
+    inputs, outputs = 24, 32  # of one of four experts
+    assert plan.model.num_trainable == 4 * 4 * (inputs + outputs)
+    applied = api.apply(Path("recipe.yaml"))
+    assert applied.record.status == "finished"
+    names = read_header(Path(applied.folder) / "adapter/adapter_model.safetensors")
+    assert sorted(names) == [f"base_model.model.model.layers.1.mlp.experts.lora_{half}.weight" for half in "AB"]
+
+
+def test_experts_stay_frozen_unless_asked_for(recipe: MakeRecipe) -> None:
+    text = api.plan(recipe("olmoe", "targets: all-linear")).plan.to_text()
+    assert "target_parameters" not in text
+    assert "tensors of experts" not in text
+
+
+@pytest.mark.parametrize(
+    ("more", "others", "code", "at"),
+    [
+        (f"{ALL}, dropout: 0.1", {}, "FTC270", "strategy.dropout"),
+        (f"{ALL}, dora: true", {}, "FTC270", "strategy.dora"),
+        (f"{ALL}, init: pissa", {}, "FTC270", "strategy.init"),
+        (f"{ALL}, init: orthogonal", {}, "FTC270", "strategy.init"),
+        ("targets: []", {}, "FTC224", "strategy.targets"),
+        ("target_parameters: [mlp.experts.down_prj]", {}, "FTC224", "strategy.target_parameters[0]"),
+        ("targets: [down_proj]", {}, "FTC224", "strategy.targets[0]"),
+        (f"{ALL}, modules_to_save: [experts]", {}, "FTC271", "strategy.modules_to_save[0]"),
+        (f"{ALL}, ranks: {{up_proj: 2}}", {}, "FTC224", "strategy.ranks"),
+        (ALL, {"train": "compile: true, "}, "FTC259", "train.compile"),
+        (ALL, {"train": "sharding: fsdp, ", "budget": "devices: 2, "}, "FTC291", "train.sharding"),
+    ],
+)
+def test_what_adapters_of_experts_cannot_have(
+    recipe: MakeRecipe, more: str, others: dict[str, str], code: str, at: str
+) -> None:
+    with pytest.raises(Refusal) as refused:
+        api.plan(recipe("olmoe", more, **others))
+    found = [one for one in refused.value.diagnostics if one.code == code]
+    assert [one.path for one in found] == [at]
+    assert found[0].help
+
+
+def test_a_dense_model_has_no_experts(recipe: MakeRecipe) -> None:
+    with pytest.raises(Refusal) as refused:
+        api.plan(recipe("decoder", ALL))
+    assert [(one.code, one.path) for one in refused.value.diagnostics] == [("FTC224", "strategy.target_parameters")]
+
+
+def test_an_early_peft_is_refused_by_name(recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_rules, "installed_release", lambda package: (0, 19))
+    with pytest.raises(Refusal) as refused:
+        api.plan(recipe("olmoe", ALL))
+    (found,) = refused.value.diagnostics
+    assert (found.code, found.path) == ("FTC650", "strategy.target_parameters")
+    assert "peft 0.20" in found.summary
+    path = Path("recipe.yaml")
+    path.write_text(path.read_text().replace(f", {ALL}", ""), encoding="utf-8")
+    assert api.plan(path).plan, "other adapters can do with it"
