@@ -6,11 +6,13 @@ expert that it goes to. So sizes follow from how many experts a token goes to, a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from ftc.compiler.draft import Draft
+from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.documents.facts import ModelFacts
-from ftc.spec.module_names import role_of
+from ftc.spec.module_names import part_of, role_of
 from ftc.spec.precisions import precision_card
 
 __all__ = [
@@ -24,8 +26,6 @@ __all__ = [
 ]
 
 _FP32 = 4
-_GRADIENTS = 2
-"""Tensors as large as all experts of a layer that are there at once while their sum's gradient is computed."""
 
 
 def expert_weights(model: ModelFacts) -> int:
@@ -33,17 +33,27 @@ def expert_weights(model: ModelFacts) -> int:
     return sum(model.experts.layers.values()) if model.experts else 0
 
 
-def expert_sums(draft: Draft) -> dict[str, int]:
-    """What adapters of experts take, in the closed form's terms: a layer's experts once more, with the product added.
+def expert_sums(draft: Draft, tokens: int) -> dict[str, int]:
+    """What adapters of experts take, in the closed form's terms: each layer's experts once more, the product added.
 
-    The sum is as wide as the experts and kept until the backward pass. Its gradient is there once, and again while
-    those of an adapter's matrices are computed from it.
+    The sum is as wide as the experts and kept until the backward pass, as is what its product with tokens reads. Where
+    layers are computed again, and while measuring, one layer's is there.
+
+    Args:
+        draft: With its strategy settled.
+        tokens: Of a micro-batch.
     """
-    card, beside = precision_card(draft.train.precision), draft.trained.beside
-    sizes = [beside[name].keeps_once for name in draft.model.expert_matrices.keys() & beside.keys()]
-    if not sizes:
+    width, beside = precision_card(draft.train.precision).products.size, draft.trained.beside
+    adapted = {name: beside[name] for name in draft.model.expert_matrices.keys() & beside.keys()}
+    if not adapted or draft.model.experts is None:
         return {}
-    return {"rounded": card.products.size * sum(sizes), "rounding": _GRADIENTS * card.products.size * max(sizes)}
+    layers = Counter[int]()
+    for name, one in adapted.items():
+        layers[part_of(name).layer] += width * one.keeps_once
+    read = width * tokens * draft.model.experts.chosen * sum(one.inputs for one in adapted.values())
+    largest = max(layers.values())
+    again = checkpointing_card(draft.candidate.activation_checkpointing).recomputes
+    return {"rounded": layers.total() + read, "rounding": largest if again else 0, "summed": largest}
 
 
 def dense_inner(linear: Mapping[str, tuple[int, int]]) -> list[int]:

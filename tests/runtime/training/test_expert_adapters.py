@@ -32,7 +32,7 @@ def job_of(root: Path, kind: str, *, adapter: dict[str, Any] | None = None, **ch
         **{"target_parameters": ENDS, "num_parameters": 4, "ranks": {"down_proj": 2}},
         **(adapter or {}),
     }
-    attention = {"model__attention": "eager"} if kind == "gpt_oss" else {}
+    attention: dict[str, Any] = {"model__attention": "eager"} if kind == "gpt_oss" else {}
     steps = {"train__micro_batch": 4, "train__num_steps": 6, "train__max_grad_norm": 1.0} | changes
     router = {"trained": False, "aux_loss": None}
     return make_job(root, kind, "lora", train__router=router, strategy__adapter=whole, **attention, **steps)
@@ -109,7 +109,7 @@ def test_the_model_is_that_of_peft_to_the_bit(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_resumes_to_the_bit(tmp_path: Path) -> None:
-    job = job_of(tmp_path, "qwen3_moe", **{"train__num_steps": 4, "train__evaluate_every_steps": 1})
+    job = job_of(tmp_path, "qwen3_moe", train__num_steps=4, train__evaluate_every_steps=1)
     whole = job.run("whole")
     assert whole.status == "finished"
 
