@@ -110,7 +110,8 @@ def targeted_parameters(model: ModelFacts, ends: tuple[str, ...]) -> dict[str, t
 def _added(rank: int, inputs: int, outputs: int, *, count: int, chosen: int) -> Beside:
     """Two matrices of a rank for each expert of a layer, whose product is added to all experts once a pass.
 
-    It is computed twice: torch's parametrization, which peft hands it to, first compares the shape of the sum. The gradient of the sum is as large as the experts. Its arithmetic is that of the tokens; from it come those of both
+    It is computed twice: torch's parametrization, which peft hands it to, first compares the shape of the sum. The
+    sum's gradient is as large as the experts, its arithmetic is that of the tokens, and from it come those of both
     matrices.
 
     Args:
