@@ -54,10 +54,10 @@ CODES: tuple[Code, ...] = (
         id="FTC270",
         title="options that exclude each other",
         cause="Two options of the strategy exclude each other: one changes weights that the other stores in a form "
-        "that can't be changed, or one has no meaning together with the other; an adapter of experts "
-        "(`target_parameters`) is added to their weights, without an input that could be dropped. "
-        "Or `train.activation_checkpointing` is "
-        "asked for, and the model's class in transformers can't compute layers again.",
+        "that can't be changed, or one has no meaning together with the other. An adapter of experts "
+        "(`target_parameters`) is added to their weights: it has no input that could be dropped. Or "
+        "`train.activation_checkpointing` is asked for, and the model's class in transformers can't compute layers "
+        "again.",
         wrong="strategy: {kind: qlora, init: pissa}",
         right="strategy: {kind: lora, init: pissa}",
     ),
