@@ -49,6 +49,7 @@ TORCHAO = (
     "tests/e2e/test_quantize_aware.py",
     "tests/e2e/test_runtimes.py",
     "tests/e2e/test_float8.py",
+    "tests/e2e/test_quantized_files.py",
     "tests/runtime/training/test_float8_steps.py",
     "tests/runtime/training/test_rounded_steps.py",
 )
@@ -152,8 +153,11 @@ def onnx(session: nox.Session) -> None:
 
 @nox.session
 def torchao(session: nox.Session) -> None:
-    """Train in float8 and for weights of few bits with torchao, export them, and have transformers load them."""
-    install(session, "-e", ".[torchao]", *GROUPS["test"])
+    """Train in float8 and for weights of few bits with torchao, export them, and have transformers load them.
+
+    And train base models whose files hold weights of compressed-tensors.
+    """
+    install(session, "-e", ".[torchao,compressed-tensors]", *GROUPS["test"])
     session.run("pytest", "-n0", *TORCHAO, *session.posargs, env={"FTC_SESSION": "torchao"})
 
 

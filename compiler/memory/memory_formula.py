@@ -6,7 +6,6 @@ the head, for each moment at which a step can be largest. `sharded_formula` divi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +28,7 @@ from ftc.compiler.memory.image_moments import (
 )
 from ftc.compiler.memory.layer_formula import Stack
 from ftc.compiler.memory.layer_inputs import Numbers, Trained
+from ftc.compiler.memory.loading_formula import loading_moment
 from ftc.compiler.memory.stacks import stacks_of
 from ftc.compiler.memory.vision_formula import vision_weights
 from ftc.compiler.time.network import composes_norms
@@ -256,7 +256,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     read = 0 if job.on_card else job.trained_bytes * job.num_trainable  # safetensors are read into host RAM
     alone = {"optimiser state": 0, "temporaries": read}
     moments: dict[str, Moment] = {
-        "load": _loading(job),
+        "load": loading_moment(job),
         "forward: layers": {
             "saved activations": kept,
             "gradients": earlier,
@@ -327,20 +327,6 @@ def _at_embedding(job: MemoryInputs, table: int, waiting: int) -> int:
         head = table // job.head_parts if job.has_vocabulary and not job.model.tied_embeddings else 0
         return (table + head) * (job.activation_bytes + _FP32) // job.activation_bytes
     return (2 * waiting + table) if job.accumulates else 0
-
-
-def _loading(job: MemoryInputs) -> dict[str, int]:
-    """Quantized weights are packed one by one; of the others each is there twice while it is made float32.
-
-    What reads images is made float32 with them, and then the type of frozen weights again.
-    """
-    widest = wider = 0
-    if job.quantized:
-        packed = set(job.model.linear_modules)
-        kept = (one for name, one in job.model.tensors.items() if name.removesuffix(".weight") not in packed)
-        widest = max((math.prod(one.shape) for one in kept), default=0)
-        wider = vision_weights(job.model) * (_FP32 - job.activation_bytes)
-    return {"optimiser state": 0, "workspace": 0, "temporaries": 2 * widest + wider}
 
 
 def _saved_bytes(job: MemoryInputs) -> float:

@@ -16,6 +16,7 @@ from ftc.spec.documents.vision_facts import PanCuts, VisionFacts
 from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.heads import head_card
 from ftc.spec.module_names import ModelPart, scores_words
+from ftc.spec.quantized_files import QuantizedMethod, quantized_files
 from ftc.spec.strategies.card import Base, Reason
 
 __all__ = ["choose_model", "choose_strategy"]
@@ -38,6 +39,8 @@ def choose_model(draft: Draft) -> Draft:
     )
     if (vision := _vision(draft, why)) is not None:
         loaded = loaded.model_copy(update={"vision": vision})
+    if (method := _quantized_files(draft, why)) is not None:
+        loaded = loaded.model_copy(update={"quantized_files": method})
     if (rope := model.rope) is not None:
         why.take("rope.kind", rope.kind, "model.rope.kind")
         asked = draft.recipe.model.rope
@@ -64,6 +67,16 @@ def choose_model(draft: Draft) -> Draft:
             draft = draft.miss(f"test rows of run {parent.run_id} among the training rows: the run kept none")
     draft = _check_license(_miss_pixels(_miss_unknown(draft)).settle("loaded", loaded, why))
     return _check_recomputing(_check_attention(_check_head(_check_start(draft))))
+
+
+def _quantized_files(draft: Draft, why: Reasons) -> QuantizedMethod | None:
+    """How the model's files hold weights that loading dequantizes; no value of a model whose files hold them whole."""
+    if (method := draft.model.quantized_files) is None:
+        return None
+    card, _ = quantized_files(method)
+    return why.derive(
+        "quantized_files", method, f"config.json; the files hold {card.holds}, and loading dequantizes it"
+    )
 
 
 _WAYS: dict[Way, str] = {

@@ -12,6 +12,7 @@ from ftc.spec.module_names import ModelPart
 from ftc.spec.precisions import precision_card
 from ftc.spec.strategies import strategy_card
 from ftc.spec.strategies.patterns import by_name
+from ftc.spec.tasks import TASKS
 from ftc.spec.text_forms import form_card
 
 __all__ = [
@@ -32,7 +33,8 @@ def images_are_read_in_some_tasks(draft: ClosedDraft) -> Iterator[Diagnostic]:
     name, recipe = draft.model.vision.model_type, draft.recipe
     if "image" not in recipe.task.CARD.part_names:
         summary = f"a {recipe.task.kind} task doesn't read images, and `{draft.model.name}` is a `{name}` model"
-        yield _found(draft, summary, "task.kind", help="use `kind: generation` or `kind: chat`")
+        able = sorted(task.name() for task in TASKS if "image" in task.CARD.part_names)
+        yield _found(draft, summary, "task.kind", help=f"use {' or '.join(f'`kind: {one}`' for one in able)}")
     elif draft.model.vision.card.sees_ahead == "prompt" and form_card(draft.text.form).is_conversation:
         summary = f"a `{name}` model reads its prompt in both directions, so a row has one answer and no conversation"
         yield _found(draft, summary, "task.kind", help="use `kind: generation`, with a prompt and its completion")

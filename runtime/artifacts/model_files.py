@@ -42,6 +42,7 @@ def write_model_files(session: Session, model: Any, folder: Path) -> None:
     model.config.architectures = [plain_class_name(model)]
     model.config.save_pretrained(folder)
     base = json.loads((session.inputs.model_folder / _CONFIG).read_text(encoding="utf-8"))
+    base.pop("quantization_config", None)  # what is written isn't quantized, whatever the base's files are
     if (rope := session.plan.settings.model.rope) is not None:
         base |= rope.values()
     text = json.dumps(config_for_all(model.config, base), indent=2, sort_keys=True) + "\n"

@@ -14,7 +14,7 @@ from ftc.runtime.evaluation.evaluate import Measurement
 from ftc.runtime.execution.accelerator import agreed
 from ftc.runtime.execution.session import Session
 from ftc.runtime.metrics.statistics import means, share_of
-from ftc.runtime.models.base_model import quiet_transformers
+from ftc.runtime.models.base_model import from_files, quiet_transformers
 from ftc.runtime.training.signals import StopRequest
 from ftc.spec.batches import by_length, cut
 from ftc.spec.documents.companion_settings import ClassifierSettings
@@ -53,9 +53,7 @@ class TextClassifier:
 
         self._settings = settings
         with quiet_transformers():
-            model: Any = AutoModelForSequenceClassification.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-            )
+            model = from_files(AutoModelForSequenceClassification, folder, {"dtype": torch.float32})
         self._model = model.to(device).eval()
         self._device = device
         self._file = folder / FILE

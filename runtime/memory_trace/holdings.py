@@ -36,6 +36,7 @@ from ftc.runtime.training.loop import Job
 from ftc.runtime.training.optimizers import evaluating
 from ftc.runtime.training.weight_average import WeightAverage
 from ftc.spec.documents.settings import Settings
+from ftc.spec.quantized_files import DEQUANTIZING_BYTES
 from ftc.spec.strategies import STRATEGIES
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Read",
     "Shapes",
     "Shelf",
+    "hold_dequantized",
     "keep",
     "register_model",
     "register_state",
@@ -86,6 +88,14 @@ def register_model(
             tracker.section("load", owners[name])
             tracker.register(tensor, "adapter", owners[name])
     tracker.section("load")
+
+
+def hold_dequantized(tracker: StorageTracker, model: nn.Module) -> None:
+    """What passes through host RAM while the largest weight of the layers is dequantized."""
+    layers = (layer for _, stack in stacks_of(model) for layer in stack)
+    weights = (one for layer in layers for name, one in layer.named_parameters() if not _is_adapter(name))
+    largest = max((one.numel() for one in weights), default=0)
+    tracker.release(tracker.hold(DEQUANTIZING_BYTES * largest, "temporaries"))
 
 
 def register_teacher(tracker: StorageTracker, model: nn.Module) -> None:

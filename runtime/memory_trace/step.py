@@ -25,6 +25,7 @@ from ftc.runtime.memory_trace.holdings import (
     Host,
     Shapes,
     Shelf,
+    hold_dequantized,
     keep,
     register_model,
     register_state,
@@ -138,6 +139,8 @@ def _watched(
     settings, is_divided, on_meta = job.settings, job.settings.train.is_divided, device.type == "meta"
     if settings.train.offload == "none":
         register_model(tracker, model, groups, empties_cache=_empties_cache(job))
+        if settings.model.quantized_files is not None and job.device.kind == "cpu":
+            hold_dequantized(tracker, model)
     else:
         for parameter in model.parameters():
             tracker.leave_out(parameter)

@@ -6,6 +6,7 @@ trace builds its model by the same code, from shapes alone: it hands in another 
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from ftc.spec.documents.rope import RopeSettings
 from ftc.spec.documents.settings import Settings
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import precision_card
+from ftc.spec.quantized_files import files_card, method_of
 
 LOADING = ("attn_implementation", "dtype", "quantization_config")
 """Options of loading that are no values of a model's configuration."""
@@ -34,6 +36,7 @@ __all__ = [
     "Base",
     "FolderBase",
     "auto_class",
+    "from_files",
     "frozen_base",
     "frozen_dtype",
     "frozen_parts",
@@ -96,7 +99,32 @@ class FolderBase:
             values = {key: options.pop(key) for key in [*options] if key not in LOADING}
             options["config"] = AutoConfig.from_pretrained(self._folder, local_files_only=True, **values)
             scale_rotation(options["config"], rope)
-        return kind.from_pretrained(self._folder, local_files_only=True, use_safetensors=True, **options)
+        return from_files(kind, self._folder, options)
+
+
+def from_files(kind: Any, folder: Path, options: Mapping[str, Any]) -> Any:
+    """A model of safetensors files, without the network; weights that they hold quantized are dequantized.
+
+    Args:
+        kind: One of transformers' Auto classes.
+        folder: Where they lie.
+        options: Of `from_pretrained`.
+    """
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    card = files_card(method_of(config) or "")
+    more: dict[str, Any] = {}
+    if card is not None and card.dequantizer is not None:
+        import transformers
+
+        more["quantization_config"] = getattr(transformers, card.dequantizer.config)(dequantize=True)
+    model = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True, **options, **more)
+    if more:
+        from transformers.conversion_mapping import get_model_conversion_mapping
+
+        # transformers forgets by what names it read, which are those that are written.
+        names = get_model_conversion_mapping(model, add_legacy=False)
+        model._weight_conversions = [one for one in names if type(one).__name__ != "PrefixChange"]
+    return model
 
 
 def load_base(settings: Settings, base: Base, *, is_new: bool = True, **options: Any) -> Any:

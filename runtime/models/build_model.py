@@ -58,6 +58,7 @@ class ShapesBase:
 
         values = {key: value for key, value in options.items() if key not in (*_LOADING, "rope")}
         config = AutoConfig.from_pretrained(self._folder, local_files_only=True, **values)
+        vars(config).pop("quantization_config", None)  # loading dequantizes
         if "rope" in options:
             scale_rotation(config, options["rope"])
         model = kind.from_config(config, **{key: options[key] for key in _LOADING})

@@ -20,6 +20,7 @@ from ftc.spec.documents.rope import RopeSettings
 from ftc.spec.documents.vision_facts import VisionFacts
 from ftc.spec.experts import Experts, expert_matrices, experts_of
 from ftc.spec.names import InsidePath
+from ftc.spec.quantized_files import QuantizedMethod
 from ftc.spec.sections.model import AttentionKernel
 
 __all__ = [
@@ -138,6 +139,8 @@ class ModelFacts(Document):
     """Attention kernels that the model's class in the installed transformers has; None where that isn't known."""
     vision: VisionFacts | None = None
     """What reads images; None for a model that reads text alone."""
+    quantized_files: QuantizedMethod | None = None
+    """How its files hold weights that loading dequantizes, so that `tensors` has them whole; None where they are."""
     rope: RopeSettings | None = None
     """How the recipe scales its rotation; `max_positions` says how long sequences are then."""
     license: str | None

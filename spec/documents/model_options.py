@@ -9,6 +9,7 @@ from ftc.spec.documents.lineage import Combined, Fetched, Parent
 from ftc.spec.documents.own_tokenizer import OwnTokenizer
 from ftc.spec.documents.rope import RopeSettings
 from ftc.spec.documents.vision_settings import VisionSettings
+from ftc.spec.quantized_files import QuantizedMethod
 
 __all__ = ["ModelOptions"]
 
@@ -16,7 +17,9 @@ __all__ = ["ModelOptions"]
 class ModelOptions(SparseDocument):
     """What a model may have beside what every one has."""
 
-    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("vision", "parent", "rope", "combined", "fetched", "tokenizer")
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = (
+        *("vision", "parent", "rope", "combined", "fetched", "tokenizer", "quantized_files"),
+    )
 
     vision: VisionSettings | None = None
     """What reads images; None, and absent from documents, for a model that reads text alone."""
@@ -30,3 +33,6 @@ class ModelOptions(SparseDocument):
     """What a hosted service trained and this run takes; None, and absent from documents, for one that trains itself."""
     tokenizer: OwnTokenizer | None = None
     """What the recipe changes of the tokenizer; None, and absent from documents, where that is nothing."""
+    quantized_files: QuantizedMethod | None = None
+    """How files hold weights that are dequantized while they are loaded; None, and absent from documents, where they
+    hold them whole."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from ftc.spec.quantized_files import quantized_files
 from ftc.spec.strategies.card import Base, Card, Choices, Obstacle, Problem, Quantized, Settled
 from ftc.spec.strategies.lora import OF_THE_WEIGHT, RATE, LoraInit, LoraSettings, LowRank, LowRankSettings
 
@@ -56,6 +57,12 @@ class QLora(LowRank):
             help = "write `kind: lora` unless this is a test of the quantized path"
             notes = "the weights are dequantized for every product, so a step is no faster, and quality is lost"
             chosen.problems.append(Problem("FTC225", summary, "kind", help, notes))
+        if base.model.quantized_files is not None:
+            card, _ = quantized_files(base.model.quantized_files)
+            summary = f"the model's files hold {card.label} weights, which `qlora` can't quantize once more"
+            help = "write `kind: lora`, or choose the unquantized model"
+            notes = "transformers quantizes while it loads, and here it dequantizes then"
+            chosen.problems.append(Problem("FTC313", summary, "kind", help, notes))
         if base.model.experts is not None:
             share = sum(base.model.experts.layers.values()) / base.model.num_parameters
             summary = (

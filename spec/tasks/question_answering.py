@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.tasks.card import OF_ANSWERS, OF_NEW_HEAD, Mode, Prompted, PromptFacts, Sign, TaskCard, unused
-from ftc.spec.tasks.parts import ANSWER_START, ANSWERS, CONTEXT, QUESTION
+from ftc.spec.tasks.parts import ANSWER_START, ANSWERS, CONTEXT, IMAGE, QUESTION
 from ftc.spec.tasks.rows import AnswerRows
 
 __all__ = ["QuestionAnswering"]
@@ -48,12 +48,12 @@ class QuestionAnswering(Prompted):
     """Questions, answered by a span of a context or in the model's own words."""
 
     CARD: ClassVar[TaskCard] = TaskCard(
-        parts=(QUESTION, ANSWERS, CONTEXT, ANSWER_START),
+        parts=(QUESTION, ANSWERS, CONTEXT, ANSWER_START, IMAGE),
         row_forms=(("question", "answers"),),
         template_form=None,
         written_parts=(),
         answer_parts=("answers", "answer_start"),
-        beside={"context": ("question",), "answer_start": ("answers",)},
+        beside={"context": ("question",), "answer_start": ("answers",), "image": ("question",)},
         signs=((Sign("question", "name"), Sign("answers", "name")),),
         guess_order=40,
         guessed=(),

@@ -217,6 +217,34 @@ def test_what_is_not_available_is_refused(root: Path, kind: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_question_about_an_image_has_the_tokens_of_its_prompt(tmp_path: Path) -> None:
+    """The first of several right answers is learned, and each of them is right."""
+    asked = make_vision_project(tmp_path / "asked", "question_answering", count=16)
+    text = asked.read_text(encoding="utf-8")
+    own = text.replace("{kind: question_answering}", "{kind: question_answering, prompt: '{{ question }}'}")
+    asked.write_text(own, encoding="utf-8")
+    prompted = make_vision_project(tmp_path / "prompted", count=16)
+    ours: dict[tuple[str, ...], Any] = {}
+    theirs: dict[tuple[str, ...], Any] = {}  # which rows are held out follows from what they say
+    for recipe, found in ((asked, ours), (prompted, theirs)):
+        folder = streams_folder(api.plan(recipe, trace=False).plan.stream_key)
+        for split in ("train", "validation", "test"):
+            rows = open_stream(folder / f"{split}.arrow")
+            for row in range(len(rows)):
+                found[tuple(rows.images(row))] = (rows.ids(row).tolist(), rows.mask(row).tolist())
+    assert ours == theirs
+    assert len(ours) == 16
+    run = api.apply(asked)
+    assert run.record.status == "finished"
+    assert api.audit(str(run.folder)).verdict == "CONSISTENT"
+    outcomes = load_outcomes(run.folder)
+    assert outcomes
+    assert all(len(one.images) == 1 for one in outcomes)
+    said = {"image": str(asked.parent / "data/pictures/003.png"), "question": "what color is it ?"}
+    assert len(load_run(run.folder).load().predict([said])) == 1
+
+
+@pytest.mark.slow
 def test_a_conversation_is_refused_where_prompts_see_ahead(tmp_path: Path) -> None:
     """FTC127: its earlier answers would be part of the prompt, which the model reads in both directions."""
     recipe = make_vision_project(tmp_path, "chat", count=16, model_type="paligemma")

@@ -306,6 +306,8 @@ def make_vision_project(
     for name, color in write_images(folder / "data" / "pictures", count):
         if task == "generation":
             rows.append({"image": name, "prompt": "what color is it ?", "completion": color})
+        elif task == "question_answering":
+            rows.append({"image": name, "question": "what color is it ?", "answers": [color, f"it is {color}"]})
         else:
             asked = [{"type": "image", "image": name}, {"type": "text", "text": "what color is it ?"}]
             rows.append({"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": color}]})

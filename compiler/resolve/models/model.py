@@ -23,6 +23,7 @@ from ftc.compiler.resolve.models.license import read_license
 from ftc.compiler.resolve.models.model_config import ModelConfig, code_keys, read_config
 from ftc.compiler.resolve.models.model_form import attention_kernels, input_embedding, linear_modules, output_head
 from ftc.compiler.resolve.models.model_paths import OTHER_WAY, find_outside
+from ftc.compiler.resolve.models.quantized_files import Unreadable, dequantized
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
 from ftc.compiler.resolve.models.vision_config import without_vision
 from ftc.compiler.resolve.models.weights import Weights, read_weights
@@ -188,7 +189,7 @@ def _read_model(place: _Place, digests: DigestCache, span: Span | None) -> Model
     """All findings of the independent parts at once; the parts are independent once config.json can be read."""
     config = _read_config(place.folder, place.root, span)
     found: list[Diagnostic] = []
-    weights = _gathered(found, lambda: read_weights(place.folder, place.root, span))
+    weights = _gathered(found, lambda: _weights(place, config, span))
     tokenizer = _gathered(
         found, lambda: read_tokenizer(place.folder, config.model_type, span, has_processor=config.vision is not None)
     )
@@ -230,9 +231,24 @@ def _read_model(place: _Place, digests: DigestCache, span: Span | None) -> Model
         linear_modules=linear_modules(without_vision(weights.tensors, config.vision), config.model_type),
         attention=_kernels(config),
         vision=config.vision,
+        quantized_files=config.quantized,
         license=read_license(place.folder),
         tokenizer=tokenizer,
     )
+
+
+def _weights(place: _Place, config: ModelConfig, span: Span | None) -> Weights:
+    """Weights as they are loaded: those that files hold quantized are dequantized."""
+    weights = read_weights(place.folder, place.root, span)
+    if config.quantized is None:
+        return weights
+    said = read_json_object(place.folder / "config.json", span)
+    try:
+        return weights._replace(tensors=dequantized(weights.tensors, said, config.quantized))
+    except Unreadable as error:
+        summary = "the model's files hold weights that can't be dequantized"
+        help = "choose the unquantized model"
+        raise Refusal([diagnostic("FTC313", summary, span, notes=str(error), help=help, path=_PATH)]) from error
 
 
 def _kernels(config: ModelConfig) -> tuple[AttentionKernel, ...] | None:

@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ftc.compiler.resolve.models.model_form import form_of, installed_release, is_known
-from ftc.compiler.resolve.models.quantized_already import quantized_already
+from ftc.compiler.resolve.models.quantized_files import loaded_method, quantized_findings
 from ftc.compiler.resolve.models.vision_config import language_part, vision_facts
 from ftc.spec.architectures import ARCHITECTURES, Family, architecture
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.vision_facts import VisionFacts
 from ftc.spec.experts import CHOSEN_EXPERTS, NUM_EXPERTS
 from ftc.spec.language.safe_repr import quoted
+from ftc.spec.quantized_files import QuantizedMethod
 from ftc.spec.vision_card import LEAST_RELEASE
 from ftc.spec.vision_models import vision_model
 
@@ -84,6 +85,7 @@ class ModelConfig:
     tied: bool | None
     form: dict[str, Any]
     vision: VisionFacts | None
+    quantized: QuantizedMethod | None
 
 
 def read_config(config: Mapping[str, Any], span: Span | None = None) -> ModelConfig:
@@ -99,14 +101,13 @@ def read_config(config: Mapping[str, Any], span: Span | None = None) -> ModelCon
         found.append(diagnostic("FTC308", summary, span, help=help, path="model.base"))
     elif missing := _not_installed(config, span):
         found.append(missing)
-    if quantized := quantized_already(config, _has_experts(config), span):
-        found.append(quantized)
+    found.extend(quantized_findings(config, _has_experts(config), span))
     if found:
         raise Refusal(found)
     language = language_part(config)
     sizes = _Sizes(language)
     vision, vision_faults = vision_facts(config)
-    result = replace(_model_config(language, sizes), vision=vision)
+    result = replace(_model_config(language, sizes), vision=vision, quantized=loaded_method(config))
     faults, heads = [*sizes.faults, *vision_faults], result.num_heads
     if not faults:
         names_width = any(language.get(key) is not None for key in _HEAD_DIM)
@@ -280,6 +281,7 @@ def _model_config(config: Mapping[str, Any], sizes: _Sizes) -> ModelConfig:
         tied=tied if isinstance(tied, bool) else None,
         form=form_of(config),
         vision=None,
+        quantized=None,
     )
 
 

@@ -285,7 +285,8 @@ def _passage(value: Any) -> Any:
 
 
 def _write_answers(row: Row, by_part: Mapping[str, str]) -> None:
-    """Answers as SQuAD has them, `{text: […], answer_start: […]}`, from any of the usual ways."""
+    """Answers as SQuAD has them, `{text: […], answer_start: […]}`, from any of the usual ways, and images as a list."""
+    _write_images(row, by_part)
     column = by_part["answers"]
     row[column] = answers = _as_answers(row.get(column), value_of(row, by_part, "answer_start"))
     if isinstance(answers, dict) and isinstance(texts := answers.get("text"), list):
@@ -326,12 +327,17 @@ def _write_tested(row: Row, by_part: Mapping[str, str]) -> None:
     _write_question(row, by_part)
 
 
-def _write_prompt(row: Row, by_part: Mapping[str, str]) -> None:
-    """An instruction, with its input below it where it has one, and the turns before it."""
+def _write_images(row: Row, by_part: Mapping[str, str]) -> None:
+    """The images of a column as a list."""
     if (column := by_part.get("image")) is not None:
         if row.get(column, ()) in (None, ""):
             row[IMAGELESS_MARK] = True
         row[column] = image_references(row.get(column))
+
+
+def _write_prompt(row: Row, by_part: Mapping[str, str]) -> None:
+    """An instruction, with its input below it where it has one, and the turns before it."""
+    _write_images(row, by_part)
     if TURNS_COLUMN in row:  # a row of one of several sources, which was written before they were joined
         return
     system, history = value_of(row, by_part, "system"), value_of(row, by_part, "history")

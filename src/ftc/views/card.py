@@ -32,6 +32,7 @@ from ftc.views.findings import baseline_table
 from ftc.views.prompted import prompted_table
 from ftc.views.results import change_words, comparisons
 from ftc.views.words import (
+    dequantized_parts,
     metric_title,
     mode_of,
     parent_parts,
@@ -262,6 +263,8 @@ def _making_facts(plan: Plan, record: RunRecord) -> Iterator[tuple[str, str]]:
     traits = plan.settings.strategy.traits
     if traits.adapter:
         yield "adapter", f"{traits.adapter}, on {', '.join(map(inline_code, traits.targets))}"
+    if weights := dequantized_parts(plan):
+        yield "weights", ", ".join(weights)
     if own := tokenizer_parts(plan.settings.model.tokenizer):
         yield "tokenizer", _inline(", ".join(own))
     if parent := parent_parts(plan):

@@ -36,6 +36,7 @@ from ftc.views.page import INDENT, PLAIN, Page, blocks, escaped, pad, shorten, v
 from ftc.views.tracking import asked_parts
 from ftc.views.words import (
     ORIGIN_WORDS,
+    dequantized_parts,
     headline,
     learned_of_rows,
     parent_parts,
@@ -76,8 +77,7 @@ def plan_text(
 
     Args:
         plan: What to show.
-        lock_state: How the lock file was found: `new`, `changed` or `up to date`, or that it was `left alone`; None
-            where nobody looked.
+        lock_state: How the lock file was found: `new`, `changed`, `up to date`, `left alone`; None where nobody looked.
         lock_changes: What differs from the lock file, one entry a section.
         warnings: Findings that don't stop the run.
         record: The run of exactly this plan, if there is one.
@@ -100,6 +100,7 @@ def plan_text(
             [
                 *page.listed("Set", [shorten(escaped(text), _LONGEST_OVERRIDE) for text in plan.overrides]),
                 *_data(plan, page),
+                *page.listed("Weights", dequantized_parts(plan)),
                 *page.listed("Tokenizer", tokenizer_parts(plan.settings.model.tokenizer)),
                 *_training(plan, page),
                 *page.listed("Parent", parent_parts(plan)),

@@ -12,6 +12,8 @@ from ftc.spec.documents.own_tokenizer import OwnTokenizer
 from ftc.spec.documents.plan import ModelSummary, Plan
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.metrics import METRICS, metric_named
+from ftc.spec.precisions import precision_card
+from ftc.spec.quantized_files import quantized_files
 from ftc.spec.reinforcement_losses import reinforcement_loss
 from ftc.spec.tasks.card import Mode
 from ftc.spec.text_forms import FormCard, form_card
@@ -27,6 +29,7 @@ __all__ = [
     "ORIGIN_WORDS",
     "auto_class",
     "continued_words",
+    "dequantized_parts",
     "headline",
     "interruption_words",
     "learned_noun",
@@ -118,6 +121,16 @@ def size_words(model: ModelSummary, noun: str = "") -> str:
     """Such as `7.2B`, or `30.5B, 3.3B active` of a mixture of experts; with a noun `7.2B parameters`."""
     size = f"{numbers.magnitude(model.num_parameters)} {noun}".rstrip()
     return size if model.num_active is None else f"{size}, {numbers.magnitude(model.num_active)} active"
+
+
+def dequantized_parts(plan: Plan) -> list[str]:
+    """How the base model's files hold its weights, and memory; empty where both do it alike."""
+    if (method := plan.settings.model.quantized_files) is None:
+        return []
+    card, _ = quantized_files(method)
+    precision = precision_card(plan.settings.train.precision)
+    held = precision.frozen if plan.settings.strategy.traits.adapter else precision.trained
+    return [f"{card.label} in the model's files", f"dequantized to {held.name} while they are loaded"]
 
 
 def teacher_parts(plan: Plan) -> list[str]:

@@ -1,0 +1,203 @@
+"""Base models whose files hold quantized weights: which are loaded, and what weights they are once dequantized."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, get_args
+
+from ftc.compiler.resolve.models.model_form import installed_release
+from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
+from ftc.spec.documents.facts import TensorFacts
+from ftc.spec.language.safe_repr import quoted
+from ftc.spec.quantized_files import (
+    LEAST_RELEASE,
+    QuantizedMethod,
+    files_card,
+    method_of,
+    quantized_files,
+)
+
+__all__ = ["Unreadable", "dequantized", "loaded_method", "quantized_findings"]
+
+_PATH = "model.base"
+_PACKED_FORMATS = frozenset({"float-quantized", "int-quantized", "naive-quantized", "pack-quantized"})
+"""Formats of compressed-tensors with one scale for each tensor, row or group."""
+
+
+class Unreadable(ValueError):
+    """Stored tensors that are not what config.json says of them; the message says why."""
+
+
+def loaded_method(config: Mapping[str, Any]) -> QuantizedMethod | None:
+    """The method by which weights are dequantized while they are loaded; None where files hold them as they are."""
+    method = method_of(config)
+    return next((one for one in get_args(QuantizedMethod) if one == method), None)
+
+
+def quantized_findings(config: Mapping[str, Any], has_experts: bool, span: Span | None) -> Iterator[Diagnostic]:
+    """Why quantized files can't be loaded, with what works instead; nothing where they can, or hold whole weights.
+
+    Args:
+        config: config.json.
+        has_experts: Whether layers are a mixture of experts, which `qlora` can't quantize (FTC268).
+        span: Where the recipe names the model.
+    """
+    if (name := method_of(config)) is None:
+        return
+    said = config["quantization_config"]
+    if loaded_method(config) is None:
+        card = files_card(name)
+        holds = f": {card.holds}" if card else ""
+        notes = [f"`quantization_config` in config.json names the method {quoted(name)}{holds}"]
+        help = ["choose the unquantized model; `strategy: {kind: qlora}` quantizes it on loading"]
+        if has_experts:
+            help = ["choose the model's bfloat16 weights, and `strategy: {kind: lora}` or `{kind: full}`"]
+            notes.append("`qlora` can't quantize experts (FTC268)")
+        summary = "the model's weights are quantized in a way that ftc doesn't load"
+        yield diagnostic("FTC313", summary, span, notes=notes, help=help, path=_PATH)
+        return
+    if name == "compressed-tensors" and (reason := _odd_format(said)):
+        summary = f"the model's files hold a form of compressed-tensors that ftc doesn't load: {reason}"
+        yield diagnostic("FTC313", summary, span, help="choose the unquantized model", path=_PATH)
+        return
+    yield from _missing(name, span)
+
+
+def _missing(name: str, span: Span | None) -> Iterator[Diagnostic]:
+    """What isn't installed and loading needs."""
+    installed = installed_release()
+    if installed is not None and installed < LEAST_RELEASE:
+        least, here = (".".join(map(str, one)) for one in (LEAST_RELEASE, installed))
+        summary = f"quantized files are loaded by transformers {least} and later, and {here} is installed"
+        help = f"install a later release: `pip install 'transformers>={least}'`"
+        yield diagnostic("FTC308", summary, span, help=help, path=_PATH)
+    card = files_card(name)
+    package = card.dequantizer.package if card and card.dequantizer else None
+    # Without transformers the plan is made for another machine, of whose packages nothing is known.
+    if package and installed is not None and importlib.util.find_spec(package.replace("-", "_")) is None:
+        summary = f"the model's files hold weights of `{name}`, and the package `{package}` isn't installed"
+        help = f"`pip install 'ftc[{package}]'` installs it"
+        yield diagnostic("FTC313", summary, span, help=help, path=_PATH)
+
+
+def _odd_format(said: Mapping[str, Any]) -> str | None:
+    """Why files of compressed-tensors can't be read, or None."""
+    groups = said.get("config_groups")
+    if not isinstance(groups, Mapping) or len(groups) != 1:
+        return "config.json must give all layers one scheme under `config_groups`"
+    (scheme,) = groups.values()
+    weights = scheme.get("weights") if isinstance(scheme, Mapping) else None
+    if not isinstance(weights, Mapping) or weights.get("num_bits") not in (4, 8):
+        return "its weights have neither 4 nor 8 bits"
+    form = scheme.get("format") or said.get("format")
+    if form not in _PACKED_FORMATS:
+        return f"the format is {quoted(str(form))}"
+    sparse = said.get("sparsity_config")
+    if isinstance(sparse, Mapping) and sparse.get("format") not in (None, "dense"):
+        return "its weights are sparse, too"
+    return None
+
+
+def dequantized(
+    tensors: Mapping[str, TensorFacts], config: Mapping[str, Any], method: QuantizedMethod
+) -> dict[str, TensorFacts]:
+    """Weights by the names that they have once they are dequantized; what isn't quantized stays as it is.
+
+    Args:
+        tensors: Every stored tensor by its name.
+        config: config.json.
+        method: How weights are stored.
+
+    Raises:
+        Unreadable: A tensor has no scale, or another shape than its scale says.
+    """
+    found = _WHOLE[method](tensors, config["quantization_config"])
+    if len(found) == len(tensors) and all(found[name].dtype == one.dtype for name, one in tensors.items()):
+        card, _ = quantized_files(method)
+        raise Unreadable(f"config.json says {card.label}, but no tensor is stored so")
+    return found
+
+
+_HALF = "BF16"
+"""Type of dequantized weights, before the plan's precision decides."""
+
+
+def _of_fp8(tensors: Mapping[str, TensorFacts], _said: Mapping[str, Any]) -> dict[str, TensorFacts]:
+    """A matrix with one scale for each block; scales of inputs are for inference and dropped."""
+    found: dict[str, TensorFacts] = {}
+    for name, one in tensors.items():
+        if name.endswith((".weight_scale_inv", ".activation_scale")):
+            continue
+        if one.dtype not in ("F8_E4M3", "F8_E5M2"):
+            found[name] = one
+            continue
+        scale = tensors.get(f"{name}_scale_inv")
+        if scale is None:
+            raise Unreadable(f"`{name}` is stored as FP8, without a scale `{name.rpartition('.')[2]}_scale_inv`")
+        blocks = scale.shape[-2:] if len(scale.shape) >= 2 else (1, 1)
+        if len(one.shape) < 2 or any(size % count for size, count in zip(one.shape[-2:], blocks, strict=True)):
+            shape = " x ".join(map(str, one.shape))
+            reason = (
+                f"`{name}` of {shape} is cut into {' x '.join(map(str, blocks))} blocks, the last of which is smaller"
+            )
+            raise Unreadable(f"{reason}; transformers dequantizes equal blocks alone")
+        found[name] = TensorFacts(dtype=_HALF, shape=one.shape)
+    return found
+
+
+def _of_mxfp4(tensors: Mapping[str, TensorFacts], _said: Mapping[str, Any]) -> dict[str, TensorFacts]:
+    """Experts as (experts, outputs, blocks, bytes of two numbers each), in memory (experts, inputs, outputs)."""
+    found: dict[str, TensorFacts] = {}
+    for name, one in tensors.items():
+        if name.endswith("_scales"):
+            continue
+        if not name.endswith("_blocks"):
+            found[name] = one
+            continue
+        whole = name.removesuffix("_blocks")
+        scales = tensors.get(f"{whole}_scales")
+        if scales is None or len(one.shape) != 4 or scales.shape != one.shape[:3]:
+            raise Unreadable(
+                f"`{name}` has no `{whole.rpartition('.')[2]}_scales` with one scale for each of its blocks"
+            )
+        experts, outputs, blocks, size = one.shape
+        found[whole] = TensorFacts(dtype=_HALF, shape=(experts, blocks * size * 2, outputs))
+    return found
+
+
+_PARTS = ("_scale", "_zero_point", "_shape", "_g_idx", "_global_scale")
+"""What compressed-tensors keeps beside a weight, behind the word `weight`."""
+_OF_INPUTS = (".input_scale", ".input_zero_point", ".output_scale", ".k_scale", ".v_scale", ".q_scale")
+_BITS_OF_WORD = {"I32": 32, "U8": 8}
+
+
+def _of_compressed_tensors(tensors: Mapping[str, TensorFacts], said: Mapping[str, Any]) -> dict[str, TensorFacts]:
+    """A matrix of 8 bits with its scales, or one packed along its rows into words of 32 bits."""
+    (scheme,) = said["config_groups"].values()
+    bits = int(scheme["weights"]["num_bits"])
+    found: dict[str, TensorFacts] = {}
+    for name, one in tensors.items():
+        if name.endswith((*(f".weight{part}" for part in _PARTS), *_OF_INPUTS)):
+            continue
+        is_packed = name.endswith(".weight_packed")
+        if not is_packed and one.dtype not in ("F8_E4M3", "I8"):
+            found[name] = one
+            continue
+        whole = name.removesuffix("_packed")
+        if f"{whole}_scale" not in tensors:
+            raise Unreadable(f"`{name}` has no scale `{whole.rpartition('.')[2]}_scale`")
+        shape = one.shape
+        if is_packed:
+            if len(shape) != 2 or one.dtype not in _BITS_OF_WORD:
+                raise Unreadable(f"`{name}` is no matrix of packed words")
+            shape = (shape[0], shape[1] * _BITS_OF_WORD[one.dtype] // bits)
+        found[whole] = TensorFacts(dtype=_HALF, shape=shape)
+    return found
+
+
+_WHOLE: Mapping[QuantizedMethod, Callable[[Mapping[str, TensorFacts], Mapping[str, Any]], dict[str, TensorFacts]]] = {
+    "fp8": _of_fp8,
+    "mxfp4": _of_mxfp4,
+    "compressed-tensors": _of_compressed_tensors,
+}

@@ -1,0 +1,112 @@
+"""Base models whose files hold quantized weights: a card for each method that `config.json` can name.
+
+Training needs weights that gradients can pass at full precision, so what ftc loads of these files it dequantizes while
+it loads, by transformers' own code: the model then is one of 16 or 32 bits, in which every strategy can train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+__all__ = [
+    "DEQUANTIZING_BYTES",
+    "LEAST_RELEASE",
+    "QUANTIZED_FILES",
+    "Dequantizer",
+    "QuantizedFiles",
+    "QuantizedMethod",
+    "files_card",
+    "method_of",
+    "quantized_files",
+]
+
+QuantizedMethod = Literal["fp8", "mxfp4", "compressed-tensors"]
+"""What config.json calls the methods whose files ftc loads."""
+
+DEQUANTIZING_BYTES = 9
+"""Bytes for each number of the largest weight that pass through host RAM while it is dequantized: it as it is stored,
+and twice in float32, before and after its scale."""
+
+LEAST_RELEASE = (5, 23)
+"""Release of transformers, (major, minor), from which on all of them are dequantized, experts too."""
+
+
+class Dequantizer(NamedTuple):
+    """How transformers makes plain weights of quantized ones while it loads them.
+
+    Attributes:
+        config: Its class for the method's configuration, which takes `dequantize=True`.
+        package: What it needs beside itself, which the extra of ftc with the same name installs; None for nothing.
+    """
+
+    config: str
+    package: str | None
+
+
+class QuantizedFiles(NamedTuple):
+    """One method.
+
+    Attributes:
+        method: `quant_method` in config.json.
+        label: Its usual name.
+        holds: What files hold, in words.
+        dequantizer: How they are loaded; None where ftc doesn't load them.
+    """
+
+    method: str
+    label: str
+    holds: str
+    dequantizer: Dequantizer | None
+
+
+QUANTIZED_FILES: tuple[QuantizedFiles, ...] = (
+    QuantizedFiles(
+        method="fp8",
+        label="FP8",
+        holds="FP8, floats of 8 bits with a scale for each block of a matrix",
+        dequantizer=Dequantizer("FineGrainedFP8Config", package=None),
+    ),
+    QuantizedFiles(
+        method="mxfp4",
+        label="MXFP4",
+        holds="MXFP4, floats of 4 bits of which 32 share a scale",
+        dequantizer=Dequantizer("Mxfp4Config", package=None),
+    ),
+    QuantizedFiles(
+        method="compressed-tensors",
+        label="compressed-tensors",
+        holds="FP8, or whole numbers of 4 or 8 bits",
+        dequantizer=Dequantizer("CompressedTensorsConfig", package="compressed-tensors"),
+    ),
+    QuantizedFiles(method="gptq", label="GPTQ", holds="whole numbers of 2 to 8 bits", dequantizer=None),
+    QuantizedFiles(method="awq", label="AWQ", holds="whole numbers of 4 bits", dequantizer=None),
+    QuantizedFiles(
+        method="bitsandbytes", label="bitsandbytes", holds="packed numbers of 4 or 8 bits", dequantizer=None
+    ),
+)
+
+
+def method_of(config: Mapping[str, Any]) -> str | None:
+    """What a model's config.json calls the method; `unknown` where it doesn't say, None where nothing is quantized."""
+    if not (said := config.get("quantization_config")):
+        return None
+    if not isinstance(said, Mapping):
+        return "unknown"
+    if (name := said.get("quant_method")) is not None:
+        return str(name)
+    # Older files name no method where bitsandbytes packed the weights.
+    return "bitsandbytes" if said.get("load_in_4bit") or said.get("load_in_8bit") else "unknown"
+
+
+def files_card(method: str) -> QuantizedFiles | None:
+    """The card of a method; None for one that ftc doesn't know."""
+    return next((card for card in QUANTIZED_FILES if card.method == method), None)
+
+
+def quantized_files(method: QuantizedMethod) -> tuple[QuantizedFiles, Dequantizer]:
+    """The card of a method whose files ftc loads, and how."""
+    card = files_card(method)
+    assert card is not None, "each of these methods has one"
+    assert card.dequantizer is not None, "and is dequantized"
+    return card, card.dequantizer
