@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from ftc.compiler.draft import Draft
+from ftc.compiler.draft import ClosedDraft
 from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.module_names import part_of, role_of
@@ -33,14 +33,14 @@ def expert_weights(model: ModelFacts) -> int:
     return sum(model.experts.layers.values()) if model.experts else 0
 
 
-def expert_sums(draft: Draft, tokens: int) -> dict[str, int]:
+def expert_sums(draft: ClosedDraft, tokens: int) -> dict[str, int]:
     """What adapters of experts take, in the closed form's terms: each layer's experts once more, the product added.
 
     The sum is as wide as the experts and kept until the backward pass, as is what its product with tokens reads. Where
     layers are computed again, and while measuring, one layer's is there.
 
     Args:
-        draft: With its strategy settled.
+        draft: With all its choices made.
         tokens: Of a micro-batch.
     """
     width, beside = precision_card(draft.train.precision).products.size, draft.trained.beside

@@ -103,7 +103,7 @@ def _widest(plan: Plan, tensors: Mapping[str, TensorFacts], weight_type: WeightT
     copies = plan.settings.strategy.traits.merge_copies
     adapted = max((i * o for i, o in linear_modules(tensors, "").values()), default=0)
     if getattr(getattr(plan.settings.strategy, "adapter", None), "target_parameters", ()):
-        adapted = max(adapted, *_expert_layers(tensors).values())
+        adapted = max((adapted, *_expert_layers(tensors).values()))
     other = max((one.num_elements for one in tensors.values()), default=0)
     width = number_type(weight_type).size
     return max(adapted * (copies * _FP32 + width), other * (width + 1))

@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from ftc import api
+from ftc.compiler.memory.merge_sizes import merge_room
+from ftc.compiler.resolve.machine.device import resolve_device
 from ftc.compiler.resolve.models.weights import read_header
 from ftc.compiler.rules import device_rules
 from ftc.spec.diagnostics import Refusal
@@ -95,12 +97,22 @@ def test_experts_of_one_layer_alone(recipe: MakeRecipe) -> None:
     strategy: Any = plan.settings.strategy
     assert (strategy.adapter.targets, strategy.adapter.num_modules, strategy.adapter.num_parameters) == ((), 0, 1)
     assert strategy.words() == "LoRA r=4 on 1 tensor of experts"
+    assert "experts" in str(strategy.no_lora_file()), "other programs have no such file"
     inputs, outputs = 24, 32  # of one of four experts
     assert plan.model.num_trainable == 4 * 4 * (inputs + outputs)
     applied = api.apply(Path("recipe.yaml"))
     assert applied.record.status == "finished"
     names = read_header(Path(applied.folder) / "adapter/adapter_model.safetensors")
     assert sorted(names) == [f"base_model.model.model.layers.1.mlp.experts.lora_{half}.weight" for half in "AB"]
+
+
+def test_merging_has_room_for_all_experts_of_a_layer(recipe: MakeRecipe) -> None:
+    with_experts, without = recipe("olmoe", ALL), Path("without.yaml")
+    without.write_text(with_experts.read_text().replace(f", {ALL}", ""), encoding="utf-8")
+    sizes, machine = read_header(Path("olmoe/model.safetensors")), resolve_device("cpu")
+    rooms = [merge_room(api.plan(one).plan, sizes, "float32", machine) for one in (with_experts, without)]
+    layer = sum(one.num_elements for name, one in sizes.items() if "layers.0.mlp.experts" in name)
+    assert rooms[0].memory_bytes - rooms[1].memory_bytes > 4 * 4 * layer / 2, "four copies of the larger tensor"
 
 
 def test_experts_stay_frozen_unless_asked_for(recipe: MakeRecipe) -> None:
