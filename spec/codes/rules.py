@@ -190,8 +190,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC224",
         title="no such target module",
-        cause="The adapter's target matches no linear module of the model, or one that peft's LoRA takes for experts. "
-        "Or `target_parameters` matches no tensor of experts.",
+        cause="No linear module or tensor of experts has the target's name, or peft's LoRA takes that name for experts.",
         wrong="strategy: {kind: lora, targets: [q_prj]}",
         right="strategy: {kind: lora, targets: [q_proj]}",
     ),
