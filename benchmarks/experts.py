@@ -4,8 +4,8 @@
 
 Sizes are those of the published `config.json`; no weight is read. For each model the arithmetic below gives its
 parameters, those that a token goes through, and the bytes that frozen weights and checkpoints of layers take. A LoRA on
-attention is then planned for one row of 4,096 tokens on a GPU with 141 GB, and traced, whether or not it fits. Nothing
-is trained.
+attention is then planned for one row of 4,096 tokens on a GPU with 141 GB, and traced, whether or not it fits; and the
+same with an adapter of the experts beside it. Nothing is trained.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ from ftc.compiler.memory.memory import by_closed_form, by_trace, question
 from ftc.compiler.time.network import network_of
 from ftc.compiler.time.operator_costs import flop_rates
 from ftc.runtime.memory_trace.child import trace
+from ftc.spec.documents.estimates import MemoryEstimate
 from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.experts import NUM_EXPERTS
 from tests.support.drafts import H200, decided, draft_of, split_report
 from tests.support.grid import grid_facts
 
 _TOKENS = 4096
+_RANK = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Case:
 
 def _case(name: str, outside: int, dense: int, layers: int, around: int, expert: int, **config: Any) -> Case:
     """By hand: what is outside of layers, dense layers whole, and of the others what is around experts, and experts."""
-    count = next(config[key] for key in ("num_experts", "num_local_experts", "n_routed_experts") if key in config)
+    count = next(config[key] for key in NUM_EXPERTS if key in config)
     chosen, depth = config["num_experts_per_tok"], config["num_hidden_layers"]
     sizes = (outside + dense + layers * (around + number * expert) for number in (count, chosen))
     assert depth >= layers
@@ -157,16 +160,8 @@ def main() -> None:
 def measure(case: Case) -> dict[str, Any]:
     """What ftc counts, estimates and traces of a model; bytes, and FLOPs of a token's forward pass."""
     facts = grid_facts(case.config)
-    settled = {"precision": "bfloat16", "packing": False, "micro_batch": 1, "batch_size": 8}
-    settled |= {"activation_checkpointing": True, "loss_chunk_size": 1024}
-    targets = sorted({name.rpartition(".")[2] for name in facts.linear_modules if ".self_attn." in name})
-    draft = draft_of(
-        facts=facts, device=H200, task={"kind": "pretraining"}, train=settled,
-        strategy={"kind": "lora", "targets": targets},
-    )  # fmt: skip
-    report = split_report(100, length_max=_TOKENS, supervised_max=_TOKENS - 1)
-    draft = decided(replace(draft, splits=dict.fromkeys(draft.splits, report), platform="linux_x86_64"))
-    form, found = by_closed_form(draft), by_trace(draft, trace(question(draft)))
+    form, found = _planned(facts, {})
+    with_experts, traced = _planned(facts, {"target_parameters": "all-experts"})
     return {
         "name": case.name,
         "model_type": case.config["model_type"],
@@ -174,16 +169,46 @@ def measure(case: Case) -> dict[str, Any]:
         "active": facts.num_active,
         "forward_flops": _flops(facts),
         "weights": max(phase.components.get("weights", 0) for phase in found.phases),
-        "training": max(one.peak_bytes for one in found.phases if one.phase.startswith(("forward", "backward"))),
+        "training": _in_training(found),
         "traced": found.allocated_bytes,
         "estimated": form.allocated_bytes,
+        "experts_training": _in_training(traced),
+        "experts_traced": traced.allocated_bytes,
+        "experts_estimated": with_experts.allocated_bytes,
     }
 
 
+def _in_training(memory: MemoryEstimate) -> int:
+    return max(one.peak_bytes for one in memory.phases if one.phase.startswith(("forward", "backward")))
+
+
+def _planned(facts: ModelFacts, more: dict[str, Any]) -> tuple[MemoryEstimate, MemoryEstimate]:
+    """By formula and by trace, of a LoRA of rank 16 on attention with something more."""
+    settled = {"precision": "bfloat16", "packing": False, "micro_batch": 1, "batch_size": 8}
+    settled |= {"activation_checkpointing": True, "loss_chunk_size": 1024}
+    targets = sorted({name.rpartition(".")[2] for name in facts.linear_modules if ".self_attn." in name})
+    draft = draft_of(
+        facts=facts, device=H200, task={"kind": "pretraining"}, train=settled,
+        strategy={"kind": "lora", "rank": _RANK, "targets": targets, **more},
+    )  # fmt: skip
+    report = split_report(100, length_max=_TOKENS, supervised_max=_TOKENS - 1)
+    draft = decided(replace(draft, splits=dict.fromkeys(draft.splits, report), platform="linux_x86_64"))
+    return by_closed_form(draft), by_trace(draft, trace(question(draft)))
+
+
 def by_hand(case: Case) -> dict[str, float]:
-    """The same figures by arithmetic: weights in 16 bits, and the inputs of layers, the rest of which is recomputed."""
+    """The same figures by arithmetic: weights in 16 bits, and the inputs of layers, the rest of which is recomputed.
+
+    Of adapters of experts weights and AdamW's moments in 32 bits, and the sum of a layer's experts with them in 16.
+    """
     tables = 1 if case.config["tie_word_embeddings"] else 2
     outside = tables * case.config["vocab_size"] * case.config["hidden_size"]
+    hidden, inner = (
+        case.config["hidden_size"],
+        case.config.get("moe_intermediate_size", case.config["intermediate_size"]),
+    )
+    layers = case.config["num_hidden_layers"] - case.config.get("first_k_dense_replace", 0)
+    count = next(case.config[key] for key in NUM_EXPERTS if key in case.config)
     inputs = case.config["num_hidden_layers"] * _TOKENS * case.config["hidden_size"] * 2
     return {
         "parameters": case.parameters,
@@ -191,6 +216,7 @@ def by_hand(case: Case) -> dict[str, float]:
         "forward_flops": 2 * (case.active - outside),
         "weights": 2 * case.parameters,
         "training": 2 * case.parameters + inputs,
+        "experts": layers * 12 * _RANK * count * (3 * inner + 2 * hidden) + 2 * count * 3 * hidden * inner,
     }
 
 
@@ -203,7 +229,9 @@ def _line(case: Case, found: dict[str, Any]) -> str:
         f"{found['forward_flops'] / hand['forward_flops'] - 1:+.1%} of 2 an active weight | "
         f"weights {found['weights'] / GIB:7.2f} GiB, by hand {hand['weights'] / GIB:7.2f} | "
         f"training {found['training'] / GIB:7.2f} GiB, weights and inputs of layers {hand['training'] / GIB:7.2f} | "
-        f"formula {found['estimated'] / found['traced'] - 1:+.1%}"
+        f"formula {found['estimated'] / found['traced'] - 1:+.1%} | "
+        f"with adapters of experts training {found['experts_training'] / GIB:7.2f} GiB, "
+        f"formula {found['experts_estimated'] / found['experts_traced'] - 1:+.1%}"
     )
 
 

@@ -33,6 +33,8 @@ class Mixture:
     Attributes:
         inner: Key of the width between the two halves of an expert.
         experts: Parts of the names of the experts' weights, between dots.
+        matrices: What memory calls the two tensors of all experts of a layer, behind the layer's number: of the half
+            that comes first, with a gate where there is one, and of the other. transformers 5.24 has these names.
         routers: Ends of the names of modules that decide where a token goes, as files and memory have them.
         has_loss: Whether transformers knows the load balancing loss of its routers (Fedus et al. 2021).
         peft_names: Names of modules that peft's LoRA takes for the experts, wherever they lie, since the experts had
@@ -41,6 +43,7 @@ class Mixture:
 
     inner: str
     experts: tuple[str, ...]
+    matrices: tuple[str, str]
     routers: tuple[str, ...]
     has_loss: bool
     peft_names: tuple[str, ...]

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from ftc.spec.architecture_card import Mixture
 from ftc.spec.module_names import part_of
 
-__all__ = ["CHOSEN_EXPERTS", "NUM_EXPERTS", "Experts", "expert_group", "experts_of"]
+__all__ = ["CHOSEN_EXPERTS", "NUM_EXPERTS", "Experts", "expert_group", "expert_matrices", "experts_of"]
 
 NUM_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 """Keys of config.json for the experts that a layer chooses from; releases of transformers differ in one type's key."""
@@ -70,6 +70,23 @@ def experts_of(mixture: Mixture | None, config: Mapping[str, Any], tensors: Mapp
     return Experts(
         _first(config, NUM_EXPERTS), _first(config, CHOSEN_EXPERTS), int(config[mixture.inner]), layers, routers
     )
+
+
+def expert_matrices(mixture: Mixture, experts: Experts, hidden: int) -> dict[str, tuple[int, int]]:
+    """(inputs, outputs) of each expert of a layer, by what memory calls the tensor of all of them.
+
+    Args:
+        mixture: What the model type calls them.
+        experts: Of the model.
+        hidden: Width of what comes into a layer.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    for group, size in experts.layers.items():
+        halves = size // (experts.count * hidden * experts.inner) - 1  # 2 where a gate lies beside what it multiplies
+        sizes = (hidden, halves * experts.inner), (experts.inner, hidden)
+        layer = group.removesuffix("experts")
+        found |= {f"{layer}{end}": form for end, form in zip(mixture.matrices, sizes, strict=True)}
+    return found
 
 
 def _first(config: Mapping[str, Any], keys: tuple[str, ...]) -> int:

@@ -10,7 +10,12 @@ __all__ = ["EXPERTS", "GRANITE_EXPERTS", "MIXTRAL_EXPERTS", "SHARED_EXPERTS"]
 
 _GATED, _NUMBERED = ("gate", "gate_proj", "up_proj", "down_proj"), ("gate", "w1", "w3", "w2")
 EXPERTS = Mixture(
-    inner="moe_intermediate_size", experts=("experts",), routers=("mlp.gate",), has_loss=True, peft_names=_GATED
+    inner="moe_intermediate_size",
+    experts=("experts",),
+    matrices=("mlp.experts.gate_up_proj", "mlp.experts.down_proj"),
+    routers=("mlp.gate",),
+    has_loss=True,
+    peft_names=_GATED,
 )
 MIXTRAL_EXPERTS = replace(
     EXPERTS, inner="intermediate_size", routers=("mlp.gate", "block_sparse_moe.gate"), peft_names=_NUMBERED
@@ -19,6 +24,7 @@ SHARED_EXPERTS = replace(EXPERTS, routers=("mlp.gate", "mlp.shared_expert_gate")
 GRANITE_EXPERTS = Mixture(
     inner="intermediate_size",
     experts=("experts", "input_linear", "output_linear"),
+    matrices=("block_sparse_moe.experts.gate_up_proj", "block_sparse_moe.experts.down_proj"),
     routers=("block_sparse_moe.router",),
     has_loss=True,
     peft_names=(),

@@ -51,7 +51,14 @@ def _strategy(t: Translation) -> None:
             t.add("strategy.kind", words.STRATEGIES["axolotl"][""], "no adapter is named")
         for bits in [bits for bits, is_asked in ((4, four_bit), (8, eight_bit)) if is_asked]:
             t.drop(f"load_in_{bits}bit", f"{bits}-bit weights without an adapter can't be trained")
-        for key in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "lora_target_linear"):
+        for key in (
+            "lora_r",
+            "lora_alpha",
+            "lora_dropout",
+            "lora_target_modules",
+            "lora_target_linear",
+            "lora_target_parameters",
+        ):
             t.ignore(key, "without `adapter` Axolotl trains all weights", "name the adapter if one was meant")
     elif kind is None:
         t.block("adapter", f"no strategy matches the adapter `{word[:40]}`", words.choose_strategy("axolotl"))
@@ -75,7 +82,7 @@ def _low_rank(t: Translation, kind: str, *, four_bit: bool, eight_bit: bool) -> 
         if t.has("lora_target_modules"):
             t.conflict("lora_target_modules", "`lora_target_linear` adapts all linear layers", "keep one of the two")
         t.carry("lora_target_linear", "strategy.targets", "all-linear")
-    words.adapter(t, words.AdapterKeys())
+    words.adapter(t, words.AdapterKeys(parameters="lora_target_parameters"))
 
 
 def _rows(t: Translation) -> None:

@@ -10,7 +10,9 @@ from ftc.compiler.importers.translation import Key, Translation
 
 __all__ = ["TRL"]
 
-_ADAPTER = words.AdapterKeys(default_rank=16, default_alpha=32, default_dropout=0.05)
+_ADAPTER = words.AdapterKeys(
+    default_rank=16, default_alpha=32, default_dropout=0.05, parameters="lora_target_parameters"
+)
 _TRAINER = training.TrainerKeys(precision="bfloat16", is_checkpointed=True)
 _RATING_WEIGHTS = ("desirable_weight", "undesirable_weight")
 _KNOWN_ROWS = {
@@ -49,7 +51,7 @@ def _strategy(t: Translation) -> None:
         for key, is_asked in (("load_in_4bit", four_bit), ("load_in_8bit", eight_bit)):
             if is_asked:
                 t.drop(key, "quantized weights can't be fully trained")
-        for key in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules"):
+        for key in ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "lora_target_parameters"):
             t.ignore(key, "without `use_peft: true` TRL makes no adapter", "set it if you want an adapter")
         return
     words.low_rank(t, ["use_peft"], "load_in_4bit" if four_bit else None, "load_in_8bit" if eight_bit else None)
@@ -244,7 +246,7 @@ _RULES: rules.Rules = {
     **rules.needless("`max_length` sets it", "max_seq_length"),
     **rules.needless("belongs to a feature that is off",
         "load_in_4bit load_in_8bit bnb_4bit_quant_type use_bnb_nested_quant bnb_4bit_quant_storage "
-        "lora_r lora_alpha lora_dropout lora_target_modules"),
+        "lora_r lora_alpha lora_dropout lora_target_modules lora_target_parameters"),
     **rules.needless(rules.LOGS, "logging_strategy disable_tqdm"),
     **rules.needless(rules.FOLDERS, "hub_model_id hub_strategy push_to_hub"),
     **rules.needless(rules.OWN_LOADER,

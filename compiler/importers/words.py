@@ -134,6 +134,8 @@ def named_task(word: str) -> tuple[str, bool, str] | None:
 
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
+_PARAMETER = re.compile(r"\w+(\.\w+)*")
+"""Such as `7.mlp.experts.down_proj`, of layer 7."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,8 @@ class AdapterKeys:
     default_rank: int | None = None
     default_alpha: int | str | None = None
     default_dropout: float = 0.0
+    parameters: str = ""
+    """Of the tensors of experts that get an adapter; empty where the tool has none."""
 
 
 def base_model(t: Translation, key: str, revision_key: str | None = None) -> None:
@@ -229,10 +233,28 @@ def adapter(t: Translation, keys: AdapterKeys) -> None:
     _alpha(t, keys, rank)
     if (share := t.number(keys.dropout)) is not None:
         t.carry(keys.dropout, "strategy.dropout", share)
+    elif keys.parameters and t.has(keys.parameters):
+        t.add("strategy.dropout", 0.0, "peft has no dropout on experts")
     else:
         t.add("strategy.dropout", keys.default_dropout, f"{t.tool}'s default")
     if "strategy.targets" not in t.values:
         targets(t, keys.targets)
+    _of_experts(t, keys)
+
+
+def _of_experts(t: Translation, keys: AdapterKeys) -> None:
+    """Tensors of experts that get an adapter, too."""
+    if not keys.parameters or not t.has(keys.parameters):
+        return
+    names = t.names(keys.parameters)
+    if "target_parameters" not in FIELDS[str(t.values["strategy.kind"].value)]:
+        t.drop(
+            keys.parameters, "experts can't be quantized, nor adapted beside quantized weights", "write `kind: lora`"
+        )
+    elif names and all(_PARAMETER.fullmatch(name) for name in names):
+        t.carry(keys.parameters, "strategy.target_parameters", tuple(dict.fromkeys(names)))
+    elif names:
+        t.drop(keys.parameters, "a pattern; ftc takes ends of names", "experts stay as they are")
 
 
 def other_adapter(t: Translation, kind: str, keys: AdapterKeys, bits: Sequence[str | Key]) -> None:

@@ -6,12 +6,24 @@ expert that it goes to. So sizes follow from how many experts a token goes to, a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
+from ftc.compiler.draft import ClosedDraft
+from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.documents.facts import ModelFacts
-from ftc.spec.module_names import role_of
+from ftc.spec.module_names import part_of, role_of
+from ftc.spec.precisions import precision_card
 
-__all__ = ["dense_inner", "expert_weights", "inner_width", "product_width", "routed_bytes", "saved_bytes"]
+__all__ = [
+    "dense_inner",
+    "expert_sums",
+    "expert_weights",
+    "inner_width",
+    "product_width",
+    "routed_bytes",
+    "saved_bytes",
+]
 
 _FP32 = 4
 
@@ -19,6 +31,29 @@ _FP32 = 4
 def expert_weights(model: ModelFacts) -> int:
     """Weights of all experts; 0 in a dense model."""
     return sum(model.experts.layers.values()) if model.experts else 0
+
+
+def expert_sums(draft: ClosedDraft, tokens: int) -> dict[str, int]:
+    """What adapters of experts take, in the closed form's terms: each layer's experts once more, the product added.
+
+    The sum is as wide as the experts and kept until the backward pass, as is what its product with tokens reads. Where
+    layers are computed again, and while measuring, one layer's is there.
+
+    Args:
+        draft: With all its choices made.
+        tokens: Of a micro-batch.
+    """
+    width, beside = precision_card(draft.train.precision).products.size, draft.trained.beside
+    adapted = {name: beside[name] for name in draft.model.expert_matrices.keys() & beside.keys()}
+    if not adapted or draft.model.experts is None:
+        return {}
+    layers = Counter[int]()
+    for name, one in adapted.items():
+        layers[part_of(name).layer] += width * one.keeps_once
+    read = width * tokens * draft.model.experts.chosen * sum(one.inputs for one in adapted.values())
+    largest = max(layers.values())
+    again = checkpointing_card(draft.candidate.activation_checkpointing).recomputes
+    return {"rounded": layers.total() + read, "rounding": largest if again else 0, "summed": largest}
 
 
 def dense_inner(linear: Mapping[str, tuple[int, int]]) -> list[int]:

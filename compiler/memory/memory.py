@@ -20,6 +20,7 @@ from ftc.compiler.memory.batch_shapes import (
 from ftc.compiler.memory.context import answer_server, context_of, exchange_buffers, process_range
 from ftc.compiler.memory.context_formula import with_shared_rows
 from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInputs, grading_peak, held_bytes
+from ftc.compiler.memory.expert_formula import expert_sums
 from ftc.compiler.memory.float8_formula import float8_bytes
 from ftc.compiler.memory.margins import reserved_range
 from ftc.compiler.memory.memory_formula import MemoryInputs, Method, estimate, quantized_bytes
@@ -210,6 +211,7 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         scale, frozen = 4.0 if quantized.type == "int8" else 0.0, precision.frozen.size
         weight_bytes = quantized_bytes(_as_held(draft), packed_bytes(draft), row=scale, frozen=frozen)
     (length, target), sequences = _in_stacks(draft, shape), _sequences(draft)
+    tokens = rows * sequences * length
     among = draft.candidate.tensor_parallel
     share = trained_share(draft.model, trained, among)
     share *= 1 - idle_weights(draft.model, trained.names) / max(1, num_trainable(draft))
@@ -229,7 +231,7 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         ),
         head_parts=_head_parts(draft),
         head_rows=at_once,
-        tokens=rows * sequences * length,
+        tokens=tokens,
         length=length,
         weight_bytes=weight_bytes,
         activation_bytes=precision.products.size,
@@ -255,7 +257,7 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         copied_head=_copied_head(draft, weight_bytes),
         frozen=draft.loaded.vision.frozen if draft.loaded.vision else (),
         images=tuple(chain.from_iterable(shape.images)),
-        **(rounding_bytes(draft) | float8_bytes(draft, rows * sequences * length)),
+        **(rounding_bytes(draft) | expert_sums(draft, tokens) | float8_bytes(draft, tokens)),
     )
 
 

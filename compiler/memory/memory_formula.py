@@ -90,6 +90,7 @@ class MemoryInputs:
         has_z_loss: Whether the logarithm of the softmax's normalizer is part of the loss, by itself.
         rounded: What rounding weights in training keeps until the backward pass, over all layers.
         rounding: What it takes in passing, at the widest layer; or what casts to 8 bits do.
+        summed: Experts of a layer with what is added to them, while measuring.
         uncast: Weights that no product casts to the type of its operands, since it reads them in 8 bits.
         copied_head: Bytes of an output layer that each pass copies, with trained rows of added tokens; 0 for none.
         frozen: Modules in front of the language model that aren't trained, by name.
@@ -133,6 +134,7 @@ class MemoryInputs:
     head_parts: int = 1
     rounded: int = 0
     rounding: int = 0
+    summed: int = 0
     uncast: int = 0
     frozen: tuple[str, ...] = ()
     images: tuple[ImageShape, ...] = ()
@@ -299,7 +301,8 @@ def _measured(job: MemoryInputs) -> dict[str, Moment]:
         return {}
     found: dict[str, Moment] = {}
     found |= evaluation_moments(job.model, job.measuring, job.head_width, job.numbers, job.trained)
-    head = found["evaluation: head"]
+    head, layers = found["evaluation: head"], found["evaluation: layers"]
+    found["evaluation: layers"] = {**layers, "temporaries": layers.get("temporaries", 0) + job.summed}
     return {**found, "evaluation: head": {**head, "temporaries": head.get("temporaries", 0) + job.copied_head}}
 
 

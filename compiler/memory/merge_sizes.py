@@ -7,15 +7,18 @@ itself. So the largest weight decides, and not the model, unless its weights are
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 
 from ftc.compiler.memory.context import context_of
 from ftc.compiler.resolve.models.model_form import linear_modules
 from ftc.compiler.resolve.models.weights import BITS
+from ftc.spec.architectures import ARCHITECTURES
 from ftc.spec.documents.facts import DeviceFacts, TensorFacts
 from ftc.spec.documents.lockfile import is_weight_file
 from ftc.spec.documents.merged import Held, Room, WeightType
 from ftc.spec.documents.plan import Plan
+from ftc.spec.experts import expert_group
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import NUMBER_TYPES, NumberType, number_type, precision_card
 
@@ -99,9 +102,21 @@ def _widest(plan: Plan, tensors: Mapping[str, TensorFacts], weight_type: WeightT
     """What one weight takes while it is merged, or while another that no adapter changes is written."""
     copies = plan.settings.strategy.traits.merge_copies
     adapted = max((i * o for i, o in linear_modules(tensors, "").values()), default=0)
+    if getattr(getattr(plan.settings.strategy, "adapter", None), "target_parameters", ()):
+        adapted = max((adapted, *_expert_layers(tensors).values()))
     other = max((one.num_elements for one in tensors.values()), default=0)
     width = number_type(weight_type).size
     return max(adapted * (copies * _FP32 + width), other * (width + 1))
+
+
+def _expert_layers(tensors: Mapping[str, TensorFacts]) -> Counter[str]:
+    """Weights of all experts of a layer, of which memory has the larger part in one tensor."""
+    mixtures = {one.experts for one in ARCHITECTURES if one.experts is not None}
+    found = Counter[str]()
+    for name, one in tensors.items():
+        if any(mixture.is_expert(name) for mixture in mixtures):
+            found[expert_group(name)] += one.num_elements
+    return found
 
 
 def _one_row(plan: Plan) -> int:

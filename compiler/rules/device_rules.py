@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 
 from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.resolve.machine.local import other_accelerators
+from ftc.compiler.resolve.models.model_form import installed_release
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.optimizers import optimizer_card
 from ftc.spec.quantized_weights import TORCHAO
+from ftc.spec.strategies.on_experts import LEAST_PEFT
 
 __all__ = ["DEVICE_RULES"]
 
@@ -57,11 +59,22 @@ def rounding_package_is_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
             yield _found(draft, "FTC650", f"{words} needs the package `{TORCHAO}`", path, help=help)
 
 
+def peft_reads_experts(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """peft knows which side of experts is read, where they get an adapter on this machine."""
+    release = installed_release("peft") if draft.device.local else None
+    if getattr(draft.recipe.strategy, "target_parameters", ()) and release is not None and release < LEAST_PEFT:
+        least, here = (".".join(map(str, one)) for one in (LEAST_PEFT, release))
+        summary = f"an adapter of experts needs peft {least}, and {here} is installed"
+        help = f"install a later release: `pip install 'peft>={least}'`"
+        yield _found(draft, "FTC650", summary, "strategy.target_parameters", help=help)
+
+
 DEVICE_RULES: tuple[Callable[[ClosedDraft], Iterator[Diagnostic]], ...] = (
     devices_are_here,
     accelerators_are_used,
     optimizer_package_is_here,
     rounding_package_is_here,
+    peft_reads_experts,
 )
 
 

@@ -234,9 +234,19 @@ class _Whole(NamedTuple):
     """What torch's `fully_shard` can't divide, and what to choose instead."""
 
     path: str
-    values: tuple[str, ...]
+    values: tuple[str, ...] | None
+    """None for whatever the recipe has there."""
     reason: str
     help: str
+
+    def is_asked(self, recipe: Recipe) -> bool:
+        """Whether a recipe has it."""
+        value = value_at(recipe, self.path)
+        return bool(value) if self.values is None else value in self.values
+
+    def word(self, recipe: Recipe) -> str:
+        """What the recipe calls it: its value, or its key."""
+        return self.path.rpartition(".")[2] if self.values is None else str(value_at(recipe, self.path))
 
 
 _ALL_WHOLE = f"`sharding: {UNDIVIDED.kind}`"
@@ -252,13 +262,19 @@ WHOLE: tuple[_Whole, ...] = (
         for card in OPTIMIZERS
         if card.whole_tensors is not None
     ),
+    _Whole(
+        "strategy.target_parameters",
+        None,
+        "peft adds an adapter to all experts of a layer as one whole tensor",
+        f"remove `target_parameters`, or write {_ALL_WHOLE}",
+    ),
 )
 """The one table of what goes with a whole model alone."""
 
 
 def unsharded(recipe: Recipe) -> Iterator[_Whole]:
     """What of a recipe can't be divided."""
-    return (one for one in WHOLE if value_at(recipe, one.path) in one.values)
+    return (one for one in WHOLE if one.is_asked(recipe))
 
 
 _ALONE: Mapping[Group, tuple[str, str]] = {
@@ -303,7 +319,7 @@ def sharding_can_be_done(recipe: Recipe, source: Source) -> Iterator[Diagnostic]
     for whole in unsharded(recipe):
         yield diagnostic(
             "FTC291",
-            f"`{asked}` does not support what `{value_at(recipe, whole.path)}` needs",
+            f"`{asked}` does not support what `{whole.word(recipe)}` needs",
             source.span("train.sharding"),
             help=whole.help,
             notes=whole.reason,

@@ -15,6 +15,7 @@ from typing import Literal
 from ftc.compiler.time.amounts import Kernel, window_of
 from ftc.spec.architectures import Family
 from ftc.spec.documents.facts import ModelFacts
+from ftc.spec.experts import expert_group
 from ftc.spec.fused_kernels import FusedPart
 from ftc.spec.module_names import part_of, role_of
 from ftc.spec.precisions import NUMBER_TYPES, Float8Products
@@ -202,7 +203,7 @@ def network_of(
         packed_bytes: Bytes of a weight of a linear layer that is held in fewer bits; 0 where none is.
         trained_bytes: Bytes of a trained weight, and of its gradient.
     """
-    linears = tuple(sorted((*_linears(model, beside, trained), *_experts(model, trained)), key=_order))
+    linears = tuple(sorted((*_linears(model, beside, trained), *_experts(model, beside, trained)), key=_order))
     stored = len({(one.in_decoder, one.layer) for one in linears})
     used = model.num_layers + (model.num_decoder_layers or 0)
     return Network(
@@ -286,28 +287,26 @@ def _linears(model: ModelFacts, beside: Mapping[str, Beside], trained: Container
         )
 
 
-def _experts(model: ModelFacts, trained: Container[str]) -> Iterator[Linear]:
+def _experts(model: ModelFacts, beside: Mapping[str, Beside], trained: Container[str]) -> Iterator[Linear]:
     """The halves of all experts of each layer, as one linear layer each."""
-    experts, hidden = model.experts, model.hidden_size
-    for name, size in experts.layers.items() if experts else ():
-        assert experts is not None
-        layer = part_of(name).layer
-        inner = experts.inner
-        first = size // (experts.count * hidden * inner) - 1  # 2 where a gate stands beside what it multiplies
-        halves: tuple[tuple[Part, int, int], ...] = (("feed in", hidden, first * inner), ("feed out", inner, hidden))
-        for part, inputs, outputs in halves:
-            yield Linear(
-                name=name,
-                layer=layer,
-                in_decoder=False,
-                part=part,
-                inputs=inputs,
-                outputs=outputs,
-                beside=None,
-                trained=name in trained,
-                copies=experts.count,
-                chosen=experts.chosen,
-            )
+    mixture, experts = model.kind.experts, model.experts
+    if mixture is None or experts is None:
+        return
+    first, _ = mixture.matrices
+    for name, (inputs, outputs) in model.expert_matrices.items():
+        group = expert_group(name)
+        yield Linear(
+            name=name,
+            layer=part_of(name).layer,
+            in_decoder=False,
+            part="feed in" if name.endswith(first) else "feed out",
+            inputs=inputs,
+            outputs=outputs,
+            beside=beside.get(name),
+            trained=group in trained,
+            copies=experts.count,
+            chosen=experts.chosen,
+        )
 
 
 def linear_part(name: str, inputs: int, outputs: int, hidden: int) -> Part:

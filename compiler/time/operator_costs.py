@@ -369,7 +369,7 @@ def _layers(network: Network, activation_bytes: int, *, one_place: bool, product
 def _linear(one: Linear, product: bool = True, gate: float = _GATE) -> float:
     """Elements a token: what comes in and goes out, what an adapter does beside it, and an activation behind it."""
     moved = float(product * (one.inputs + one.outputs))  # of experts once for each that a token goes through
-    if one.beside is not None:
+    if one.beside is not None and one.copies == 1:  # that of experts is part of their weights
         moved += 3 * one.inputs + 4 * one.outputs + 2 * one.beside.width
     if one.part == "feed in":
         moved += gate * one.outputs

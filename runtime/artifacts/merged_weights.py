@@ -70,7 +70,7 @@ class MergedWeights:
             layer for layer in adapted.modules() if isinstance(layer, BaseTunerLayer) and hasattr(layer, "base_layer")
         ]
         _untie(adapted.get_base_model(), layers)
-        changed = {id(part): layer for layer in layers for part in layer.get_base_layer().parameters(recurse=False)}
+        changed = {id(part): layer for layer in layers for part in _changed_parts(layer)}
         for layer in layers:
             if replaces_layer(layer):
                 layer.merge()  # a trained norm takes the place of the other
@@ -145,12 +145,19 @@ class MergedWeights:
         base = layer.get_base_layer()
         if name in self._packed:
             base.weight.data = self._packed[name]()
-        for part in base.parameters(recurse=False):
+        for part in _changed_parts(layer):
             part.data = part.data.float()
         try:
             layer.merge(safe_merge=True)
         except ValueError as error:
             raise NotFinite(name) from error
+
+
+def _changed_parts(layer: Any) -> list[nn.Parameter]:
+    """The base's weights that an adapter changes: one tensor of experts, or all of a layer."""
+    base = layer.get_base_layer()
+    name = getattr(layer, "parameter_name", None)
+    return [*base.parameters(recurse=False)] if name is None else [getattr(base, name)]
 
 
 def unpacked(adapted: Any) -> dict[str, Unpack]:

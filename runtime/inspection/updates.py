@@ -94,6 +94,11 @@ def adapter_changes(model: Any, before: Factors) -> Iterator[tuple[ModuleChange,
                 norms: Any = layer
                 new = getattr(norms.ln_tuning_layers[_ADAPTER], part)
                 yield _dense(plain, part, new.detach().float() - old.detach().float(), old), None
+        elif (parameter := getattr(layer, "parameter_name", None)) is not None:  # experts, one adapter within another
+            of_experts: Any = layer
+            old = of_experts.get_param().detach()
+            moved = of_experts.get_delta_weight(_ADAPTER).detach().float()
+            yield _dense(plain.replace(".base_layer", ""), parameter, moved, old), None
         elif _is_low_rank(layer) and not _has_magnitudes(layer):
             yield _of_factors(plain, layer, before.get(name), packed)
         else:

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from ftc.runtime.memory_trace.torch_internals import is_view, remembers_casts_in_inference, replaced
 
-__all__ = ["CardDropout", "MixedPrecision", "processor_norm", "uncast"]
+__all__ = ["CardDropout", "MixedPrecision", "SwitchWithoutMemory", "processor_norm", "uncast"]
 
 _Tensor = torch.Tensor
 _PRODUCTS = (torch.addmm, torch.addmv, torch.addbmm, torch.baddbmm, torch.bmm, torch.einsum, torch.matmul, torch.mm)
@@ -112,6 +112,16 @@ class MixedPrecision(TorchFunctionMode):
         if id(tensor) not in self._casts:
             self._casts[id(tensor)] = tensor.to(self._half)
         return self._casts[id(tensor)]
+
+
+class SwitchWithoutMemory(torch.autocast):
+    """torch's autocast where a library asks it for the device of its tensors, which have no memory: the CPU's switch.
+
+    peft does so around the sum of experts and their adapter; torch knows no autocast of that name.
+    """
+
+    def __init__(self, device_type: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__("cpu" if device_type == "meta" else device_type, *args, **kwargs)
 
 
 def uncast(forward: Callable[..., Any]) -> Callable[..., Any]:

@@ -51,6 +51,7 @@ def lora_config(peft: ModuleType, model: Any, settings: Settings, adapter: Adapt
         settings,
         settings.strategy,
         target_modules=list(adapter.targets),
+        **({"target_parameters": list(adapter.target_parameters)} if adapter.target_parameters else {}),
         exclude_modules=others or None,
         modules_to_save=whole or None,
         trainable_token_indices=_token_rows(model, adapter, whole) or None,
@@ -67,7 +68,8 @@ def require_layers(model: nn.Module, peft: ModuleType, adapter: AdapterSettings)
         Refusal: FTC625, it didn't.
     """
     found = sum(isinstance(module, peft.tuners.lora.LoraLayer) for module in model.modules())
-    require(found, adapter.num_modules, list(adapter.targets), is_whole=True)
+    names = [*adapter.targets, *adapter.target_parameters]
+    require(found, adapter.num_modules + adapter.num_parameters, names, is_whole=True)
 
 
 def targeted(

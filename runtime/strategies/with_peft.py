@@ -68,6 +68,8 @@ class OfPeft(Half[S_contra]):
             with quiet_transformers():
                 # peft asks norms for their inputs and outputs
                 warnings.filterwarnings("ignore", "Unsupported layer type")
+                # It looks for ranks of experts among modules, and finds them among parameters.
+                warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys did not match")
                 adapted: nn.Module = peft.get_peft_model(model, config, autocast_adapter_dtype=True)
             keep_activations(model, frozen_parts(settings))
             if base.is_whole:

@@ -190,7 +190,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC224",
         title="no such target module",
-        cause="The adapter's target matches no linear module of the model, or one that peft's LoRA takes for experts.",
+        cause="No linear module or tensor of experts has the target's name, or peft's LoRA takes it for experts.",
         wrong="strategy: {kind: lora, targets: [q_prj]}",
         right="strategy: {kind: lora, targets: [q_proj]}",
     ),

@@ -12,7 +12,8 @@ CODES: tuple[Code, ...] = (
         id="FTC259",
         title="layers can't be compiled",
         cause="`train.compile` compiles each layer of one model on one device, for rows that are there before a step. "
-        "Selective activation checkpointing keeps the results of single operators, which compiled code doesn't have.",
+        "Selective activation checkpointing keeps the results of single operators, which compiled code doesn't have. "
+        "An adapter of experts (`target_parameters`) changes their class in each pass.",
         wrong="train: {compile: true, activation_checkpointing: selective}",
         right="train: {compile: true}",
     ),
@@ -53,8 +54,10 @@ CODES: tuple[Code, ...] = (
         id="FTC270",
         title="options that exclude each other",
         cause="Two options of the strategy exclude each other: one changes weights that the other stores in a form "
-        "that can't be changed, or one has no meaning together with the other. Or `train.activation_checkpointing` is "
-        "asked for, and the model's class in transformers can't compute layers again.",
+        "that can't be changed, or one has no meaning together with the other. An adapter of experts "
+        "(`target_parameters`) is added to their weights: it has no input that could be dropped. Or "
+        "`train.activation_checkpointing` is asked for, and the model's class in transformers can't compute layers "
+        "again.",
         wrong="strategy: {kind: qlora, init: pissa}",
         right="strategy: {kind: lora, init: pissa}",
     ),
@@ -221,7 +224,8 @@ CODES: tuple[Code, ...] = (
         id="FTC291",
         title="sharding not supported",
         cause="torch's `fully_shard` shards every weight, gradient and optimizer state. It does not support "
-        "quantized weights, weights outside the model's forward pass, or optimizers that need whole matrices.",
+        "quantized weights, weights outside the model's forward pass, optimizers that need whole matrices, or adapters "
+        "of experts.",
         wrong="strategy: {kind: qlora}\ntrain: {sharding: fsdp}\nbudget: {devices: 2}",
         right="strategy: {kind: lora}\ntrain: {sharding: fsdp}\nbudget: {devices: 2}",
     ),

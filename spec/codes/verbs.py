@@ -12,7 +12,8 @@ CODES: tuple[Code, ...] = (
         cause="Validating, planning and auditing need only a light installation. `apply` trains and needs torch, "
         "transformers and others; `lsp` needs pygls, `sign` and `verify` need model-signing, `eval --harness` needs "
         "lm-eval, a recipe with presidio needs `presidio-analyzer`, rows in a workbook need `python-calamine`, "
-        "METEOR needs `nltk`, and some optimizers are from packages of their own.",
+        "METEOR needs `nltk`, and some optimizers are from packages of their own. An adapter of experts needs "
+        "peft 0.20.",
         wrong="pip install ftc",
         right="pip install 'ftc[train]'",
         exit_code=ExitCode.COULD_NOT_WORK,

@@ -18,7 +18,7 @@ from ftc.spec.documents.device import Speed
 from ftc.spec.documents.own_tokenizer import OwnTokenizer
 from ftc.spec.documents.rope import RopeSettings
 from ftc.spec.documents.vision_facts import VisionFacts
-from ftc.spec.experts import Experts, experts_of
+from ftc.spec.experts import Experts, expert_matrices, experts_of
 from ftc.spec.names import InsidePath
 from ftc.spec.quantized_files import QuantizedMethod
 from ftc.spec.sections.model import AttentionKernel
@@ -161,6 +161,12 @@ class ModelFacts(Document):
     def experts(self) -> Experts | None:
         """Its experts, where layers are a mixture of them."""
         return experts_of(self.kind.experts, self.config, self.tensors)
+
+    @cached_property
+    def expert_matrices(self) -> dict[str, tuple[int, int]]:
+        """(inputs, outputs) of each expert, by what memory calls the tensors of a layer's; none in a dense model."""
+        mixture = self.kind.experts
+        return expert_matrices(mixture, self.experts, self.hidden_size) if mixture and self.experts else {}
 
     @property
     def num_active(self) -> int:

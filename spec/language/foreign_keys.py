@@ -15,6 +15,7 @@ KEYS: dict[str, str] = {
         ("target_modules", "lora_target", "lora_target_modules", "lora_attn_modules"),
         "strategy.targets",
     ),
+    "lora_target_parameters": "strategy.target_parameters",
     **dict.fromkeys(("num_virtual_tokens", "prompt_length", "prefix_length"), "strategy.virtual_tokens"),
     **dict.fromkeys(("encoder_hidden_size",), "strategy.encoder_size"),
     "encoder_reparameterization_type": "strategy.encoder",

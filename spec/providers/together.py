@@ -80,6 +80,8 @@ TOGETHER = ProviderCard(
         Setting("strategy.adapter.trained_modules", "only", "adapters alone", ([],)),
         Setting("strategy.adapter.also_trained", "only", "adapters alone", ([],)),
         Setting("strategy.adapter.token_ids", "only", "adapters alone", ([], None)),
+        Setting("strategy.adapter.target_parameters", "only", "experts stay as they are", ([], None)),
+        Setting("strategy.adapter.num_parameters", "here", "follows from these"),
         Setting("strategy.adapter.ranks", "only", "one rank for all", ({},)),
         Setting("strategy.adapter.alphas", "only", "one alpha for all", ({},)),
         Setting("strategy.adapter.rank_stabilized", "only", "scaled by alpha / rank", (False,)),

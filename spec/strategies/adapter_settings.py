@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Real, SparseDocument
+from ftc.spec.module_names import part_of
 from ftc.spec.strategies.card import Base
 from ftc.spec.strategies.common import plural
 from ftc.spec.strategies.patterns import by_name
@@ -21,7 +22,7 @@ LoraInit = Literal["default", "gaussian", "orthogonal", "olora", "pissa"]
 class AdapterSettings(SparseDocument):
     """A low-rank adapter."""
 
-    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("token_ids",)
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("token_ids", "target_parameters", "num_parameters")
 
     rank: int
     alpha: int
@@ -36,6 +37,10 @@ class AdapterSettings(SparseDocument):
     """Ends of the names of further modules that are trained whole."""
     token_ids: tuple[int, ...] = ()
     """Added tokens whose rows in the vocabulary's tables are trained; absent from documents where there are none."""
+    target_parameters: tuple[str, ...] = ()
+    """Ends of the names, in memory, of the tensors of experts that are adapted; absent from documents without any."""
+    num_parameters: int = 0
+    """Tensors that these match in the base model; checked when the adapter is made."""
     ranks: dict[str, int] = Field(default={})
     """Ranks of single modules by the end of their names; the longest end counts. An end may name a layer."""
     alphas: dict[str, int] = Field(default={})
@@ -44,6 +49,12 @@ class AdapterSettings(SparseDocument):
     dora: bool = False
     """Whether a length is learned for each row of the weight."""
     init: LoraInit = "default"
+
+    @property
+    def differs_by_layer(self) -> bool:
+        """Whether like modules have another adapter in other layers, or none."""
+        names_layer = any(part.isdigit() for end in self.target_parameters for part in end.split("."))
+        return names_layer or any(part_of(f"{end}.weight").kind == "layer" for end in self.ranks)
 
     def rank_of(self, name: str) -> int:
         """Rank of an adapted layer's update, by its full name."""
@@ -62,6 +73,8 @@ class AdapterSettings(SparseDocument):
             return "DoRA also learns the length of each row of a weight"
         if whole := (*self.trained_modules, *self.also_trained):
             return f"{', '.join(whole)} {'was' if len(whole) == 1 else 'were'} trained whole"
+        if self.target_parameters:
+            return "it adapts all experts of a layer at once, and such a file holds two matrices of one linear layer"
         if self.token_ids:
             return f"it trained the rows of {plural(len(self.token_ids), 'added token')}"
         return None
@@ -79,7 +92,9 @@ class AdapterSettings(SparseDocument):
         if self.also_trained:
             traits.append(f"{', '.join(self.also_trained)} fully trained")
         more = f" ({', '.join(traits)})" if traits else ""
-        return f"{name} {rank} on {plural(self.num_modules, 'module')}{more}"
+        places = [plural(self.num_modules, "module")] if self.num_modules or not self.num_parameters else []
+        places += [plural(self.num_parameters, "tensor") + " of experts"] if self.num_parameters else []
+        return f"{name} {rank} on {' and '.join(places)}{more}"
 
 
 def token_tables(base: Base, also_trained: tuple[str, ...]) -> tuple[str, ...]:

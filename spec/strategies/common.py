@@ -149,10 +149,9 @@ def choose_targets(
         return chosen.derive(path, tuple(found), f"{why} and the experts" if mixture else why, key="targets")
     for position, name in enumerate(asked):
         if name in taken:
-            summary = f"peft takes `{name}` of a `{model.model_type}` model for its experts, which get no adapter"
-            chosen.problems.append(
-                Problem("FTC224", summary, f"targets[{position}]", f"choose among {', '.join(found)}")
-            )
+            summary = f"peft takes `{name}` of a `{model.model_type}` model for its experts, which are no linear layers"
+            help = f"choose among {', '.join(found)}; `target_parameters` of `lora` adapts experts"
+            chosen.problems.append(Problem("FTC224", summary, f"targets[{position}]", help))
             continue
         if name not in found:
             close = nearest(name, found)

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from ftc.spec.base import Real
-from ftc.spec.heads import head_card
-from ftc.spec.module_names import part_of
+from ftc.spec.base import Real, SparseDocument
 from ftc.spec.strategies.adapter_settings import AdapterSettings, LoraInit, lies_in, token_tables
 from ftc.spec.strategies.card import (
     Base,
@@ -29,7 +27,9 @@ from ftc.spec.strategies.card import (
     UsualRate,
 )
 from ftc.spec.strategies.common import Simple, choose_targets, low_rank, targeted
+from ftc.spec.strategies.on_experts import AskedExperts, beside_experts, choose_parameters, excluded_by_experts
 from ftc.spec.strategies.patterns import LowRankPattern, ModuleName, by_kind_or_pattern, misnamed
+from ftc.spec.strategies.whole_modules import misplaced
 
 if TYPE_CHECKING:
     from ftc.spec.documents.facts import ModelFacts
@@ -66,6 +66,7 @@ class LowRank(Simple):
         "alpha": ("auto", 32),
         "dropout": (0.05,),
         "targets": ("all-linear", ("q_proj", "v_proj")),
+        "target_parameters": ("all-experts", ("7.mlp.experts.down_proj",)),
         "ranks": ({"down_proj": 32},),
         "alphas": ({"down_proj": 64},),
         "patterns": (({"layers": [0, 1], "rank": 4},),),
@@ -80,9 +81,9 @@ class LowRank(Simple):
     """Scale of the update: it is multiplied by alpha / rank. Default `auto`: twice the rank."""
     dropout: Real = Field(default=0.0, ge=0, lt=1)
     """Share of the adapter's inputs that is dropped in training. Default: 0, which is fastest; try 0.05 on few rows."""
-    targets: Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)] = "all-linear"
+    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
     """Linear layers that get an adapter: names of modules such as `[q_proj, v_proj]`. Default: all but the output
-    layer, which comes closest to full training."""
+    layer, which comes closest to full training; experts are `target_parameters`."""
     ranks: dict[str, Annotated[int, Field(ge=1, le=4096)]] = Field(default={})
     """Ranks of single kinds of modules, such as `{down_proj: 32}`. Default: none, so that all have `rank`."""
     alphas: dict[str, Annotated[int, Field(ge=1, le=65536)]] = Field(default={})
@@ -108,8 +109,15 @@ class LowRank(Simple):
     def begins_with(self) -> LoraInit:
         """What the adapter begins with."""
 
+    @property
+    def of_experts(self) -> AskedExperts:
+        """Tensors of experts that get an adapter, too."""
+        return ()
+
     def conflicts(self) -> Iterator[Problem]:
-        """Each pattern tells something, and of some modules alone."""
+        """Something is adapted; each pattern tells something, and of some modules alone."""
+        if not self.targets and not self.of_experts:
+            yield Problem("FTC224", "no layer gets an adapter", "targets", "remove `targets`, or name modules")
         for position, pattern in enumerate(self.patterns):
             if pattern.rank is None and pattern.alpha is None:
                 summary, help = "a pattern without rank or alpha has no effect", "set `rank`, `alpha`, or both"
@@ -143,14 +151,18 @@ class LowRank(Simple):
         else:
             alpha = chosen.take(f"{at}alpha", self.alpha, "alpha")
         targets = choose_targets(chosen, self.targets, f"{at}targets", base.model)
-        adapted = targeted(base.model, targets)
+        adapted, parameters = targeted(base.model, targets), dict[str, Any]()
+        num_modules = len(adapted)
+        if self.of_experts:
+            parameters, found = choose_parameters(chosen, self.of_experts, at, base.model)
+            adapted = {**adapted, **found}
         chosen.problems.extend(misnamed(self, adapted))
         ranks, alphas = self._own_values(chosen, adapted)
-        num_modules = chosen.derive(f"{at}num_modules", len(adapted), "modules that the targets match")
+        num_modules = chosen.derive(f"{at}num_modules", num_modules, "modules that the targets match")
         trained_modules = chosen.head(f"{at}trained_modules", base)
         also_trained = chosen.take(f"{at}also_trained", self.modules_to_save, "modules_to_save")
         token_ids = self._token_rows(chosen, f"{at}token_ids", base)
-        chosen.problems.extend(self._misplaced(base, adapted, packs=packs))
+        chosen.problems.extend(misplaced(self.modules_to_save, base, adapted, packs=packs))
         return AdapterSettings(
             rank=rank,
             alpha=alpha,
@@ -160,6 +172,7 @@ class LowRank(Simple):
             trained_modules=trained_modules,
             also_trained=also_trained,
             token_ids=token_ids,
+            **parameters,
             ranks=ranks,
             alphas=alphas,
             rank_stabilized=is_stabilized,
@@ -198,31 +211,11 @@ class LowRank(Simple):
             chosen.derive("adapter.alphas", alphas, words.format("alphas")),
         )
 
-    def _misplaced(self, base: Base, adapted: dict[str, tuple[int, int]], *, packs: bool) -> Iterator[Problem]:
-        """Modules trained whole exist, share no weights with others, and hold no adapter."""
-        model = base.model
-        for position, end in enumerate(self.modules_to_save):
-            inside = [name for name in model.linear_modules if lies_in(f"{name}.", end)]
-            own = {name: one for name, one in model.tensors.items() if lies_in(name, end)}
-            is_embedding = any(one.shape == (model.vocab_size, model.hidden_size) for one in own.values())
-            if sum(one.num_elements for one in own.values()) == 0:
-                what = f"`{model.name}` has no weights of a module `{end}`"
-                help = "name a module as in the model's weight files, such as `embed_tokens` or `norm`"
-            elif model.tied_embeddings and head_card(base.head).writes and is_embedding:
-                what = f"`{end}` shares its weights with the output layer"
-                help = "remove it, or choose a model whose embeddings are not tied"
-            elif any(name in adapted for name in inside):
-                what, help = f"`{end}` has adapters inside", "remove it, or exclude these modules from `targets`"
-            elif inside and packs:
-                what = f"`{end}` is quantized, and such weights can't be trained"
-                help = "remove it, or write `kind: lora`"
-            else:
-                continue
-            yield Problem("FTC271", what, f"modules_to_save[{position}]", help)
 
-
-class Lora(LowRank):
+class Lora(LowRank, SparseDocument):
     """Low-rank adapters beside frozen weights (Hu et al. 2021)."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("target_parameters",)
 
     kind: Literal["lora"]
     init: LoraInit = "default"
@@ -231,10 +224,26 @@ class Lora(LowRank):
     directions, which leave the frozen weight (Büyükakyüz 2024, Meng et al. 2024). Default: `default`, the only one that
     costs no time."""
 
+    target_parameters: Literal["all-experts"] | Annotated[tuple[ModuleName, ...], Field(max_length=1000)] = ()
+    """Tensors of a mixture's experts that get an adapter beside `targets`: `all-experts`, or ends of their names as in
+    peft, such as `[7.mlp.experts.down_proj]` of one layer. Each layer's experts are there once more in a step. Default:
+    none, so that experts stay frozen, because they are most of the model."""
+
     @property
     def begins_with(self) -> LoraInit:
         """What the adapter begins with."""
         return self.init
+
+    @property
+    def of_experts(self) -> AskedExperts:
+        """Tensors of experts that get an adapter, too."""
+        return self.target_parameters
+
+    def conflicts(self) -> Iterator[Problem]:
+        """Nothing is asked of experts that only linear layers can do."""
+        if self.target_parameters:
+            yield from excluded_by_experts(self.dropout, self.dora, self.init)
+        yield from super().conflicts()
 
     def settle(self, base: Base) -> Settled:
         """Decides everything about the adapter."""
@@ -267,12 +276,12 @@ class LowRankSettings(StrategySettings):
             new_modules=one.trained_modules,
             quantized=self.quantized,
             changes_base=one.init in OF_THE_WEIGHT,
-            differs_by_layer=any(part_of(f"{end}.weight").kind == "layer" for end in one.ranks),
+            differs_by_layer=one.differs_by_layer,
             # The weight, the copy that peft adds to, the product and its scaled form; of DoRA also the sum whose rows
             # are measured, and that divided by them.
             merge_copies=6 if one.dora else 4,
             adapter=f"alpha {one.alpha}, dropout {one.dropout:g}",
-            targets=one.targets,
+            targets=(*one.targets, *one.target_parameters),
             rank=one.rank,
         )
 
@@ -281,7 +290,9 @@ class LowRankSettings(StrategySettings):
         one, adapted = self.adapter, targeted(base.model, self.adapter.targets)
         tensors = base.model.tensors.items()
         whole = {name: t.num_elements for name, t in tensors if any(lies_in(name, end) for end in one.also_trained)}
-        matrices = sum(one.rank_of(name) * (i + o) + one.dora * o for name, (i, o) in adapted.items())
+        beside = {name: low_rank(one.rank_of(name), i, o, dora=one.dora) for name, (i, o) in adapted.items()}
+        beside |= beside_experts(base.model, one.target_parameters, one.rank_of)
+        matrices = sum(two.width * (two.inputs + two.outputs) + one.dora * two.outputs for two in beside.values())
         tables = token_tables(base, one.also_trained) if one.token_ids else ()
         widths = (base.model.tensors[f"{table}.weight"].shape[-1] for table in tables)
         size = matrices + sum(whole.values()) + len(one.token_ids) * sum(widths)
@@ -289,9 +300,9 @@ class LowRankSettings(StrategySettings):
             num_weights=size,
             num_saved=size,
             num_frozen=0,
-            beside={name: low_rank(one.rank_of(name), i, o, dora=one.dora) for name, (i, o) in adapted.items()},
+            beside=beside,
             own=frozenset(),
-            names=frozenset((*adapted, *whole, *tables)),
+            names=frozenset((*beside, *whole, *tables)),
             from_start=bool(tables),
             first_behind=False,
             last_layers=None,

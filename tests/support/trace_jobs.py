@@ -25,6 +25,7 @@ LLAMA = {
 CARD = TraceDevice(kind="cuda", capability=(8, 0), expandable_segments=False)
 PROCESSOR = TraceDevice(kind="cpu", capability=None, expandable_segments=False)
 _TARGETS = {"bert": ("query", "value"), "gpt2": ("c_attn",), "t5": ("q", "v")}
+_EXPERTS = ("experts.down_proj", "experts.gate_up_proj")
 _LABELS = ("cold", "hot", "mild")
 
 
@@ -36,6 +37,7 @@ def trace_job(
     shape: BatchShape | None = None,
     rank: int = 8,
     num_modules: int = 1,
+    num_parameters: int = 4,
     targets: tuple[str, ...] = (),
     token_ids: tuple[int, ...] = (),
     **changes: Any,
@@ -53,9 +55,11 @@ def trace_job(
         "trained_modules": ("classifier",) if is_encoder else (),
         "token_ids": token_ids,
     }
+    of_experts = {"dropout": 0.0, "target_parameters": _EXPERTS, "num_parameters": num_parameters}
     strategies: dict[str, dict[str, Any]] = {
         "full": {"kind": "full"},
         "lora": {"kind": "lora", "adapter": adapter},
+        "experts": {"kind": "lora", "adapter": adapter | of_experts},
         "qlora": {"kind": "qlora", "adapter": adapter, "quantization": "nf4", "double_quantization": True},
         "int8": {"kind": "qlora", "adapter": adapter, "quantization": "int8", "double_quantization": False},
         "dora": {"kind": "lora", "adapter": {**adapter, "dora": True}},

@@ -159,10 +159,10 @@ def is_known(model_type: str) -> bool | None:
     return None
 
 
-def installed_release() -> tuple[int, int] | None:
-    """(major, minor) of the installed transformers; None where there is none, or it has another kind of version."""
+def installed_release(package: str = "transformers") -> tuple[int, int] | None:
+    """(major, minor) of an installed package; None where there is none, or it has another kind of version."""
     try:
-        found = re.match(r"(\d+)\.(\d+)", importlib.metadata.version("transformers"))
+        found = re.match(r"(\d+)\.(\d+)", importlib.metadata.version(package))
     except importlib.metadata.PackageNotFoundError:
         return None
     return (int(found[1]), int(found[2])) if found else None

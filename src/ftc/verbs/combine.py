@@ -141,6 +141,8 @@ def _unfit(plan: Plan) -> str | None:
         return "modules that are trained whole, such as a class head, have no weighted sum"
     if one.dora or one.rank_stabilized or one.ranks:
         return "DoRA, rank-stabilized scales and ranks of single modules are lost in the sum"
+    if one.target_parameters:
+        return "it adapts experts, whose tensors peft doesn't combine"
     return "its first directions were taken out of the base's weights" if traits.changes_base else None
 
 

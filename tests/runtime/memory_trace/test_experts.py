@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 CASES = [
     (kind, strategy, checkpointing, precision, router)
     for kind in KINDS
-    for strategy in ("full", "lora")
+    for strategy in ("full", "lora", "experts")
     for checkpointing in (False, "selective", True)
     for precision in ("float32", "bfloat16")
     for router in ((False, None), (True, 0.01))
@@ -38,6 +38,9 @@ USUAL = [
     ("gpt_oss", "lora", False, "float32", (False, None)),
     ("deepseek_v2", "full", True, "float32", (False, None)),
     ("qwen3_moe", "full", "selective", "bfloat16", (True, 0.01)),
+    ("qwen3_moe", "experts", True, "bfloat16", (False, None)),
+    ("gpt_oss", "experts", False, "float32", (False, None)),
+    ("mixtral", "experts", "selective", "bfloat16", (False, 0.01)),
 ]
 """Cases of the usual suite; `nox -s traces` runs all."""
 
@@ -71,6 +74,7 @@ def test_a_step_without_memory_is_a_real_step_wherever_tokens_go(
         device=PROCESSOR,
         shape=BatchShape(length=20, supervised=7, padded=False),
         num_modules=2,
+        num_parameters=2 if kind.startswith("deepseek") else 4,  # the first layer of these is dense
         targets=("o_proj",),
         model__attention="eager" if kind == "gpt_oss" else "sdpa",
         train__activation_checkpointing=checkpointing,

@@ -56,6 +56,8 @@ def step(folder: Path, kind: str, strategy: str, value: Recomputing, precision: 
         ("t5", "lora", "bfloat16"),
         ("gpt2", "full", "bfloat16"),
         ("qwen3_moe", "full", "float32"),
+        ("qwen3_moe", "experts", "float32"),
+        ("mixtral", "experts", "bfloat16"),
     ],
 )
 def test_losses_and_gradients_are_the_same_to_the_bit(kind: str, strategy: str, precision: str, tmp_path: Path) -> None:
