@@ -21,7 +21,7 @@ from ftc.runtime.tasks.chunked_head import ChunkedHead
 from ftc.runtime.tasks.scorer import cross_entropy
 
 _POSITIONS, _CHUNK = 600, 128
-_SIZES = ((256, 8192), (576, 49152))
+_SIZES = ((256, 8192), (576, 131072))
 """Hidden size and vocabulary."""
 _CPU = torch.device("cpu")
 
@@ -31,7 +31,7 @@ class _Model(nn.Module):
 
     def __init__(self, hidden: int, vocabulary: int, *, trained: bool) -> None:
         super().__init__()
-        self.config = SimpleNamespace(model_type="llama")
+        self.config = SimpleNamespace(model_type="llama", vocab_size=vocabulary)
         self.lm_head = nn.Linear(hidden, vocabulary, bias=False).requires_grad_(trained)
         nn.init.normal_(self.lm_head.weight, std=0.03)
 

@@ -20,6 +20,7 @@ from ftc.compiler.memory.evaluation_formula import (
     with_last_norm,
     with_teacher,
 )
+from ftc.compiler.memory.head_formula import cast_head, chunked_head, head_gradients, held_casts
 from ftc.compiler.memory.image_moments import (
     beside_images,
     kept_of_images,
@@ -246,7 +247,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     passing, passing_back = _passing(job, kept=not job.recomputes), _passing(job, kept=True, backward=True)
     # The copy of an output layer is kept for the backward pass, or the cast that is made of it, as without one.
     passing_copy, kept_copy = (job.copied_head, 0) if job.quantized else (0, job.copied_head)
-    within = {"saved activations": kept + _cast_head(job) + kept_copy, "gradients": earlier}
+    within = {"saved activations": kept + cast_head(job) + kept_copy, "gradients": earlier}
     each = job.activation_bytes if job.in_parts else job.trained_bytes
     table = each * job.model.vocab_size * job.model.hidden_size if job.is_full else 0
     waiting = table if job.has_vocabulary and job.model.tied_embeddings else 0
@@ -270,13 +271,13 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
         "backward: loss and head": {
             **within,
             "logits": logits,
-            "temporaries": _head_gradients(job) + _held_casts(job),
+            "temporaries": head_gradients(job) + held_casts(job),
         },
-        **(_chunked(job, within, logits) if job.chunked_places else {}),
+        **(chunked_head(job, within, logits) if job.chunked_places else {}),
         "backward: layers": {
             "saved activations": kept + (layer if job.recomputes else 0),
             "gradients": earlier if job.accumulates else min(gradients, waiting),
-            "temporaries": waiting + passing_back + _held_casts(job),
+            "temporaries": waiting + passing_back + held_casts(job),
         },
         "backward: embedding": {"gradients": gradients, "temporaries": _at_embedding(job, table, waiting)},
         "optimiser step": {"gradients": gradients, "temporaries": job.step_bytes},
@@ -284,7 +285,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
     moments = with_last_norm(beside_images(job, moments | _measured(job))) | reading_images(job, earlier)
     moments |= {"save": {}, "resume": alone if read > job.state_bytes else {}, "export": alone}
     if job.taught is not None:
-        compared = {**within, "temporaries": _held_casts(job)}
+        compared = {**within, "temporaries": held_casts(job)}
         moments = with_teacher(moments, job.taught, scores=scores, compared=compared, chunked=job.chunked_places > 0)
     return tuple(phase_peak(name, {**fixed, **moment}) for name, moment in moments.items())
 
@@ -306,21 +307,6 @@ def _measured(job: MemoryInputs) -> dict[str, Moment]:
     return {**found, "evaluation: head": {**head, "temporaries": head.get("temporaries", 0) + job.copied_head}}
 
 
-def _chunked(job: MemoryInputs, within: Moment, logits: int) -> dict[str, Moment]:
-    """The two moments at the head where gradients come with the losses of a chunk.
-
-    The gradients of hidden states stay from then on, and those of a trained output layer, summed as it is held.
-    """
-    slopes = job.chunked_places * job.model.hidden_size * job.numbers.residual
-    summed = job.trained_bytes * job.head_weights if job.is_full else 0
-    later = {**within, "saved activations": within["saved activations"] - _cast_head(job)}
-    passing = _held_casts(job) + slopes + summed + _head_gradients(job)
-    return {
-        "forward: head": {**within, "logits": logits, "temporaries": passing},
-        "backward: loss and head": {**later, "temporaries": _held_casts(job) + 2 * slopes + summed},
-    }
-
-
 def _at_embedding(job: MemoryInputs, table: int, waiting: int) -> int:
     """Gradients of the table on their way: into earlier ones, or in both widths to where they are summed."""
     if job.in_parts:  # those of an output layer of its own are exchanged together with them
@@ -339,14 +325,6 @@ def _saved_bytes(job: MemoryInputs) -> float:
     return saved
 
 
-def _cast_head(job: MemoryInputs) -> int:
-    """An output layer in float32, as products read it."""
-    is_exact = job.quantized or job.casts_weights
-    if not (job.has_vocabulary and job.numbers.casts and is_exact):
-        return 0
-    return job.activation_bytes * job.head_weights
-
-
 def _casts(job: MemoryInputs) -> int:
     """Mixed precision's casts of trained weights, which live until the way forward is over."""
     if not job.numbers.casts or job.in_parts:
@@ -359,24 +337,6 @@ def _casts(job: MemoryInputs) -> int:
 def _cast_bytes(job: MemoryInputs) -> int:
     """What products read in place of float32 weights of layers."""
     return sum(stack.cast_bytes(job.numbers) for stack in job.stacks) - job.activation_bytes * job.uncast
-
-
-def _held_casts(job: MemoryInputs) -> int:
-    """Casts of adapters, which the backward pass needs."""
-    if not job.is_adapter or job.recomputes or not job.numbers.casts or job.in_parts:
-        return 0
-    return job.activation_bytes * job.num_trainable
-
-
-def _head_gradients(job: MemoryInputs) -> int:
-    """The gradient of a trained output layer beyond what the scores held: as it is computed, and as it is kept."""
-    freed = job.head_rows * job.head_width * (3 * _FP32 - job.activation_bytes)
-    if not (job.is_full and job.has_vocabulary):
-        return max(0, job.copied_head - freed)
-    each = job.trained_bytes + (job.activation_bytes if job.numbers.casts and job.casts_weights else 0)
-    if job.in_parts:  # it waits in the width of products until gradients are exchanged
-        each = job.activation_bytes
-    return max(0, job.head_weights * each - freed)
 
 
 def phase_peak(name: str, components: Mapping[str, int]) -> PhasePeak:

@@ -36,6 +36,7 @@ from ftc.spec.documents.estimates import Phase, Traffic, Work
 from ftc.spec.documents.streams import TAUGHT
 from ftc.spec.heads import head_card
 from ftc.spec.links import host_link, peer_link
+from ftc.spec.loss_chunks import compared_at_once
 from ftc.spec.precisions import precision_card
 from ftc.spec.shardings import Group, group_size, sharding_card
 from ftc.spec.strategies import strategy_card
@@ -64,6 +65,8 @@ _SCORED_BYTES = 12
 """What is read and written for each score on the way to its loss, beyond the score itself."""
 _CHUNK_OPERATIONS = 22
 """Kernels of a chunk, forward and backward."""
+_PIECE_OPERATIONS = 12
+"""Kernels of each further part of a chunk whose losses are computed at once."""
 _COMPARED_OPERATIONS = 18
 """Kernels that this takes in a micro-batch."""
 
@@ -186,18 +189,23 @@ def _chunks(draft: ClosedDraft, network: Network, amounts: Amounts) -> Work:
     """What chunks of the loss take beyond a head that is computed at once: nothing where there are none.
 
     Each further chunk reads the output layer's weights again, and where they are trained adds up their gradient.
-    Losses of preferences are known only when all of a pair is, so that its chunks are computed twice.
+    Losses of preferences are known only when all of a pair is, so that its chunks are computed twice. Others of a large
+    chunk are computed for some positions at a time.
     """
     if (size := draft.candidate.loss_chunk_size) is None:
         return Work(flops=0.0, bytes=0.0, operations=0.0)
     table, width = network.hidden * network.head_width / network.head_parts, activation_bytes(draft)
     further = max(0.0, amounts.scored / size - amounts.passes / 2)  # the last one is half full on average
     each = (2 * width + (_SUMMED_BYTES if network.is_full else 0)) * table
-    again = amounts.scored if form_card(draft.text.form).is_pair else 0.0
+    is_pair = form_card(draft.text.form).is_pair
+    again = amounts.scored if is_pair else 0.0
+    by_chunk = is_pair or (draft.distillation is not None and draft.distillation.judges)
+    pieces = 1 if by_chunk else size / compared_at_once(size, network.head_width)
+    moved = amounts.scored * network.head_width * 2 * width if pieces > 1 else 0.0  # gradients, to where scores were
     return Work(
         flops=2 * table * again,
-        bytes=further * each + again * network.head_width * (width + _SCORED_BYTES),
-        operations=further * _CHUNK_OPERATIONS,
+        bytes=further * each + again * network.head_width * (width + _SCORED_BYTES) + moved,
+        operations=further * _CHUNK_OPERATIONS + (amounts.scored / size) * (pieces - 1) * _PIECE_OPERATIONS,
     )
 
 

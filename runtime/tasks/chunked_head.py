@@ -3,8 +3,11 @@
 Scores are often a step's largest tensors: 32k tokens of a vocabulary of 152k are 18.6 GiB in float32, and the loss
 needs them three times. Here the output layer and the loss run inside the model's own forward pass, chunk by chunk. What
 training needs is a weighted sum of losses, so the gradient of a chunk is known at once: it is taken before the next
-chunk begins, and nothing is computed twice. What the model does behind its layer is repeated for each chunk, by the
-table of architectures, and compared with what the model itself makes of one position.
+chunk begins, and nothing is computed twice. Within a chunk, losses are computed for some positions at a time, and
+their gradients take the place of their scores, so that few are ever there in float32.
+
+What the model does behind its layer is repeated for each chunk, by the table of architectures, and compared with what
+the model itself makes of one position.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ftc.spec.architectures import architecture
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.loss_chunks import compared_at_once
 from ftc.spec.vision_models import vision_model
 
 __all__ = ["ChunkedHead", "Losses", "behind_the_layer"]
@@ -40,6 +44,7 @@ class ChunkedHead:
     def __init__(self, model: Any, layer: nn.Module, size: int) -> None:
         inner = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._layer, self._size, self._finish = layer, size, behind_the_layer(inner)
+        self._vocabulary: int = language_config(inner).vocab_size
         self._work: Callable[[torch.Tensor], torch.Tensor] | None = None
         self._found: torch.Tensor | None = None
         self._shown: torch.Tensor | None = None
@@ -48,12 +53,19 @@ class ChunkedHead:
         layer.register_forward_hook(self._compare_later)
         inner.register_forward_hook(self._hand_over)
 
-    def summing(self, losses: Losses, weight: float) -> AbstractContextManager[None]:
-        """Within the block the model gives the sum of all losses, times a weight, with its gradient."""
+    def summing(self, losses: Losses, weight: float, *, by_chunk: bool = False) -> AbstractContextManager[None]:
+        """Within the block the model gives the sum of all losses, times a weight, with its gradient.
+
+        Args:
+            losses: What is made of scores.
+            weight: Of each loss.
+            by_chunk: Whether losses are of whole chunks, as where each asks another model's output layer.
+        """
 
         def work(states: torch.Tensor) -> torch.Tensor:
             trained = [one for one in self._layer.parameters() if one.requires_grad]
-            found: torch.Tensor = _WeightedSum.apply(states, self, losses, weight, *trained)  # type: ignore[no-untyped-call]
+            asked = losses, weight, by_chunk
+            found: torch.Tensor = _WeightedSum.apply(states, self, *asked, *trained)  # type: ignore[no-untyped-call]
             return found
 
         return self._doing(work)
@@ -73,15 +85,26 @@ class ChunkedHead:
         """Within the block the model gives (N, H) states, of which `scores` makes scores."""
         return self._doing(lambda states: states)
 
+    def unfinished(self, states: torch.Tensor) -> torch.Tensor:
+        """(n, V) scores as the output layer gives them."""
+        found: torch.Tensor = self._layer.forward(states)
+        return found
+
     def scores(self, states: torch.Tensor) -> torch.Tensor:
         """(n, V) scores in float32."""
-        return self._finish(self._layer.forward(states)).float()
+        return self._finish(self.unfinished(states)).float()
 
     def losses(self, losses: Losses, states: torch.Tensor, lines: slice) -> torch.Tensor:
         """(n,) losses of a chunk, from its states."""
-        scores = self.scores(states)
-        with _no_autocast(states.device):  # as behind the model's forward pass
-            return losses(scores, lines)
+        return _by_scores(losses, self.scores(states), lines)
+
+    def losses_of(self, losses: Losses, unfinished: torch.Tensor, lines: slice) -> torch.Tensor:
+        """(n,) losses of some positions, from what the output layer gave."""
+        return _by_scores(losses, self._finish(unfinished).float(), lines)
+
+    def at_once(self, count: int) -> int:
+        """Of a chunk of so many positions, those whose losses are computed at once."""
+        return compared_at_once(count, self._vocabulary)
 
     def chunks(self, count: int) -> list[slice]:
         """So many positions in chunks; one that is empty where there are none."""
@@ -131,25 +154,28 @@ class _WeightedSum(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, states: torch.Tensor, head: ChunkedHead, losses: Losses, weight: float, *trained: nn.Parameter
+        ctx: Any,
+        states: torch.Tensor,
+        head: ChunkedHead,
+        losses: Losses,
+        weight: float,
+        by_chunk: bool,
+        *trained: nn.Parameter,
     ) -> torch.Tensor:
         flows = ctx.needs_input_grad[0]
         values = torch.empty(len(states), dtype=torch.float32, device=states.device)
         slopes = torch.empty_like(states) if flows else None
         gradients: list[torch.Tensor] = []
         for lines in head.chunks(len(states)):
-            with torch.enable_grad():
-                part = states.detach()[lines].requires_grad_(flows)
-                of_chunk = head.losses(losses, part, lines)
-            values[lines] = of_chunk.detach()
+            part = states.detach()[lines].requires_grad_(flows)
             wanted = [*([part] if flows else []), *trained]
-            found = list(_gradients(of_chunk, wanted, weight)) if wanted else []
+            values[lines], found = _of_chunk(head, losses, weight, part, lines, wanted, by_chunk=by_chunk)
             if slopes is not None:
                 slopes[lines] = found.pop(0)
             for total in gradients:
                 total.add_(found.pop(0))  # by no name, which would keep it through the next chunk
             gradients = gradients or found
-            del of_chunk, found
+            del part, wanted, found
         ctx.flows = flows
         ctx.save_for_backward(*([slopes] if slopes is not None else []), *gradients)
         return values.sum() * weight
@@ -158,7 +184,41 @@ class _WeightedSum(torch.autograd.Function):
     def backward(ctx: Any, *outer: Any) -> tuple[torch.Tensor | None, ...]:
         # In place, since a step goes this way once.
         scaled = [one.mul_(outer[0].to(one.dtype)) for one in ctx.saved_tensors]
-        return scaled.pop(0) if ctx.flows else None, None, None, None, *scaled
+        return scaled.pop(0) if ctx.flows else None, None, None, None, None, *scaled
+
+
+def _of_chunk(
+    head: ChunkedHead,
+    losses: Losses,
+    weight: float,
+    states: torch.Tensor,
+    lines: slice,
+    wanted: list[torch.Tensor],
+    *,
+    by_chunk: bool,
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """A chunk's losses, and the gradients of their weighted sum by what is wanted."""
+    count = len(states)
+    size = count if by_chunk or not wanted else head.at_once(count)
+    if size == count:
+        with torch.enable_grad():
+            found = head.losses(losses, states, lines)
+        return found.detach(), list(_gradients(found, wanted, weight)) if wanted else []
+    with torch.enable_grad():
+        scores = head.unfinished(states)
+    values, held = torch.empty(count, dtype=torch.float32, device=scores.device), scores.detach()
+    for first in range(0, count, size):
+        here = slice(first, min(first + size, count))
+        own = held[here].detach().requires_grad_()
+        with torch.enable_grad():
+            of_some = head.losses_of(losses, own, slice(lines.start + here.start, lines.start + here.stop))
+        values[here] = of_some.detach()
+        # Scores that have given their losses are needed no longer. Had the layer kept them for its own backward pass,
+        # torch would refuse that.
+        held[here] = _gradients(of_some, [own], weight)[0]
+        del of_some, own
+    with _no_autocast(scores.device):
+        return values, list(torch.autograd.grad(scores, wanted, held, materialize_grads=True))
 
 
 def _gradients(losses: torch.Tensor, wanted: list[torch.Tensor], weight: float) -> tuple[torch.Tensor, ...]:
@@ -166,16 +226,25 @@ def _gradients(losses: torch.Tensor, wanted: list[torch.Tensor], weight: float) 
         return torch.autograd.grad(losses, wanted, torch.full_like(losses, weight), materialize_grads=True)
 
 
+def _by_scores(losses: Losses, scores: torch.Tensor, lines: slice) -> torch.Tensor:
+    with _no_autocast(scores.device):  # as behind the model's forward pass
+        return losses(scores, lines)
+
+
 def _no_autocast(device: torch.device) -> AbstractContextManager[Any]:
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
+def language_config(model: Any) -> Any:
+    """The configuration of what a model ends in, also where it reads images."""
+    config = model.config
+    return config if vision_model(config.model_type) is None else config.get_text_config()
+
+
 def behind_the_layer(model: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     """What a model does with its output layer's scores."""
-    config, known = model.config, vision_model(model.config.model_type)
-    kind = (known or architecture(config.model_type)).behind_head
-    if known is not None:
-        config = config.get_text_config()
+    config = language_config(model)
+    kind = (vision_model(model.config.model_type) or architecture(config.model_type)).behind_head
     assert kind is not None, "the plan computes scores in chunks only where it knows what lies behind them"
     match kind:
         case "nothing":

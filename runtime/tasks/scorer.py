@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional
 
 from ftc.runtime.arrays import next_token_arrays, padded
-from ftc.runtime.tasks.chunked_head import ChunkedHead, Losses
+from ftc.runtime.tasks.chunked_head import ChunkedHead
 from ftc.spec.documents.memory_trace import BatchShape
 from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.streams import TokenStream
@@ -52,7 +52,6 @@ __all__ = [
     "states_at",
     "target_losses",
     "token_types_of",
-    "total_loss",
     "without_cache",
 ]
 
@@ -111,14 +110,6 @@ class ChunkedScorer(Protocol):
     def output(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """What the model gives at the places that are scored: scores, or what `head` makes of their states."""
         ...
-
-
-def total_loss(scorer: Scorer, model: nn.Module, batch: Batch, losses: Losses, weight: float) -> torch.Tensor:
-    """The sum of what `losses` makes of a batch's scores, times a weight."""
-    if isinstance(scorer, ChunkedScorer) and scorer.head is not None:
-        with scorer.head.summing(losses, weight):
-            return scorer.output(model, batch)
-    return losses(scorer.logits(model, batch), slice(None)).sum() * weight
 
 
 def target_losses(scorer: Scorer, model: nn.Module, batch: Batch) -> torch.Tensor:

@@ -18,7 +18,7 @@ from ftc.runtime.models.context_parallel import ContextGroup
 from ftc.runtime.models.sharding import accumulating, in_step, whole
 from ftc.runtime.models.tensor_parallel import sum_gradients
 from ftc.runtime.tasks.package_loss import PackageLoss
-from ftc.runtime.tasks.scorer import Batch, Scorer, focal_loss, packed_batch, total_loss
+from ftc.runtime.tasks.scorer import Batch, ChunkedScorer, Scorer, focal_loss, packed_batch
 from ftc.runtime.tasks.text_groups import coupling_of
 from ftc.runtime.training.clipping import clip_gradients
 from ftc.runtime.training.coupled import coupled_gradients
@@ -255,10 +255,16 @@ def _loss(job: Job, batch: Batch, weight: float, targets: int = 0) -> torch.Tens
             found = found + job.train.z_loss * scores.logsumexp(dim=-1).square()
         return found
 
+    def total() -> torch.Tensor:
+        if isinstance(job.scorer, ChunkedScorer) and job.scorer.head is not None:
+            with job.scorer.head.summing(losses, weight, by_chunk=wanted is not None):
+                return job.scorer.output(job.model, batch)
+        return losses(job.scorer.logits(job.model, batch), slice(None)).sum() * weight
+
     if job.router is None:
-        return total_loss(job.scorer, job.model, batch, losses, weight)
+        return total()
     with job.router.watching():
-        found = total_loss(job.scorer, job.model, batch, losses, weight)
+        found = total()
         return found + job.router.loss(batch) * (targets * weight)
 
 

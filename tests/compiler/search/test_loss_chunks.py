@@ -46,7 +46,8 @@ def test_many_logits_are_computed_in_chunks() -> None:
     whole = planned(vocab=200_000, length=2000, loss_chunk_size="none")
     assert whole.candidate.loss_chunk_size is None
     assert whole.origins["train.loss_chunk_size"].kind == "written"
-    scores = 12 * size * 200_000
+    at_once = 32  # whose losses are computed at a time, beside the scores of the chunk in two bytes each
+    scores = (2 * size + 12 * at_once) * 200_000
     assert phase(draft, "forward: head").components["logits"] == scores
     assert "logits" not in phase(draft, "backward: loss and head").components
     assert phase(whole, "backward: loss and head").components["logits"] == 12 * 1999 * 200_000

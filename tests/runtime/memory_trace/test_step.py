@@ -272,16 +272,17 @@ def test_a_sort_on_a_card_takes_what_it_goes_to_and_fro_between() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "strategy", "precision", "teacher"),
+    ("kind", "strategy", "precision", "teacher", "at_once"),
     [
-        ("llama", "full", "bfloat16", None),
-        ("qwen2", "lora", "bfloat16", "gpt2"),
+        ("llama", "full", "bfloat16", None, 4),
+        ("llama", "full", "bfloat16", None, 2),
+        ("qwen2", "lora", "bfloat16", "gpt2", 2),
         *(
             [
-                ("gemma2", "lora", "float32", None),
-                ("gemma2", "full", "bfloat16", None),
-                ("t5", "lora", "bfloat16", None),
-                ("bart", "full", "float32", None),
+                ("gemma2", "lora", "float32", None, 2),
+                ("gemma2", "full", "bfloat16", None, 4),
+                ("t5", "lora", "bfloat16", None, 2),
+                ("bart", "full", "float32", None, 4),
             ]
             if os.environ.get("FTC_TRACES")
             else []
@@ -289,8 +290,16 @@ def test_a_sort_on_a_card_takes_what_it_goes_to_and_fro_between() -> None:
     ],
 )
 def test_a_loss_in_chunks_is_traced_as_it_runs(
-    kind: str, strategy: str, precision: str, teacher: str | None, models: dict[str, Path], tmp_path: Path
+    kind: str,
+    strategy: str,
+    precision: str,
+    teacher: str | None,
+    at_once: int,
+    models: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("ftc.runtime.tasks.chunked_head.compared_at_once", lambda count, _: min(count, at_once))
     configs = {one: json.loads((models[one] / "config.json").read_text()) for one in (kind, teacher) if one}
     asked = None if teacher is None else {**lesson(models[teacher], "decoder"), "precision": precision}
     job = trace_job(

@@ -111,6 +111,29 @@ def test_next_tokens(tmp_path: Path, kind: str, strategy: str, precision: str) -
     agree(settings, folder, write_stream(tmp_path / "rows.arrow", ROWS, seed=9))
 
 
+@pytest.mark.parametrize(
+    ("kind", "strategy", "precision"), [("gemma2", "full", "bfloat16"), ("llama", "lora", "float32")]
+)
+def test_losses_of_some_positions_at_a_time_are_those_of_their_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, strategy: str, precision: str
+) -> None:
+    settings, folder = settings_of(tmp_path, kind, strategy, train__precision=precision)
+    rows = write_stream(tmp_path / "rows.arrow", ROWS, seed=9)
+    whole_loss, whole = gradients(settings, folder, rows, SIZE)
+    seen: list[int] = []
+
+    def two(positions: int, _vocabulary: int) -> int:
+        seen.append(positions)
+        return min(positions, 2)
+
+    monkeypatch.setattr("ftc.runtime.tasks.chunked_head.compared_at_once", two)
+    loss, found = gradients(settings, folder, rows, SIZE)
+    assert SIZE in seen
+    assert loss == pytest.approx(whole_loss, rel=1e-6)
+    for name, gradient in whole.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-5, atol=1e-8)
+
+
 def test_an_output_layer_that_is_trained_beside_an_adapter(tmp_path: Path) -> None:
     settings, folder = settings_of(tmp_path, "llama", strategy__adapter__trained_modules=("lm_head",))
     config = transformers.LlamaConfig.from_pretrained(folder, tie_word_embeddings=False)
