@@ -82,8 +82,8 @@ class LowRank(Simple):
     dropout: Real = Field(default=0.0, ge=0, lt=1)
     """Share of the adapter's inputs that is dropped in training. Default: 0, which is fastest; try 0.05 on few rows."""
     targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
-    """Linear layers that get an adapter: names of modules such as `[q_proj, v_proj]`. Default: all but the output
-    layer, which comes closest to full training; experts are `target_parameters`."""
+    """Linear layers that get an adapter: names of modules such as `[q_proj, v_proj]`; of `lora` also `[]`, beside
+    `target_parameters`. Default: all but the output layer, which comes closest to full training."""
     ranks: dict[str, Annotated[int, Field(ge=1, le=4096)]] = Field(default={})
     """Ranks of single kinds of modules, such as `{down_proj: 32}`. Default: none, so that all have `rank`."""
     alphas: dict[str, Annotated[int, Field(ge=1, le=65536)]] = Field(default={})
