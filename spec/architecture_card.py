@@ -105,6 +105,8 @@ class Architecture:
         mixture: Its experts, where layers are a mixture of them; `dense` where they aren't.
         divides_layers: Whether transformers' plan for tensor parallelism divides its layers by columns and rows alone,
             so that each device has a share of the heads.
+        widens_latents: Last part of the name of the linear layer that makes keys and values from a latent, which the KV
+            cache keeps in place of both (DeepSeek-V2, 2024); empty where the cache keeps keys and values.
     """
 
     model_type: str
@@ -139,6 +141,7 @@ class Architecture:
     behind_head: BehindHead | None
     mixture: Mixture | Literal["dense"] | None
     divides_layers: bool | None
+    widens_latents: str | None
 
     @property
     def experts(self) -> Mixture | None:

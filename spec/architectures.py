@@ -54,6 +54,7 @@ _BERT = Architecture(
     behind_head="nothing",
     mixture="dense",
     divides_layers=False,
+    widens_latents="",
 )
 _REMBERT = replace(_BERT, model_type="rembert", dropout=0.0, attention_dropout=0.0, tokens=("[CLS]", "[SEP]", "<pad>"))
 _ELECTRA = replace(_BERT, model_type="electra", classifier_layers=2, classifier_keeps=())
@@ -93,7 +94,12 @@ _QWEN_MOE = replace(
     divides_layers=False,
 )
 _DEEPSEEK = replace(
-    _LLAMA, model_type="deepseek_v2", tagger=(), mixture=replace(EXPERTS, has_loss=False), divides_layers=False
+    _LLAMA,
+    model_type="deepseek_v2",
+    tagger=(),
+    mixture=replace(EXPERTS, has_loss=False),
+    divides_layers=False,
+    widens_latents="kv_b_proj",
 )
 _GEMMA2 = replace(
     _LLAMA,

@@ -44,8 +44,9 @@ def test_a_mixture_has_its_row_and_its_cells(family: Family) -> None:
     assert row.family == "decoder"
     assert row.experts is not None
     cells = {cell: found for cell, found in published().items() if f"/ {family.model_type} /" in cell}
-    assert cells
-    assert set(cells.values()) - {"works"} == set(), "LoRA and full training work"
+    usual = {cells[f"generation / {family.model_type} / {strategy}"] for strategy in ("full", "lora")}
+    assert usual == {"works"}, "LoRA and full training work"
+    assert set(cells.values()) - {"works"} <= {"FTC268", "FTC272", "FTC274"}, "refused for what the model lacks"
 
 
 @pytest.mark.parametrize("family", EXPERTS, ids=str)

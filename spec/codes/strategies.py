@@ -89,7 +89,7 @@ CODES: tuple[Code, ...] = (
         id="FTC274",
         title="strategy does not support this kind of model",
         cause="The strategy needs a part that the task's model doesn't have, such as the KV cache, which only "
-        "generative models use.",
+        "generative models use, or for which it has no form, such as a cache of latents (DeepSeek).",
         wrong="task: {kind: classification}\nstrategy: {kind: prefix_tuning}",
         right="task: {kind: classification}\nstrategy: {kind: prompt_tuning}",
     ),

@@ -32,7 +32,7 @@ class BitFit(Simple):
         """A model without biases has nothing to train."""
         chosen = Choices()
         kind = chosen.take("kind", self.kind)
-        if not any(name.endswith(".bias") for name in base.held):
+        if not any(name.endswith(".bias") for name in base.trainable):
             summary = f"a `{base.model.model_type}` model has no biases"
             chosen.problems.append(Problem("FTC272", summary, "kind", "choose `ln_tuning`, or `lora`"))
         settings = BitFitSettings(kind=kind, trained_modules=chosen.head("trained_modules", base))

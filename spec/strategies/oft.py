@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from ftc.spec.base import Real
-from ftc.spec.strategies.card import Beside, Card, PeftMethod
+from ftc.spec.strategies.card import Base, Beside, Card, PeftMethod, Problem
 from ftc.spec.strategies.on_linear import NO_PUBLISHED_RATE, NOT_IN_PARTS, OnLinear, OnLinearSettings, OnPlainLinear
 
 __all__ = ["OFT", "Oft", "OftSettings"]
@@ -69,6 +69,18 @@ class OftSettings(OnPlainLinear):
             casts_once=0,
             sums=0,
         )
+
+    def misfit(self, base: Base, task: str) -> Problem | None:
+        """peft takes states of four dimensions for images, and latents come to their layer as such."""
+        wide = base.model.kind.widens_latents
+        if wide not in self.targets:
+            return super().misfit(base, task)
+        others = ", ".join(name for name in self.targets if name != wide)
+        summary = (
+            f"`{wide}` of a `{base.model.model_type}` model reads states of four dimensions, "
+            "which peft's OFT takes for images"
+        )
+        return Problem("FTC274", summary, "targets", f"write `targets: [{others}]`, or choose `kind: lora`")
 
     def peft(self) -> PeftMethod:
         """peft's own."""

@@ -284,12 +284,15 @@ class PrefixTuningSettings(VirtualSettings):
     """Width of the network that makes them; None where they are learned as they are."""
 
     def misfit(self, base: Base, task: str) -> Problem | None:
-        """Only models that write take keys and values of earlier tokens."""
-        if head_card(base.head).writes:
+        """Only models that write have a KV cache, and of those that cache latents peft knows no prefix."""
+        latents = base.model.kind.widens_latents
+        if head_card(base.head).writes and not latents:
             return None
         if (problem := _of_vectors(base, task)) is not None:
             return problem
         summary = f"a {task} task with a new head has no KV cache"
+        if latents:
+            summary = f"the KV cache of a `{base.model.model_type}` model has latents, for which peft has no prefix"
         help = "choose `prompt_tuning` or `p_tuning`, which add tokens before the row"
         return Problem("FTC274", summary, "kind", help)
 

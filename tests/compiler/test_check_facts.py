@@ -16,6 +16,12 @@ from tests.support.drafts import CARD, decided, draft_of, model_facts
 
 GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}
 
+LATENT = model_facts(
+    model_type="deepseek_v2",
+    linear_modules={f"model.layers.{n}.self_attn.{name}": (64, 64) for n in (0, 1) for name in ("kv_b_proj", "q_proj")},
+)
+"""A model whose attention caches latents, from which `kv_b_proj` makes keys and values."""
+
 
 def found(**job: Any) -> list[tuple[str, Severity]]:
     draft = decided(draft_of(**job))
@@ -33,6 +39,16 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         "FTC230",
         {"data": {"source": {"path": "r.csv"}, "max_rows": 101}},
         {"data": {"source": {"path": "r.csv"}, "max_rows": 100}},
+    ),
+    (
+        "FTC274",
+        {"facts": LATENT, "task": GENERATION, "strategy": {"kind": "prefix_tuning"}},
+        {"facts": LATENT, "task": GENERATION, "strategy": {"kind": "prompt_tuning"}},
+    ),
+    (
+        "FTC274",
+        {"facts": LATENT, "task": GENERATION, "strategy": {"kind": "oft"}},
+        {"facts": LATENT, "task": GENERATION, "strategy": {"kind": "oft", "targets": ["q_proj"]}},
     ),
     ("FTC232", {"strategy": {"kind": "lora", "rank": 64}}, {"strategy": {"kind": "lora", "rank": 63}}),
     ("FTC234", {"train": {"batch_size": 101}}, {"train": {"batch_size": 100}}),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ftc import api
+from ftc.spec.architectures import architecture
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.settings import Settings
@@ -95,8 +96,6 @@ USUAL: tuple[str, ...] = ("full", "lora", "qlora")
 """Strategies that methods and further ways to rate answers are tried with, each with its task's usual family."""
 FEWER = ("rated_reward", "steps", *METHODS)
 _STEPS = "{max_steps: 3, batch_size: 8, learning_rate: 0.01}"
-OF_EXPERTS = ("full", "lora")
-"""Strategies that each mixture of experts is tried with, by a model of its own class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,7 @@ def cells() -> Iterator[Cell]:
             told = (one for one in known if one not in LIKE_LORA or task in TRIED)
             yield from (Cell(task, family, strategy) for strategy in told)
     for own in EXPERTS:
-        yield from (Cell("generation", own.model_type, strategy) for strategy in OF_EXPERTS)
+        yield from (Cell("generation", own.model_type, strategy) for strategy in STRATEGIES)
     for own in IMAGES:
         yield from (Cell("generation", own.model_type, strategy) for strategy in USUAL)
 
@@ -194,7 +193,12 @@ def _compare(run: Path) -> None:
 
     plan = Plan.model_validate_json((run / "plan.json").read_text(encoding="utf-8"))
     trained = build_model(plan.settings, FolderBase(Path(plan.settings.model.base)), torch.device("cpu"))
-    assert plan.model.num_trainable == sum(one.numel() for one in trainable_tensors(trained).values())
+    named = trainable_tensors(trained)
+    assert plan.model.num_trainable == sum(one.numel() for one in named.values())
+    if (mixture := architecture(trained.config.model_type).experts) is not None:
+        assert not any(mixture.is_router(name) for name in named), "routers are trained only where the recipe says so"
+        is_whole = strategy_card(plan.settings.strategy).is_whole
+        assert is_whole or not any(mixture.is_expert(name) for name in named), "adapters aren't put on routed experts"
     log = read_step_log(run / "ladder.ndjson")
     kept = checkpoint.newest(run / "checkpoints", plan.job_sha256(), lambda _: None, log)
     assert kept is not None

@@ -421,6 +421,22 @@ def _divides_layers(tiny: Tiny) -> bool:
     return tiny.family == "decoder" and _mixture(tiny) == "dense" and is_whole_plan(plan)
 
 
+def _widens_latents(tiny: Tiny) -> str:
+    """The linear layer that reads states of four dimensions: one latent, as if it were a head."""
+    found = set()
+
+    def note(name: str, inputs: tuple[torch.Tensor, ...]) -> None:
+        if inputs[0].dim() == 4:
+            found.add(name.rpartition(".")[2])
+
+    linear = ((name, one) for name, one in tiny.model.named_modules() if isinstance(one, nn.Linear))
+    hooks = [one.register_forward_pre_hook(lambda _, inputs, name=name: note(name, inputs)) for name, one in linear]
+    tiny.forward()
+    for hook in hooks:
+        hook.remove()
+    return " ".join(sorted(found))
+
+
 OBSERVERS: dict[str, Callable[[Tiny], Any]] = {
     "family": _family,
     "widths_in_config": _widths_in_config,
@@ -451,5 +467,6 @@ OBSERVERS: dict[str, Callable[[Tiny], Any]] = {
     "tokens": _tokens,
     "mixture": _mixture,
     "divides_layers": _divides_layers,
+    "widens_latents": _widens_latents,
     "behind_head": _behind_head,  # the last one, since it changes the model's configuration
 }
