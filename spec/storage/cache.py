@@ -62,8 +62,7 @@ class Cache:
             distrust(file, "it was made from something else than its name says")
             return None
         value, code = entry.get("value"), entry.get("mac")
-        expected = _code(_text(key), _text(value))
-        if not isinstance(code, str) or not hmac.compare_digest(code.encode(), expected.encode()):
+        if not isinstance(code, str) or not _is_code(code, key, value):
             distrust(file, "another user or machine wrote it, or somebody changed it")
             return None
         return value
@@ -132,6 +131,10 @@ def take_distrusted() -> dict[str, str]:
 
 def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _is_code(code: str, key: Mapping[str, Any], value: Any) -> bool:
+    return hmac.compare_digest(code.encode(), _code(_text(key), _text(value)).encode())
 
 
 def _code(key: str, value: str) -> str:
