@@ -57,6 +57,7 @@ def export(session: Session) -> None:
     checkpoints, job = session.folder.checkpoints, session.job_sha256
     log = witnessed_log(session.folder)
     chosen = agreed(session.accelerator, lambda: checkpoint.verified(checkpoints, step, job, findings.append, log))
+    chosen = session.brought(chosen)
     if chosen is None:
         raise Refusal([diagnostic("FTC630", f"checkpoint {step} can't be used", notes=[f.summary for f in findings])])
     work = session.trained or session.build()
@@ -89,6 +90,8 @@ def load_exported(session: Session, model: nn.Module) -> None:
     Raises:
         Refusal: They can't be read, are not those of the record, or not all of the model's (FTC630).
     """
+    if session.weights is None:
+        session.copies.share(session.accelerator, session.folder, [_weights_file(session)])
     try:
         tensors = read_tensors(_weights_file(session))
     except OSError as error:

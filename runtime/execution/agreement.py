@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ftc.runtime.execution.copies import Sight
 from ftc.runtime.execution.meeting_store import meeting_store, wait_for, while_connected
 from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -33,6 +34,7 @@ __all__ = [
     "RAY_VERSION",
     "RUN_FOLDER",
     "Report",
+    "ahead",
     "arriving",
     "compare",
     "compare_refusals",
@@ -65,6 +67,8 @@ class Report(Document):
     """By what it is, in words."""
     refusals: tuple[str, ...] = ()
     """Findings in words, with their codes."""
+    sight: Sight | None = None
+    """What it sees of a run that other machines may get copies of."""
 
     @property
     def who(self) -> str:
@@ -72,25 +76,30 @@ class Report(Document):
         return f"process {self.rank} on {self.host}"
 
 
-def meet(values: Mapping[str, str], refusal: Refusal | None = None) -> None:
+def meet(values: Mapping[str, str], refusal: Refusal | None = None, sight: Sight | None = None) -> tuple[Sight, ...]:
     """Compares what each process has, over a store; every process of the run calls it once. One process has no need.
 
     Args:
         values: What this one has.
         refusal: Why this one can't take part.
+        sight: What it sees of a run whose folder need not be shared.
+
+    Returns:
+        What each of several sees of it, by rank.
 
     Raises:
         Refusal: They differ (FTC701, FTC702), one can't take part, or one didn't come (FTC644).
     """
     if not is_one_of_several(os.environ):
-        return
+        return ()
     store, rank, world_size = meeting_store()
-    own = Report(rank=rank, host=platform.node(), values=dict(values), refusals=_in_words(refusal))
+    own = Report(rank=rank, host=platform.node(), values=dict(values), refusals=_in_words(refusal), sight=sight)
     reports = _exchanged(store, own, world_size)
     if refusal is not None and all(one.refusals == own.refusals for one in reports):
         raise refusal
-    if finding := compare(reports):
+    if finding := compare(reports) or ahead(reports):
         raise Refusal([finding]) from refusal
+    return tuple(one.sight for one in reports if one.sight is not None)
 
 
 @contextmanager
@@ -148,6 +157,21 @@ def compare(reports: Sequence[Report]) -> Diagnostic | None:
     return _finding(f"{_members(other)} differs from {_members(usual)}: {name}{more}", _lines(differing))
 
 
+def ahead(reports: Sequence[Report]) -> Diagnostic | None:
+    """A finding where a machine has more of the run than the first process, which would do its steps again."""
+
+    def steps(one: Report) -> int:
+        return -1 if one.sight is None or one.sight.steps is None else one.sight.steps
+
+    most = max(reports, key=steps)
+    if steps(most) <= steps(reports[0]):
+        return None
+    has = "nothing of it" if steps(reports[0]) < 0 else f"step {steps(reports[0])}"
+    summary = f"{most.who} has the run at step {steps(most)}, and {reports[0].who} has {has}"
+    help = f"number the processes so that {most.host} is the first, or name a `storage` in `ftc.launch.yaml`"
+    return diagnostic("FTC702", f"the run's folder is not shared: {summary}", help=help)
+
+
 def _sides(reports: Sequence[Report], name: str) -> dict[str, list[Report]]:
     sides: dict[str, list[Report]] = {}
     for one in reports:
@@ -179,7 +203,7 @@ def _finding(summary: str, lines: Sequence[str]) -> Diagnostic:
 
 
 def _unseen(summary: str, lines: Sequence[str]) -> Diagnostic:
-    help = "several machines need one shared disk for `runs/`: keep the project on a file system that all of them mount"
+    help = "keep the project on a file system that all machines mount; runs with `sharding: ddp` need none"
     return diagnostic("FTC702", f"the run's folder is not shared: {summary}", notes=tuple(lines), help=help)
 
 
@@ -256,12 +280,13 @@ def compare_refusals(accelerator: Accelerator, check: Callable[[], object]) -> N
         raise refusal
 
 
-def see_folder(accelerator: Accelerator, holder: Path) -> None:
+def see_folder(accelerator: Accelerator, holder: Path, *, is_elsewhere: bool = False) -> None:
     """Checks whether every process sees the run's folder, which the first one holds by now.
 
     Args:
         accelerator: Knows the others.
         holder: The file that says which process holds it, and which is another one each time.
+        is_elsewhere: Whether this process need not see it, since it gets copies.
 
     Raises:
         Refusal: One doesn't (FTC702).
@@ -271,7 +296,7 @@ def see_folder(accelerator: Accelerator, holder: Path) -> None:
     reports = gather(accelerator, {RUN_FOLDER: _read(holder)})
     ends = time.monotonic() + _APPEAR_SECONDS
     mine = reports[0].values[RUN_FOLDER]
-    while (seen := _read(holder)) != mine and time.monotonic() < ends:
+    while (seen := mine if is_elsewhere else _read(holder)) != mine and time.monotonic() < ends:
         time.sleep(_POLL_SECONDS)  # file systems of a network show a new file late
     if finding := compare(gather(accelerator, {RUN_FOLDER: "held" if seen == mine else "not held, or not there"})):
         raise Refusal([finding])

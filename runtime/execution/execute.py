@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
+from ftc.runtime.execution.copies import Copies
 from ftc.runtime.execution.last_words import Witness, watched_from_outside
 from ftc.runtime.execution.lost_processes import refusal_of
 from ftc.runtime.execution.shortages import disk_refused, out_of_memory
@@ -115,6 +116,7 @@ def execute(
     listen: EventListener,
     steering: Steering | None = None,
     settle: Settle = tuple,
+    copies: Copies | None = None,
 ) -> RunRecord:
     """Executes a plan in a run's folder, from the beginning or from where it was left.
 
@@ -129,6 +131,7 @@ def execute(
         steering: How far it goes; to the end of the plan where left out. A run that stops before that is `paused` or
             `pruned`, with a checkpoint, and goes on with the same bits when it is executed again.
         settle: Gives, once the last event is written and before the record is closed, what trackers took.
+        copies: Which processes get copies of what they read of the run; None for none.
 
     Raises:
         Refusal: Something differs from the plan, another process works on the run, or a number is not finite.
@@ -138,7 +141,7 @@ def execute(
         return found.record
     if os.environ.get("RANK", "0") == "0":
         refuse_held(run)  # before anything heavy is loaded, so that the second of two is told at once
-    return _Execution(found.plan, inputs, run, listen, steering, settle).run()
+    return _Execution(found.plan, inputs, run, listen, steering, settle, copies or Copies()).run()
 
 
 @dataclass(slots=True)
@@ -149,6 +152,7 @@ class _Execution:
     listen: EventListener
     steering: Steering
     settle: Settle
+    copies: Copies
     base: Measurement | None = None
     tuned: Measurement | None = None
     prompted: dict[str, Measurement] = field(default_factory=dict)
@@ -166,15 +170,15 @@ class _Execution:
         with stop_on_signals(self._tell_of_stop) as stop, deterministic(self.plan.settings):
             accelerator = make_accelerator(self.plan.settings)
             with self._held(accelerator):
-                until = None if self.steering.until == "train" else self.steering.until
+                until = self.steering.until if self.steering.until != "train" else None
                 hear = partial(_hear, self.listen, self.steering.prune, stop)
-                asked = (self.plan, self.inputs, self.folder, hear, accelerator, stop)
-                opened = open_session(*asked, until=until, settle=self.settle)
-                with watched(accelerator), opened as session, _witnessed(session) as witness:
+                asked = self.plan, self.inputs, self.folder, hear, accelerator, stop, until, self.settle, self.copies
+                with watched(accelerator), open_session(*asked) as session, _witnessed(session) as witness:
                     session.note_time("load", time.perf_counter() - started)
                     with _ending(session):
                         self._walk(session, witness)
                     accelerator.wait_for_everyone()
+                    self.copies.share(accelerator, self.folder, self.folder.documents)
                     return session.state.record
 
     @contextmanager
@@ -185,7 +189,8 @@ class _Execution:
         with ExitStack() as stack:
             take = partial(stack.enter_context, hold(self.folder)) if accelerator.is_main_process else _nothing
             compare_refusals(accelerator, take)
-            see_folder(accelerator, self.folder.holder)
+            see_folder(accelerator, self.folder.holder, is_elsewhere=self.copies.is_elsewhere)
+            self.copies.share(accelerator, self.folder, (self.folder.proof, self.folder.references("")))
             yield
 
     def _tell_of_stop(self, number: int) -> None:

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from ftc.runtime.artifacts.checkpoint import Checkpoint
+from ftc.runtime.artifacts.checkpoint_files import step_folder
 from ftc.runtime.execution.accelerator import divide, everywhere, observe
 from ftc.runtime.execution.agreement import launcher
+from ftc.runtime.execution.copies import Copies
 from ftc.runtime.execution.execute import Inputs
 from ftc.runtime.execution.file_stamps import FileStamps, InputsTouched
 from ftc.runtime.execution.journal import AnswersFile, Journal, StepLogFile
@@ -88,6 +91,8 @@ class Session:
     """Step after which the run pauses; None for none."""
     settle: Settle = tuple
     """Gives what trackers took, once the last event is written."""
+    copies: Copies = field(default_factory=Copies)
+    """Which processes get copies of what they read of the run."""
     weights: RunFolder | None = None
     """Folder of the run whose weights are measured, where it isn't this one."""
     _book: GradeBook | None = None
@@ -169,6 +174,14 @@ class Session:
         """Asks for a stop where the caller wanted the run to go as far as this step."""
         if self.until is not None and step >= self.until:
             self.stop.ask("paused", f"until step {self.until}")
+
+    def brought(self, found: Checkpoint | None) -> Checkpoint | None:
+        """A checkpoint that the first process chose, as this one has it; all processes have to ask."""
+        if found is None:
+            return None
+        here = step_folder(self.folder.checkpoints, found.progress.step)
+        self.copies.share(self.accelerator, self.folder, [here])
+        return Checkpoint(here, found.progress)
 
     def build_teacher(self) -> Teacher | None:
         """The model that is learned from; None where the plan has none."""
@@ -319,9 +332,9 @@ def open_session(
     listen: EventListener,
     accelerator: Accelerator,
     stop: StopRequest,
-    *,
     until: int | None = None,
     settle: Settle = tuple,
+    copies: Copies | None = None,
 ) -> Iterator[Session]:
     """Begins a segment of a run whose folder is held; it pauses after step `until`."""
     before = find_run(folder, plan)
@@ -352,6 +365,7 @@ def open_session(
             stop,
             until=until,
             settle=settle,
+            copies=copies or Copies(),
         )
         journal.timed = session.hear_of_time
         for name in before.lost:

@@ -77,7 +77,7 @@ def train(session: Session) -> None:
         Interrupted: Somebody asked to stop; the step was finished and a checkpoint is there.
         Refusal: A loss or gradient is not finite.
     """
-    found = agreed(session.accelerator, lambda: _newest(session, below=_usable(session)))
+    found = session.brought(agreed(session.accelerator, lambda: _newest(session, below=_usable(session))))
     work = session.build()
     session.trained = work
     job = make_job(session, work)
@@ -150,7 +150,8 @@ def _fitting(session: Session, job: Job, found: checkpoint.Checkpoint | None) ->
             break
         session.notice(checkpoint.unfit(found, problem))
         step = found.progress.step
-        found = agreed(session.accelerator, lambda step=step: _newest(session, below=step))  # type: ignore[misc]
+        older = agreed(session.accelerator, lambda step=step: _newest(session, below=step))  # type: ignore[misc]
+        found = session.brought(older)
     return found
 
 

@@ -28,10 +28,12 @@ CODES = (
     Code(
         id="FTC702",
         title="a process doesn't see the run's folder",
-        cause="The first process writes checkpoints and the result to the run's folder, and all of them read from it. "
-        "Several machines need one shared disk for it.",
+        cause="With `sharding: fsdp` or `hsdp` each process writes its part of a checkpoint to the run's folder, and "
+        "where answers are sampled in training all of them read it: such runs need one disk that all machines share. "
+        "What others continue with is sent to machines that don't have the first process's disk. Then the first "
+        "process must be on the machine that has the run: another one would begin it again.",
         wrong="torchrun --nnodes 2 … -m ftc apply job.plan.json   # the project is on a local disk of each machine",
-        right="keep the project on a file system that all machines mount",
+        right="keep the project on a file system that all machines mount, or write `train: {sharding: ddp}`",
         exit_code=ExitCode.INTEGRITY,
     ),
     Code(

@@ -72,6 +72,11 @@ class RunFolder(NamedTuple):
         return self.path / "plan.json"
 
     @property
+    def documents(self) -> tuple[Path, Path, Path]:
+        """What a run is known by: plan, record and evaluation."""
+        return self.plan, self.record, self.evaluation
+
+    @property
     def recipe(self) -> Path:
         """The recipe's file as it was when the run began."""
         return self.path / "recipe.yaml"

@@ -89,7 +89,8 @@ def test_machines_with_other_packages_do_not_train(first: Machine) -> None:
 
 @_SESSION
 def test_a_run_folder_that_is_not_shared_is_named(first: Machine) -> None:
-    """D2: one ended with a path and exit code 1, and the other one blamed the network."""
+    """D2: one ended with a path and exit code 1, and the other one blamed the network. Parts need one disk."""
+    plan_of(first, "--set", "train.sharding=fsdp")
     second = copied(first, "b", shares_runs=False)
     told = together(start([first, second], "apply", PLAN))
     assert [one.code for one in told] == [6, 6], [one.text for one in told]
@@ -411,3 +412,56 @@ def _long(planned: Machine, tmp_path: Path) -> Machine:
     machine = Machine(tmp_path / "a", tmp_path / "cache-a")
     plan_of(machine, "--set", "train.max_steps=3000", "--set", "train.evaluate_every=1000")
     return machine
+
+
+def _unpacked(first: Machine, folder: Path) -> list[Machine]:
+    """Two machines that share nothing: each has unpacked the plan of another one by itself."""
+    folder.mkdir()
+    packed = first.ftc("pack", PLAN, "-o", str(folder / "job.tar"))
+    assert packed.code == 0, packed.text
+    machines = []
+    for name in ("one", "two"):
+        root = folder / name
+        root.mkdir()
+        machine = Machine(root, folder / f"cache-{name}")
+        unpacked = machine.ftc("unpack", str(folder / "job.tar"))
+        assert unpacked.code == 0, unpacked.text
+        (plan,) = root.glob(f"*/{PLAN}")
+        machines.append(Machine(plan.parent, machine.cache))
+    return machines
+
+
+@_SESSION
+def test_machines_without_a_shared_disk_train_one_run_and_go_on_after_a_kill(first: Machine, tmp_path: Path) -> None:
+    plan_of(first, *_sets(*_STEPS))
+    undisturbed = together(start([first, copied(first, "b")], "apply", PLAN))
+    assert [one.code for one in undisturbed] == [0, 0], [one.text for one in undisturbed]
+    weights = _record(first)["final_weights_sha256"]
+
+    shutil.rmtree(first.root / "runs")
+    machines = one, two = _unpacked(first, tmp_path / "apart")
+    processes = start(machines, "apply", PLAN)
+    ends = time.monotonic() + 240
+    while not any(one.root.glob("runs/tiny/*/checkpoints/*10/MANIFEST.json")):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    processes[1].kill()
+    assert together(processes)[0].code == 75
+    assert 10 <= _record(one)["steps_done"] < 40
+
+    swapped = together(start([two, one], "apply", PLAN))
+    assert [each.code for each in swapped] == [6, 6], "the first process has nothing of the run"
+    assert "error[FTC702]: the run's folder is not shared: process 1 on" in swapped[0].err
+    assert not _has_run(two)
+
+    told = together(start(machines, "apply", PLAN))
+    assert [each.code for each in told] == [0, 0], [each.text for each in told]
+    record = _record(one)
+    assert record["status"] == "finished"
+    assert [len(segment["processes"]) for segment in record["segments"]] == [2, 2]
+    assert record["final_weights_sha256"] == weights
+    assert not (two.root / "runs").exists()
+    assert not [*two.root.glob(".ftc/copies/**/*.safetensors")]
+    again = together(start(machines, "apply", PLAN))
+    assert [each.code for each in again] == [0, 0], "a finished run is left as it is"
+    assert _record(one) == record

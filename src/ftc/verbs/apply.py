@@ -31,6 +31,8 @@ from ftc.verbs.storing import brought_back, store_rest, stored
 from ftc.verbs.track import tracked_by
 
 if TYPE_CHECKING:
+    from ftc.runtime.execution.copies import Sight
+    from ftc.runtime.execution.execute import Inputs
     from ftc.runtime.tracking.reporters import Reporters
 
 __all__ = ["execute_planned"]
@@ -51,6 +53,7 @@ def execute_planned(
             (FTC701), the site's storage can't be used (FTC720), or the run could not go on.
     """
     from ftc.runtime.execution.agreement import arriving, meet
+    from ftc.runtime.execution.copies import Copies
 
     doubted = set[str]()
     with arriving():
@@ -58,30 +61,28 @@ def execute_planned(
         planned = planned if again else brought_back(planned, listen, doubted)
         going_on = planned.run if not again else None
         folder = going_on.folder if going_on else _new_folder(planned, again)
-    meet(_values(planned, folder))
+    sights = meet(_values(planned, folder), sight=_sight(planned, folder, going_on))
+    copies = Copies.of(sights, int(os.environ.get("RANK") or 0))
+    if copies.is_elsewhere:
+        folder = copies.begin(planned.root, planned.plan.name, sights[0])
+        going_on = load_run(folder) if sights[0].documents else None
+    else:
+        make_ignored(planned.root / "runs")
     if going_on is not None and going_on.record.is_finished:
         if not is_follower(os.environ):
             _say(write_missing_pages(going_on), listen)
             store_rest(going_on, listen)
         return going_on
-    from ftc.runtime.execution.execute import Inputs, Steering, execute
+    from ftc.runtime.execution.execute import Steering, execute
     from ftc.runtime.tracking.reporters import Reporters
 
     plan = going_on.plan if going_on else _begun(RunFolder(folder), planned.plan)
-    inputs = Inputs(
-        model_folder=planned.compiled.model_folder,
-        streams_folder=streams_folder(plan.stream_key),
-        environment=planned.compiled.environment,
-        previous=predecessor(folder),
-        companions=planned.compiled.companions,
-        writer=writer_site(planned.root, plan),
-    )
-    make_ignored(planned.root / "runs")
+    inputs = _inputs(planned, plan, folder)
     reporters = Reporters(tracked_by(planned), planned.root, place := RunFolder(folder))
     with stored(planned.root, plan, folder, listen, doubted) as storing:
         following = _Following(planned.root, plan, place, storing, planned.recipe_text, reporters)
         try:
-            record = execute(plan, inputs, place, following.hear, Steering(until, stop), reporters.settle)
+            record = execute(plan, inputs, place, following.hear, Steering(until, stop), reporters.settle, copies)
         except BaseException:
             with suppress(OSError):  # a disk that is full must not hide why the run failed
                 following.end()
@@ -90,12 +91,27 @@ def execute_planned(
         following.end()
         run = load_run(folder)
         if is_follower(os.environ):  # the first process writes the pages
+            copies.clear(place)
             return run
         assert run.record == record, "the record on disk is the one that the runtime returned"
         _say(write_pages(run), listen)
         _say(reporters.finish(), listen)
     register_asked(run, reporters.asked, {title for title, _ in reporters.places}, listen)
     return run
+
+
+def _inputs(planned: Planned, plan: Plan, folder: Path) -> Inputs:
+    """Where the files of a run's plan are."""
+    from ftc.runtime.execution.execute import Inputs
+
+    return Inputs(
+        model_folder=planned.compiled.model_folder,
+        streams_folder=streams_folder(plan.stream_key),
+        environment=planned.compiled.environment,
+        previous=predecessor(folder),
+        companions=planned.compiled.companions,
+        writer=writer_site(planned.root, plan),
+    )
 
 
 def _refuse_early(planned: Planned, again: bool, until: int | Literal["train"] | None) -> None:
@@ -124,16 +140,30 @@ def _values(planned: Planned, folder: Path) -> dict[str, str]:
     if not is_one_of_several(os.environ):
         return {}
     from ftc.runtime.execution.agreement import RUN_FOLDER, environment_values
+    from ftc.runtime.execution.copies import needs_shared_disk
 
     run = planned.run if planned.run is not None and planned.run.folder == folder else None
     state = f"{run.record.status} at step {run.record.steps_done}" if run else "not begun"
     code = snapshot_code(project=planned.root).ftc_sha256[:12]
-    return {
-        "plan": planned.plan.run_id,
-        "ftc's code": code,
-        **environment_values(planned.compiled.environment),
-        RUN_FOLDER: f"{folder.name} {state}",
-    }
+    values = {"plan": planned.plan.run_id, "ftc's code": code, **environment_values(planned.compiled.environment)}
+    is_shared = needs_shared_disk(planned.plan.settings.train)
+    return values | ({RUN_FOLDER: f"{folder.name} {state}"} if is_shared else {})
+
+
+def _sight(planned: Planned, folder: Path, going_on: Run | None) -> Sight | None:
+    """What this process sees of a run that others may get copies of; None where all have to see its folder."""
+    from ftc.runtime.execution.copies import Sight, needs_shared_disk, place_of
+
+    if not is_one_of_several(os.environ) or needs_shared_disk(planned.plan.settings.train):
+        return None
+    begun = going_on is not None and not is_follower(os.environ)
+    found = [one for one in RunFolder(folder).documents if one.exists()] if begun else []
+    return Sight(
+        place=place_of(planned.root),
+        run_id=folder.name,
+        steps=None if going_on is None else going_on.record.steps_done,
+        documents={one.name: read_regular(one).decode() for one in found},
+    )
 
 
 def _say(findings: Iterable[Diagnostic], listen: EventListener) -> None:

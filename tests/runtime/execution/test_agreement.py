@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ftc.runtime.execution.agreement import RAY_JOB, RUN_FOLDER, Report, compare, launcher, mixed_machines
+from ftc.runtime.execution.agreement import RAY_JOB, RUN_FOLDER, Report, ahead, compare, launcher, mixed_machines
+from ftc.runtime.execution.copies import Copies, Sight
 from ftc.runtime.execution.lost_processes import ask_about_losses, how_it_ended, lost, may_be_retried, refusal_of
 
 
@@ -91,3 +92,26 @@ def test_a_model_is_held_by_the_processes_of_one_machine() -> None:
         found = mixed_machines(places, 2)
         assert found is not None
         assert (found.code, named in found.notes[0]) == ("FTC716", True)
+
+
+def _seen(*sides: tuple[str, int | None]) -> list[Report]:
+    sights = [Sight(place=place, run_id="7f", steps=steps) for place, steps in sides]
+    return [Report(rank=rank, host=one.place, values={}, sight=one) for rank, one in enumerate(sights)]
+
+
+def test_the_first_process_must_be_where_the_run_is() -> None:
+    assert ahead(_seen(("a", 20), ("b", None), ("b", 10))) is None, "what is behind is left"
+    assert ahead(_seen(("a", None), ("b", None))) is None
+    assert ahead(_reports({}, {})) is None
+    found = ahead(_seen(("a", None), ("b", 10)))
+    assert found is not None
+    assert found.code == "FTC702"
+    assert found.summary.endswith("process 1 on b has the run at step 10, and process 0 on a has nothing of it")
+
+
+def test_one_process_of_each_machine_writes_what_the_first_one_sends() -> None:
+    sights = [one.sight for one in _seen(("a", 0), ("a", 0), ("b", None), ("b", None), ("c", None))]
+    copies = [Copies.of([one for one in sights if one], rank) for rank in range(5)]
+    assert [one.is_elsewhere for one in copies] == [False, False, True, True, True]
+    assert copies[0].writers == {2: 2, 3: 2, 4: 4}
+    assert not Copies.of([], 0).writers, "one process, or a run that needs one disk"

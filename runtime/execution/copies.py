@@ -1,0 +1,174 @@
+"""A run over several machines without a shared disk: those that don't have the first process's disk get copies.
+
+The first process alone writes a run. The others read of it what the run continues with: record, plan, checkpoint and
+result. Where they are on another machine, or in another project, these are sent to them over the process group, into a
+folder that isn't among their project's runs. What is divided among processes is written by all of them: that needs one
+disk.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from ftc.spec.base import Document
+from ftc.spec.documents.settings import TrainSettings
+from ftc.spec.storage.atomic_write import replacing, write_file
+from ftc.spec.storage.ignored import make_ignored
+from ftc.spec.storage.paths import RunFolder
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+__all__ = ["Copies", "Sight", "needs_shared_disk", "place_of"]
+
+_PIECE = 2**26
+"""Bytes of a file that are sent at a time."""
+
+
+class Sight(Document):
+    """What a process sees of its run before it meets the others.
+
+    Attributes:
+        place: Its machine and project. All processes of one place see the same folder of runs.
+        run_id: Name of the run's folder.
+        steps: How far the run has come by what is here; None where nothing of it is.
+        documents: Of the first process: what the run's record and plan say, by the names of their files.
+    """
+
+    place: str
+    run_id: str
+    steps: int | None = None
+    documents: Mapping[str, str] = Field(default_factory=dict)
+
+
+def place_of(root: Path) -> str:
+    """A process's machine and project; several launchers' agents may share a host."""
+    return f"{platform.node()}, {os.environ.get('GROUP_RANK', '')}, {root.resolve()}"
+
+
+def needs_shared_disk(train: TrainSettings) -> bool:
+    """Whether all processes of a run have to see its folder.
+
+    With divided weights each writes its part of a checkpoint there, and answers that are sampled in training are kept
+    there for all.
+    """
+    return train.is_divided or train.sampling is not None or train.writing is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Which processes work on copies of the first one's run, and whether this one does.
+
+    Attributes:
+        rank: This process.
+        writers: Of each process elsewhere, the one of its place that writes the copies.
+    """
+
+    rank: int = 0
+    writers: Mapping[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, sights: Sequence[Sight], rank: int) -> Copies:
+        """Those of a run, by what its processes see, in the order of their ranks."""
+        first: dict[str, int] = {}
+        for number, sight in enumerate(sights):
+            first.setdefault(sight.place, number)
+        return cls(rank, {number: first[one.place] for number, one in enumerate(sights) if first[one.place]})
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether this process works on copies."""
+        return self.rank in self.writers
+
+    def begin(self, root: Path, name: str, seen: Sight) -> Path:
+        """An own folder for the copies, with what the first process's documents say of the run."""
+        make_ignored(root / ".ftc" / "copies")
+        own = _own(root, self.rank)
+        shutil.rmtree(own, ignore_errors=True)
+        folder = own / name / seen.run_id
+        folder.mkdir(parents=True)
+        for file, text in seen.documents.items():
+            write_file(folder / file, text.encode())
+        return folder
+
+    def clear(self, run: RunFolder) -> None:
+        """Deletes this process's copies of what is large, where it has any; a run begins with new ones."""
+        for large in (run.checkpoints, run.model, run.adapter) if self.is_elsewhere else ():
+            shutil.rmtree(large, ignore_errors=True)
+
+    def share(self, accelerator: Accelerator, run: RunFolder, paths: Iterable[Path]) -> None:
+        """Sends files and folders of the first process's run to those elsewhere; all processes have to call it.
+
+        Args:
+            accelerator: Knows the others.
+            run: The run's folder as this process has it.
+            paths: What is sent, in that folder; what the first process doesn't have is passed over.
+        """
+        if not self.writers:
+            return
+        from ftc.runtime.execution.accelerator import agreed
+
+        asked = [one.relative_to(run.path).as_posix() for one in paths]
+        for name, size in agreed(accelerator, lambda: _files(run.path, asked)):
+            self._send(accelerator, run.path / name, size)
+            if self.is_elsewhere and self.writers[self.rank] != self.rank:
+                _link(self._written(run) / name, run.path / name)
+
+    def _written(self, run: RunFolder) -> Path:
+        """The folder of the process that writes for this one."""
+        root = run.path.parents[4]
+        return _own(root, self.writers[self.rank]) / run.path.parent.name / run.path.name
+
+    def _send(self, accelerator: Accelerator, file: Path, size: int) -> None:
+        import torch
+
+        distributed: Any = torch.distributed
+        is_writer = self.writers.get(self.rank) == self.rank
+        with ExitStack() as stack:
+            if is_writer:
+                file.parent.mkdir(parents=True, exist_ok=True)
+            source = stack.enter_context(file.open("rb")) if accelerator.is_main_process else None
+            target = stack.enter_context(replacing(file)) if is_writer else None
+            for start in range(0, size, _PIECE):
+                count = min(_PIECE, size - start)
+                if source is not None:
+                    piece = torch.frombuffer(bytearray(source.read(count)), dtype=torch.uint8).to(accelerator.device)
+                else:
+                    piece = torch.empty(count, dtype=torch.uint8, device=accelerator.device)
+                distributed.broadcast(piece, src=0)
+                if target is not None:
+                    target.write(piece.cpu().numpy().tobytes())
+        accelerator.wait_for_everyone()
+
+
+def _own(root: Path, rank: int) -> Path:
+    return root / ".ftc" / "copies" / str(rank)
+
+
+def _files(folder: Path, names: Sequence[str]) -> list[tuple[str, int]]:
+    """Files below some paths, with their sizes; of a folder its manifest last."""
+    found: list[tuple[str, int]] = []
+    for name in names:
+        path = folder / name
+        each = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+        each.sort(key=lambda one: one.name == "MANIFEST.json")
+        found += [(one.relative_to(folder).as_posix(), one.stat().st_size) for one in each if one.is_file()]
+    return found
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    with suppress(OSError):  # a file system without links
+        os.link(source, target)
+        return
+    shutil.copyfile(source, target)
