@@ -55,13 +55,13 @@ def place_of(root: Path) -> str:
     return f"{platform.node()}, {os.environ.get('GROUP_RANK', '')}, {root.resolve()}"
 
 
-def needs_shared_disk(train: TrainSettings) -> str:
-    """Why all processes of a run have to see its folder; empty where copies do."""
-    if train.is_divided:
-        return f"with `sharding: {train.sharding}` each process writes its part of a checkpoint there"
-    if train.sampling is not None or train.writing is not None:
-        return "answers that are sampled in training are kept there for all processes"
-    return ""
+def needs_shared_disk(train: TrainSettings) -> bool:
+    """Whether all processes of a run have to see its folder.
+
+    With divided weights each writes its part of a checkpoint there, and answers that are sampled in training are kept
+    there for all.
+    """
+    return train.is_divided or train.sampling is not None or train.writing is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ class Copies:
         return folder
 
     def clear(self, run: RunFolder) -> None:
-        """Deletes the copies of what is large; a run begins with new ones."""
-        for large in (run.checkpoints, run.model, run.adapter):
+        """Deletes this process's copies of what is large, where it has any; a run begins with new ones."""
+        for large in (run.checkpoints, run.model, run.adapter) if self.is_elsewhere else ():
             shutil.rmtree(large, ignore_errors=True)
 
     def share(self, accelerator: Accelerator, run: RunFolder, paths: Iterable[Path]) -> None:

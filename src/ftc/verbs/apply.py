@@ -32,6 +32,7 @@ from ftc.verbs.track import tracked_by
 
 if TYPE_CHECKING:
     from ftc.runtime.execution.copies import Sight
+    from ftc.runtime.execution.execute import Inputs
     from ftc.runtime.tracking.reporters import Reporters
 
 __all__ = ["execute_planned"]
@@ -65,25 +66,18 @@ def execute_planned(
     if copies.is_elsewhere:
         folder = copies.begin(planned.root, planned.plan.name, sights[0])
         going_on = load_run(folder) if sights[0].documents else None
+    else:
+        make_ignored(planned.root / "runs")
     if going_on is not None and going_on.record.is_finished:
         if not is_follower(os.environ):
             _say(write_missing_pages(going_on), listen)
             store_rest(going_on, listen)
         return going_on
-    from ftc.runtime.execution.execute import Inputs, Steering, execute
+    from ftc.runtime.execution.execute import Steering, execute
     from ftc.runtime.tracking.reporters import Reporters
 
     plan = going_on.plan if going_on else _begun(RunFolder(folder), planned.plan)
-    inputs = Inputs(
-        model_folder=planned.compiled.model_folder,
-        streams_folder=streams_folder(plan.stream_key),
-        environment=planned.compiled.environment,
-        previous=predecessor(folder),
-        companions=planned.compiled.companions,
-        writer=writer_site(planned.root, plan),
-    )
-    if not copies.is_elsewhere:
-        make_ignored(planned.root / "runs")
+    inputs = _inputs(planned, plan, folder)
     reporters = Reporters(tracked_by(planned), planned.root, place := RunFolder(folder))
     with stored(planned.root, plan, folder, listen, doubted) as storing:
         following = _Following(planned.root, plan, place, storing, planned.recipe_text, reporters)
@@ -97,14 +91,27 @@ def execute_planned(
         following.end()
         run = load_run(folder)
         if is_follower(os.environ):  # the first process writes the pages
-            if copies.is_elsewhere:
-                copies.clear(place)
+            copies.clear(place)
             return run
         assert run.record == record, "the record on disk is the one that the runtime returned"
         _say(write_pages(run), listen)
         _say(reporters.finish(), listen)
     register_asked(run, reporters.asked, {title for title, _ in reporters.places}, listen)
     return run
+
+
+def _inputs(planned: Planned, plan: Plan, folder: Path) -> Inputs:
+    """Where the files of a run's plan are."""
+    from ftc.runtime.execution.execute import Inputs
+
+    return Inputs(
+        model_folder=planned.compiled.model_folder,
+        streams_folder=streams_folder(plan.stream_key),
+        environment=planned.compiled.environment,
+        previous=predecessor(folder),
+        companions=planned.compiled.companions,
+        writer=writer_site(planned.root, plan),
+    )
 
 
 def _refuse_early(planned: Planned, again: bool, until: int | Literal["train"] | None) -> None:
