@@ -192,7 +192,7 @@ def _compare(run: Path) -> None:
     from ftc.runtime.models.build_model import build_model
 
     plan = Plan.model_validate_json((run / "plan.json").read_text(encoding="utf-8"))
-    trained = build_model(plan.settings, FolderBase(Path(plan.settings.model.base)), torch.device("cpu"))
+    trained: Any = build_model(plan.settings, FolderBase(Path(plan.settings.model.base)), torch.device("cpu"))
     named = trainable_tensors(trained)
     assert plan.model.num_trainable == sum(one.numel() for one in named.values())
     if (mixture := architecture(trained.config.model_type).experts) is not None:
