@@ -95,7 +95,7 @@ def test_an_endpoint_that_gives_no_answer_is_not_asked_for_ever(
     assert [one for one in found.grades if one] == [7]
     assert len(found.grades) == 60
     assert found.failure == ("the endpoint returned status 401; stopped after 8 requests in a row without an answer")
-    assert len(service.asked) == 9
+    assert 9 <= len(service.asked) <= 10, "one more may be on its way when the last refusal is read"
 
 
 def test_a_judge_that_gives_no_grades_is_still_asked(service: Service) -> None:
