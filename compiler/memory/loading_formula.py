@@ -33,7 +33,7 @@ def loading_moment(job: MemoryInputs) -> Moment:
 
 def _dequantizing(job: MemoryInputs) -> int:
     """What passes while the largest weight is dequantized; a GPU gets the weights when all are."""
-    if job.model.quantized_files is None or job.on_card:
+    if job.model.quantized_files is None or job.model.packed is not None or job.on_card:
         return 0
     largest = max((inputs * outputs for inputs, outputs in job.model.linear_modules.values()), default=0)
     if job.model.experts is not None:  # of which memory holds two parts of three in one tensor

@@ -91,6 +91,7 @@ class MemoryInputs:
         rounded: What rounding weights in training keeps until the backward pass, over all layers.
         rounding: What it takes in passing, at the widest layer; or what casts to 8 bits do.
         uncast: Weights that no product casts to the type of its operands, since it reads them in 8 bits.
+        unpacking: What it takes in passing to multiply out the widest layer that stays quantized.
         copied_head: Bytes of an output layer that each pass copies, with trained rows of added tokens; 0 for none.
         frozen: Modules in front of the language model that aren't trained, by name.
         images: Of a micro-batch; none where they aren't known.
@@ -129,6 +130,7 @@ class MemoryInputs:
     taught: TeacherInputs | None = None
     chunked_places: int = 0
     has_z_loss: bool = False
+    unpacking: int = 0
     copied_head: int = 0
     head_parts: int = 1
     rounded: int = 0
@@ -290,7 +292,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
 def _passing(job: MemoryInputs, *, kept: bool, backward: bool = False) -> int:
     """What is on its way through the widest layer, beside what its backward pass needs where that is counted."""
     sizes = (stack.passing_bytes(job.numbers, job.trained, kept=kept, backward=backward) for stack in job.stacks)
-    return job.rounding + max(sizes)
+    return job.rounding + job.unpacking + max(sizes)
 
 
 def _measured(job: MemoryInputs) -> dict[str, Moment]:
@@ -299,8 +301,9 @@ def _measured(job: MemoryInputs) -> dict[str, Moment]:
         return {}
     found: dict[str, Moment] = {}
     found |= evaluation_moments(job.model, job.measuring, job.head_width, job.numbers, job.trained)
-    head = found["evaluation: head"]
-    return {**found, "evaluation: head": {**head, "temporaries": head.get("temporaries", 0) + job.copied_head}}
+    for name, more in (("evaluation: layers", job.unpacking), ("evaluation: head", job.copied_head)):
+        found[name] = {**found[name], "temporaries": found[name].get("temporaries", 0) + more}
+    return found
 
 
 def _chunked(job: MemoryInputs, within: Moment, logits: int) -> dict[str, Moment]:

@@ -215,7 +215,7 @@ class LowRank(Simple):
                 what, help = f"`{end}` has adapters inside", "remove it, or exclude these modules from `targets`"
             elif inside and packs:
                 what = f"`{end}` is quantized, and such weights can't be trained"
-                help = "remove it, or write `kind: lora`"
+                help = "remove it" if base.model.packed else "remove it, or write `kind: lora`"
             else:
                 continue
             yield Problem("FTC271", what, f"modules_to_save[{position}]", help)
@@ -240,7 +240,7 @@ class Lora(LowRank):
         """Decides everything about the adapter."""
         chosen = Choices()
         kind = chosen.take("kind", self.kind)
-        settings = LoraSettings(kind=kind, adapter=self.settle_adapter(chosen, base, packs=False))
+        settings = LoraSettings(kind=kind, adapter=self.settle_adapter(chosen, base, packs=base.model.packed is not None))
         return Settled(settings, chosen.reasons, tuple(chosen.problems), ())
 
     def smaller(self, model: ModelFacts) -> Iterator[Iterator[tuple[str, Any]]]:
@@ -336,6 +336,10 @@ class LoraSettings(LowRankSettings):
     def quantized(self) -> Quantized | None:
         """Not at all."""
         return None
+
+    def needs_whole(self) -> str | None:
+        """What measures the weight, or takes its directions."""
+        return "dora" if self.adapter.dora else "init" if self.adapter.init in OF_THE_WEIGHT else None
 
     def unpacked(self) -> StrategySettings | None:
         """Nothing is packed."""

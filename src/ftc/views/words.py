@@ -127,7 +127,7 @@ def dequantized_parts(plan: Plan) -> list[str]:
     """How the base model's files hold its weights, and memory; empty where both do it alike."""
     if (method := plan.settings.model.quantized_files) is None:
         return []
-    card, _ = quantized_files(method)
+    card = quantized_files(method)
     precision = precision_card(plan.settings.train.precision)
     held = precision.frozen if plan.settings.strategy.traits.adapter else precision.trained
     return [f"{card.label} in the model's files", f"dequantized to {held.name} while they are loaded"]

@@ -1,0 +1,51 @@
+"""A base model in GPTQ's or AWQ's files is trained by an adapter, and memory holds its layers as the files do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ftc import api
+from ftc.spec.documents.plan import Plan
+from ftc.spec.documents.step_log import read_step_log
+from ftc.spec.storage.paths import RunFolder
+from tests.e2e.conftest import Ftc, MakeProject
+from tests.support.packed_files import packed_copies
+from tests.support.projects import make_model
+
+
+def with_base(base: str, name: str) -> Path:
+    """The project's recipe with another base model."""
+    text = Path("recipe.yaml").read_text(encoding="utf-8")
+    start = text.index("base: ") + 6
+    recipe = Path(f"{name}.yaml")
+    recipe.write_text(text[:start] + base + text[text.index("}", start) :], encoding="utf-8")
+    return recipe
+
+
+def losses(folder: Path) -> list[float]:
+    """The loss of each step of a run."""
+    return [float(one.loss) for one in read_step_log(RunFolder(folder).step_log).steps.values()]
+
+
+def held(plan: Plan) -> int:
+    """Bytes of weights while the model is loaded."""
+    return next(one for one in plan.memory.phases if one.phase == "load").components["weights"]
+
+
+@pytest.mark.parametrize(("layout", "bits", "mixed"), [("gptq", 4, True), ("gptq_v2", 8, False), ("awq", 4, False)])
+def test_it_trains_as_the_model_that_it_stands_for(
+    project: MakeProject, layout: str, bits: int, mixed: bool
+) -> None:
+    project("pretraining", "lora", steps=3)
+    packed, whole = packed_copies(make_model(Path("base"), "decoder"), layout, bits, mixed=mixed)
+    ours, theirs = (api.apply(with_base(base.name, base.name)) for base in (packed, whole))
+    for applied in (ours, theirs):
+        assert applied.record.status == "finished"
+        assert api.audit(applied.record.id).verdict == "CONSISTENT"
+    assert losses(ours.folder) == pytest.approx(losses(theirs.folder), abs=1e-4)
+    assert ours.plan.model.num_parameters == theirs.plan.model.num_parameters
+    assert ours.plan.model.num_trainable == theirs.plan.model.num_trainable
+    assert ours.plan.memory.method == "trace"
+    print(held(ours.plan), held(theirs.plan), ours.plan.memory.phases)
