@@ -38,11 +38,13 @@ def choose_model(draft: Draft) -> Draft:
         decoder_start_id=_start(draft, why),
         pad_id=_padding(draft, why),
         stop_ids=_stops(draft, why),
-        quantized_files=_quantized_files(draft, why),
-        packed=_packed(draft, why),
     )
     if (vision := _vision(draft, why)) is not None:
         loaded = loaded.model_copy(update={"vision": vision})
+    if (method := _quantized_files(draft, why)) is not None:
+        loaded = loaded.model_copy(update={"quantized_files": method})
+    if (packed := _packed(draft, why)) is not None:
+        loaded = loaded.model_copy(update={"packed": packed})
     if (rope := model.rope) is not None:
         why.take("rope.kind", rope.kind, "model.rope.kind")
         asked = draft.recipe.model.rope

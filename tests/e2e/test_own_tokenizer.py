@@ -102,6 +102,13 @@ def test_a_run_learns_its_tokens_and_leaves_a_model_that_transformers_reads(
     with torch.no_grad():
         out = loaded.generate(**ids, do_sample=False, max_new_tokens=limit)
     assert tokenizer.decode(out[0, ids["input_ids"].shape[1] :], skip_special_tokens=True).strip() == said
+    answer = ftc("run", "export", run.record.id, "--format", "merged", "--type", "f32", "-o", "exported", "--json")
+    assert answer.code == 0, answer.err
+    exported = transformers.AutoTokenizer.from_pretrained("exported")
+    assert exported(text)["input_ids"] == tokenizer(text)["input_ids"]
+    model_of_export: Any = transformers.AutoModelForCausalLM.from_pretrained("exported").eval()
+    with torch.no_grad():
+        assert torch.equal(model_of_export(**ids).logits, loaded(**ids).logits)
     assert "3 tokens added" in (folder / "README.md").read_text()
     assert cards.run(folder / "README.md")
 

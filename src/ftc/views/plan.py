@@ -77,8 +77,7 @@ def plan_text(
 
     Args:
         plan: What to show.
-        lock_state: How the lock file was found: `new`, `changed` or `up to date`, or that it was `left alone`; None
-            where nobody looked.
+        lock_state: How the lock file was found: `new`, `changed`, `up to date`, `left alone`; None where nobody looked.
         lock_changes: What differs from the lock file, one entry a section.
         warnings: Findings that don't stop the run.
         record: The run of exactly this plan, if there is one.

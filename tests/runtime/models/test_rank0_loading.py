@@ -18,6 +18,7 @@ from ftc.runtime.models.sharding import description
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.settings import Settings
 from tests.runtime.jobs import make_job
+from tests.support.quantized_files import quantized_copies
 
 _HALF = {"train__precision": "bfloat16"}
 _T5 = {
@@ -68,6 +69,15 @@ def test_shapes_alone_give_the_same_model(tmp_path: Path, name: str) -> None:
     without = apart(job.plan.settings, job.inputs.model_folder)
     assert description(without) == description(whole)
     assert all(one.is_meta for one in without.parameters())
+    assert [type(one) for one in without.modules()] == [type(one) for one in whole.modules()]
+
+
+def test_shapes_alone_give_the_model_of_quantized_files(tmp_path: Path) -> None:
+    job = make_job(tmp_path, "llama", "full", train__sharding="fsdp")
+    folder, _ = quantized_copies(job.inputs.model_folder, "fp8")
+    whole = build_model(job.plan.settings, FolderBase(folder), torch.device("cpu"))
+    without = apart(job.plan.settings, folder)
+    assert description(without) == description(whole)
     assert [type(one) for one in without.modules()] == [type(one) for one in whole.modules()]
 
 
