@@ -26,7 +26,7 @@ def with_base(base: str, name: str) -> Path:
 
 def losses(folder: Path) -> list[float]:
     """The loss of each step of a run."""
-    return [float(one.loss) for one in read_step_log(RunFolder(folder).step_log).steps.values()]
+    return [float.fromhex(one.loss) for one in read_step_log(RunFolder(folder).step_log).steps.values()]
 
 
 def held(plan: Plan) -> int:
@@ -47,5 +47,4 @@ def test_it_trains_as_the_model_that_it_stands_for(
     assert losses(ours.folder) == pytest.approx(losses(theirs.folder), abs=1e-4)
     assert ours.plan.model.num_parameters == theirs.plan.model.num_parameters
     assert ours.plan.model.num_trainable == theirs.plan.model.num_trainable
-    assert ours.plan.memory.method == "trace"
     print(held(ours.plan), held(theirs.plan), ours.plan.memory.phases)
