@@ -15,7 +15,7 @@ from torch import nn
 
 from ftc.spec.documents.packed_weights import PackedWeights
 
-__all__ = ["PackedLinear", "load_packed", "pack_layers"]
+__all__ = ["PackedLinear", "load_packed", "operand", "pack_layers"]
 
 _METHOD = "ftc-packed"
 _OF_LOADING = ("attn_implementation", "dtype", "local_files_only", "use_safetensors")
@@ -45,10 +45,7 @@ class PackedLinear(nn.Linear):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """(..., inputs) to (..., outputs)."""
-        kind = input.device.type
-        if torch.is_autocast_enabled(kind):
-            input = input.to(torch.get_autocast_dtype(kind))
-        product: torch.Tensor = _Product.apply(input, self)
+        product: torch.Tensor = _Product.apply(operand(input), self)
         return product
 
     def numbers(self, dtype: torch.dtype) -> torch.Tensor:
@@ -80,6 +77,14 @@ class PackedLinear(nn.Linear):
             wide = (words.unsqueeze(-1) >> shifts).flatten(-2)
         wide &= 2**self._bits - 1
         return wide.to(torch.int8 if self._bits == 4 else torch.int16)
+
+
+def operand(input: torch.Tensor) -> torch.Tensor:
+    """What autocast makes of a product's operand; nothing without memory, where the trace puts its own in place."""
+    kind = input.device.type
+    if input.is_meta or not torch.is_autocast_enabled(kind):
+        return input
+    return input.to(torch.get_autocast_dtype(kind))
 
 
 class _Product(torch.autograd.Function):
