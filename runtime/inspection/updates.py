@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.artifacts.merged_weights import Unpack, unpacked
+from ftc.runtime.models.packed_layers import PackedLinear
 from ftc.runtime.strategies.ln_tuning import replaces_layer
 from ftc.spec.documents.inspected import ModuleChange
 from ftc.spec.module_names import embedding_part
@@ -161,6 +162,9 @@ def _factors(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _weight(name: str, layer: Any, packed: Mapping[str, Unpack]) -> torch.Tensor:
     """A layer's own weight, unpacked where it is kept in few bits."""
+    if isinstance(layer.get_base_layer(), PackedLinear):
+        whole: torch.Tensor = layer.get_base_layer().numbers(torch.float32).T
+        return whole
     make = packed.get(f"{name}.weight")
     return layer.get_base_layer().weight.detach() if make is None else make().detach()
 

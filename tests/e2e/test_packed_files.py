@@ -47,4 +47,35 @@ def test_it_trains_as_the_model_that_it_stands_for(
     assert losses(ours.folder) == pytest.approx(losses(theirs.folder), abs=1e-4)
     assert ours.plan.model.num_parameters == theirs.plan.model.num_parameters
     assert ours.plan.model.num_trainable == theirs.plan.model.num_trainable
-    print(held(ours.plan), held(theirs.plan), ours.plan.memory.phases)
+    assert held(ours.plan) < 0.65 * held(theirs.plan)
+
+
+@pytest.fixture
+def packed(project: MakeProject) -> Path:
+    """A recipe in a project whose base is in GPTQ's files."""
+    project("chat", "lora", steps=4)
+    base, _ = packed_copies(make_model(Path("base"), "decoder"), "gptq")
+    return with_base(base.name, "packed")
+
+
+def test_a_run_is_what_it_is_for_other_bases(packed: Path, ftc: Ftc) -> None:
+    whole = api.apply(packed)
+    paused = api.apply(packed, again=True, until=2)
+    assert paused.record.status == "paused"
+    ended = api.apply(packed)
+    assert ended.record.id == paused.record.id
+    assert ended.record.final_weights_sha256 == whole.record.final_weights_sha256
+    assert losses(ended.folder) == losses(whole.folder)
+    run = ended.record.id
+    for words in (("audit", run, "--level", "replay", "--steps", "2"), ("run", "inspect", run), ("run", "eval", run)):
+        answer = ftc(*words)
+        assert answer.code == 0, (words, answer.text)
+    print(answer.text)
+    for words in (("merge", run, "-o", "whole"), ("export", run, "--format", "safetensors", "-o", "whole")):
+        answer = ftc("run", *words)
+        print(answer.text)
+        assert answer.code != 0
+    assert not Path("whole").exists()
+    print(ftc("predict", run, "What is a file?").text)
+    print(ftc("plan", packed).text)
+    print(Path(ended.folder / "README.md").read_text())

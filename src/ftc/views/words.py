@@ -128,6 +128,9 @@ def dequantized_parts(plan: Plan) -> list[str]:
     if (method := plan.settings.model.quantized_files) is None:
         return []
     card = quantized_files(method)
+    if (packed := plan.settings.model.packed) is not None:
+        size = f"with a scale for {packed.group_size} inputs" if packed.group_size else "with a scale for each output"
+        return [f"{card.label} in the model's files", f"kept in memory in {packed.bits} bits {size}"]
     precision = precision_card(plan.settings.train.precision)
     held = precision.frozen if plan.settings.strategy.traits.adapter else precision.trained
     return [f"{card.label} in the model's files", f"dequantized to {held.name} while they are loaded"]
