@@ -70,7 +70,6 @@ def test_a_run_is_what_it_is_for_other_bases(packed: Path, ftc: Ftc) -> None:
     for words in (("audit", run, "--level", "replay", "--steps", "2"), ("run", "inspect", run), ("run", "eval", run)):
         answer = ftc(*words)
         assert answer.code == 0, (words, answer.text)
-    print(answer.text)
     for words in (("merge", run, "-o", "whole"), ("export", run, "--format", "safetensors", "-o", "whole")):
         answer = ftc("run", *words)
         print(answer.text)
@@ -78,4 +77,3 @@ def test_a_run_is_what_it_is_for_other_bases(packed: Path, ftc: Ftc) -> None:
     assert not Path("whole").exists()
     print(ftc("predict", run, "What is a file?").text)
     print(ftc("plan", packed).text)
-    print(Path(ended.folder / "README.md").read_text())
