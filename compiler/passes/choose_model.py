@@ -286,8 +286,8 @@ def _beside_packed(draft: Draft) -> Iterator[Problem]:
     if model.packed is None or model.quantized_files is None or (key := draft.strategy.needs_whole()) is None:
         return
     what = draft.strategy.kind if key == "kind" else f"{key}: {getattr(draft.recipe.strategy, key)}".lower()
-    summary = f"`{what}` can't be trained beside {quantized_files(model.quantized_files).label} weights"
-    notes = "memory holds them as the model's files do, so that nothing changes, measures or quantizes them"
+    summary = f"`{what}` doesn't go with {quantized_files(model.quantized_files).label} weights"
+    notes = "memory holds them as the model's files do: nothing changes, measures or quantizes them"
     help = "write `kind: lora`, or choose the unquantized model" if key == "kind" else f"remove `{key}`"
     yield Problem("FTC313", summary, key, help, notes)
 

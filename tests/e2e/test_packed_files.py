@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from importlib.util import find_spec
 from pathlib import Path
 
+import peft
 import pytest
+import torch
+import transformers
 
 from ftc import api
+from ftc.compiler.resolve.models.packed_files import packed_layers, packing_of
+from ftc.compiler.resolve.models.weights import read_weights
+from ftc.runtime.models.packed_layers import load_packed
+from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.step_log import read_step_log
 from ftc.spec.storage.paths import RunFolder
@@ -72,8 +81,58 @@ def test_a_run_is_what_it_is_for_other_bases(packed: Path, ftc: Ftc) -> None:
         assert answer.code == 0, (words, answer.text)
     for words in (("merge", run, "-o", "whole"), ("export", run, "--format", "safetensors", "-o", "whole")):
         answer = ftc("run", *words)
-        print(answer.text)
         assert answer.code != 0
+        assert "GPTQ weights, which would be rounded again" in answer.text
     assert not Path("whole").exists()
-    print(ftc("predict", run, "What is a file?").text)
-    print(ftc("plan", packed).text)
+    assert ftc("predict", run, "What is a file?").code == 0
+    shown = ftc("plan", packed).text
+    assert "GPTQ in the model's files · kept in memory in 4 bits with a scale for 16 inputs" in shown
+
+
+@pytest.mark.parametrize(
+    ("changed", "path"),
+    [
+        ({"strategy.kind": "full"}, "strategy.kind"),
+        ({"strategy.kind": "qlora"}, "strategy.kind"),
+        ({"strategy.kind": "ia3"}, "strategy.kind"),
+        ({"strategy.dora": "true"}, "strategy.dora"),
+        ({"strategy.init": "pissa"}, "strategy.init"),
+        ({"train.distillation": "{teacher: base_gptq}"}, "train.distillation.teacher"),
+        ({"budget.devices": "2"}, "budget.devices"),
+    ],
+)
+def test_what_needs_whole_weights_is_refused(packed: Path, changed: dict[str, str], path: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        api.plan(packed, overrides=[f"{key}={value}" for key, value in changed.items()])
+    assert ("FTC313", path) in {(one.code, one.path) for one in refused.value.diagnostics}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("gptqmodel") is None or find_spec("optimum") is None, reason="others' own kernels")
+@pytest.mark.parametrize(("dtype", "mixed"), [("float32", False), ("bfloat16", True)])
+def test_losses_are_those_of_transformers_and_peft(tmp_path: Path, dtype: str, mixed: bool) -> None:
+    """Both layers in the same loop, bit for bit."""
+    base, _ = packed_copies(make_model(tmp_path / "base", "decoder"), "gptq")
+    said = json.loads((base / "config.json").read_text(encoding="utf-8"))["quantization_config"]
+    weights = read_weights(base, base)
+    _, ours = packed_layers(weights.tensors, packing_of(said, "gptq"))
+    options = {"dtype": getattr(torch, dtype), "local_files_only": True}
+    theirs = transformers.GPTQConfig(bits=4, backend="gptq_torch")
+    models = (
+        load_packed(transformers.AutoModelForCausalLM, base, dict(options), ours),
+        transformers.AutoModelForCausalLM.from_pretrained(base, quantization_config=theirs, **options),
+    )
+    found = []
+    for model in models:
+        torch.manual_seed(0)
+        adapted = peft.get_peft_model(model, peft.LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM"))
+        optimizer = torch.optim.SGD([one for one in adapted.parameters() if one.requires_grad], lr=0.5)
+        ids = torch.arange(24)[None]
+        for _ in range(3):
+            with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+                loss = adapted(input_ids=ids, labels=ids).loss
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            found.append(loss.item())
+    assert found[:3] == found[3:]
