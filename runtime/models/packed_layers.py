@@ -1,6 +1,6 @@
 """Linear layers that keep the weights of GPTQ's and AWQ's files as these hold them: frozen, beside an adapter.
 
-A weight is multiplied out for each product and let go of again, in the backward pass too, so that memory never holds
+A weight is multiplied out for each product and freed again, in the backward pass too, so that memory never holds
 more than one. The arithmetic is that of the loaders which these files are made for: a number less its zero point, times
 its scale, rounded to float16, and then in the type of the product.
 """

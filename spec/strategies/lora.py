@@ -240,7 +240,9 @@ class Lora(LowRank):
         """Decides everything about the adapter."""
         chosen = Choices()
         kind = chosen.take("kind", self.kind)
-        settings = LoraSettings(kind=kind, adapter=self.settle_adapter(chosen, base, packs=base.model.packed is not None))
+        settings = LoraSettings(
+            kind=kind, adapter=self.settle_adapter(chosen, base, packs=base.model.packed is not None)
+        )
         return Settled(settings, chosen.reasons, tuple(chosen.problems), ())
 
     def smaller(self, model: ModelFacts) -> Iterator[Iterator[tuple[str, Any]]]:

@@ -44,9 +44,7 @@ def held(plan: Plan) -> int:
 
 
 @pytest.mark.parametrize(("layout", "bits", "mixed"), [("gptq", 4, True), ("gptq_v2", 8, False), ("awq", 4, False)])
-def test_it_trains_as_the_model_that_it_stands_for(
-    project: MakeProject, layout: str, bits: int, mixed: bool
-) -> None:
+def test_it_trains_as_the_model_that_it_stands_for(project: MakeProject, layout: str, bits: int, mixed: bool) -> None:
     project("pretraining", "lora", steps=3)
     packed, whole = packed_copies(make_model(Path("base"), "decoder"), layout, bits, mixed=mixed)
     ours, theirs = (api.apply(with_base(base.name, base.name)) for base in (packed, whole))

@@ -59,9 +59,7 @@ def packed_copies(source: Path, layout: str, bits: int = 4, *, mixed: bool = Fal
     return folders
 
 
-def _rounded(
-    weight: torch.Tensor, group: torch.Tensor, bits: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _rounded(weight: torch.Tensor, group: torch.Tensor, bits: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(inputs, outputs) of whole numbers, with a zero point, from 1 on, and a scale for each group and output."""
     import torch
 

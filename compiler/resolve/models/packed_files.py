@@ -53,7 +53,9 @@ def packing_of(said: Mapping[str, Any], method: str) -> Packing:
         raise Unreadable(f"the layout is {quoted(name)}, or one of another kernel; ftc loads {known}")
     bits, size = (next((said[key] for key in keys if key in said), None) for keys in _SIZES)
     if type(bits) is not int or bits not in _BITS[method]:
-        raise Unreadable(f"its weights have {quoted(str(bits))} bits; ftc loads {' and '.join(map(str, _BITS[method]))}")
+        raise Unreadable(
+            f"its weights have {quoted(str(bits))} bits; ftc loads {' and '.join(map(str, _BITS[method]))}"
+        )
     if type(size) is not int or not (size == -1 or size > 0):
         raise Unreadable(f"`group_size` is {quoted(str(size))}, neither -1 nor a number of inputs")
     if method == "awq" and said.get("zero_point", True) is not True:
@@ -66,9 +68,7 @@ def packing_of(said: Mapping[str, Any], method: str) -> Packing:
 _SIZES = (("bits", "w_bit"), ("group_size", "q_group_size"))
 
 
-def packed_layers(
-    tensors: Mapping[str, TensorFacts], packing: Packing
-) -> tuple[dict[str, TensorFacts], PackedWeights]:
+def packed_layers(tensors: Mapping[str, TensorFacts], packing: Packing) -> tuple[dict[str, TensorFacts], PackedWeights]:
     """Weights as if they were whole, and which of them are packed.
 
     Args:

@@ -185,7 +185,10 @@ def _wrong_kind(run: Run) -> Iterator[Diagnostic]:
         yield diagnostic("FTC661", summary, notes=place, help=helps, path="strategy.kind")
     elif (base := unmergeable_base(run.plan.settings)) is not None:
         summary = f"the adapter of run `{run.record.id}` can't be merged into the base model: {base}"
-        helps = ("use the base model with its adapter, as the run's card shows", "or train beside the unquantized model")
+        helps = (
+            "use the base model with its adapter, as the run's card shows",
+            "or train beside the unquantized model",
+        )
         yield diagnostic("FTC661", summary, help=helps, path="model.base")
 
 
@@ -193,7 +196,9 @@ def unmergeable_base(settings: Settings) -> str | None:
     """Why nothing can be added to the base model's weights; None where it can."""
     if settings.model.packed is None or settings.model.quantized_files is None:
         return None
-    return f"its files hold {quantized_files(settings.model.quantized_files).label} weights, which would be rounded again"
+    return (
+        f"its files hold {quantized_files(settings.model.quantized_files).label} weights, which would be rounded again"
+    )
 
 
 _TEXTS = (
