@@ -25,6 +25,11 @@ _OF_LOADING = ("attn_implementation", "dtype", "local_files_only", "use_safetens
 class PackedLinear(nn.Linear):
     """A frozen linear layer with packed weights."""
 
+    qweight: torch.Tensor
+    qzeros: torch.Tensor
+    scales: torch.Tensor
+    g_idx: torch.Tensor
+
     def __init__(self, packed: PackedWeights, inputs: int, outputs: int, bias: nn.Parameter | None) -> None:
         nn.Module.__init__(self)  # a weight in full is what this layer avoids
         self.in_features, self.out_features = inputs, outputs
@@ -43,9 +48,9 @@ class PackedLinear(nn.Linear):
         self.compute_dtype = torch.float16  # in which peft draws an adapter beside it, as beside others' layers
         self._is_hf_initialized = True  # so that transformers draws nothing here
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
         """(..., inputs) to (..., outputs)."""
-        product: torch.Tensor = _Product.apply(operand(input), self)
+        product: torch.Tensor = _Product.apply(operand(given), self)  # type: ignore[no-untyped-call]
         return product
 
     def numbers(self, dtype: torch.dtype) -> torch.Tensor:
@@ -79,22 +84,22 @@ class PackedLinear(nn.Linear):
         return wide.to(torch.int8 if self._bits == 4 else torch.int16)
 
 
-def operand(input: torch.Tensor) -> torch.Tensor:
+def operand(given: torch.Tensor) -> torch.Tensor:
     """What autocast makes of a product's operand; nothing without memory, where the trace puts its own in place."""
-    kind = input.device.type
-    if input.is_meta or not torch.is_autocast_enabled(kind):
-        return input
-    return input.to(torch.get_autocast_dtype(kind))
+    kind = given.device.type
+    if given.is_meta or not torch.is_autocast_enabled(kind):
+        return given
+    return given.to(torch.get_autocast_dtype(kind))
 
 
 class _Product(torch.autograd.Function):
     """A product with a packed weight, which the backward pass multiplies out once more."""
 
     @staticmethod
-    def forward(ctx: Any, input: torch.Tensor, layer: PackedLinear) -> torch.Tensor:
+    def forward(ctx: Any, given: torch.Tensor, layer: PackedLinear) -> torch.Tensor:
         """The layer's output."""
         ctx.layer = layer
-        output = input @ layer.numbers(input.dtype)
+        output = given @ layer.numbers(given.dtype)
         if layer.bias is not None:
             output += layer.bias.to(output.dtype)
         return output

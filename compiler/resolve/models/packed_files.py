@@ -111,7 +111,7 @@ def _sizes(layer: str, tensors: Mapping[str, TensorFacts], packing: Packing) -> 
     inputs, outputs = (rows, columns * each) if packing.layout == "awq" else (rows * each, columns)
     size = packing.group_size or inputs
     groups = -(-inputs // size)
-    wanted = {"qzeros": (groups, -(-outputs // each)), "scales": (groups, outputs)}
+    wanted: dict[str, tuple[int, ...]] = {"qzeros": (groups, -(-outputs // each)), "scales": (groups, outputs)}
     if packing.layout != "awq":
         wanted["g_idx"] = (inputs,)
     elif inputs % size:
