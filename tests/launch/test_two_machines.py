@@ -115,6 +115,8 @@ def test_the_second_machine_neither_plans_nor_tokenizes(first: Machine) -> None:
     audited = first.ftc("audit", record["id"])
     assert audited.code == 0, audited.text
     assert "2 processes on 1 machine" in audited.text
+    assert not [*first.root.parent.glob("*/.ftc/copies")], "both machines see one folder of runs"
+    assert not [*first.root.glob("runs/.seen-*")]
 
 
 @_SESSION
@@ -460,7 +462,7 @@ def test_machines_without_a_shared_disk_train_one_run_and_go_on_after_a_kill(fir
     assert record["status"] == "finished"
     assert [len(segment["processes"]) for segment in record["segments"]] == [2, 2]
     assert record["final_weights_sha256"] == weights
-    assert not (two.root / "runs").exists()
+    assert not [*two.root.glob("runs/*/*")], "it was the first one once, and began no run"
     assert not [*two.root.glob(".ftc/copies/**/*.safetensors")]
     again = together(start(machines, "apply", PLAN))
     assert [each.code for each in again] == [0, 0], "a finished run is left as it is"
