@@ -15,7 +15,7 @@ from torch import nn
 
 from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors, write_tensors
 from ftc.runtime.evaluation.shortcuts import faster_linears
-from ftc.runtime.execution.accelerator import StopTogether
+from ftc.runtime.execution.accelerator import StopTogether, agreed
 from ftc.runtime.execution.machine import keeps_freed
 from ftc.runtime.models.sharding import in_step, is_sharded, reshard
 from ftc.runtime.models.tensor_parallel import devices_of_a_layer, reports_rows
@@ -218,7 +218,8 @@ def learn_references(session: Session, work: ModelWithScorer, split: str) -> Non
     if rows is None or not isinstance(work.scorer, PreferenceScorer) or not work.scorer.needs_reference:
         return
     folder = session.folder.references(split)
-    known = _saved_references(session, folder / _REFERENCES, len(rows))
+    # Others may be on a machine that doesn't have the figures, or has had them a moment before this one.
+    known = agreed(session.accelerator, lambda: _saved_references(session, folder / _REFERENCES, len(rows)))
     if known is None:
         with session.journal.phase("reference", split):
             # By the arithmetic that they are compared with: training's own for rows that are trained on.

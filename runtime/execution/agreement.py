@@ -203,7 +203,10 @@ def _finding(summary: str, lines: Sequence[str]) -> Diagnostic:
 
 
 def _unseen(summary: str, lines: Sequence[str]) -> Diagnostic:
-    help = "keep the project on a file system that all machines mount; runs with `sharding: ddp` need none"
+    help = (
+        "keep the project on a file system that all machines mount; runs with `sharding: ddp` that sample no answers "
+        "in training need none"
+    )
     return diagnostic("FTC702", f"the run's folder is not shared: {summary}", notes=tuple(lines), help=help)
 
 

@@ -1,9 +1,8 @@
 """A run over several machines without a shared disk: those that don't have the first process's disk get copies.
 
 The first process alone writes a run. The others read of it what the run continues with: record, plan, checkpoint and
-result. Where they are on another machine, or in another project, these are sent to them over the process group, into a
-folder that isn't among their project's runs. What is divided among processes is written by all of them: that needs one
-disk.
+result. Where they don't have its folder of runs, these are sent to them over the process group, into a folder that
+isn't among their project's runs. What is divided among processes is written by all of them: that needs one disk.
 """
 
 from __future__ import annotations
@@ -11,40 +10,50 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from ftc.runtime.execution.meeting_store import by_the_first
 from ftc.spec.base import Document
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.storage.atomic_write import replacing, write_file
 from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import RunFolder
+from ftc.spec.storage.processes import is_follower
+from ftc.spec.storage.writable import not_writable
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Copies", "Sight", "needs_shared_disk", "place_of"]
+__all__ = ["Copies", "Sight", "needs_shared_disk", "place_of", "seeing_runs"]
 
 _PIECE = 2**26
 """Bytes of a file that are sent at a time."""
+_APPEAR_SECONDS = 2.0
+_POLL_SECONDS = 0.1
 
 
 class Sight(Document):
     """What a process sees of its run before it meets the others.
 
     Attributes:
-        place: Its machine and project. All processes of one place see the same folder of runs.
+        place: Its machine and project. Processes of one place read the same copies.
+        sees_runs: Whether it has the first process's folder of runs.
         run_id: Name of the run's folder.
         steps: How far the run has come by what is here; None where nothing of it is.
         documents: Of the first process: what the run's record and plan say, by the names of their files.
     """
 
     place: str
+    sees_runs: bool
     run_id: str
     steps: int | None = None
     documents: Mapping[str, str] = Field(default_factory=dict)
@@ -53,6 +62,42 @@ class Sight(Document):
 def place_of(root: Path) -> str:
     """A process's machine and project; several launchers' agents may share a host."""
     return f"{platform.node()}, {os.environ.get('GROUP_RANK', '')}, {root.resolve()}"
+
+
+@contextmanager
+def seeing_runs(root: Path) -> Iterator[bool]:
+    """Whether this process finds in its project's `runs/` what the first one has just written there.
+
+    The name of a machine says nothing of its disks. All processes have to call it, before they meet.
+
+    Raises:
+        Refusal: In the first one: it can't write there (FTC648). In the others: the first one was lost (FTC644).
+    """
+    runs = root / "runs"
+    name = by_the_first("seeing_runs", partial(_mark, runs))
+    try:
+        yield bool(name) and _appears(runs / name)
+    finally:
+        if name and not is_follower(os.environ):
+            with suppress(OSError):
+                (runs / name).unlink()
+
+
+def _mark(runs: Path) -> str:
+    make_ignored(runs)
+    mark = runs / f".seen-{uuid.uuid4().hex}"
+    try:
+        mark.touch(exist_ok=False)
+    except OSError as error:
+        raise not_writable(runs, error) from error
+    return mark.name
+
+
+def _appears(file: Path) -> bool:
+    ends = time.monotonic() + _APPEAR_SECONDS
+    while not (is_there := file.exists()) and time.monotonic() < ends:
+        time.sleep(_POLL_SECONDS)  # file systems of a network show a new file late
+    return is_there
 
 
 def needs_shared_disk(train: TrainSettings) -> bool:
@@ -79,10 +124,9 @@ class Copies:
     @classmethod
     def of(cls, sights: Sequence[Sight], rank: int) -> Copies:
         """Those of a run, by what its processes see, in the order of their ranks."""
+        elsewhere = {number: one.place for number, one in enumerate(sights) if not one.sees_runs}
         first: dict[str, int] = {}
-        for number, sight in enumerate(sights):
-            first.setdefault(sight.place, number)
-        return cls(rank, {number: first[one.place] for number, one in enumerate(sights) if first[one.place]})
+        return cls(rank, {number: first.setdefault(place, number) for number, place in elsewhere.items()})
 
     @property
     def is_elsewhere(self) -> bool:

@@ -190,7 +190,7 @@ class _Execution:
             take = partial(stack.enter_context, hold(self.folder)) if accelerator.is_main_process else _nothing
             compare_refusals(accelerator, take)
             see_folder(accelerator, self.folder.holder, is_elsewhere=self.copies.is_elsewhere)
-            self.copies.share(accelerator, self.folder, (self.folder.proof, self.folder.references("")))
+            self.copies.share(accelerator, self.folder, [self.folder.proof])
             yield
 
     def _tell_of_stop(self, number: int) -> None:

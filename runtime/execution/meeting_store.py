@@ -36,26 +36,35 @@ _hosted: list[Any] = []
 """Stores that this process serves to the others, for as long as it lives."""
 
 
-def by_the_first(act: Callable[[], None]) -> None:
+def by_the_first(what: str, act: Callable[[], str | None]) -> str:
     """Has the first process do something before the processes meet, while the others wait.
 
     Where it raises, the others go on to the meeting, at which the first one then reports to all why it refuses.
+
+    Args:
+        what: Names it among what the first process does for the others.
+        act: Does it, and may give a text.
+
+    Returns:
+        The text, in all processes; empty where the first one gave none.
 
     Raises:
         Refusal: In the others: the first process was lost (FTC644).
     """
     if not is_one_of_several(os.environ):
-        act()
-        return
+        return act() or ""
     opened = store, rank, _ = meeting_store()
     _opened.append(opened)
+    key, given = f"first/{what}", ""
     if rank == 0:
         try:
-            act()
+            given = act() or ""
         finally:
-            _set(store, "first")
-    else:
-        wait_for(store, {0: "first"})
+            _set(store, key, given)
+        return given
+    wait_for(store, {0: key})
+    with while_connected():
+        return str(store.get(key).decode()) if store.check([key]) else ""
 
 
 def lend(make: Callable[[], _Made], lacks: Callable[[], bool], give: Callable[[_Made], None]) -> _Made:

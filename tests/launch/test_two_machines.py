@@ -115,6 +115,8 @@ def test_the_second_machine_neither_plans_nor_tokenizes(first: Machine) -> None:
     audited = first.ftc("audit", record["id"])
     assert audited.code == 0, audited.text
     assert "2 processes on 1 machine" in audited.text
+    assert not [*first.root.parent.glob("*/.ftc/copies")], "both machines see one folder of runs"
+    assert not [*first.root.glob("runs/.seen-*")]
 
 
 @_SESSION
@@ -460,8 +462,23 @@ def test_machines_without_a_shared_disk_train_one_run_and_go_on_after_a_kill(fir
     assert record["status"] == "finished"
     assert [len(segment["processes"]) for segment in record["segments"]] == [2, 2]
     assert record["final_weights_sha256"] == weights
-    assert not (two.root / "runs").exists()
+    assert not [*two.root.glob("runs/*/*")], "it was the first one once, and began no run"
     assert not [*two.root.glob(".ftc/copies/**/*.safetensors")]
     again = together(start(machines, "apply", PLAN))
     assert [each.code for each in again] == [0, 0], "a finished run is left as it is"
     assert _record(one) == record
+
+
+@_SESSION
+def test_preferences_are_measured_on_machines_without_a_shared_disk(tmp_path: Path) -> None:
+    """The first process alone keeps the reference's figures of the test rows; the others go its way without them."""
+    make_model(tmp_path / "models" / "decoder", "decoder")
+    machines = one, two = _unpacked(site(tmp_path, tmp_path / "models", task="preference"), tmp_path / "apart")
+    told = together(start(machines, "apply", PLAN, **_SILENT))
+    assert [each.code for each in told] == [0, 0], [each.text for each in told]
+    (file,) = one.root.glob("runs/tiny/*/eval.json")
+    measured = json.loads(file.read_text())
+    assert measured["base"]
+    assert measured["tuned"]
+    assert [*one.root.glob("runs/tiny/*/references/test")]
+    assert not [*two.root.glob("**/references")]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -56,12 +56,14 @@ def execute_planned(
     from ftc.runtime.execution.copies import Copies
 
     doubted = set[str]()
-    with arriving():
-        _refuse_early(planned, again, until)
-        planned = planned if again else brought_back(planned, listen, doubted)
-        going_on = planned.run if not again else None
-        folder = going_on.folder if going_on else _new_folder(planned, again)
-    sights = meet(_values(planned, folder), sight=_sight(planned, folder, going_on))
+    with ExitStack() as stack:
+        with arriving():
+            _refuse_early(planned, again, until)
+            planned = planned if again else brought_back(planned, listen, doubted)
+            going_on = planned.run if not again else None
+            folder = going_on.folder if going_on else _new_folder(planned, again)
+            sight = _sight(planned, folder, going_on, stack)
+        sights = meet(_values(planned, folder), sight=sight)
     copies = Copies.of(sights, int(os.environ.get("RANK") or 0))
     if copies.is_elsewhere:
         folder = copies.begin(planned.root, planned.plan.name, sights[0])
@@ -150,9 +152,16 @@ def _values(planned: Planned, folder: Path) -> dict[str, str]:
     return values | ({RUN_FOLDER: f"{folder.name} {state}"} if is_shared else {})
 
 
-def _sight(planned: Planned, folder: Path, going_on: Run | None) -> Sight | None:
-    """What this process sees of a run that others may get copies of; None where all have to see its folder."""
-    from ftc.runtime.execution.copies import Sight, needs_shared_disk, place_of
+def _sight(planned: Planned, folder: Path, going_on: Run | None, stack: ExitStack) -> Sight | None:
+    """What this process sees of a run that others may get copies of; None where all have to see its folder.
+
+    Args:
+        planned: The plan.
+        folder: The run's folder.
+        going_on: The run as it is here, where it is continued.
+        stack: Keeps what the others have to see until they have met.
+    """
+    from ftc.runtime.execution.copies import Sight, needs_shared_disk, place_of, seeing_runs
 
     if not is_one_of_several(os.environ) or needs_shared_disk(planned.plan.settings.train):
         return None
@@ -160,6 +169,7 @@ def _sight(planned: Planned, folder: Path, going_on: Run | None) -> Sight | None
     found = [one for one in RunFolder(folder).documents if one.exists()] if begun else []
     return Sight(
         place=place_of(planned.root),
+        sees_runs=stack.enter_context(seeing_runs(planned.root)),
         run_id=folder.name,
         steps=None if going_on is None else going_on.record.steps_done,
         documents={one.name: read_regular(one).decode() for one in found},

@@ -57,7 +57,7 @@ def brought_back(planned: Planned, listen: EventListener, doubted: set[str]) -> 
     address = site_settings(planned.root).storage
     if address is None:
         return planned
-    by_the_first(partial(_bring_back, planned, address, partial(_say, listen), doubted))
+    by_the_first("storage", partial(_bring_back, planned, address, partial(_say, listen), doubted))
     run = run_of(planned.root, planned.plan)
     return replace(planned, run=run, standing=standing_of(planned.root, planned.plan, run))
 

@@ -95,7 +95,7 @@ def test_a_model_is_held_by_the_processes_of_one_machine() -> None:
 
 
 def _seen(*sides: tuple[str, int | None]) -> list[Report]:
-    sights = [Sight(place=place, run_id="7f", steps=steps) for place, steps in sides]
+    sights = [Sight(place=place, sees_runs=place == "a", run_id="7f", steps=steps) for place, steps in sides]
     return [Report(rank=rank, host=one.place, values={}, sight=one) for rank, one in enumerate(sights)]
 
 
@@ -115,3 +115,9 @@ def test_one_process_of_each_machine_writes_what_the_first_one_sends() -> None:
     assert [one.is_elsewhere for one in copies] == [False, False, True, True, True]
     assert copies[0].writers == {2: 2, 3: 2, 4: 4}
     assert not Copies.of([], 0).writers, "one process, or a run that needs one disk"
+
+
+def test_nobody_gets_copies_of_what_it_sees_by_itself() -> None:
+    seen = {"a": True, "b": True, "c": False}
+    sights = [Sight(place=place, sees_runs=sees, run_id="7f") for place, sees in seen.items()]
+    assert Copies.of(sights, 1) == Copies(1, {2: 2})

@@ -90,7 +90,15 @@ def test_a_first_process_that_refuses_keeps_nobody_waiting(together: Together) -
 
 def test_a_first_process_that_is_at_the_meeting_already_keeps_nobody_waiting(together: Together, store: Any) -> None:
     """It has no storage, where another one has."""
-    assert together(lambda: store.set("report/0", ""), lambda: by_the_first(lambda: None)) == [None, None]
+    found = together(lambda: store.set("report/0", ""), lambda: by_the_first("storage", lambda: "given"))
+    assert found == [None, ""]
+
+
+def test_each_thing_that_the_first_process_does_is_waited_for(together: Together) -> None:
+    def two(rank: int) -> list[str]:
+        return [by_the_first(what, lambda what=what: f"{what} of {rank}") for what in ("one", "other")]  # type: ignore[misc]
+
+    assert together(lambda: two(0), lambda: two(1)) == [["one of 0", "other of 0"]] * 2
 
 
 _PROCESS = """
