@@ -359,9 +359,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     reward_model_has_answers,
     gates_are_coarser_than_a_row,
     budget_is_on_the_device,
-    *PACKED_RULES,
-    *SAMPLING_RULES,
-    *REWARD_MODEL_RULES,
+    *(*PACKED_RULES, *SAMPLING_RULES, *REWARD_MODEL_RULES),
 )
 """Every rule, in the order of the recipe's sections."""
 

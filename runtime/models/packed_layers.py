@@ -153,7 +153,8 @@ def _register() -> None:
         """Which layers are packed."""
 
         def __init__(self, packed: PackedWeights, **_more: Any) -> None:
-            self.quant_method, self.packed = _METHOD, packed
+            self.quant_method: Any = _METHOD
+            self.packed = packed
 
     @register_quantizer(_METHOD)
     class Quantizer(HfQuantizer):
@@ -166,9 +167,11 @@ def _register() -> None:
             return False
 
         def _process_model_before_weight_loading(self, model: nn.Module, **_more: Any) -> nn.Module:
-            pack_layers(model, self.quantization_config.packed)
+            config: Any = self.quantization_config
+            pack_layers(model, config.packed)
             return model
 
         def _process_model_after_weight_loading(self, model: nn.Module, **_more: Any) -> nn.Module:
-            self.remove_quantization_config(model)
+            quantizer: Any = self
+            quantizer.remove_quantization_config(model)
             return model

@@ -77,8 +77,8 @@ def test_a_run_is_what_it_is_for_other_bases(packed: Path, ftc: Ftc) -> None:
     for words in (("audit", run, "--level", "replay", "--steps", "2"), ("run", "inspect", run), ("run", "eval", run)):
         answer = ftc(*words)
         assert answer.code == 0, (words, answer.text)
-    for words in (("merge", run, "-o", "whole"), ("export", run, "--format", "safetensors", "-o", "whole")):
-        answer = ftc("run", *words)
+    for verb in (("merge", run, "-o", "whole"), ("export", run, "--format", "safetensors", "-o", "whole")):
+        answer = ftc("run", *verb)
         assert answer.code != 0
         assert "GPTQ weights, which would be rounded again" in answer.text
     assert not Path("whole").exists()

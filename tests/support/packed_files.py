@@ -87,5 +87,5 @@ def _words(numbers: torch.Tensor, bits: int, order: tuple[int, ...]) -> torch.Te
     import torch
 
     cut = numbers.long().reshape(len(numbers), -1, len(order))
-    words = sum(cut[..., column] << (bits * place) for place, column in enumerate(order))
+    words = torch.stack([cut[..., column] << (bits * place) for place, column in enumerate(order)]).sum(0)
     return torch.where(words >= 2**31, words - 2**32, words).to(torch.int32)
