@@ -19,9 +19,8 @@ from ftc.runtime.inspection.states import compared_states, states_of
 from ftc.runtime.inspection.updates import (
     Table,
     adapter_changes,
-    dequantized_weights,
+    base_weights,
     first_factors,
-    stored_weights,
     whole_changes,
 )
 from ftc.runtime.tasks.scorer import ModelWithScorer
@@ -101,12 +100,7 @@ def inspect(
             states, numbers = _states(session, work, split, notes)
         found: Iterator[tuple[ModuleChange, Table | None]] = iter(())
         if is_whole:
-            files = sorted(name for name in plan.lock.model.files if name.endswith(".safetensors"))
-            if plan.settings.model.quantized_files is not None:
-                stored = dequantized_weights(plan.settings, inputs.model_folder)
-            else:
-                stored = stored_weights(inputs.model_folder, files)
-            found = whole_changes(stored, run.model / SINGLE_FILE)
+            found = whole_changes(base_weights(plan, inputs.model_folder), run.model / SINGLE_FILE)
         elif work is not None and hasattr(work.model, "peft_config"):
             found = adapter_changes(work.model, factors)
         with torch.no_grad():

@@ -24,14 +24,14 @@ from ftc.runtime.models.file_names import in_files
 from ftc.runtime.models.packed_layers import PackedLinear
 from ftc.runtime.strategies.ln_tuning import replaces_layer
 from ftc.spec.documents.inspected import ModuleChange
-from ftc.spec.documents.settings import Settings
+from ftc.spec.documents.plan import Plan
 from ftc.spec.module_names import embedding_part
 
 __all__ = [
     "Factors",
     "Table",
     "adapter_changes",
-    "dequantized_weights",
+    "base_weights",
     "first_factors",
     "stored_weights",
     "whole_changes",
@@ -135,9 +135,11 @@ def stored_weights(base: Path, files: list[str]) -> dict[str, Callable[[], torch
     return places
 
 
-def dequantized_weights(settings: Settings, base: Path) -> dict[str, Callable[[], torch.Tensor]]:
-    """The same of files that hold quantized weights, which are loaded as the run loaded them."""
-    model = load_base(settings, FolderBase(base), dtype=torch.float32)
+def base_weights(plan: Plan, base: Path) -> dict[str, Callable[[], torch.Tensor]]:
+    """The same of a plan's base model; files that hold quantized weights are loaded as the run loaded them."""
+    if plan.settings.model.quantized_files is None:
+        return stored_weights(base, sorted(name for name in plan.lock.model.files if name.endswith(".safetensors")))
+    model = load_base(plan.settings, FolderBase(base), dtype=torch.float32)
     return {name: partial(torch.as_tensor, one) for name, one in in_files(model, model.state_dict()).items()}
 
 

@@ -71,10 +71,7 @@ def execute_planned(
     else:
         make_ignored(planned.root / "runs")
     if going_on is not None and going_on.record.is_finished:
-        if not is_follower(os.environ):
-            _say(write_missing_pages(going_on), listen)
-            store_rest(going_on, listen)
-        return going_on
+        return _completed(going_on, listen)
     from ftc.runtime.execution.execute import Steering, execute
     from ftc.runtime.tracking.reporters import Reporters
 
@@ -99,6 +96,14 @@ def execute_planned(
         _say(write_pages(run), listen)
         _say(reporters.finish(), listen)
     register_asked(run, reporters.asked, {title for title, _ in reporters.places}, listen)
+    return run
+
+
+def _completed(run: Run, listen: EventListener) -> Run:
+    """A run that is over: the first process writes pages that are missing, and stores what isn't stored."""
+    if not is_follower(os.environ):
+        _say(write_missing_pages(run), listen)
+        store_rest(run, listen)
     return run
 
 
