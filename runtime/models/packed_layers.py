@@ -5,6 +5,8 @@ more than one. The arithmetic is that of the loaders which these files are made 
 its scale, rounded to float16, and then in the type of the product.
 """
 
+# pyright: reportIncompatibleMethodOverride=false
+# transformers' quantizer declares no result for what its subclasses answer with.
 from __future__ import annotations
 
 from pathlib import Path
@@ -160,18 +162,21 @@ def _register() -> None:
     class Quantizer(HfQuantizer):
         """Puts packed layers in place of plain ones, before their values are read."""
 
-        is_trainable = True
+        @property
+        def is_trainable(self) -> bool:
+            """Adapters train beside the packed layers."""
+            return True
 
         def is_serializable(self) -> bool:
             """The base is never written."""
             return False
 
-        def _process_model_before_weight_loading(self, model: nn.Module, **_more: Any) -> nn.Module:
+        def _process_model_before_weight_loading(self, model: Any, **_more: Any) -> Any:
             config: Any = self.quantization_config
             pack_layers(model, config.packed)
             return model
 
-        def _process_model_after_weight_loading(self, model: nn.Module, **_more: Any) -> nn.Module:
+        def _process_model_after_weight_loading(self, model: Any, **_more: Any) -> Any:
             quantizer: Any = self
             quantizer.remove_quantization_config(model)
             return model
