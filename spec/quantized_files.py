@@ -14,6 +14,7 @@ __all__ = [
     "LEAST_RELEASE",
     "QUANTIZED_FILES",
     "Dequantizer",
+    "Needed",
     "QuantizedFiles",
     "QuantizedMethod",
     "files_card",
@@ -32,16 +33,28 @@ LEAST_RELEASE = (5, 23)
 """Release of transformers, (major, minor), from which on all of them are dequantized, experts too."""
 
 
+class Needed(NamedTuple):
+    """A package beside transformers, which the extra of ftc with the same name installs.
+
+    Attributes:
+        name: Of the package.
+        least: Its release, (major, minor), that transformers takes.
+    """
+
+    name: str
+    least: tuple[int, int]
+
+
 class Dequantizer(NamedTuple):
     """How transformers makes plain weights of quantized ones while it loads them.
 
     Attributes:
         config: Its class for the method's configuration, which takes `dequantize=True`.
-        package: What it needs beside itself, which the extra of ftc with the same name installs; None for nothing.
+        package: What it needs beside itself; None for nothing.
     """
 
     config: str
-    package: str | None
+    package: Needed | None
 
 
 class QuantizedFiles(NamedTuple):
@@ -77,7 +90,7 @@ QUANTIZED_FILES: tuple[QuantizedFiles, ...] = (
         method="compressed-tensors",
         label="compressed-tensors",
         holds="FP8, or whole numbers of 4 or 8 bits",
-        dequantizer=Dequantizer("CompressedTensorsConfig", package="compressed-tensors"),
+        dequantizer=Dequantizer("CompressedTensorsConfig", package=Needed("compressed-tensors", least=(0, 15))),
     ),
     QuantizedFiles(method="gptq", label="GPTQ", holds="whole numbers of 2 to 8 bits", dequantizer=None),
     QuantizedFiles(method="awq", label="AWQ", holds="whole numbers of 4 bits", dequantizer=None),

@@ -231,15 +231,15 @@ def adapter(t: Translation, keys: AdapterKeys) -> None:
         rank = keys.default_rank
         t.add("strategy.rank", rank, f"{t.tool}'s default")
     _alpha(t, keys, rank)
+    _of_experts(t, keys)
     if (share := t.number(keys.dropout)) is not None:
         t.carry(keys.dropout, "strategy.dropout", share)
-    elif keys.parameters and t.has(keys.parameters):
+    elif "strategy.target_parameters" in t.values:
         t.add("strategy.dropout", 0.0, "peft has no dropout on experts")
     else:
         t.add("strategy.dropout", keys.default_dropout, f"{t.tool}'s default")
     if "strategy.targets" not in t.values:
         targets(t, keys.targets)
-    _of_experts(t, keys)
 
 
 def _of_experts(t: Translation, keys: AdapterKeys) -> None:

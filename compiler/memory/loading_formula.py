@@ -35,7 +35,7 @@ def _dequantizing(job: MemoryInputs) -> int:
     """What passes while the largest weight is dequantized; a GPU gets the weights when all are."""
     if job.model.quantized_files is None or job.on_card:
         return 0
-    largest = max((inputs * outputs for inputs, outputs in job.model.linear_modules.values()), default=0)
-    if job.model.experts is not None:  # of which memory holds two parts of three in one tensor
-        largest = max(largest, *(2 * size // 3 for size in job.model.experts.layers.values()))
-    return DEQUANTIZING_BYTES * largest
+    matrices = [inputs * outputs for inputs, outputs in job.model.linear_modules.values()]
+    if job.model.experts is not None:
+        matrices += [job.model.experts.count * ins * outs for ins, outs in job.model.expert_matrices.values()]
+    return DEQUANTIZING_BYTES * max(matrices, default=0)

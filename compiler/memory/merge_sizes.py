@@ -47,6 +47,8 @@ def added_to(plan: Plan, tensors: Mapping[str, TensorFacts]) -> Held:
     if (quantized := plan.settings.strategy.traits.quantized) is not None:
         return f"unpacked from {quantized.type}"
     held = _held(plan)
+    if plan.settings.model.quantized_files is not None:
+        return f"dequantized to {held.name}"
     is_rounded = held.size < NUMBER_TYPES[0].size and any(one.dtype != held.stored for one in tensors.values())
     return f"rounded to {held.name}" if is_rounded else "as stored"
 
@@ -56,7 +58,7 @@ def merge_room(plan: Plan, tensors: Mapping[str, TensorFacts], weight_type: Weig
 
     Args:
         plan: The run's plan.
-        tensors: The base model's, as they are stored.
+        tensors: The base model's, as they are stored, but whole where files hold them quantized.
         weight_type: What is written.
         machine: This machine's CPU.
     """
@@ -71,7 +73,8 @@ def merge_room(plan: Plan, tensors: Mapping[str, TensorFacts], weight_type: Weig
     outputs = head_card(plan.settings.model.head).num_outputs(len(plan.settings.text.labels))
     words = max((one.shape[0] for one in tensors.values() if len(one.shape) == 2), default=0)  # rows of their table
     kept = _FP32 * _SCORED * (outputs or words)
-    stored = sum(one.num_elements * BITS[one.dtype] // 8 for one in tensors.values())
+    is_quantized = plan.settings.model.quantized_files is not None  # then no weight is read in place
+    stored = 0 if is_quantized else sum(one.num_elements * BITS[one.dtype] // 8 for one in tensors.values())
     written = width * (whole + trained)
     return Room(
         memory_bytes=context_of(machine).size.expected + max(merging, asking) + kept,
@@ -93,7 +96,7 @@ def _loaded(plan: Plan, converted: int) -> int:
     if traits.quantized is not None:  # beside the packed weights lies the plain model that takes their values
         packed = next((one.components.get("weights", 0) for one in plan.memory.phases if one.phase == "load"), 0)
         return packed + converted
-    if traits.changes_base:
+    if traits.changes_base or plan.settings.model.quantized_files is not None:
         return max(converted, _held(plan).size * plan.model.num_parameters)
     return converted
 

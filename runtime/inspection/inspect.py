@@ -16,7 +16,13 @@ from ftc.runtime.execution.execute import Inputs
 from ftc.runtime.execution.session import Session
 from ftc.runtime.execution.verify import verify_some
 from ftc.runtime.inspection.states import compared_states, states_of
-from ftc.runtime.inspection.updates import Table, adapter_changes, first_factors, whole_changes
+from ftc.runtime.inspection.updates import (
+    Table,
+    adapter_changes,
+    base_weights,
+    first_factors,
+    whole_changes,
+)
 from ftc.runtime.tasks.scorer import ModelWithScorer
 from ftc.spec.documents.events import EventListener
 from ftc.spec.documents.inspected import LayerStates, ModuleChange, MovedToken
@@ -94,8 +100,7 @@ def inspect(
             states, numbers = _states(session, work, split, notes)
         found: Iterator[tuple[ModuleChange, Table | None]] = iter(())
         if is_whole:
-            weights = sorted(name for name in plan.lock.model.files if name.endswith(".safetensors"))
-            found = whole_changes(inputs.model_folder, weights, run.model / SINGLE_FILE)
+            found = whole_changes(base_weights(plan, inputs.model_folder), run.model / SINGLE_FILE)
         elif work is not None and hasattr(work.model, "peft_config"):
             found = adapter_changes(work.model, factors)
         with torch.no_grad():

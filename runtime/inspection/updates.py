@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,22 @@ import torch
 from torch import nn
 
 from ftc.runtime.artifacts.merged_weights import Unpack, unpacked
+from ftc.runtime.models.base_model import FolderBase, load_base
+from ftc.runtime.models.file_names import in_files
 from ftc.runtime.strategies.ln_tuning import replaces_layer
 from ftc.spec.documents.inspected import ModuleChange
+from ftc.spec.documents.plan import Plan
 from ftc.spec.module_names import embedding_part
 
-__all__ = ["Factors", "Table", "adapter_changes", "first_factors", "whole_changes"]
+__all__ = [
+    "Factors",
+    "Table",
+    "adapter_changes",
+    "base_weights",
+    "first_factors",
+    "stored_weights",
+    "whole_changes",
+]
 
 _LARGEST_GRAM = 2048
 """Smaller side of a tensor up to which all singular values are computed: 3 seconds on one core, and 64 MiB."""
@@ -107,20 +119,40 @@ def adapter_changes(model: Any, before: Factors) -> Iterator[tuple[ModuleChange,
             yield _dense(plain, "weight", moved, weight), _table(layer.get_base_layer(), "weight", moved, weight)
 
 
-def whole_changes(base: Path, files: list[str], tuned: Path) -> Iterator[tuple[ModuleChange, Table | None]]:
+def stored_weights(base: Path, files: list[str]) -> dict[str, Callable[[], torch.Tensor]]:
+    """What reads each of a model's weights, by their names in its files."""
+    from safetensors import safe_open
+
+    def read(file: str, name: str) -> torch.Tensor:
+        with safe_open(base / file, framework="pt") as source:
+            return torch.as_tensor(source.get_tensor(name))
+
+    places: dict[str, Callable[[], torch.Tensor]] = {}
+    for file in files:
+        with safe_open(base / file, framework="pt") as opened:
+            places |= {name: partial(read, file, name) for name in opened.keys()}  # noqa: SIM118 - it is no dictionary
+    return places
+
+
+def base_weights(plan: Plan, base: Path) -> dict[str, Callable[[], torch.Tensor]]:
+    """The same of a plan's base model; files that hold quantized weights are loaded as the run loaded them."""
+    if plan.settings.model.quantized_files is None:
+        return stored_weights(base, sorted(name for name in plan.lock.model.files if name.endswith(".safetensors")))
+    model = load_base(plan.settings, FolderBase(base), dtype=torch.float32)
+    return {name: partial(torch.as_tensor, one) for name, one in in_files(model, model.state_dict()).items()}
+
+
+def whole_changes(
+    places: Mapping[str, Callable[[], torch.Tensor]], tuned: Path
+) -> Iterator[tuple[ModuleChange, Table | None]]:
     """Each change of a model that was written whole, by the names of its weights in files.
 
     Args:
-        base: The base model's folder.
-        files: Its files of weights.
+        places: What reads each of the base model's weights.
         tuned: The file of the tuned model's.
     """
     from safetensors import safe_open
 
-    places: dict[str, str] = {}
-    for file in files:
-        with safe_open(base / file, framework="pt") as opened:
-            places |= dict.fromkeys(opened.keys(), file)
     prefixes = sorted({name.partition(".")[0] for name in places})
     with safe_open(tuned, framework="pt") as opened:
         for name in opened.keys():  # noqa: SIM118 - it is no dictionary
@@ -131,10 +163,7 @@ def whole_changes(base: Path, files: list[str], tuned: Path) -> Iterator[tuple[M
             # A base without a head may have no prefix before its names, or one that this model has not.
             known = (name, name.partition(".")[2], *(f"{prefix}.{name}" for prefix in prefixes))
             key = next((one for one in known if one in places), None)
-            old = None
-            if key is not None:
-                with safe_open(base / places[key], framework="pt") as source:
-                    old = source.get_tensor(key)
+            old = places[key]() if key is not None else None
             if old is None or old.shape != new.shape:
                 yield _new(module, part, new), None
                 continue

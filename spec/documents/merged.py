@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     Held = str
 else:
     _ROUNDED = (f"rounded to {one.name}" for one in NUMBER_TYPES if one.size < NUMBER_TYPES[0].size)
-    Held = Literal[("as stored", *_ROUNDED, "unpacked from nf4", "unpacked from fp4", "unpacked from int8")]
+    _WHOLE = (f"dequantized to {one.name}" for one in NUMBER_TYPES)
+    Held = Literal[("as stored", *_ROUNDED, *_WHOLE, "unpacked from nf4", "unpacked from fp4", "unpacked from int8")]
 """What the adapter was added to: the base model's weights, as the run had them."""
 
 

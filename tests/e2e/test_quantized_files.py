@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.step_log import read_step_log
 from ftc.spec.storage.paths import RunFolder
 from tests.e2e.conftest import Ftc, MakeProject
+from tests.support.cards import CardRunner
 from tests.support.projects import make_model
 from tests.support.quantized_files import quantized_copies
 
@@ -25,6 +27,13 @@ COMPRESSED = pytest.mark.skipif(find_spec("compressed_tensors") is None, reason=
 def losses(folder: Path) -> list[str]:
     """The loss of each step of a run."""
     return [one.loss for one in read_step_log(RunFolder(folder).step_log).steps.values()]
+
+
+def inspected(ftc: Ftc, run: str) -> Any:
+    """How far each weight of a run moved."""
+    answer = ftc("run", "inspect", run, "--no-states", "--json")
+    assert answer.code == 0, answer.err
+    return json.loads(answer.out)["changes"]
 
 
 def sizes(plan: Plan) -> tuple[int, int, dict[str, int]]:
@@ -48,7 +57,7 @@ def sizes(plan: Plan) -> tuple[int, int, dict[str, int]]:
     ],
 )
 def test_it_trains_as_the_model_that_it_stands_for(
-    project: MakeProject, tmp_path: Path, ftc: Ftc, kind: str, method: str, strategy: str
+    project: MakeProject, ftc: Ftc, cards: CardRunner, kind: str, method: str, strategy: str
 ) -> None:
     project("pretraining", strategy, steps=3)
     source = make_model(Path("base"), kind)

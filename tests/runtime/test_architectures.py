@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, get_args
 from unittest.mock import patch
 
@@ -425,12 +426,12 @@ def _widens_latents(tiny: Tiny) -> str:
     """The linear layer that reads states of four dimensions: one latent, as if it were a head."""
     found = set()
 
-    def note(name: str, inputs: tuple[torch.Tensor, ...]) -> None:
+    def note(name: str, _: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         if inputs[0].dim() == 4:
             found.add(name.rpartition(".")[2])
 
     linear = ((name, one) for name, one in tiny.model.named_modules() if isinstance(one, nn.Linear))
-    hooks = [one.register_forward_pre_hook(lambda _, inputs, name=name: note(name, inputs)) for name, one in linear]
+    hooks = [one.register_forward_pre_hook(partial(note, name)) for name, one in linear]
     tiny.forward()
     for hook in hooks:
         hook.remove()

@@ -14,7 +14,7 @@ pytest.importorskip("peft")
 import torch
 
 from ftc.runtime.inspection.states import States, compared_states
-from ftc.runtime.inspection.updates import adapter_changes, first_factors, whole_changes
+from ftc.runtime.inspection.updates import adapter_changes, first_factors, stored_weights, whole_changes
 
 
 class Tiny(torch.nn.Module):
@@ -91,7 +91,8 @@ def test_large_tensors_have_a_largest_singular_value_and_no_effective_rank(
     save_file({"layers.3.mlp.up.weight": old, "layers.3.mlp.up.bias": old[0].clone()}, tmp_path / "base.safetensors")
     new = {"layers.3.mlp.up.weight": old + moved, "layers.3.mlp.up.bias": old[0] + 1, "score.weight": old[:2].clone()}
     save_file(new, tmp_path / "tuned.safetensors")
-    found = {one.name: one for one, _ in whole_changes(tmp_path, ["base.safetensors"], tmp_path / "tuned.safetensors")}
+    stored = stored_weights(tmp_path, ["base.safetensors"])
+    found = {one.name: one for one, _ in whole_changes(stored, tmp_path / "tuned.safetensors")}
     up = found["layers.3.mlp.up"]
     assert (up.layer, up.module, up.effective_rank, up.rank_limit) == (3, "up", None, 12)
     assert up.spectral_norm == pytest.approx(float(torch.linalg.matrix_norm(moved, 2)), rel=1e-4)

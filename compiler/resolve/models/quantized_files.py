@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
@@ -57,7 +56,7 @@ def quantized_findings(config: Mapping[str, Any], has_experts: bool, span: Span 
         summary = "the model's weights are quantized in a way that ftc doesn't load"
         yield diagnostic("FTC313", summary, span, notes=notes, help=help, path=_PATH)
         return
-    if name == "compressed-tensors" and (reason := _odd_format(said)):
+    if name == "compressed-tensors" and (reason := _odd_format(said, has_experts)):
         summary = f"the model's files hold a form of compressed-tensors that ftc doesn't load: {reason}"
         yield diagnostic("FTC313", summary, span, help="choose the unquantized model", path=_PATH)
         return
@@ -73,16 +72,23 @@ def _missing(name: str, span: Span | None) -> Iterator[Diagnostic]:
         help = f"install a later release: `pip install 'transformers>={least}'`"
         yield diagnostic("FTC308", summary, span, help=help, path=_PATH)
     card = files_card(name)
-    package = card.dequantizer.package if card and card.dequantizer else None
+    needed = card.dequantizer.package if card and card.dequantizer else None
     # Without transformers the plan is made for another machine, of whose packages nothing is known.
-    if package and installed is not None and importlib.util.find_spec(package.replace("-", "_")) is None:
-        summary = f"the model's files hold weights of `{name}`, and the package `{package}` isn't installed"
-        help = f"`pip install 'ftc[{package}]'` installs it"
+    if needed is None or installed is None:
+        return
+    release = installed_release(needed.name)
+    if release is None or release < needed.least:
+        found, since = (".".join(map(str, one)) for one in (release or (), needed.least))
+        summary = f"`{name}` weights need the package `{needed.name}` {since}, and {found or 'none'} is installed"
+        help = f"`pip install 'ftc[{needed.name}]'` installs it"
         yield diagnostic("FTC313", summary, span, help=help, path=_PATH)
 
 
-def _odd_format(said: Mapping[str, Any]) -> str | None:
-    """Why files of compressed-tensors can't be read, or None."""
+def _odd_format(said: Mapping[str, Any], has_experts: bool) -> str | None:
+    """Why files of compressed-tensors can't be read, or None.
+
+    Experts of a layer are put together by transformers' own code, which knows two of the forms.
+    """
     groups = said.get("config_groups")
     if not isinstance(groups, Mapping) or len(groups) != 1:
         return "config.json must give all layers one scheme under `config_groups`"
@@ -93,6 +99,11 @@ def _odd_format(said: Mapping[str, Any]) -> str | None:
     form = scheme.get("format") or said.get("format")
     if form not in _PACKED_FORMATS:
         return f"the format is {quoted(str(form))}"
+    is_known = (form == "pack-quantized" and weights.get("symmetric") is True) or (
+        form == "float-quantized" and weights.get("strategy") in ("channel", "tensor")
+    )
+    if has_experts and not is_known:
+        return "transformers dequantizes experts of symmetric whole numbers, or of FP8 with scales for rows or tensors"
     sparse = said.get("sparsity_config")
     if isinstance(sparse, Mapping) and sparse.get("format") not in (None, "dense"):
         return "its weights are sparse, too"
@@ -123,8 +134,9 @@ _HALF = "BF16"
 """Type of dequantized weights, before the plan's precision decides."""
 
 
-def _of_fp8(tensors: Mapping[str, TensorFacts], _said: Mapping[str, Any]) -> dict[str, TensorFacts]:
+def _of_fp8(tensors: Mapping[str, TensorFacts], said: Mapping[str, Any]) -> dict[str, TensorFacts]:
     """A matrix with one scale for each block; scales of inputs are for inference and dropped."""
+    edges = said.get("weight_block_size")
     found: dict[str, TensorFacts] = {}
     for name, one in tensors.items():
         if name.endswith((".weight_scale_inv", ".activation_scale")):
@@ -133,17 +145,24 @@ def _of_fp8(tensors: Mapping[str, TensorFacts], _said: Mapping[str, Any]) -> dic
             found[name] = one
             continue
         scale = tensors.get(f"{name}_scale_inv")
-        if scale is None:
-            raise Unreadable(f"`{name}` is stored as FP8, without a scale `{name.rpartition('.')[2]}_scale_inv`")
-        blocks = scale.shape[-2:] if len(scale.shape) >= 2 else (1, 1)
-        if len(one.shape) < 2 or any(size % count for size, count in zip(one.shape[-2:], blocks, strict=True)):
-            shape = " x ".join(map(str, one.shape))
-            reason = (
-                f"`{name}` of {shape} is cut into {' x '.join(map(str, blocks))} blocks, the last of which is smaller"
-            )
-            raise Unreadable(f"{reason}; transformers dequantizes equal blocks alone")
+        if scale is None or not name.endswith(".weight"):
+            raise Unreadable(f"`{name}` is stored as FP8, and is no `weight` with a scale `weight_scale_inv`")
+        if scale.num_elements > 1 and not _in_whole_blocks(one.shape, scale.shape, edges):
+            shape, grid = (" x ".join(map(str, sizes)) for sizes in (one.shape, scale.shape))
+            reason = f"`{name}` of {shape} with {grid} scales isn't cut into whole blocks of `weight_block_size`"
+            raise Unreadable(f"{reason} ({edges}); transformers dequantizes equal blocks alone")
         found[name] = TensorFacts(dtype=_HALF, shape=one.shape)
     return found
+
+
+def _in_whole_blocks(shape: tuple[int, ...], scales: tuple[int, ...], edges: Any) -> bool:
+    """Whether blocks of the size that config.json gives fill a matrix; one block may be smaller than that, alone.
+
+    transformers takes equal blocks, as many as there are scales: where the last one is smaller, it would scale wrong.
+    """
+    if not (isinstance(edges, list) and len(edges) == len(shape) == len(scales) == 2):
+        return False
+    return all(count == 1 or size == count * edge for size, count, edge in zip(shape, scales, edges, strict=True))
 
 
 def _of_mxfp4(tensors: Mapping[str, TensorFacts], _said: Mapping[str, Any]) -> dict[str, TensorFacts]:

@@ -75,10 +75,7 @@ def execute_planned(
         else:
             make_ignored(planned.root / "runs")
         if going_on is not None and going_on.record.is_finished:
-            if not is_follower(os.environ):
-                _say(write_missing_pages(going_on), listen)
-                store_rest(going_on, listen)
-            return going_on
+            return _completed(going_on, listen)
         plan = going_on.plan if going_on else _begun(RunFolder(folder), planned.plan)
         return _executed(planned, plan, RunFolder(folder), listen, Steering(until, stop), copies, doubted)
 
@@ -116,6 +113,14 @@ def _executed(
         _say(write_pages(run), listen)
         _say(reporters.finish(), listen)
     register_asked(run, reporters.asked, {title for title, _ in reporters.places}, listen)
+    return run
+
+
+def _completed(run: Run, listen: EventListener) -> Run:
+    """A run that is over: the first process writes pages that are missing, and stores what isn't stored."""
+    if not is_follower(os.environ):
+        _say(write_missing_pages(run), listen)
+        store_rest(run, listen)
     return run
 
 

@@ -126,11 +126,15 @@ def _merge_with(
 ) -> Merge:
     base, streams, split = inputs_of(found, instead=texts and texts.parent)
     from ftc.compiler.memory.merge_sizes import added_to, merge_room, usual_type
+    from ftc.compiler.resolve.files.safe_files import read_json_object
     from ftc.compiler.resolve.machine.device import resolve_device
+    from ftc.compiler.resolve.models.quantized_files import dequantized
     from ftc.compiler.resolve.models.weights import read_weights
 
     root = found.root if found.plan.lock.model.commit is None else base.resolve().parents[1]
     tensors = read_weights(base, root).tensors
+    if (method := found.plan.settings.model.quantized_files) is not None:
+        tensors = dequantized(tensors, read_json_object(base / "config.json", None), method)
     weight_type = usual_type(found.plan, tensors) if dtype == "auto" else dtype
     room = merge_room(found.plan, tensors, weight_type, resolve_device("cpu"))
     _refuse_narrow(room, target)

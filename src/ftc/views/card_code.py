@@ -10,10 +10,12 @@ from pathlib import PurePosixPath
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.pushed import Target
 from ftc.spec.documents.rope import RopeSettings
+from ftc.spec.documents.settings import Settings
 from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.embedding_losses import Pooling
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import precision_card
+from ftc.spec.quantized_files import files_card
 from ftc.spec.storage.paths import base_from_run
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
@@ -99,7 +101,8 @@ def _adapted(plan: Plan, loader: str, target: Target | None) -> list[str]:
         base = f"./{PurePosixPath(base).name}"
     where = "" if commit else "  # folder of the base model"
     traits = settings.strategy.traits
-    is_quantized = traits.quantized is not None
+    dequantizer = _dequantizer(settings)
+    is_quantized = traits.quantized is not None or dequantizer is not None
     is_scaled = settings.model.rope is not None
     said = ", config=config" if is_scaled else labels
     options = f"{revision}{said}{', quantization_config=quantization' if is_quantized else ''}"
@@ -107,7 +110,10 @@ def _adapted(plan: Plan, loader: str, target: Target | None) -> list[str]:
     adapter = _literal(target.repo if target else "adapter")
     if target is not None and is_ours:
         adapter = f"snapshot_download({adapter})"
-    kept, quantization = list(unquantized(settings)), []
+    kept, quantization = (
+        list(unquantized(settings)),
+        [f"quantization = {dequantizer}(dequantize=True)"] * bool(dequantizer),
+    )
     if traits.quantized is not None and traits.quantized.type == "int8":
         skipped = f", llm_int8_skip_modules={_literal(kept)}" if kept else ""
         quantization = [f"quantization = BitsAndBytesConfig(load_in_8bit=True{skipped})"]
@@ -128,7 +134,7 @@ def _adapted(plan: Plan, loader: str, target: Target | None) -> list[str]:
         *(["from huggingface_hub import snapshot_download"] if is_ours and target else []),
         "from ftc.runtime.strategies.bottleneck import load_adapter" if is_ours else "from peft import PeftModel",
         f"from transformers import {'AutoConfig, ' if is_scaled else ''}{loader}, AutoTokenizer"
-        + (", BitsAndBytesConfig" if is_quantized else ""),
+        + (f", {dequantizer or 'BitsAndBytesConfig'}" if is_quantized else ""),
         "",
         f"base = {_literal(base)}{where}",
         f"tokenizer = AutoTokenizer.from_pretrained({f'base{revision}' if own is None else adapter})",
@@ -140,6 +146,12 @@ def _adapted(plan: Plan, loader: str, target: Target | None) -> list[str]:
         f"model = {'load_adapter' if is_ours else 'PeftModel.from_pretrained'}(model, {adapter}).eval()",
         *(["agree_on_cache(model)"] if writes_behind else []),
     ]
+
+
+def _dequantizer(settings: Settings) -> str | None:
+    """transformers' class by which quantized files are dequantized while they are loaded; None where none is needed."""
+    card = files_card(settings.model.quantized_files or "")
+    return card.dequantizer.config if card and card.dequantizer else None
 
 
 def _scaled_rotation(rope: RopeSettings | None, options: str) -> list[str]:

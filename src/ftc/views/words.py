@@ -15,6 +15,7 @@ from ftc.spec.metrics import METRICS, metric_named
 from ftc.spec.precisions import precision_card
 from ftc.spec.quantized_files import quantized_files
 from ftc.spec.reinforcement_losses import reinforcement_loss
+from ftc.spec.strategies import strategy_card
 from ftc.spec.tasks.card import Mode
 from ftc.spec.text_forms import FormCard, form_card
 from ftc.spec.writers import writer_card
@@ -128,8 +129,8 @@ def dequantized_parts(plan: Plan) -> list[str]:
     if (method := plan.settings.model.quantized_files) is None:
         return []
     card, _ = quantized_files(method)
-    precision = precision_card(plan.settings.train.precision)
-    held = precision.frozen if plan.settings.strategy.traits.adapter else precision.trained
+    settings = plan.settings
+    held = precision_card(settings.train.precision).base_type(is_whole=strategy_card(settings.strategy).is_whole)
     return [f"{card.label} in the model's files", f"dequantized to {held.name} while they are loaded"]
 
 

@@ -128,6 +128,7 @@ def test_the_user_says_which_task_a_word_is_for() -> None:
             ("7.mlp.experts.down_proj",),
         ),
         (TRL + "use_peft: true\nlora_target_parameters: [experts.down_proj]", "strategy.dropout", 0.0),
+        (TRL + "use_peft: true\nlora_target_parameters: ['mlp.experts.*']", "strategy.dropout", 0.05),
         (AXOLOTL + "adapter: loha\nlora_alpha: 8", "strategy.alpha", 8),
         (V1 + "peft_config: {name: randlora, r: 4, target_modules: [q_proj]}", "strategy.targets", ("q_proj",)),
         (FACTORY + "finetuning_type: oft\noft_block_size: 16\noft_target: q_proj", "strategy.targets", ("q_proj",)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,11 @@ def compressed(form: str, bits: int, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("method", "stored", "config"),
     [
-        ("fp8", {"": ("F8_E4M3", (2560, 9728)), "_scale_inv": ("F32", (20, 76))}, said("fp8")),
+        (
+            "fp8",
+            {"": ("F8_E4M3", (2560, 9728)), "_scale_inv": ("F32", (20, 76))},
+            said("fp8", weight_block_size=[128, 128]),
+        ),
         (
             "compressed-tensors",
             {"": ("F8_E4M3", (2560, 9728)), "_scale": ("BF16", (2560, 1))},
@@ -82,8 +85,9 @@ def test_experts_of_gpt_oss_are_turned_to_inputs_and_outputs() -> None:
 @pytest.mark.parametrize(
     ("method", "stored", "reason"),
     [
-        ("fp8", {"": ("F8_E4M3", (256, 128))}, "without a scale `weight_scale_inv`"),
-        ("fp8", {"": ("F8_E4M3", (576, 7168)), "_scale_inv": ("F32", (5, 56))}, "the last of which is smaller"),
+        ("fp8", {"": ("F8_E4M3", (256, 128))}, "no `weight` with a scale `weight_scale_inv`"),
+        ("fp8", {"": ("F8_E4M3", (576, 7168)), "_scale_inv": ("F32", (5, 56))}, "equal blocks alone"),
+        ("fp8", {"": ("F8_E4M3", (192, 256)), "_scale_inv": ("F32", (2, 2))}, "equal blocks alone"),
         ("fp8", {"": ("BF16", (256, 128))}, "no tensor is stored so"),
         ("mxfp4", {"_blocks": ("U8", (4, 8, 2, 16)), "_scales": ("U8", (4, 8, 3))}, "one scale for each of its blocks"),
         ("mxfp4", {"_blocks": ("U8", (4, 8, 16))}, "one scale for each of its blocks"),
@@ -94,7 +98,8 @@ def test_experts_of_gpt_oss_are_turned_to_inputs_and_outputs() -> None:
 def test_tensors_that_contradict_what_config_json_says(
     method: QuantizedMethod, stored: Mapping[str, Any], reason: str
 ) -> None:
-    config = compressed("pack-quantized", 4) if method == "compressed-tensors" else said(method)
+    others = {"weight_block_size": [128, 128]} if method == "fp8" else {}
+    config = compressed("pack-quantized", 4) if method == "compressed-tensors" else said(method, **others)
     with pytest.raises(Unreadable, match=reason):
         dequantized(tensors(**stored), config, method)
 
@@ -117,14 +122,17 @@ def test_forms_of_compressed_tensors_that_are_not_loaded(config: Mapping[str, An
 
 
 def test_what_loading_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "installed_release", lambda: (5, 20))
+    installed: dict[str, tuple[int, int] | None] = {"transformers": (5, 20), "compressed-tensors": None}
+    monkeypatch.setattr(subject, "installed_release", lambda name="transformers": installed[name])
     (found,) = quantized_findings(said("fp8"), has_experts=False, span=None)
     assert (found.code, "5.23" in found.summary) == ("FTC308", True)
-    monkeypatch.setattr(subject, "installed_release", lambda: (5, 24))
-    monkeypatch.setitem(sys.modules, "compressed_tensors", None)
+    installed["transformers"] = (5, 24)
     (found,) = quantized_findings(compressed("pack-quantized", 4), has_experts=False, span=None)
     assert found.help == ("`pip install 'ftc[compressed-tensors]'` installs it",)
-    monkeypatch.setattr(subject, "installed_release", lambda: None)
+    installed["compressed-tensors"] = (0, 14)
+    (found,) = quantized_findings(compressed("pack-quantized", 4), has_experts=False, span=None)
+    assert "0.14 is installed" in found.summary
+    installed["transformers"] = None
     assert not list(quantized_findings(compressed("pack-quantized", 4), has_experts=False, span=None))
 
 
@@ -132,4 +140,5 @@ def test_every_package_is_an_extra() -> None:
     text = (Path(__file__).parents[4] / "pyproject.toml").read_text(encoding="utf-8")
     for card in QUANTIZED_FILES:
         if card.dequantizer is not None and card.dequantizer.package is not None:
-            assert f"\n{card.dequantizer.package} = [" in text
+            name, least = card.dequantizer.package
+            assert f'\n{name} = ["ftc[train]", "{name}>={".".join(map(str, least))}"' in text
