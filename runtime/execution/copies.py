@@ -182,7 +182,7 @@ class Copies:
         Args:
             accelerator: Knows the others.
             run: The run's folder as this process has it.
-            paths: What is sent, in that folder; what the first process doesn't have is passed over.
+            paths: What is sent, in that folder, as the first process has it; what it doesn't have is passed over.
         """
         if not self.writers:
             return

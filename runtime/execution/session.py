@@ -175,12 +175,18 @@ class Session:
         if self.until is not None and step >= self.until:
             self.stop.ask("paused", f"until step {self.until}")
 
-    def brought(self, found: Checkpoint | None) -> Checkpoint | None:
-        """A checkpoint that the first process chose, as this one has it; all processes have to ask."""
+    def brought(self, found: Checkpoint | None, *, only: str | None = None) -> Checkpoint | None:
+        """A checkpoint that the first process chose, as this one has it; all processes have to ask.
+
+        Args:
+            found: As the first process has it; None where it chose none.
+            only: What is read of it, `WEIGHTS` or `OPTIMIZER`; all of it where left out.
+        """
         if found is None:
             return None
         here = step_folder(self.folder.checkpoints, found.progress.step)
-        self.copies.share(self.accelerator, self.folder, [here])
+        files = [here] if only is None else found.files(only) if self.is_first else []
+        self.copies.share(self.accelerator, self.folder, files)
         return Checkpoint(here, found.progress)
 
     def build_teacher(self) -> Teacher | None:
