@@ -1,7 +1,8 @@
 """Base models whose files hold quantized weights: a card for each method that `config.json` can name.
 
-Training needs weights that gradients can pass at full precision, so what ftc loads of these files it dequantizes while
-it loads, by transformers' own code: the model then is one of 16 or 32 bits, in which every strategy can train.
+Most are dequantized while they are loaded, by transformers' own code: the model then is one of 16 or 32 bits, in which
+every strategy can train. GPTQ and AWQ are chosen for their size: memory keeps these weights as the files hold them, and
+what is trained is an adapter beside them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = [
     "quantized_files",
 ]
 
-QuantizedMethod = Literal["fp8", "mxfp4", "compressed-tensors"]
+QuantizedMethod = Literal["fp8", "mxfp4", "compressed-tensors", "gptq", "awq"]
 """What config.json calls the methods whose files ftc loads."""
 
 DEQUANTIZING_BYTES = 9
@@ -64,13 +65,15 @@ class QuantizedFiles(NamedTuple):
         method: `quant_method` in config.json.
         label: Its usual name.
         holds: What files hold, in words.
-        dequantizer: How they are loaded; None where ftc doesn't load them.
+        dequantizer: How they are dequantized while they are loaded; None where they aren't.
+        keeps: Whether memory holds them as files do.
     """
 
     method: str
     label: str
     holds: str
     dequantizer: Dequantizer | None
+    keeps: bool
 
 
 QUANTIZED_FILES: tuple[QuantizedFiles, ...] = (
@@ -79,23 +82,42 @@ QUANTIZED_FILES: tuple[QuantizedFiles, ...] = (
         label="FP8",
         holds="FP8, floats of 8 bits with a scale for each block of a matrix",
         dequantizer=Dequantizer("FineGrainedFP8Config", package=None),
+        keeps=False,
     ),
     QuantizedFiles(
         method="mxfp4",
         label="MXFP4",
         holds="MXFP4, floats of 4 bits of which 32 share a scale",
         dequantizer=Dequantizer("Mxfp4Config", package=None),
+        keeps=False,
     ),
     QuantizedFiles(
         method="compressed-tensors",
         label="compressed-tensors",
         holds="FP8, or whole numbers of 4 or 8 bits",
         dequantizer=Dequantizer("CompressedTensorsConfig", package=Needed("compressed-tensors", least=(0, 15))),
+        keeps=False,
     ),
-    QuantizedFiles(method="gptq", label="GPTQ", holds="whole numbers of 2 to 8 bits", dequantizer=None),
-    QuantizedFiles(method="awq", label="AWQ", holds="whole numbers of 4 bits", dequantizer=None),
     QuantizedFiles(
-        method="bitsandbytes", label="bitsandbytes", holds="packed numbers of 4 or 8 bits", dequantizer=None
+        method="gptq",
+        label="GPTQ",
+        holds="whole numbers of 4 or 8 bits, of which a group shares a scale",
+        dequantizer=None,
+        keeps=True,
+    ),
+    QuantizedFiles(
+        method="awq",
+        label="AWQ",
+        holds="whole numbers of 4 bits, of which a group shares a scale",
+        dequantizer=None,
+        keeps=True,
+    ),
+    QuantizedFiles(
+        method="bitsandbytes",
+        label="bitsandbytes",
+        holds="packed numbers of 4 or 8 bits",
+        dequantizer=None,
+        keeps=False,
     ),
 )
 
@@ -117,9 +139,8 @@ def files_card(method: str) -> QuantizedFiles | None:
     return next((card for card in QUANTIZED_FILES if card.method == method), None)
 
 
-def quantized_files(method: QuantizedMethod) -> tuple[QuantizedFiles, Dequantizer]:
-    """The card of a method whose files ftc loads, and how."""
+def quantized_files(method: QuantizedMethod) -> QuantizedFiles:
+    """The card of a method whose files ftc loads."""
     card = files_card(method)
     assert card is not None, "each of these methods has one"
-    assert card.dequantizer is not None, "and is dequantized"
-    return card, card.dequantizer
+    return card

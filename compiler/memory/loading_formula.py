@@ -33,7 +33,7 @@ def loading_moment(job: MemoryInputs) -> Moment:
 
 def _dequantizing(job: MemoryInputs) -> int:
     """What passes while the largest weight is dequantized; a GPU gets the weights when all are."""
-    if job.model.quantized_files is None or job.on_card:
+    if job.model.quantized_files is None or job.model.packed is not None or job.on_card:
         return 0
     matrices = [inputs * outputs for inputs, outputs in job.model.linear_modules.values()]
     if job.model.experts is not None:

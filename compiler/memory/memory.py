@@ -24,6 +24,7 @@ from ftc.compiler.memory.expert_formula import expert_sums
 from ftc.compiler.memory.float8_formula import float8_bytes
 from ftc.compiler.memory.margins import reserved_range
 from ftc.compiler.memory.memory_formula import MemoryInputs, Method, estimate, quantized_bytes
+from ftc.compiler.memory.packed_formula import bytes_of_weight, unpacking_bytes
 from ftc.compiler.memory.rounding_formula import rounding_bytes
 from ftc.compiler.memory.scored_answers import scored_phases
 from ftc.compiler.memory.sharded_formula import on_one_of
@@ -206,7 +207,7 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
     shape, rows, kernel = train_shape(draft), rows_at_once(draft), draft.candidate.attention
     is_whole, precision = strategy_card(draft.strategy).is_whole, precision_card(draft.train.precision)
     trained, quantized = draft.trained, draft.strategy.traits.quantized
-    weight_bytes = float(precision.base_type(is_whole=is_whole).size)
+    weight_bytes = bytes_of_weight(_as_held(draft), float(precision.base_type(is_whole=is_whole).size))
     if quantized is not None:
         scale, frozen = 4.0 if quantized.type == "int8" else 0.0, precision.frozen.size
         weight_bytes = quantized_bytes(_as_held(draft), packed_bytes(draft), row=scale, frozen=frozen)
@@ -257,6 +258,7 @@ def _formula_inputs(draft: ClosedDraft) -> MemoryInputs:
         copied_head=_copied_head(draft, weight_bytes),
         frozen=draft.loaded.vision.frozen if draft.loaded.vision else (),
         images=tuple(chain.from_iterable(shape.images)),
+        unpacking=unpacking_bytes(draft.model, precision.products.size),
         **(rounding_bytes(draft) | expert_sums(draft, tokens) | float8_bytes(draft, tokens)),
     )
 

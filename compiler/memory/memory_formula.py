@@ -93,6 +93,7 @@ class MemoryInputs:
         rounding: What it takes in passing, at the widest layer; or what casts to 8 bits do.
         summed: Experts of a layer with what is added to them, while measuring.
         uncast: Weights that no product casts to the type of its operands, since it reads them in 8 bits.
+        unpacking: What it takes in passing to multiply out the widest layer that stays quantized.
         copied_head: Bytes of an output layer that each pass copies, with trained rows of added tokens; 0 for none.
         frozen: Modules in front of the language model that aren't trained, by name.
         images: Of a micro-batch; none where they aren't known.
@@ -131,6 +132,7 @@ class MemoryInputs:
     taught: TeacherInputs | None = None
     chunked_places: int = 0
     has_z_loss: bool = False
+    unpacking: int = 0
     copied_head: int = 0
     head_parts: int = 1
     rounded: int = 0
@@ -293,7 +295,7 @@ def estimate(job: MemoryInputs) -> tuple[PhasePeak, ...]:
 def _passing(job: MemoryInputs, *, kept: bool, backward: bool = False) -> int:
     """What is on its way through the widest layer, beside what its backward pass needs where that is counted."""
     sizes = (stack.passing_bytes(job.numbers, job.trained, kept=kept, backward=backward) for stack in job.stacks)
-    return job.rounding + max(sizes)
+    return job.rounding + job.unpacking + max(sizes)
 
 
 def _measured(job: MemoryInputs) -> dict[str, Moment]:
@@ -302,9 +304,9 @@ def _measured(job: MemoryInputs) -> dict[str, Moment]:
         return {}
     found: dict[str, Moment] = {}
     found |= evaluation_moments(job.model, job.measuring, job.head_width, job.numbers, job.trained)
-    head, layers = found["evaluation: head"], found["evaluation: layers"]
-    found["evaluation: layers"] = {**layers, "temporaries": layers.get("temporaries", 0) + job.summed}
-    return {**found, "evaluation: head": {**head, "temporaries": head.get("temporaries", 0) + job.copied_head}}
+    for name, more in (("evaluation: layers", job.summed + job.unpacking), ("evaluation: head", job.copied_head)):
+        found[name] = {**found[name], "temporaries": found[name].get("temporaries", 0) + more}
+    return found
 
 
 def _at_embedding(job: MemoryInputs, table: int, waiting: int) -> int:

@@ -17,6 +17,7 @@ from ftc.compiler.rules.device_rules import DEVICE_RULES
 from ftc.compiler.rules.fact_rules import TEACHER_RULES
 from ftc.compiler.rules.lineage_rules import LINEAGE_RULES
 from ftc.compiler.rules.number_rules import LONGEST_WARM_UP, num_evaluations
+from ftc.compiler.rules.packed_rules import PACKED_RULES
 from ftc.compiler.rules.reward_model_rules import REWARD_MODEL_RULES
 from ftc.compiler.rules.sampling_rules import SAMPLING_RULES
 from ftc.compiler.rules.vector_rules import vectors_can_be_pooled
@@ -358,8 +359,7 @@ FACT_RULES: tuple[FactRule, ...] = (
     reward_model_has_answers,
     gates_are_coarser_than_a_row,
     budget_is_on_the_device,
-    *SAMPLING_RULES,
-    *REWARD_MODEL_RULES,
+    *(*PACKED_RULES, *SAMPLING_RULES, *REWARD_MODEL_RULES),
 )
 """Every rule, in the order of the recipe's sections."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import reduce
 
@@ -10,6 +11,7 @@ from ftc.compiler.search.candidates import flash_obstacle, model_obstacle
 from ftc.compiler.weights import base_of, head_modules
 from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.documents.lineage import Way
+from ftc.spec.documents.packed_weights import PackedWeights
 from ftc.spec.documents.plan import Check, Origin
 from ftc.spec.documents.settings import OpenModel
 from ftc.spec.documents.vision_facts import PanCuts, VisionFacts
@@ -17,7 +19,7 @@ from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.heads import head_card
 from ftc.spec.module_names import ModelPart, scores_words
 from ftc.spec.quantized_files import QuantizedMethod, quantized_files
-from ftc.spec.strategies.card import Base, Reason
+from ftc.spec.strategies.card import Base, Problem, Reason
 
 __all__ = ["choose_model", "choose_strategy"]
 
@@ -41,6 +43,8 @@ def choose_model(draft: Draft) -> Draft:
         loaded = loaded.model_copy(update={"vision": vision})
     if (method := _quantized_files(draft, why)) is not None:
         loaded = loaded.model_copy(update={"quantized_files": method})
+    if (packed := _packed(draft, why)) is not None:
+        loaded = loaded.model_copy(update={"packed": packed})
     if (rope := model.rope) is not None:
         why.take("rope.kind", rope.kind, "model.rope.kind")
         asked = draft.recipe.model.rope
@@ -70,13 +74,24 @@ def choose_model(draft: Draft) -> Draft:
 
 
 def _quantized_files(draft: Draft, why: Reasons) -> QuantizedMethod | None:
-    """How the model's files hold weights that loading dequantizes; no value of a model whose files hold them whole."""
+    """How the model's files hold quantized weights; no value of a model whose files hold them whole."""
     if (method := draft.model.quantized_files) is None:
         return None
-    card, _ = quantized_files(method)
-    return why.derive(
-        "quantized_files", method, f"config.json; the files hold {card.holds}, and loading dequantizes it"
-    )
+    card = quantized_files(method)
+    what = "memory does, too" if card.keeps else "loading dequantizes it"
+    return why.derive("quantized_files", method, f"config.json; the files hold {card.holds}, and {what}")
+
+
+def _packed(draft: Draft, why: Reasons) -> PackedWeights | None:
+    """Layers that stay quantized in memory; no value of a model that has none."""
+    if (packed := draft.model.packed) is None:
+        return None
+    at, said, files = "packed.", "config.json of the model", "names of the model's stored tensors"
+    why.derive(f"{at}layout", packed.layout, said)
+    why.derive(f"{at}bits", packed.bits, said)
+    why.derive(f"{at}group_size", packed.group_size, said)
+    why.derive(f"{at}modules", packed.modules, files)
+    return packed
 
 
 _WAYS: dict[Way, str] = {
@@ -258,11 +273,23 @@ def choose_strategy(draft: Draft) -> Draft:
         why.found[path] = reduce(getattr, path.split("."), settled.settings), _origin(draft, reason)
     draft = draft.settle("strategy", settled.settings, why)
     draft = replace(draft, settled_trained=settled.settings.trained(base))
-    for one in settled.problems:
+    for one in (*settled.problems, *_beside_packed(draft)):
         draft = draft.find(one.code, one.summary, f"strategy.{one.key}", help=one.help, notes=one.notes or ())
     for words in settled.not_estimated:
         draft = draft.miss(words)
     return _check_new_rows(_thaw(draft), base)
+
+
+def _beside_packed(draft: Draft) -> Iterator[Problem]:
+    """What can't be done beside layers that stay quantized."""
+    model = draft.model
+    if model.packed is None or model.quantized_files is None or (key := draft.strategy.needs_whole()) is None:
+        return
+    what = draft.strategy.kind if key == "kind" else f"{key}: {getattr(draft.recipe.strategy, key)}".lower()
+    summary = f"`{what}` doesn't go with {quantized_files(model.quantized_files).label} weights"
+    notes = "memory holds them as the model's files do: nothing changes, measures or quantizes them"
+    help = "write `kind: lora`, or choose the unquantized model" if key == "kind" else f"remove `{key}`"
+    yield Problem("FTC313", summary, key, help, notes)
 
 
 def _thaw(draft: Draft) -> Draft:

@@ -127,7 +127,7 @@ def _layouts(draft: Draft, count: int, group: Sharing) -> list[tuple[Sharding, O
     cards = [card for card in SHARDINGS if card.exchanges and card.lacks_partners(count, nodes) is None]
     if train.sharding != "auto":
         cards = [sharding_card(train.sharding)]
-    elif any(unsharded(draft.recipe)):
+    elif any(unsharded(draft.recipe)) or draft.model.packed is not None:
         cards = [UNDIVIDED]
     asked = _PLACES if train.offload == "auto" else (train.offload,)
     if group.tensor > 1:

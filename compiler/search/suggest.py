@@ -211,7 +211,7 @@ def _paged(undecided: Draft, decided: Draft) -> Iterator[_Change]:
 def _other_layouts(undecided: Draft) -> Iterator[_Change]:
     """Devices that hold parts, and parts that lie with the host, where the recipe says otherwise."""
     train, devices = undecided.recipe.train, undecided.recipe.budget.devices
-    if devices == 1 or any(unsharded(undecided.recipe)):
+    if devices == 1 or any(unsharded(undecided.recipe)) or undecided.model.packed is not None:
         return
     is_divided = train.sharding != "auto" and sharding_card(train.sharding).is_divided
     behind = () if train.sharding == "auto" else SHARDINGS[SHARDINGS.index(sharding_card(train.sharding)) + 1 :]

@@ -56,7 +56,7 @@ def _of_the_task(draft: Draft) -> Iterator[str]:
 def _of_the_weights(draft: Draft) -> Iterator[str]:
     recipe, traits = draft.recipe, draft.strategy.traits
     card = strategy_card(draft.strategy)
-    if traits.quantized is not None:
+    if traits.quantized is not None or draft.model.packed is not None:
         yield "quantized weights are packed as a whole"
     elif not card.divides_layers:
         yield f"what {card.label} trains does not follow the columns and rows of layers"

@@ -281,7 +281,8 @@ def _may_compile(draft: ClosedDraft, rows: int) -> bool:
     """
     mine = -(-rows // draft.candidate.layer_groups)
     steps = -(-mine // draft.candidate.eval_batch) * (draft.eval.max_new_tokens or 0)
-    return draft.device.kind == "cuda" and draft.strategy.traits.quantized is None and steps >= LEAST_COMPILED_STEPS
+    is_plain = draft.strategy.traits.quantized is None and draft.model.packed is None
+    return draft.device.kind == "cuda" and is_plain and steps >= LEAST_COMPILED_STEPS
 
 
 def _keeps_by_row(draft: ClosedDraft, subject: _Subject) -> bool:
@@ -366,7 +367,7 @@ def _tuned(draft: ClosedDraft) -> _Subject:
     """The model with what was learned: in float32 a low-rank adapter is folded into its layers."""
     is_exact = strategy_card(draft.strategy).folds_in and not precision_card(draft.train.precision).is_mixed
     found = _in_training(draft)
-    if is_exact and not draft.candidate.is_divided:
+    if is_exact and not draft.candidate.is_divided and draft.model.packed is None:
         return replace(found, network=draft_network(draft, training=False, adapters=False))
     return found
 

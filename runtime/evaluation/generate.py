@@ -330,7 +330,7 @@ def static_cache_pays(model: Any, settings: Settings, device: torch.device, batc
         return False
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     traits = settings.strategy.traits
-    is_plain = traits.num_virtual == 0 and traits.quantized is None
+    is_plain = traits.num_virtual == 0 and traits.quantized is None and settings.model.packed is None
     steps = batches * (settings.eval.max_new_tokens or 0)
     return is_plain and bool(getattr(base, "_can_compile_fullgraph", False)) and steps >= LEAST_COMPILED_STEPS
 

@@ -66,6 +66,7 @@ def fold_adapter(model: Any, settings: Settings) -> None:
     """
     is_low_rank = strategy_card(settings.strategy).folds_in and not precision_card(settings.train.precision).is_mixed
     is_exact = all(part.dtype == torch.float32 for part in model.parameters())
+    is_exact &= settings.model.packed is None  # nothing can be added to those
     if is_low_rank and is_exact and not is_sharded(model) and not _adapts_what_is_shared(model):
         model.merge_adapter()
 

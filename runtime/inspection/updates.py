@@ -21,6 +21,7 @@ from torch import nn
 from ftc.runtime.artifacts.merged_weights import Unpack, unpacked
 from ftc.runtime.models.base_model import FolderBase, load_base
 from ftc.runtime.models.file_names import in_files
+from ftc.runtime.models.packed_layers import PackedLinear
 from ftc.runtime.strategies.ln_tuning import replaces_layer
 from ftc.spec.documents.inspected import ModuleChange
 from ftc.spec.documents.plan import Plan
@@ -195,6 +196,9 @@ def _factors(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _weight(name: str, layer: Any, packed: Mapping[str, Unpack]) -> torch.Tensor:
     """A layer's own weight, unpacked where it is kept in few bits."""
+    if isinstance(layer.get_base_layer(), PackedLinear):
+        whole: torch.Tensor = layer.get_base_layer().numbers(torch.float32).T
+        return whole
     make = packed.get(f"{name}.weight")
     return layer.get_base_layer().weight.detach() if make is None else make().detach()
 

@@ -19,6 +19,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from ftc.runtime.memory_trace.torch_internals import is_view, remembers_casts_in_inference, replaced
+from ftc.runtime.models import packed_layers
 
 __all__ = ["CardDropout", "MixedPrecision", "SwitchWithoutMemory", "processor_norm", "uncast"]
 
@@ -60,6 +61,7 @@ class MixedPrecision(TorchFunctionMode):
 
     def __enter__(self) -> Self:
         self._forgetting.enter_context(replaced(torch, "clear_autocast_cache", self._casts.clear))
+        self._forgetting.enter_context(replaced(packed_layers, "operand", lambda one: self.halved(one)[0]))
         MixedPrecision._active = self
         super().__enter__()  # type: ignore[no-untyped-call]
         return self

@@ -18,6 +18,7 @@ from ftc.runtime.memory_trace.sections import Marked
 from ftc.runtime.memory_trace.tracker import StorageTracker
 from ftc.runtime.models.base_model import LOADING, auto_class
 from ftc.runtime.models.build_model import build_model
+from ftc.runtime.models.packed_layers import pack_layers
 from ftc.runtime.models.sharding import stacks_of
 from ftc.runtime.tasks.scorer import Arithmetic
 from ftc.runtime.training.distillation import Teacher, build_teacher, make_teacher
@@ -143,13 +144,15 @@ class MetaBase:
             model = kind.from_config(self._config, dtype=options["dtype"], attn_implementation=attention)
         if quantization:
             quantize(model, quantization)
+        if "packed" in options:
+            pack_layers(model, options["packed"])
         return model
 
 
 def configure(config: Any, options: Mapping[str, Any]) -> None:
     """Takes over what options of loading say about the configuration's values, as transformers does."""
     for key, value in options.items():
-        if key not in (*LOADING, "rope"):  # scaled positions take no other memory
+        if key not in (*LOADING, "rope", "packed"):  # scaled positions take no other memory
             setattr(config, key, value)
 
 

@@ -139,7 +139,8 @@ def _watched(
     settings, is_divided, on_meta = job.settings, job.settings.train.is_divided, device.type == "meta"
     if settings.train.offload == "none":
         register_model(tracker, model, groups, empties_cache=_empties_cache(job))
-        if settings.model.quantized_files is not None and job.device.kind == "cpu":
+        is_dequantized = settings.model.quantized_files is not None and settings.model.packed is None
+        if is_dequantized and job.device.kind == "cpu":
             hold_dequantized(tracker, model)
     else:
         for parameter in model.parameters():

@@ -17,11 +17,13 @@ import torch
 from torch import nn
 
 from ftc.runtime.models.number_types import torch_type
+from ftc.runtime.models.packed_layers import load_packed
 from ftc.runtime.models.quantized_layers import quiet_torchao
 from ftc.runtime.models.recomputing import checkpoint_activations
 from ftc.runtime.models.sharding import split_like
 from ftc.runtime.training.seeding import seed_everything
 from ftc.spec.diagnostics import Refusal, diagnostic
+from ftc.spec.documents.packed_weights import PackedWeights
 from ftc.spec.documents.rope import RopeSettings
 from ftc.spec.documents.settings import Settings
 from ftc.spec.heads import head_card
@@ -93,22 +95,24 @@ class FolderBase:
 
     def load(self, kind: Any, options: dict[str, Any]) -> Any:
         """The weights, from safetensors files and without the network."""
+        packed = options.pop("packed", None)
         if (rope := options.pop("rope", None)) is not None:
             from transformers import AutoConfig
 
             values = {key: options.pop(key) for key in [*options] if key not in LOADING}
             options["config"] = AutoConfig.from_pretrained(self._folder, local_files_only=True, **values)
             scale_rotation(options["config"], rope)
-        return from_files(kind, self._folder, options)
+        return from_files(kind, self._folder, options, packed)
 
 
-def from_files(kind: Any, folder: Path, options: Mapping[str, Any]) -> Any:
-    """A model of safetensors files, without the network; weights that they hold quantized are dequantized.
+def from_files(kind: Any, folder: Path, options: Mapping[str, Any], packed: PackedWeights | None = None) -> Any:
+    """A model of safetensors files, without the network; weights that they hold quantized are dequantized, or kept.
 
     Args:
         kind: One of transformers' Auto classes.
         folder: Where they lie.
         options: Of `from_pretrained`.
+        packed: Layers that are kept as files hold them; None where none are.
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     card = files_card(method_of(config) or "")
@@ -117,7 +121,8 @@ def from_files(kind: Any, folder: Path, options: Mapping[str, Any]) -> Any:
         import transformers
 
         more["quantization_config"] = getattr(transformers, card.dequantizer.config)(dequantize=True)
-    model = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True, **options, **more)
+    reading = {"local_files_only": True, "use_safetensors": True, **options, **more}
+    model = kind.from_pretrained(folder, **reading) if packed is None else load_packed(kind, folder, reading, packed)
     if more:
         from transformers.conversion_mapping import get_model_conversion_mapping
 
@@ -142,6 +147,8 @@ def load_base(settings: Settings, base: Base, *, is_new: bool = True, **options:
     options["attn_implementation"] = settings.model.attention
     if settings.model.rope is not None:
         options["rope"] = settings.model.rope
+    if settings.model.packed is not None:
+        options["packed"] = settings.model.packed
     if settings.model.vision is None:  # else it is a value of the language model's configuration, inside of this one
         options["pad_token_id"] = settings.model.pad_id
     options |= head_options(settings) if is_new else num_outputs(settings)

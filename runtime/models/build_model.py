@@ -17,6 +17,7 @@ from ftc.runtime.models.base_model import (
     FolderBase,
     scale_rotation,
 )
+from ftc.runtime.models.packed_layers import pack_layers
 from ftc.runtime.models.sharding import description
 from ftc.runtime.strategies import half_of
 from ftc.spec.diagnostics import Refusal, diagnostic
@@ -56,12 +57,14 @@ class ShapesBase:
         """The model on tensors without memory, with what else reading the folder would give it."""
         from transformers import AutoConfig, GenerationConfig
 
-        values = {key: value for key, value in options.items() if key not in (*_LOADING, "rope")}
+        values = {key: value for key, value in options.items() if key not in (*_LOADING, "rope", "packed")}
         config = AutoConfig.from_pretrained(self._folder, local_files_only=True, **values)
-        vars(config).pop("quantization_config", None)  # loading dequantizes
+        vars(config).pop("quantization_config", None)  # loading dequantizes, or keeps layers in ftc's own way
         if "rope" in options:
             scale_rotation(config, options["rope"])
         model = kind.from_config(config, **{key: options[key] for key in _LOADING})
+        if "packed" in options:
+            pack_layers(model, options["packed"])
         if model.can_generate():
             with suppress(OSError):  # a folder need not have one
                 model.generation_config = GenerationConfig.from_pretrained(self._folder, local_files_only=True)

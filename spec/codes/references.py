@@ -109,12 +109,13 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC313",
         title="quantized weights that can't be loaded",
-        cause="The base model's files hold quantized weights that ftc doesn't load: GPTQ, AWQ or bitsandbytes, or "
-        "a form of FP8, MXFP4 or compressed-tensors that transformers can't dequantize. Or they are dequantized while "
-        "they are loaded, and the recipe asks to quantize them again, as `qlora` does. It quantizes unquantized "
-        "weights when they are loaded, but not the experts of a mixture (FTC268).",
-        wrong="model: {base: someone/llama-AWQ}",
-        right="model: {base: someone/llama}\nstrategy: {kind: qlora}",
+        cause="The base model's files hold quantized weights that ftc doesn't load: bitsandbytes, a form of FP8, "
+        "MXFP4 or compressed-tensors that transformers can't dequantize, or one of GPTQ or AWQ whose parts don't fit. "
+        "Or the recipe asks of them what only whole weights can do: `qlora` quantizes unquantized weights when they "
+        "are loaded, but not the experts of a mixture (FTC268). GPTQ's and AWQ's weights stay as they are in memory, "
+        "beside which `lora` alone trains, on one device.",
+        wrong="model: {base: someone/llama-AWQ}\nstrategy: {kind: full}",
+        right="model: {base: someone/llama-AWQ}\nstrategy: {kind: lora}",
     ),
     Code(
         id="FTC314",

@@ -16,6 +16,7 @@ from ftc.spec.base import Document, SparseDocument
 from ftc.spec.diagnostics import Diagnostic
 from ftc.spec.documents.device import Speed
 from ftc.spec.documents.own_tokenizer import OwnTokenizer
+from ftc.spec.documents.packed_weights import PackedWeights
 from ftc.spec.documents.rope import RopeSettings
 from ftc.spec.documents.vision_facts import VisionFacts
 from ftc.spec.experts import Experts, expert_matrices, experts_of
@@ -140,7 +141,9 @@ class ModelFacts(Document):
     vision: VisionFacts | None = None
     """What reads images; None for a model that reads text alone."""
     quantized_files: QuantizedMethod | None = None
-    """How its files hold weights that loading dequantizes, so that `tensors` has them whole; None where they are."""
+    """How its files hold quantized weights, which `tensors` has whole; None where files hold them so."""
+    packed: PackedWeights | None = None
+    """Layers that stay quantized in memory; None where none do."""
     rope: RopeSettings | None = None
     """How the recipe scales its rotation; `max_positions` says how long sequences are then."""
     license: str | None

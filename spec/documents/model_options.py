@@ -7,6 +7,7 @@ from typing import ClassVar
 from ftc.spec.base import SparseDocument
 from ftc.spec.documents.lineage import Combined, Fetched, Parent
 from ftc.spec.documents.own_tokenizer import OwnTokenizer
+from ftc.spec.documents.packed_weights import PackedWeights
 from ftc.spec.documents.rope import RopeSettings
 from ftc.spec.documents.vision_settings import VisionSettings
 from ftc.spec.quantized_files import QuantizedMethod
@@ -18,7 +19,7 @@ class ModelOptions(SparseDocument):
     """What a model may have beside what every one has."""
 
     ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = (
-        *("vision", "parent", "rope", "combined", "fetched", "tokenizer", "quantized_files"),
+        *("vision", "parent", "rope", "combined", "fetched", "tokenizer", "quantized_files", "packed"),
     )
 
     vision: VisionSettings | None = None
@@ -34,5 +35,6 @@ class ModelOptions(SparseDocument):
     tokenizer: OwnTokenizer | None = None
     """What the recipe changes of the tokenizer; None, and absent from documents, where that is nothing."""
     quantized_files: QuantizedMethod | None = None
-    """How files hold weights that are dequantized while they are loaded; None, and absent from documents, where they
-    hold them whole."""
+    """How files hold quantized weights; None, and absent from documents, where they hold them whole."""
+    packed: PackedWeights | None = None
+    """Layers that stay quantized in memory; None, and absent from documents, where none do."""

@@ -328,6 +328,10 @@ class StrategySettings(Document, ABC):
         """Why what it trained can't be a LoRA file of other programs, beside the base as it is; None where it can."""
         return "it is no LoRA, and such a file holds two matrices a layer"
 
+    def needs_whole(self) -> str | None:
+        """The key because of which it can't stand beside layers that stay quantized in memory; None where it can."""
+        return "kind"
+
     @abstractmethod
     def unpacked(self) -> StrategySettings | None:
         """The same beside weights that are not packed; None where they aren't anyway."""

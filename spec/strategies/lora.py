@@ -249,7 +249,9 @@ class Lora(LowRank, SparseDocument):
         """Decides everything about the adapter."""
         chosen = Choices()
         kind = chosen.take("kind", self.kind)
-        settings = LoraSettings(kind=kind, adapter=self.settle_adapter(chosen, base, packs=False))
+        settings = LoraSettings(
+            kind=kind, adapter=self.settle_adapter(chosen, base, packs=base.model.packed is not None)
+        )
         return Settled(settings, chosen.reasons, tuple(chosen.problems), ())
 
     def smaller(self, model: ModelFacts) -> Iterator[Iterator[tuple[str, Any]]]:
@@ -347,6 +349,10 @@ class LoraSettings(LowRankSettings):
     def quantized(self) -> Quantized | None:
         """Not at all."""
         return None
+
+    def needs_whole(self) -> str | None:
+        """What measures the weight, or takes its directions."""
+        return "dora" if self.adapter.dora else "init" if self.adapter.init in OF_THE_WEIGHT else None
 
     def unpacked(self) -> StrategySettings | None:
         """Nothing is packed."""

@@ -57,8 +57,8 @@ class QLora(LowRank):
             help = "write `kind: lora` unless this is a test of the quantized path"
             notes = "the weights are dequantized for every product, so a step is no faster, and quality is lost"
             chosen.problems.append(Problem("FTC225", summary, "kind", help, notes))
-        if base.model.quantized_files is not None:
-            card, _ = quantized_files(base.model.quantized_files)
+        if base.model.quantized_files is not None and base.model.packed is None:
+            card = quantized_files(base.model.quantized_files)
             summary = f"the model's files hold {card.label} weights, which `qlora` can't quantize once more"
             help = "write `kind: lora`, or choose the unquantized model"
             notes = "transformers quantizes while it loads, and here it dequantizes then"

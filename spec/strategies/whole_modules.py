@@ -35,7 +35,7 @@ def misplaced(ends: tuple[str, ...], base: Base, adapted: Collection[str], *, pa
             what, help = f"`{end}` has adapters inside", "remove it, or exclude these modules from `targets`"
         elif inside and packs:
             what = f"`{end}` is quantized, and such weights can't be trained"
-            help = "remove it, or write `kind: lora`"
+            help = "remove it" if model.packed else "remove it, or write `kind: lora`"
         else:
             continue
         yield Problem("FTC271", what, f"modules_to_save[{position}]", help)

@@ -177,7 +177,7 @@ WORLDS: dict[str, Callable[[Path], None]] = {
     "FTC310": _config(auto_map={"AutoModelForCausalLM": "modeling.Mine"}),
     "FTC311": _written("model/config.json", b'{"architectures": ["Llama'),
     "FTC312": _written("model/adapter_config.json", b"{}"),
-    "FTC313": _config(quantization_config={"quant_method": "awq", "bits": 4}),
+    "FTC313": _config(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}),
     "FTC322": _config(vocab_size=7),
     "FTC334": _tokenizer_config(eos_token=None, chat_template=None),
     "FTC337": _tokenizer_config(

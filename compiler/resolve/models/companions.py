@@ -82,7 +82,7 @@ def resolve_companion(card: Companion, recipe: Recipe, lock: Lock | None, world:
 
         base = folder_of_run(card, recipe, lock, world)
     try:
-        return resolve_model(
+        found = resolve_model(
             base,
             asked.revision,
             locked_commit=locked_commit(card, asked, lock),
@@ -92,10 +92,15 @@ def resolve_companion(card: Companion, recipe: Recipe, lock: Lock | None, world:
             digests=world.digests,
             span_of=lambda path: world.span_of(here.get(path, path)),
         )
+        if found.facts.packed is not None:  # the others are read whole, each in its own way
+            summary, path = f"`{found.facts.name}` holds packed weights, as only the base model may", "model.base"
+            help = "choose the unquantized model"
+            raise Refusal([diagnostic("FTC313", summary, world.span_of(here[path]), help=help, path=path)])
+        return found
     except Refusal as refusal:
-        found = [replace(one, path=here.get(one.path, one.path) if one.path else None) for one in refusal.diagnostics]
+        told = [replace(one, path=here.get(one.path, one.path) if one.path else None) for one in refusal.diagnostics]
         helps = card.helps
-        raise Refusal([replace(one, help=(helps[one.code],)) if one.code in helps else one for one in found]) from None
+        raise Refusal([replace(one, help=(helps[one.code],)) if one.code in helps else one for one in told]) from None
 
 
 def locked_commit(card: Companion, asked: Asked, lock: Lock | None) -> str | None:

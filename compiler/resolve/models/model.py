@@ -23,7 +23,8 @@ from ftc.compiler.resolve.models.license import read_license
 from ftc.compiler.resolve.models.model_config import ModelConfig, code_keys, read_config
 from ftc.compiler.resolve.models.model_form import attention_kernels, input_embedding, linear_modules, output_head
 from ftc.compiler.resolve.models.model_paths import OTHER_WAY, find_outside
-from ftc.compiler.resolve.models.quantized_files import Unreadable, dequantized
+from ftc.compiler.resolve.models.packed_files import Unreadable, packed_layers, packing_of
+from ftc.compiler.resolve.models.quantized_files import dequantized
 from ftc.compiler.resolve.models.tokenizer import read_tokenizer
 from ftc.compiler.resolve.models.vision_config import without_vision
 from ftc.compiler.resolve.models.weights import Weights, read_weights
@@ -33,6 +34,7 @@ from ftc.spec.documents.facts import ModelFacts, TensorFacts, TokenizerFacts
 from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.module_names import part_of
+from ftc.spec.quantized_files import quantized_files
 from ftc.spec.sections.model import AttentionKernel
 from ftc.spec.storage.model_files import INDEX_FILE, LOADED_FILES, SINGLE_FILE
 from ftc.spec.vision_models import PROCESSOR_FILES
@@ -232,21 +234,28 @@ def _read_model(place: _Place, digests: DigestCache, span: Span | None) -> Model
         attention=_kernels(config),
         vision=config.vision,
         quantized_files=config.quantized,
+        packed=weights.packed,
         license=read_license(place.folder),
         tokenizer=tokenizer,
     )
 
 
 def _weights(place: _Place, config: ModelConfig, span: Span | None) -> Weights:
-    """Weights as they are loaded: those that files hold quantized are dequantized."""
+    """Weights in the shapes in which they are multiplied, whatever their files hold."""
     weights = read_weights(place.folder, place.root, span)
     if config.quantized is None:
         return weights
     said = read_json_object(place.folder / "config.json", span)
     try:
-        return weights._replace(tensors=dequantized(weights.tensors, said, config.quantized))
+        if not quantized_files(config.quantized).keeps:
+            return weights._replace(tensors=dequantized(weights.tensors, said, config.quantized))
+        if config.vision is not None or architecture(config.model_type).transposed:
+            what = "images" if config.vision is not None else "weights that lie the other way round"
+            raise Unreadable(f"ftc doesn't load packed layers of a model with {what}")
+        tensors, packed = packed_layers(weights.tensors, packing_of(said["quantization_config"], config.quantized))
+        return weights._replace(tensors=tensors, packed=packed)
     except Unreadable as error:
-        summary = "the model's files hold weights that can't be dequantized"
+        summary = "the model's files hold quantized weights that can't be read"
         help = "choose the unquantized model"
         raise Refusal([diagnostic("FTC313", summary, span, notes=str(error), help=help, path=_PATH)]) from error
 

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
 from ftc.compiler.resolve.models.model_form import installed_release
+from ftc.compiler.resolve.models.packed_files import Unreadable, packing_of
 from ftc.spec.diagnostics import Diagnostic, Span, diagnostic
 from ftc.spec.documents.facts import TensorFacts
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.quantized_files import (
     LEAST_RELEASE,
+    QuantizedFiles,
     QuantizedMethod,
     files_card,
     method_of,
@@ -24,12 +26,8 @@ _PACKED_FORMATS = frozenset({"float-quantized", "int-quantized", "naive-quantize
 """Formats of compressed-tensors with one scale for each tensor, row or group."""
 
 
-class Unreadable(ValueError):
-    """Stored tensors that are not what config.json says of them; the message says why."""
-
-
 def loaded_method(config: Mapping[str, Any]) -> QuantizedMethod | None:
-    """The method by which weights are dequantized while they are loaded; None where files hold them as they are."""
+    """The method by which files hold weights that ftc loads; None where they hold them whole."""
     method = method_of(config)
     return next((one for one in get_args(QuantizedMethod) if one == method), None)
 
@@ -60,26 +58,45 @@ def quantized_findings(config: Mapping[str, Any], has_experts: bool, span: Span 
         summary = f"the model's files hold a form of compressed-tensors that ftc doesn't load: {reason}"
         yield diagnostic("FTC313", summary, span, help="choose the unquantized model", path=_PATH)
         return
-    yield from _missing(name, span)
+    card = files_card(name)
+    if card is not None and card.keeps:
+        yield from _unpackable(card, said, has_experts, span)
+    elif card is not None:
+        yield from _missing(card, span)
 
 
-def _missing(name: str, span: Span | None) -> Iterator[Diagnostic]:
-    """What isn't installed and loading needs."""
+def _unpackable(
+    card: QuantizedFiles, said: Mapping[str, Any], has_experts: bool, span: Span | None
+) -> Iterator[Diagnostic]:
+    """Why layers can't be kept as files hold them."""
+    reason = "transformers holds all experts of a layer in one tensor, which can't be packed" if has_experts else None
+    try:
+        packing_of(said, card.method)
+    except Unreadable as error:
+        reason = str(error)
+    if reason is not None:
+        summary = f"the model's files hold a form of {card.label} that ftc doesn't load: {reason}"
+        yield diagnostic("FTC313", summary, span, help="choose the unquantized model", path=_PATH)
+
+
+def _missing(card: QuantizedFiles, span: Span | None) -> Iterator[Diagnostic]:
+    """What isn't installed and dequantizing needs."""
     installed = installed_release()
     if installed is not None and installed < LEAST_RELEASE:
         least, here = (".".join(map(str, one)) for one in (LEAST_RELEASE, installed))
         summary = f"quantized files are loaded by transformers {least} and later, and {here} is installed"
         help = f"install a later release: `pip install 'transformers>={least}'`"
         yield diagnostic("FTC308", summary, span, help=help, path=_PATH)
-    card = files_card(name)
-    needed = card.dequantizer.package if card and card.dequantizer else None
+    needed = card.dequantizer.package if card.dequantizer else None
     # Without transformers the plan is made for another machine, of whose packages nothing is known.
     if needed is None or installed is None:
         return
     release = installed_release(needed.name)
     if release is None or release < needed.least:
         found, since = (".".join(map(str, one)) for one in (release or (), needed.least))
-        summary = f"`{name}` weights need the package `{needed.name}` {since}, and {found or 'none'} is installed"
+        summary = (
+            f"`{card.method}` weights need the package `{needed.name}` {since}, and {found or 'none'} is installed"
+        )
         help = f"`pip install 'ftc[{needed.name}]'` installs it"
         yield diagnostic("FTC313", summary, span, help=help, path=_PATH)
 
@@ -125,7 +142,7 @@ def dequantized(
     """
     found = _WHOLE[method](tensors, config["quantization_config"])
     if len(found) == len(tensors) and all(found[name].dtype == one.dtype for name, one in tensors.items()):
-        card, _ = quantized_files(method)
+        card = quantized_files(method)
         raise Unreadable(f"config.json says {card.label}, but no tensor is stored so")
     return found
 
@@ -215,7 +232,7 @@ def _of_compressed_tensors(tensors: Mapping[str, TensorFacts], said: Mapping[str
     return found
 
 
-_WHOLE: Mapping[QuantizedMethod, Callable[[Mapping[str, TensorFacts], Mapping[str, Any]], dict[str, TensorFacts]]] = {
+_WHOLE: Mapping[str, Callable[[Mapping[str, TensorFacts], Mapping[str, Any]], dict[str, TensorFacts]]] = {
     "fp8": _of_fp8,
     "mxfp4": _of_mxfp4,
     "compressed-tensors": _of_compressed_tensors,

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, safe_path
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import TensorFacts
+from ftc.spec.documents.packed_weights import PackedWeights
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.storage.model_files import INDEX_FILE, SINGLE_FILE
 from ftc.spec.storage.reading import open_regular
@@ -181,10 +182,11 @@ _CONVERT = (
 
 
 class Weights(NamedTuple):
-    """Weight files by name, index included, and every tensor in them."""
+    """Weight files by name, index included, every tensor in them, and which layers stay packed in memory."""
 
     files: tuple[str, ...]
     tensors: dict[str, TensorFacts]
+    packed: PackedWeights | None = None
 
 
 def read_weights(folder: Path, root: Path, span: Span | None = None) -> Weights:

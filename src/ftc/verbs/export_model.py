@@ -20,7 +20,7 @@ from ftc.spec.storage.atomic_write import try_writing
 from ftc.spec.strategies import strategy_card
 from ftc.spec.text_forms import form_card
 from ftc.verbs.beside_parent import worse_than_parent
-from ftc.verbs.merge import SHARD_BYTES, inputs_of, merge_into, noted_folder
+from ftc.verbs.merge import SHARD_BYTES, inputs_of, merge_into, noted_folder, unmergeable_base
 from ftc.verbs.provenance import refuse_faults
 from ftc.verbs.runs import Run, find_run
 
@@ -192,7 +192,7 @@ def _obstacles(run: Run, card: ModelFormat, weights: FileType, target: Path) -> 
     if not run.record.is_finished:
         help = f"`ftc apply {run.plan.recipe_file}` continues it"
         yield _refused(run, card, f"it is {run.record.status.replace('_', ' ')}", help)
-    alone = strategy_card(settings.strategy).no_merging
+    alone = strategy_card(settings.strategy).no_merging or unmergeable_base(settings)
     if (misfit := _misfit(run, card)) is not None:
         others = [one.name for one in MODEL_FORMATS if _misfit(run, one) is None and alone is None]
         yield _refused(run, card, misfit, f"write it with `--format {others[0]}`" if others else _BY_CARD)
@@ -201,7 +201,7 @@ def _obstacles(run: Run, card: ModelFormat, weights: FileType, target: Path) -> 
             help = "`--format gguf` writes the whole model, with what was trained in it"
             yield _refused(run, card, f"what it trained doesn't fit such a file: {unfit}", help)
     elif alone is not None:
-        help = "train with `strategy: {kind: lora}`, which becomes part of the base model's weights"
+        help = "train with `strategy: {kind: lora}` beside whole weights, of which it becomes part"
         yield _refused(run, card, f"its adapter can't be merged into the base model: {alone}", help)
     if (rounded := settings.train.quantize_aware) is not None and weights.name != rounded.weights:
         why = f"it was trained for weights in {rounded.weights}, and measured with them; others give other outputs"

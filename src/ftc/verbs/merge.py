@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.quantized_files import quantized_files
 from ftc.spec.storage.atomic_write import try_writing
 from ftc.spec.strategies import strategy_card
 from ftc.verbs.provenance import refuse_faults
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
     from ftc.spec.documents.events import EventListener
     from ftc.spec.documents.merged import MergedModel, Room, WeightType
+    from ftc.spec.documents.settings import Settings
     from ftc.spec.documents.streams import Split
 
-__all__ = ["SHARD_BYTES", "Merge", "inputs_of", "merge", "merge_into", "noted_folder"]
+__all__ = ["SHARD_BYTES", "Merge", "inputs_of", "merge", "merge_into", "noted_folder", "unmergeable_base"]
 
 SHARD_BYTES = 5 * 10**9
 """Most bytes of weights in one file: what the hub asks for."""
@@ -185,6 +187,22 @@ def _wrong_kind(run: Run) -> Iterator[Diagnostic]:
             "or train with `strategy: {kind: lora}`, which can be merged",
         )
         yield diagnostic("FTC661", summary, notes=place, help=helps, path="strategy.kind")
+    elif (base := unmergeable_base(run.plan.settings)) is not None:
+        summary = f"the adapter of run `{run.record.id}` can't be merged into the base model: {base}"
+        helps = (
+            "use the base model with its adapter, as the run's card shows",
+            "or train beside the unquantized model",
+        )
+        yield diagnostic("FTC661", summary, help=helps, path="model.base")
+
+
+def unmergeable_base(settings: Settings) -> str | None:
+    """Why nothing can be added to the base model's weights; None where it can."""
+    if settings.model.packed is None or settings.model.quantized_files is None:
+        return None
+    return (
+        f"its files hold {quantized_files(settings.model.quantized_files).label} weights, which would be rounded again"
+    )
 
 
 _TEXTS = (

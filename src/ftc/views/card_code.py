@@ -140,6 +140,7 @@ def _adapted(plan: Plan, loader: str, target: Target | None) -> list[str]:
         f"tokenizer = AutoTokenizer.from_pretrained({f'base{revision}' if own is None else adapter})",
         *quantization,
         *_scaled_rotation(settings.model.rope, f"{revision}{labels}"),
+        *(["# the base model's packed weights are read by gptqmodel and optimum"] if settings.model.packed else []),
         f"model = {loader}.from_pretrained(base{options})",
         *([f"model.resize_token_embeddings({own.rows}, mean_resizing=False)"] if own and own.tokens else []),
         *(["model.pooler = None  # which the run left out, too"] if has_unread_pooler else []),

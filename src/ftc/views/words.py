@@ -128,7 +128,10 @@ def dequantized_parts(plan: Plan) -> list[str]:
     """How the base model's files hold its weights, and memory; empty where both do it alike."""
     if (method := plan.settings.model.quantized_files) is None:
         return []
-    card, _ = quantized_files(method)
+    card = quantized_files(method)
+    if (packed := plan.settings.model.packed) is not None:
+        size = f"with a scale for {packed.group_size} inputs" if packed.group_size else "with a scale for each output"
+        return [f"{card.label} in the model's files", f"kept in memory in {packed.bits} bits {size}"]
     settings = plan.settings
     held = precision_card(settings.train.precision).base_type(is_whole=strategy_card(settings.strategy).is_whole)
     return [f"{card.label} in the model's files", f"dequantized to {held.name} while they are loaded"]
