@@ -19,10 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import filelock
 from pydantic import Field
 
 from ftc.runtime.execution.meeting_store import by_the_first
-from ftc.runtime.execution.state import hold
+from ftc.runtime.execution.state import hold, is_held
 from ftc.spec.base import Document
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.settings import TrainSettings
@@ -106,6 +107,8 @@ def _appears(file: Path) -> bool:
 def own_folder(root: Path, run_id: str, rank: int) -> Iterator[None]:
     """Holds this process's folder for copies, which is empty at first; at the end only a run's documents stay there.
 
+    What processes that were killed have left in theirs is removed as well.
+
     Args:
         root: The project.
         run_id: The plan's, so that runs of several plans don't meet there.
@@ -118,21 +121,30 @@ def own_folder(root: Path, run_id: str, rank: int) -> Iterator[None]:
     make_ignored(copies)
     with ExitStack() as stack:
         try:
-            stack.enter_context(hold(RunFolder(own)))
-            for old in filter(Path.is_dir, own.iterdir()):
-                shutil.rmtree(old)
+            with filelock.FileLock(copies / ".lock"):  # so that nobody clears what another process is about to hold
+                stack.enter_context(hold(RunFolder(own)))
+                for old in filter(Path.is_dir, own.iterdir()):
+                    shutil.rmtree(old)
+                for lock in copies.glob("*/*/.lock"):  # of processes that were killed
+                    if lock.parent != own and not is_held(RunFolder(lock.parent)):
+                        _clear(lock.parent)
         except OSError as error:
             raise not_writable(copies, error) from error
         try:
             yield
         finally:
-            kept = {one.name for one in RunFolder(own).documents}
-            for one in own.glob("*/*/*"):  # of NAME/RUN
-                with suppress(OSError):  # a disk that fails must not hide why the run did
-                    if one.is_dir():
-                        shutil.rmtree(one)
-                    elif one.name not in kept:
-                        one.unlink()
+            _clear(own)
+
+
+def _clear(own: Path) -> None:
+    """Removes what a process had copies of, but its runs' documents, which whoever asked for the run may still read."""
+    kept = {one.name for one in RunFolder(own).documents}
+    for one in own.glob("*/*/*"):  # of NAME/RUN
+        with suppress(OSError):  # a disk that fails must not hide why the run did
+            if one.is_dir():
+                shutil.rmtree(one)
+            elif one.name not in kept:
+                one.unlink()
 
 
 def needs_shared_disk(train: TrainSettings) -> bool:

@@ -45,6 +45,17 @@ def test_two_runs_do_not_meet_in_one_folder(tmp_path: Path) -> None:
         assert len(_files(tmp_path)) == 3, "whoever is refused deletes nothing"
 
 
+def test_copies_of_a_killed_run_go_when_the_next_one_begins(tmp_path: Path) -> None:
+    killed = tmp_path / ".ftc" / "copies" / "2" / "7f"
+    _fill(killed / "tiny" / "7f")
+    (killed / ".lock").touch()  # of a process that is gone: nobody holds it
+    with own_folder(tmp_path, "8a", 2):
+        _fill(tmp_path / ".ftc" / "copies" / "2" / "8a" / "tiny" / "8a")
+        with own_folder(tmp_path, "8a", 1):
+            assert _files(tmp_path) == ["proof.ndjson", "record.json", "record.json", "state.json"]
+        assert not [*(killed / "tiny" / "7f").glob("[!r]*")]
+
+
 def test_a_project_that_takes_no_copies_is_named(tmp_path: Path) -> None:
     (tmp_path / ".ftc").write_text("")
     with pytest.raises(Refusal) as refused, own_folder(tmp_path, "7f", 1):
