@@ -66,7 +66,7 @@ class Report(Document):
     values: dict[str, str]
     """By what it is, in words."""
     refusals: tuple[str, ...] = ()
-    """Findings in words, with their codes."""
+    """Findings in words, with their codes and what to do."""
     sight: Sight | None = None
     """What it sees of a run that other machines may get copies of."""
 
@@ -130,7 +130,8 @@ def _exchanged(store: Any, own: Report, world_size: int) -> list[Report]:
 def _in_words(refusal: Refusal | None) -> tuple[str, ...]:
     if refusal is None:
         return ()
-    return tuple(": ".join((f"{one.summary} [{one.code}]", *one.notes)) for one in refusal.diagnostics if one.is_error)
+    errors = [one for one in refusal.diagnostics if one.is_error]
+    return tuple("; ".join((": ".join((f"{one.summary} [{one.code}]", *one.notes)), *one.help)) for one in errors)
 
 
 def compare(reports: Sequence[Report]) -> Diagnostic | None:
@@ -139,7 +140,8 @@ def compare(reports: Sequence[Report]) -> Diagnostic | None:
     if refused:
         summary = f"{refused[0].who} can't take part"
         summary += f", and {len(refused) - 1} more" if len(refused) > 1 else ""
-        return _finding(summary, [f"{one.who}: {line}" for one in refused for line in one.refusals])
+        help = "mend what the note says, and start all processes of the run once more; nothing was trained"
+        return _finding(summary, [f"{one.who}: {line}" for one in refused for line in one.refusals], help)
     differing = {
         name: sides
         for name in {name: None for one in reports for name in one.values}
@@ -196,9 +198,11 @@ def _members(reports: Sequence[Report]) -> str:
     return f"processes {named} on {hosts[0] if len(hosts) == 1 else f'{len(hosts)} machines'}"
 
 
-def _finding(summary: str, lines: Sequence[str]) -> Diagnostic:
+_SAME = "use the same saved plan, files, packages and kind of machine for every process; nothing was trained"
+
+
+def _finding(summary: str, lines: Sequence[str], help: str = _SAME) -> Diagnostic:
     more = [f"and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
-    help = "use the same saved plan, files, packages and kind of machine for every process; nothing was trained"
     return diagnostic("FTC701", summary, notes=(*lines[:_MOST_LINES], *more), help=help)
 
 
