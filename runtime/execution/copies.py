@@ -8,7 +8,6 @@ isn't among their project's runs. What is divided among processes is written by 
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import time
 import uuid
@@ -28,6 +27,7 @@ from ftc.spec.base import Document
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.storage.atomic_write import replacing, write_file
+from ftc.spec.storage.file_links import link_or_copy
 from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import RunFolder
 from ftc.spec.storage.processes import is_follower
@@ -36,7 +36,7 @@ from ftc.spec.storage.writable import not_writable
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Copies", "Sight", "needs_shared_disk", "own_folder", "place_of", "seeing_runs"]
+__all__ = ["Copies", "Sight", "needs_shared_disk", "own_folder", "seeing_runs"]
 
 _PIECE = 2**26
 """Bytes of a file that are sent at a time."""
@@ -60,11 +60,6 @@ class Sight(Document):
     run_id: str
     steps: int | None = None
     documents: Mapping[str, str] = Field(default_factory=dict)
-
-
-def place_of(root: Path) -> str:
-    """A process's machine and project; several launchers' agents may share a host."""
-    return f"{platform.node()}, {os.environ.get('GROUP_RANK', '')}, {root.resolve()}"
 
 
 @contextmanager
@@ -204,7 +199,7 @@ class Copies:
         for name, size in agreed(accelerator, lambda: _files(run.path, asked)):
             self._send(accelerator, run.path / name, size)
             if self.is_elsewhere and self.writers[self.rank] != self.rank:
-                _link(self._written(run) / name, run.path / name)
+                link_or_copy(self._written(run) / name, run.path / name)
 
     def _written(self, run: RunFolder) -> Path:
         """The folder of the process that writes for this one."""
@@ -246,12 +241,3 @@ def _files(folder: Path, names: Sequence[str]) -> list[tuple[str, int]]:
         each.sort(key=lambda one: one.name == "MANIFEST.json")
         found += [(one.relative_to(folder).as_posix(), one.stat().st_size) for one in each if one.is_file()]
     return found
-
-
-def _link(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    with suppress(OSError):  # a file system without links
-        os.link(source, target)
-        return
-    shutil.copyfile(source, target)

@@ -20,7 +20,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.storage.atomic_write import write_file, write_text
 from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import RunFolder, runs_folder, streams_folder
-from ftc.spec.storage.processes import is_follower, is_one_of_several
+from ftc.spec.storage.processes import is_follower, is_one_of_several, machine_name
 from ftc.spec.storage.reading import read_regular
 from ftc.verbs.launch import writer_site
 from ftc.verbs.pages import write_missing_pages, write_pages
@@ -183,14 +183,14 @@ def _sight(planned: Planned, folder: Path, going_on: Run | None, stack: ExitStac
         going_on: The run as it is here, where it is continued.
         stack: Keeps what the others have to see until they have met.
     """
-    from ftc.runtime.execution.copies import Sight, needs_shared_disk, place_of, seeing_runs
+    from ftc.runtime.execution.copies import Sight, needs_shared_disk, seeing_runs
 
     if not is_one_of_several(os.environ) or needs_shared_disk(planned.plan.settings.train):
         return None
     begun = going_on is not None and not is_follower(os.environ)
     found = [one for one in RunFolder(folder).documents if one.exists()] if begun else []
     return Sight(
-        place=place_of(planned.root),
+        place=f"{machine_name(os.environ)}, {planned.root.resolve()}",
         sees_runs=stack.enter_context(seeing_runs(planned.root)),
         run_id=folder.name,
         steps=None if going_on is None else going_on.record.steps_done,
