@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ftc.runtime.execution.copies import Sight
 from ftc.runtime.execution.meeting_store import meeting_store, wait_for, while_connected
@@ -34,6 +34,7 @@ __all__ = [
     "RAY_VERSION",
     "RUN_FOLDER",
     "Report",
+    "agreed_or_refused",
     "ahead",
     "arriving",
     "compare",
@@ -48,6 +49,7 @@ __all__ = [
     "see_folder",
 ]
 
+_T = TypeVar("_T")
 _LEAVE_SECONDS = 10.0
 _APPEAR_SECONDS = 20.0
 _POLL_SECONDS = 0.1
@@ -285,6 +287,24 @@ def compare_refusals(accelerator: Accelerator, check: Callable[[], object]) -> N
             raise Refusal([finding]) from refusal
     if refusal is not None:
         raise refusal
+
+
+def agreed_or_refused(accelerator: Accelerator, find: Callable[[], _T]) -> _T:
+    """What the first process finds, in all processes; where it refuses, all of them do.
+
+    Raises:
+        Refusal: As the first process gave it, where it is the only one; else one that says what it gave (FTC701).
+    """
+    from ftc.runtime.execution.accelerator import agreed
+
+    found: list[_T] = []
+
+    def find_first() -> None:
+        if accelerator.is_main_process:
+            found.append(find())
+
+    compare_refusals(accelerator, find_first)
+    return agreed(accelerator, lambda: found[0])
 
 
 def see_folder(accelerator: Accelerator, holder: Path, *, is_elsewhere: bool = False) -> None:

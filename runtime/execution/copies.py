@@ -36,7 +36,7 @@ from ftc.spec.storage.writable import not_writable
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Copies", "Sight", "needs_shared_disk", "own_folder", "seeing_runs"]
+__all__ = ["NO_COPIES", "Copies", "Sight", "needs_shared_disk", "own_folder", "seeing_runs"]
 
 _PIECE = 2**26
 """Bytes of a file that are sent at a time."""
@@ -226,6 +226,10 @@ class Copies:
                 if target is not None:
                     target.write(piece.cpu().numpy().tobytes())
         accelerator.wait_for_everyone()
+
+
+NO_COPIES = Copies()
+"""All processes see the first one's run."""
 
 
 def _own(root: Path, rank: int, run_id: str) -> Path:

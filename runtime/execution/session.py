@@ -14,13 +14,13 @@ from torch import nn
 from ftc.runtime.artifacts.checkpoint import Checkpoint
 from ftc.runtime.artifacts.checkpoint_files import step_folder
 from ftc.runtime.execution.accelerator import agreed, divide, everywhere, observe
-from ftc.runtime.execution.agreement import compare_refusals, launcher
-from ftc.runtime.execution.copies import Copies
+from ftc.runtime.execution.agreement import agreed_or_refused, launcher
+from ftc.runtime.execution.copies import NO_COPIES, Copies
 from ftc.runtime.execution.execute import Inputs
 from ftc.runtime.execution.file_stamps import FileStamps, InputsTouched
 from ftc.runtime.execution.journal import AnswersFile, Journal, StepLogFile
 from ftc.runtime.execution.machine import begin_stretch, peak_memory
-from ftc.runtime.execution.state import FoundRun, RunState, find_run
+from ftc.runtime.execution.state import RunState, find_run
 from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model, build_once, continue_adapter
 from ftc.runtime.models.pixels import FolderPixels, with_pixels
@@ -91,7 +91,7 @@ class Session:
     """Step after which the run pauses; None for none."""
     settle: Settle = tuple
     """Gives what trackers took, once the last event is written."""
-    copies: Copies = field(default_factory=Copies)
+    copies: Copies = NO_COPIES
     """Which processes get copies of what they read of the run."""
     weights: RunFolder | None = None
     """Folder of the run whose weights are measured, where it isn't this one."""
@@ -338,12 +338,13 @@ def open_session(
     listen: EventListener,
     accelerator: Accelerator,
     stop: StopRequest,
+    *,
     until: int | None = None,
     settle: Settle = tuple,
-    copies: Copies | None = None,
+    copies: Copies = NO_COPIES,
 ) -> Iterator[Session]:
     """Begins a segment of a run whose folder is held; it pauses after step `until`."""
-    before = _found(accelerator, folder, plan)
+    before = agreed_or_refused(accelerator, lambda: find_run(folder, plan))
     plan, is_first = before.plan, bool(accelerator.is_main_process)
     found, processes = observe(accelerator, plan, inputs.environment, snapshot_code(project=folder.path))
     seen = found, processes, launcher(os.environ, has_companions=accelerator.num_processes > 1)
@@ -370,25 +371,9 @@ def open_session(
             stop,
             until=until,
             settle=settle,
-            copies=copies or Copies(),
+            copies=copies,
         )
         journal.timed = session.hear_of_time
         for name in before.lost:
             session.notice(diagnostic("FTC656", f"{name} of the run could not be read; it was recovered"))
         yield session
-
-
-def _found(accelerator: Accelerator, folder: RunFolder, plan: Plan) -> FoundRun:
-    """What the first process's folder holds of a run, in all processes.
-
-    Raises:
-        Refusal: It holds something else.
-    """
-    found: list[FoundRun] = []
-
-    def find() -> None:
-        if accelerator.is_main_process:
-            found.append(find_run(folder, plan))
-
-    compare_refusals(accelerator, find)
-    return agreed(accelerator, lambda: found[0])

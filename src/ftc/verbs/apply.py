@@ -99,7 +99,7 @@ def _executed(
     with stored(planned.root, plan, folder, listen, doubted) as storing:
         following = _Following(planned.root, plan, place, storing, planned.recipe_text, reporters)
         try:
-            record = execute(plan, inputs, place, following.hear, steering, reporters.settle, copies)
+            record = execute(plan, inputs, place, following.hear, steering, settle=reporters.settle, copies=copies)
         except BaseException:
             with suppress(OSError):  # a disk that is full must not hide why the run failed
                 following.end()
