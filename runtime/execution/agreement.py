@@ -142,7 +142,7 @@ def compare(reports: Sequence[Report]) -> Diagnostic | None:
     if refused:
         summary = f"{refused[0].who} can't take part"
         summary += f", and {len(refused) - 1} more" if len(refused) > 1 else ""
-        help = "mend what the note says, and start all processes of the run once more; nothing was trained"
+        help = "fix what the note says, and start all processes of the run once more; nothing was trained"
         return _finding(summary, [f"{one.who}: {line}" for one in refused for line in one.refusals], help)
     differing = {
         name: sides
