@@ -32,6 +32,7 @@ from ftc.spec.documents.record import Observation
 from ftc.spec.documents.segments import ProcessSeen
 from ftc.spec.documents.settings import Settings
 from ftc.spec.shardings import UNDIVIDED, sharding_card
+from ftc.spec.storage.processes import machine_name
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -223,11 +224,8 @@ def observe(
     refuse_differences(accelerator, values | machine_values(machine))
     train = plan.settings.train
     among = train.parts if sharding_card(train.sharding).divided_among == "machine" else train.tensor_parallel
-    if among > 1:
-        group = os.environ.get("GROUP_RANK")  # several launchers' agents may share a host
-        places = everywhere(accelerator, platform.node() if group is None else f"machine {group}, {platform.node()}")
-        if mixed := mixed_machines(places, among):
-            raise Refusal([mixed])
+    if among > 1 and (mixed := mixed_machines(everywhere(accelerator, machine_name(os.environ)), among)):
+        raise Refusal([mixed])
     each = everywhere(accelerator, own.model_dump_json())
     return found, tuple(map(ProcessSeen.model_validate_json, each))
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ftc.runtime.execution.copies import Sight
 from ftc.runtime.execution.meeting_store import meeting_store, wait_for, while_connected
@@ -34,6 +34,7 @@ __all__ = [
     "RAY_VERSION",
     "RUN_FOLDER",
     "Report",
+    "agreed_or_refused",
     "ahead",
     "arriving",
     "compare",
@@ -48,6 +49,7 @@ __all__ = [
     "see_folder",
 ]
 
+_T = TypeVar("_T")
 _LEAVE_SECONDS = 10.0
 _APPEAR_SECONDS = 20.0
 _POLL_SECONDS = 0.1
@@ -66,7 +68,7 @@ class Report(Document):
     values: dict[str, str]
     """By what it is, in words."""
     refusals: tuple[str, ...] = ()
-    """Findings in words, with their codes."""
+    """Findings in words, with their codes and what to do."""
     sight: Sight | None = None
     """What it sees of a run that other machines may get copies of."""
 
@@ -130,7 +132,8 @@ def _exchanged(store: Any, own: Report, world_size: int) -> list[Report]:
 def _in_words(refusal: Refusal | None) -> tuple[str, ...]:
     if refusal is None:
         return ()
-    return tuple(": ".join((f"{one.summary} [{one.code}]", *one.notes)) for one in refusal.diagnostics if one.is_error)
+    errors = [one for one in refusal.diagnostics if one.is_error]
+    return tuple("; ".join((": ".join((f"{one.summary} [{one.code}]", *one.notes)), *one.help)) for one in errors)
 
 
 def compare(reports: Sequence[Report]) -> Diagnostic | None:
@@ -139,7 +142,8 @@ def compare(reports: Sequence[Report]) -> Diagnostic | None:
     if refused:
         summary = f"{refused[0].who} can't take part"
         summary += f", and {len(refused) - 1} more" if len(refused) > 1 else ""
-        return _finding(summary, [f"{one.who}: {line}" for one in refused for line in one.refusals])
+        help = "fix what the note says, and start all processes of the run once more; nothing was trained"
+        return _finding(summary, [f"{one.who}: {line}" for one in refused for line in one.refusals], help)
     differing = {
         name: sides
         for name in {name: None for one in reports for name in one.values}
@@ -196,9 +200,11 @@ def _members(reports: Sequence[Report]) -> str:
     return f"processes {named} on {hosts[0] if len(hosts) == 1 else f'{len(hosts)} machines'}"
 
 
-def _finding(summary: str, lines: Sequence[str]) -> Diagnostic:
+_SAME = "use the same saved plan, files, packages and kind of machine for every process; nothing was trained"
+
+
+def _finding(summary: str, lines: Sequence[str], help: str = _SAME) -> Diagnostic:
     more = [f"and {len(lines) - _MOST_LINES} more"] if len(lines) > _MOST_LINES else []
-    help = "use the same saved plan, files, packages and kind of machine for every process; nothing was trained"
     return diagnostic("FTC701", summary, notes=(*lines[:_MOST_LINES], *more), help=help)
 
 
@@ -281,6 +287,24 @@ def compare_refusals(accelerator: Accelerator, check: Callable[[], object]) -> N
             raise Refusal([finding]) from refusal
     if refusal is not None:
         raise refusal
+
+
+def agreed_or_refused(accelerator: Accelerator, find: Callable[[], _T]) -> _T:
+    """What the first process finds, in all processes; where it refuses, all of them do.
+
+    Raises:
+        Refusal: As the first process gave it, where it is the only one; else one that says what it gave (FTC701).
+    """
+    from ftc.runtime.execution.accelerator import agreed
+
+    found: list[_T] = []
+
+    def find_first() -> None:
+        if accelerator.is_main_process:
+            found.append(find())
+
+    compare_refusals(accelerator, find_first)
+    return agreed(accelerator, lambda: found[0])
 
 
 def see_folder(accelerator: Accelerator, holder: Path, *, is_elsewhere: bool = False) -> None:

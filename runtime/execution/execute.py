@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
-from ftc.runtime.execution.copies import Copies
+from ftc.runtime.execution.copies import NO_COPIES, Copies
 from ftc.runtime.execution.last_words import Witness, watched_from_outside
 from ftc.runtime.execution.lost_processes import refusal_of
 from ftc.runtime.execution.shortages import disk_refused, out_of_memory
@@ -115,8 +115,9 @@ def execute(
     run: RunFolder,
     listen: EventListener,
     steering: Steering | None = None,
+    *,
     settle: Settle = tuple,
-    copies: Copies | None = None,
+    copies: Copies = NO_COPIES,
 ) -> RunRecord:
     """Executes a plan in a run's folder, from the beginning or from where it was left.
 
@@ -131,7 +132,7 @@ def execute(
         steering: How far it goes; to the end of the plan where left out. A run that stops before that is `paused` or
             `pruned`, with a checkpoint, and goes on with the same bits when it is executed again.
         settle: Gives, once the last event is written and before the record is closed, what trackers took.
-        copies: Which processes get copies of what they read of the run; None for none.
+        copies: Which processes get copies of what they read of the run; nobody where left out.
 
     Raises:
         Refusal: Something differs from the plan, another process works on the run, or a number is not finite.
@@ -141,7 +142,7 @@ def execute(
         return found.record
     if os.environ.get("RANK", "0") == "0":
         refuse_held(run)  # before anything heavy is loaded, so that the second of two is told at once
-    return _Execution(found.plan, inputs, run, listen, steering, settle, copies or Copies()).run()
+    return _Execution(found.plan, inputs, run, listen, steering, settle, copies).run()
 
 
 @dataclass(slots=True)
@@ -170,10 +171,11 @@ class _Execution:
         with stop_on_signals(self._tell_of_stop) as stop, deterministic(self.plan.settings):
             accelerator = make_accelerator(self.plan.settings)
             with self._held(accelerator):
-                until = self.steering.until if self.steering.until != "train" else None
                 hear = partial(_hear, self.listen, self.steering.prune, stop)
-                asked = self.plan, self.inputs, self.folder, hear, accelerator, stop, until, self.settle, self.copies
-                with watched(accelerator), open_session(*asked) as session, _witnessed(session) as witness:
+                until = self.steering.until if self.steering.until != "train" else None
+                asked = self.plan, self.inputs, self.folder, hear, accelerator, stop
+                begun = open_session(*asked, until=until, settle=self.settle, copies=self.copies)
+                with watched(accelerator), begun as session, _witnessed(session) as witness:
                     session.note_time("load", time.perf_counter() - started)
                     with _ending(session):
                         self._walk(session, witness)
@@ -184,11 +186,10 @@ class _Execution:
     @contextmanager
     def _held(self, accelerator: Accelerator) -> Iterator[None]:
         """The run's folder, held by the first process and seen by all; where it can't be held, all of them refuse."""
-        from ftc.runtime.execution.agreement import compare_refusals, see_folder
+        from ftc.runtime.execution.agreement import agreed_or_refused, see_folder
 
         with ExitStack() as stack:
-            take = partial(stack.enter_context, hold(self.folder)) if accelerator.is_main_process else _nothing
-            compare_refusals(accelerator, take)
+            agreed_or_refused(accelerator, lambda: stack.enter_context(hold(self.folder)))
             see_folder(accelerator, self.folder.holder, is_elsewhere=self.copies.is_elsewhere)
             self.copies.share(accelerator, self.folder, [self.folder.proof])
             yield
@@ -293,10 +294,6 @@ class _Execution:
         session.answers.sync()
         session.note_trackers()
         session.state.end(status, "early_stop" if session.stopped_early else "finished")
-
-
-def _nothing() -> None:
-    """What the other processes do while the first one takes the lock."""
 
 
 def _hear(listen: EventListener, prune: Callable[[Event], str | None] | None, stop: StopRequest, event: Event) -> None:

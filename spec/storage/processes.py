@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Mapping
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 
-__all__ = ["PINNED", "contract", "is_follower", "is_one_of_several", "unpinned"]
+__all__ = ["PINNED", "contract", "is_follower", "is_one_of_several", "machine_name", "unpinned"]
 
 _FIRST_HOST = re.compile(r"([^,\[\]]+)(?:\[([^\],-]+)[^\]]*\]([^,\[\]]*))?")
 """The first name of a Slurm node list, such as `gpu[003-004,7]` or `a1,b2`."""
@@ -23,6 +24,12 @@ def is_follower(environ: Mapping[str, str]) -> bool:
 def is_one_of_several(environ: Mapping[str, str]) -> bool:
     """Whether a launcher has started further processes of the same run."""
     return environ.get("WORLD_SIZE", "1") not in ("", "0", "1")
+
+
+def machine_name(environ: Mapping[str, str]) -> str:
+    """The machine of a process, as its launcher counts it: agents of several machines may share a host."""
+    group = environ.get("GROUP_RANK")
+    return platform.node() if group is None else f"machine {group}, {platform.node()}"
 
 
 def contract(environ: Mapping[str, str]) -> dict[str, str]:

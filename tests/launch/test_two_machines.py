@@ -470,6 +470,56 @@ def test_machines_without_a_shared_disk_train_one_run_and_go_on_after_a_kill(fir
 
 
 @_SESSION
+def test_a_machine_gets_weights_alone_and_a_killed_one_keeps_none(first: Machine, tmp_path: Path) -> None:
+    machines = one, two = _unpacked(first, tmp_path / "apart")
+    processes = start(machines, "apply", PLAN, **_SILENT)
+    ends, copies = time.monotonic() + 240, two.root / ".ftc" / "copies"
+    while not any(copies.glob("*/*/*/*/adapter/*.safetensors")):  # of the result, which is sent behind the checkpoint
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+    processes[1].kill()
+    together(processes)
+    left = {file.name for file in copies.glob("*/*/*/*/checkpoints/**/*.safetensors")}
+    assert left
+    assert not [name for name in left if "optimizer" in name], left
+    assert [each.code for each in together(start([one, two], "apply", PLAN))] == [0, 0]
+    assert not [*copies.glob("**/*.safetensors")]
+
+
+@_SESSION
+def test_a_machine_that_takes_no_copies_is_named_with_what_to_do(first: Machine, tmp_path: Path) -> None:
+    machines = one, two = _unpacked(first, tmp_path / "apart")
+    (two.root / ".ftc").mkdir(exist_ok=True)
+    (two.root / ".ftc" / "copies").write_text("")
+    told = together(start(machines, "apply", PLAN))
+    assert [each.code for each in told] == [6, 6], [each.text for each in told]
+    assert all("process 1 on" in each.text for each in told)
+    assert "/.ftc/copies`isnotwritable" in "".join(told[0].err.split()), told[0].err  # lines may break in a path
+    assert "[FTC648]; make the folder writable" in told[0].text
+    assert not _has_run(one)
+
+
+@_SESSION
+@pytest.mark.parametrize("document", ["record.json", "plan.json"])
+def test_what_is_torn_is_recovered_on_machines_without_a_shared_disk(
+    first: Machine, tmp_path: Path, document: str
+) -> None:
+    """Each process recovered it from its own folder, and those without a run had another record than the first."""
+    machines = one, _ = _unpacked(first, tmp_path / "apart")
+    told = together(start(machines, "apply", PLAN, "--until", "train"))
+    before = _record(one)
+    assert before["status"] == "paused", [each.text for each in told]
+    (file,) = one.root.glob(f"runs/tiny/*/{document}")
+    file.write_bytes(file.read_bytes()[:-100])
+    told = together(start(machines, "apply", PLAN, **_SILENT))
+    assert [each.code for each in told] == [0, 0], [each.text for each in told]
+    record = _record(one)
+    assert record["status"] == "finished"
+    assert "recovered" in {each["kind"] for each in record["interruptions"]}
+    assert record["final_weights_sha256"] == before["final_weights_sha256"]
+
+
+@_SESSION
 def test_preferences_are_measured_on_machines_without_a_shared_disk(tmp_path: Path) -> None:
     """The first process alone keeps the reference's figures of the test rows; the others go its way without them."""
     make_model(tmp_path / "models" / "decoder", "decoder")

@@ -23,6 +23,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.events import CheckpointSaved, Event, EventListener, Noticed
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.stored import StoredState, list_name
+from ftc.spec.storage.file_links import link_or_copy
 from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import RunFolder, runs_folder, step_of
 from ftc.spec.storage.processes import is_follower
@@ -264,7 +265,7 @@ class _Sending:
                 continue
             place = files[name.as_posix()] = self.outgoing / name
             place.parent.mkdir(parents=True, exist_ok=True)
-            _link(path, place) if len(name.parts) > 1 else shutil.copyfile(path, place)
+            link_or_copy(path, place) if len(name.parts) > 1 else shutil.copyfile(path, place)
         return files
 
     def _send(self, step: int, files: dict[str, Path], *, is_over: bool = False) -> None:
@@ -290,11 +291,3 @@ class _Sending:
         while len(self._states) > self.storage.least:
             self._states.popitem()
         self.storage.forget(self._states)
-
-
-def _link(path: Path, place: Path) -> None:
-    """Another name for a file; a copy where the disk has no such names."""
-    try:
-        os.link(path, place)
-    except OSError:
-        shutil.copyfile(path, place)

@@ -8,7 +8,7 @@ import pytest
 import tokenizers
 
 from ftc.spec.diagnostics import Refusal
-from ftc.spec.storage.processes import PINNED, contract, unpinned
+from ftc.spec.storage.processes import PINNED, contract, machine_name, unpinned
 
 
 def test_the_switch_of_tokenizers_is_the_one_that_the_library_reads() -> None:
@@ -20,6 +20,11 @@ def test_the_switch_of_tokenizers_is_the_one_that_the_library_reads() -> None:
 def test_what_is_pinned_is_not_asked_for_again() -> None:
     assert unpinned(PINNED) == {}
     assert unpinned({**PINNED, "OMP_DYNAMIC": "TRUE"}) == {"OMP_DYNAMIC": "FALSE"}
+
+
+def test_agents_of_one_host_count_as_machines() -> None:
+    names = {machine_name({"GROUP_RANK": group}) for group in "01"}
+    assert len(names | {machine_name({})}) == 3
 
 
 _STEP = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_JOB_ID": "41", "SLURM_STEP_ID": "0", "SLURM_PROCID": "1"}
