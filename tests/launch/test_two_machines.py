@@ -88,17 +88,6 @@ def test_machines_with_other_packages_do_not_train(first: Machine) -> None:
 
 
 @_SESSION
-def test_a_run_folder_that_is_not_shared_is_named(first: Machine) -> None:
-    """D2: one ended with a path and exit code 1, and the other one blamed the network. Parts need one disk."""
-    plan_of(first, "--set", "train.sharding=fsdp")
-    second = copied(first, "b", shares_runs=False)
-    told = together(start([first, second], "apply", PLAN))
-    assert [one.code for one in told] == [6, 6], [one.text for one in told]
-    assert "error[FTC702]: the run's folder is not shared" in told[0].err
-    assert "process 1 on" in told[0].err
-
-
-@_SESSION
 def test_the_second_machine_neither_plans_nor_tokenizes(first: Machine) -> None:
     """D3: it needs the plan, the model and the streams; rows and recipe may be elsewhere. D4: the record names all."""
     second = copied(first, "b")
@@ -434,8 +423,13 @@ def _unpacked(first: Machine, folder: Path) -> list[Machine]:
 
 
 @_SESSION
-def test_machines_without_a_shared_disk_train_one_run_and_go_on_after_a_kill(first: Machine, tmp_path: Path) -> None:
-    plan_of(first, *_sets(*_STEPS))
+@pytest.mark.parametrize(
+    "sharding", [["ddp"], ["fsdp"], ["fsdp", "train.save_in_background=true"]], ids=["ddp", "fsdp", "in background"]
+)
+def test_machines_without_a_shared_disk_train_one_run_and_go_on_after_a_kill(
+    first: Machine, tmp_path: Path, sharding: list[str]
+) -> None:
+    plan_of(first, *_sets(*_STEPS, f"train.sharding={sharding[0]}", *sharding[1:]))
     undisturbed = together(start([first, copied(first, "b")], "apply", PLAN))
     assert [one.code for one in undisturbed] == [0, 0], [one.text for one in undisturbed]
     weights = _record(first)["final_weights_sha256"]
