@@ -180,7 +180,7 @@ class Copies:
         return _own(root, self.writers[self.rank]) / run.path.parent.name / run.path.name
 
     def _send(self, accelerator: Accelerator, file: Path, size: int, *, source: int, targets: Collection[int]) -> None:
-        """Sends a file from one process to others. One whose disk refuses hears the rest of it before that is raised."""
+        """Sends a file from one process to others. One whose disk refuses hears the rest before it raises."""
         pieces = self._pieces(accelerator, file, size, source)
         try:
             if self.rank in targets:

@@ -476,3 +476,41 @@ def test_preferences_are_measured_on_machines_without_a_shared_disk(tmp_path: Pa
     assert measured["tuned"]
     assert [*one.root.glob("runs/tiny/*/references/test")]
     assert not [*two.root.glob("**/references")]
+
+
+@_SESSION
+@pytest.mark.parametrize("changes", [_COPIES, ("budget.nodes=2", "train.sharding=fsdp", *_STEPS)], ids=["hsdp", "fsdp"])
+def test_machines_of_several_processes_need_no_shared_disk(
+    first: Machine, tmp_path: Path, changes: tuple[str, ...]
+) -> None:
+    plan_of(first, *_sets(*changes))
+    undisturbed = together(start([first, copied(first, "b")], "apply", PLAN, each=2))
+    assert [one.code for one in undisturbed] == [0] * 4, [one.text for one in undisturbed]
+    machines = one, two = _unpacked(first, tmp_path / "apart")
+    paused = together(start(machines, "apply", PLAN, "--until", "20", each=2))
+    assert _record(one)["status"] == "paused", [each.text for each in paused]
+    done = together(start(machines, "apply", PLAN, each=2))
+    assert [each.code for each in done] == [0] * 4, [each.text for each in done]
+    kept = "final_weights_sha256"
+    assert _record(one)[kept] == _record(first)[kept]
+    assert not [*two.root.glob("runs/*/*")]
+    assert not [*two.root.glob(".ftc/copies/**/*.safetensors")]
+    audited = one.ftc("audit", next(one.root.glob("runs/tiny/*/record.json")).parent.name)
+    assert audited.code == 0, audited.text
+
+
+@_SESSION
+def test_answers_of_a_model_in_training_need_no_shared_disk(tmp_path: Path) -> None:
+    make_model(tmp_path / "models" / "decoder", "decoder")
+    first = site(tmp_path, tmp_path / "models", task="generation", steps=20)
+    lesson = "train.distillation={teacher: decoder, on_policy: {max_new_tokens: 4}}"
+    plan_of(first, *_sets(lesson, "strategy.dropout=0", "train.evaluate_every=5"))
+    undisturbed = together(start([first, copied(first, "b")], "apply", PLAN))
+    assert [one.code for one in undisturbed] == [0, 0], [one.text for one in undisturbed]
+    machines = one, _ = _unpacked(first, tmp_path / "apart")
+    paused = together(start(machines, "apply", PLAN, "--until", "10"))
+    assert _record(one)["status"] == "paused", [each.text for each in paused]
+    done = together(start(machines, "apply", PLAN))
+    assert [each.code for each in done] == [0, 0], [each.text for each in done]
+    kept = "final_weights_sha256"
+    assert _record(one)[kept] == _record(first)[kept]
