@@ -26,6 +26,7 @@ from ftc.runtime.strategies import half_of
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.provenance import METADATA_KEY, header_text, provenance_of
 from ftc.spec.storage.atomic_write import building_folder
+from ftc.spec.storage.checkpoint_tensors import WEIGHTS
 from ftc.spec.storage.paths import base_from_run
 from ftc.spec.strategies import strategy_card
 
@@ -57,7 +58,7 @@ def export(session: Session) -> None:
     checkpoints, job = session.folder.checkpoints, session.job_sha256
     log = witnessed_log(session.folder)
     chosen = agreed(session.accelerator, lambda: checkpoint.verified(checkpoints, step, job, findings.append, log))
-    chosen = session.brought(chosen)
+    chosen = session.brought(chosen, only=WEIGHTS)
     if chosen is None:
         raise Refusal([diagnostic("FTC630", f"checkpoint {step} can't be used", notes=[f.summary for f in findings])])
     work = session.trained or session.build()

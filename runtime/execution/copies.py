@@ -14,17 +14,20 @@ import shutil
 import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import filelock
 from pydantic import Field
 
 from ftc.runtime.execution.meeting_store import by_the_first
+from ftc.runtime.execution.state import hold, is_held
 from ftc.spec.base import Document
 from ftc.spec.documents.facts import FileFacts
+from ftc.spec.documents.plan import Plan
 from ftc.spec.storage.atomic_write import replacing, write_file
 from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import RunFolder
@@ -34,7 +37,7 @@ from ftc.spec.storage.writable import not_writable
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["Copies", "Sight", "place_of", "seeing_runs"]
+__all__ = ["Copies", "Sight", "own_folder", "place_of", "seeing_runs"]
 
 _PIECE = 2**26
 """Bytes of a file that are sent at a time."""
@@ -101,6 +104,50 @@ def _appears(file: Path) -> bool:
     return is_there
 
 
+@contextmanager
+def own_folder(root: Path, run_id: str, rank: int) -> Iterator[None]:
+    """Holds this process's folder for copies, which is empty at first; at the end only a run's documents stay there.
+
+    What processes that were killed have left in theirs is removed as well.
+
+    Args:
+        root: The project.
+        run_id: The plan's, so that runs of several plans don't meet there.
+        rank: This process.
+
+    Raises:
+        Refusal: Another process holds it (FTC627), or nothing can be written there (FTC648).
+    """
+    own, copies = _own(root, rank, run_id), root / ".ftc" / "copies"
+    make_ignored(copies)
+    with ExitStack() as stack:
+        try:
+            with filelock.FileLock(copies / ".lock"):  # so that nobody clears what another process is about to hold
+                stack.enter_context(hold(RunFolder(own)))
+                for old in filter(Path.is_dir, own.iterdir()):
+                    shutil.rmtree(old)
+                for lock in copies.glob("*/*/.lock"):  # of processes that were killed
+                    if lock.parent != own and not is_held(RunFolder(lock.parent)):
+                        _clear(lock.parent)
+        except OSError as error:
+            raise not_writable(copies, error) from error
+        try:
+            yield
+        finally:
+            _clear(own)
+
+
+def _clear(own: Path) -> None:
+    """Removes what a process had copies of, but its runs' documents, which whoever asked for the run may still read."""
+    kept = {one.name for one in RunFolder(own).documents}
+    for one in own.glob("*/*/*"):  # of NAME/RUN
+        with suppress(OSError):  # a disk that fails must not hide why the run did
+            if one.is_dir():
+                shutil.rmtree(one)
+            elif one.name not in kept:
+                one.unlink()
+
+
 @dataclass(frozen=True, slots=True)
 class Copies:
     """Which processes work on copies of the first one's run, and whether this one does.
@@ -125,21 +172,13 @@ class Copies:
         """Whether this process works on copies."""
         return self.rank in self.writers
 
-    def begin(self, root: Path, name: str, seen: Sight) -> Path:
-        """An own folder for the copies, with what the first process's documents say of the run."""
-        make_ignored(root / ".ftc" / "copies")
-        own = _own(root, self.rank)
-        shutil.rmtree(own, ignore_errors=True)
-        folder = own / name / seen.run_id
+    def begin(self, root: Path, plan: Plan, seen: Sight) -> Path:
+        """The copy of the run's folder in `own_folder`, with what the first process's documents say of the run."""
+        folder = _own(root, self.rank, plan.run_id) / plan.name / seen.run_id
         folder.mkdir(parents=True)
         for file, text in seen.documents.items():
             write_file(folder / file, text.encode())
         return folder
-
-    def clear(self, run: RunFolder) -> None:
-        """Deletes this process's copies of what is large, where it has any; a run begins with new ones."""
-        for large in (run.checkpoints, run.model, run.adapter) if self.is_elsewhere else ():
-            shutil.rmtree(large, ignore_errors=True)
 
     def share(self, accelerator: Accelerator, run: RunFolder, paths: Iterable[Path]) -> None:
         """Sends files and folders of the first process's run to those elsewhere; all processes have to call it.
@@ -147,7 +186,7 @@ class Copies:
         Args:
             accelerator: Knows the others.
             run: The run's folder as this process has it.
-            paths: What is sent, in that folder; what the first process doesn't have is passed over.
+            paths: What is sent, in that folder, as the first process has it; what it doesn't have is passed over.
         """
         if not self.writers:
             return
@@ -176,8 +215,8 @@ class Copies:
 
     def _written(self, run: RunFolder) -> Path:
         """The folder of the process that writes for this one."""
-        root = run.path.parents[4]
-        return _own(root, self.writers[self.rank]) / run.path.parent.name / run.path.name
+        own, root = run.path.parents[1], run.path.parents[5]
+        return _own(root, self.writers[self.rank], own.name) / run.path.relative_to(own)
 
     def _send(self, accelerator: Accelerator, file: Path, size: int, *, source: int, targets: Collection[int]) -> None:
         """Sends a file from one process to others. One whose disk refuses hears the rest before it raises."""
@@ -208,8 +247,8 @@ class Copies:
                 yield piece.cpu().numpy().tobytes()
 
 
-def _own(root: Path, rank: int) -> Path:
-    return root / ".ftc" / "copies" / str(rank)
+def _own(root: Path, rank: int, run_id: str) -> Path:
+    return root / ".ftc" / "copies" / str(rank) / run_id
 
 
 def _files(folder: Path, names: Sequence[str]) -> list[tuple[str, int]]:

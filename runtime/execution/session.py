@@ -13,14 +13,14 @@ from torch import nn
 
 from ftc.runtime.artifacts.checkpoint import Checkpoint
 from ftc.runtime.artifacts.checkpoint_files import step_folder
-from ftc.runtime.execution.accelerator import divide, everywhere, observe
-from ftc.runtime.execution.agreement import launcher
+from ftc.runtime.execution.accelerator import agreed, divide, everywhere, observe
+from ftc.runtime.execution.agreement import compare_refusals, launcher
 from ftc.runtime.execution.copies import Copies
 from ftc.runtime.execution.execute import Inputs
 from ftc.runtime.execution.file_stamps import FileStamps, InputsTouched
 from ftc.runtime.execution.journal import AnswersFile, Journal, StepLogFile
 from ftc.runtime.execution.machine import begin_stretch, peak_memory
-from ftc.runtime.execution.state import RunState, find_run
+from ftc.runtime.execution.state import FoundRun, RunState, find_run
 from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model, build_once, continue_adapter
 from ftc.runtime.models.pixels import FolderPixels, with_pixels
@@ -175,12 +175,18 @@ class Session:
         if self.until is not None and step >= self.until:
             self.stop.ask("paused", f"until step {self.until}")
 
-    def brought(self, found: Checkpoint | None) -> Checkpoint | None:
-        """A checkpoint that the first process chose, as this one has it; all processes have to ask."""
+    def brought(self, found: Checkpoint | None, *, only: str | None = None) -> Checkpoint | None:
+        """A checkpoint that the first process chose, as this one has it; all processes have to ask.
+
+        Args:
+            found: As the first process has it; None where it chose none.
+            only: What is read of it, `WEIGHTS` or `OPTIMIZER`; all of it where left out.
+        """
         if found is None:
             return None
         here = step_folder(self.folder.checkpoints, found.progress.step)
-        self.copies.share(self.accelerator, self.folder, [here])
+        files = [here] if only is None else found.files(only) if self.is_first else []
+        self.copies.share(self.accelerator, self.folder, files)
         return Checkpoint(here, found.progress)
 
     def build_teacher(self) -> Teacher | None:
@@ -337,14 +343,13 @@ def open_session(
     copies: Copies | None = None,
 ) -> Iterator[Session]:
     """Begins a segment of a run whose folder is held; it pauses after step `until`."""
-    before = find_run(folder, plan)
-    plan = before.plan
-    accelerator.wait_for_everyone()  # all have read what only the first process goes on to change
-    is_first = bool(accelerator.is_main_process)
-    code = snapshot_code(project=folder.path)
-    found, processes = observe(accelerator, plan, inputs.environment, code)
-    launched = launcher(os.environ, has_companions=accelerator.num_processes > 1)
-    state = RunState.begin(folder, plan, (found, processes, launched), before, inputs.previous, writes=is_first)
+    before = _found(accelerator, folder, plan)
+    plan, is_first = before.plan, bool(accelerator.is_main_process)
+    found, processes = observe(accelerator, plan, inputs.environment, snapshot_code(project=folder.path))
+    seen = found, processes, launcher(os.environ, has_companions=accelerator.num_processes > 1)
+    # What is lost of a record is recovered from the first process's folder, which not all of them see.
+    begun = agreed(accelerator, lambda: RunState.begin(folder, plan, seen, before, inputs.previous).record)
+    state = RunState(folder, begun, writes=is_first)
     with (
         Journal(folder.events, listen, silent=not is_first) as journal,
         StepLogFile(folder.step_log, silent=not is_first) as step_log,
@@ -371,3 +376,19 @@ def open_session(
         for name in before.lost:
             session.notice(diagnostic("FTC656", f"{name} of the run could not be read; it was recovered"))
         yield session
+
+
+def _found(accelerator: Accelerator, folder: RunFolder, plan: Plan) -> FoundRun:
+    """What the first process's folder holds of a run, in all processes.
+
+    Raises:
+        Refusal: It holds something else.
+    """
+    found: list[FoundRun] = []
+
+    def find() -> None:
+        if accelerator.is_main_process:
+            found.append(find_run(folder, plan))
+
+    compare_refusals(accelerator, find)
+    return agreed(accelerator, lambda: found[0])

@@ -176,10 +176,8 @@ class RunState:
         seen: tuple[Observation, tuple[ProcessSeen, ...], Launcher | None],
         before: FoundRun,
         previous: Predecessor | None,
-        *,
-        writes: bool,
     ) -> RunState:
-        """Opens a new segment, of a new run or of one that was left.
+        """Opens a new segment, of a new run or of one that was left; for the process that holds the folder.
 
         Args:
             folder: The run's folder.
@@ -187,13 +185,12 @@ class RunState:
             seen: What the first process found, what each of several did, and who started them.
             before: What the folder holds.
             previous: The run of the same recipe that was the last one to end.
-            writes: False in all processes of a run but the first.
         """
         found, processes, launcher = seen
         record = before.record or _first_record(folder.path.name, plan, found, previous)
         if before.record is None and before.lost:
             record = record.model_copy(update=remembered(folder, plan, before.lost))
-        state = cls(folder, record, writes=writes)
+        state = cls(folder, record, writes=True)
         if before.record is not None and before.lost:
             state.interrupt("recovered", f"{' and '.join(before.lost)} could not be read", code="FTC656")
         if before.left is not None:
@@ -210,7 +207,7 @@ class RunState:
             processes=processes,
             launcher=launcher,
         )
-        if writes and (before.lost or not folder.plan.exists()):
+        if before.lost or not folder.plan.exists():
             write_file(folder.plan, plan.to_text().encode())
         state.update(status="running", observed=found, segments=(*state.record.segments, segment))
         return state

@@ -310,7 +310,7 @@ _SILENT = {"FTC_SILENT_SECONDS": "6"}
 @_SESSION
 def test_a_worker_that_is_stopped_is_named_and_ends_once_it_goes_on(planned: Machine, tmp_path: Path) -> None:
     first = _long(planned, tmp_path)
-    one, other = start([first, copied(first, "b")], "apply", PLAN, **_SILENT)
+    one, other = start([first, copied(first, "b")], "apply", PLAN, each=1, **_SILENT)
     _wait_for_steps(first)
     other.send_signal(signal.SIGSTOP)
     told = ended(one)
@@ -468,7 +468,7 @@ def test_preferences_are_measured_on_machines_without_a_shared_disk(tmp_path: Pa
     """The first process alone keeps the reference's figures of the test rows; the others go its way without them."""
     make_model(tmp_path / "models" / "decoder", "decoder")
     machines = one, two = _unpacked(site(tmp_path, tmp_path / "models", task="preference"), tmp_path / "apart")
-    told = together(start(machines, "apply", PLAN, **_SILENT))
+    told = together(start(machines, "apply", PLAN, each=1, **_SILENT))
     assert [each.code for each in told] == [0, 0], [each.text for each in told]
     (file,) = one.root.glob("runs/tiny/*/eval.json")
     measured = json.loads(file.read_text())

@@ -6,7 +6,7 @@ The only module beside the runtime that knows the runtime; `ftc.api` imports it 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +31,8 @@ from ftc.verbs.storing import brought_back, store_rest, stored
 from ftc.verbs.track import tracked_by
 
 if TYPE_CHECKING:
-    from ftc.runtime.execution.copies import Sight
-    from ftc.runtime.execution.execute import Inputs
+    from ftc.runtime.execution.copies import Copies, Sight
+    from ftc.runtime.execution.execute import Inputs, Steering
     from ftc.runtime.tracking.reporters import Reporters
 
 __all__ = ["execute_planned"]
@@ -53,35 +53,53 @@ def execute_planned(
             (FTC701), the site's storage can't be used (FTC720), or the run could not go on.
     """
     from ftc.runtime.execution.agreement import arriving, meet
-    from ftc.runtime.execution.copies import Copies
+    from ftc.runtime.execution.copies import Copies, own_folder
+    from ftc.runtime.execution.execute import Steering
 
-    doubted = set[str]()
-    with ExitStack() as stack:
-        with arriving():
-            _refuse_early(planned, again, until)
-            planned = planned if again else brought_back(planned, listen, doubted)
-            going_on = planned.run if not again else None
-            folder = going_on.folder if going_on else _new_folder(planned, again)
-            sight = _sight(planned, folder, going_on, stack)
-        sights = meet(_values(planned), sight=sight)
-    copies = Copies.of(sights, int(os.environ.get("RANK") or 0))
-    if copies.is_elsewhere:
-        folder = copies.begin(planned.root, planned.plan.name, sights[0])
-        going_on = load_run(folder) if sights[0].documents else None
-    else:
-        make_ignored(planned.root / "runs")
-    if going_on is not None and going_on.record.is_finished:
-        return _completed(going_on, listen)
-    from ftc.runtime.execution.execute import Steering, execute
+    doubted, rank = set[str](), int(os.environ.get("RANK") or 0)
+    with ExitStack() as holding:
+        with ExitStack() as meeting:
+            with arriving():
+                _refuse_early(planned, again, until)
+                planned = planned if again else brought_back(planned, listen, doubted)
+                going_on = planned.run if not again else None
+                folder = going_on.folder if going_on else _new_folder(planned, again)
+                sight = _sight(planned, folder, going_on, meeting)
+                if sight is not None and not sight.sees_runs:
+                    holding.enter_context(own_folder(planned.root, planned.plan.run_id, rank))
+            sights = meet(_values(planned), sight=sight)
+        copies = Copies.of(sights, rank)
+        if copies.is_elsewhere:
+            folder = copies.begin(planned.root, planned.plan, sights[0])
+            going_on = load_run(folder) if sights[0].documents else None
+        else:
+            make_ignored(planned.root / "runs")
+        if going_on is not None and going_on.record.is_finished:
+            return _completed(going_on, listen)
+        plan = going_on.plan if going_on else _begun(RunFolder(folder), planned.plan)
+        return _executed(planned, plan, RunFolder(folder), listen, Steering(until, stop), copies, doubted)
+
+
+def _executed(
+    planned: Planned,
+    plan: Plan,
+    place: RunFolder,
+    listen: EventListener,
+    steering: Steering,
+    copies: Copies,
+    doubted: Collection[str],
+) -> Run:
+    """Executes a plan in a run's folder, and writes beside it what is made of the result."""
+    from ftc.runtime.execution.execute import execute
     from ftc.runtime.tracking.reporters import Reporters
 
-    plan = going_on.plan if going_on else _begun(RunFolder(folder), planned.plan)
+    folder = place.path
     inputs = _inputs(planned, plan, folder)
-    reporters = Reporters(tracked_by(planned), planned.root, place := RunFolder(folder))
+    reporters = Reporters(tracked_by(planned), planned.root, place)
     with stored(planned.root, plan, folder, listen, doubted) as storing:
         following = _Following(planned.root, plan, place, storing, planned.recipe_text, reporters)
         try:
-            record = execute(plan, inputs, place, following.hear, Steering(until, stop), reporters.settle, copies)
+            record = execute(plan, inputs, place, following.hear, steering, reporters.settle, copies)
         except BaseException:
             with suppress(OSError):  # a disk that is full must not hide why the run failed
                 following.end()
@@ -90,7 +108,6 @@ def execute_planned(
         following.end()
         run = load_run(folder)
         if is_follower(os.environ):  # the first process writes the pages
-            copies.clear(place)
             return run
         assert run.record == record, "the record on disk is the one that the runtime returned"
         _say(write_pages(run), listen)
