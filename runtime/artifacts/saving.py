@@ -29,13 +29,16 @@ from ftc.spec.documents.facts import FileFacts
 from ftc.spec.storage.atomic_write import building_folder, building_name
 from ftc.spec.storage.checkpoint_tensors import STATE, part_name, placement_header
 
-__all__ = ["Contents", "Exchange", "Saving", "alone"]
+__all__ = ["Collect", "Contents", "Exchange", "Saving", "alone"]
 
 Contents = Mapping[str, Mapping[str, torch.Tensor]]
 """The tensors of each file of a checkpoint, by name."""
 
 Exchange = Callable[[str], list[str]]
 """Gives what each process that writes has said, by rank; all of them have to ask together."""
+
+Collect = Callable[[Path, Sequence[Mapping[str, FileFacts]]], None]
+"""Brings what each process has written in the folder of a checkpoint to the first one; all of them have to call it."""
 
 _File = tuple[str, Mapping[str, torch.Tensor], dict[str, str]]
 """Name, tensors and header."""
@@ -61,18 +64,24 @@ class Saving:
         share: The part that this process holds; None where it writes all of it.
         exchange: Hears from the others.
         leads: Whether this process makes the folder, and writes the manifest when all have written.
+        collect: Sends the first process the parts of those that don't have its disk.
+        is_apart: Whether this is such a process: it writes into a folder of its own, which goes once its part is sent.
     """
 
     def __init__(
-        self, checkpoints: Path, state: State, share: Share | None = None, exchange: Exchange = alone, *, leads: bool
+        self,
+        checkpoints: Path,
+        state: State,
+        share: Share | None = None,
+        exchange: Exchange = alone,
+        *,
+        leads: bool,
+        collect: Collect | None = None,
+        is_apart: bool = False,
     ) -> None:
         self.state = state
-        self._target, self._share, self._exchange, self._leads = (
-            step_folder(checkpoints, state.progress.step),
-            share,
-            exchange,
-            leads,
-        )
+        self._target, self._share, self._exchange = step_folder(checkpoints, state.progress.step), share, exchange
+        self._leads, self._collect, self._is_apart = leads, collect, is_apart
         self._open = ExitStack()
         """Renames the folder when it is left, or removes it where anything was raised."""
         self._error: OSError | None = None
@@ -141,7 +150,7 @@ class Saving:
             OSError: One of them can't.
         """
         try:
-            if self._leads:
+            if self._leads or self._is_apart:
                 self._target.parent.mkdir(exist_ok=True)
                 self._open.enter_context(building_folder(self._target))
         except OSError as error:
@@ -173,11 +182,20 @@ class Saving:
             if self._broken is not None:  # the others hear of it before it is raised here
                 self._error = OSError(errno.EIO, str(self._broken) or type(self._broken).__name__)
             try:
-                files = {name: facts for one in self._compare() for name, facts in one.items()}
+                written = self._compare()
             except OSError as error:
                 raise self._broken or error from None
+            place = building_name(self._target)
+            if self._share is not None and self._collect is not None:
+                try:
+                    self._collect(place, written)
+                except OSError as error:
+                    self._error = error
+                self._compare()
+            if self._is_apart:
+                self.abandon()
             if self._leads:
-                place = building_name(self._target)
+                files = {name: facts for one in written for name, facts in one.items()}
                 (place / STATE).write_text(self.state.to_text(), encoding="utf-8")
                 files[STATE] = _facts(place / STATE)
                 manifest = Manifest(schema="ftc.checkpoint/1", files=dict(sorted(files.items())))

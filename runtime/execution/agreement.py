@@ -209,10 +209,7 @@ def _finding(summary: str, lines: Sequence[str], help: str = _SAME) -> Diagnosti
 
 
 def _unseen(summary: str, lines: Sequence[str]) -> Diagnostic:
-    help = (
-        "keep the project on a file system that all machines mount; runs with `sharding: ddp` that sample no answers "
-        "in training need none"
-    )
+    help = "check that the file system of `runs/` shows every machine what the first one writes"
     return diagnostic("FTC702", f"the run's folder is not shared: {summary}", notes=tuple(lines), help=help)
 
 

@@ -2,7 +2,8 @@
 
 The first process alone writes a run. The others read of it what the run continues with: record, plan, checkpoint and
 result. Where they don't have its folder of runs, these are sent to them over the process group, into a folder that
-isn't among their project's runs. What is divided among processes is written by all of them: that needs one disk.
+isn't among their project's runs. Of a divided model each process writes its part of a checkpoint; the parts that were
+written elsewhere are sent to the first process, so that the whole run is where it is.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,8 +25,8 @@ from pydantic import Field
 from ftc.runtime.execution.meeting_store import by_the_first
 from ftc.runtime.execution.state import hold, is_held
 from ftc.spec.base import Document
+from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.plan import Plan
-from ftc.spec.documents.settings import TrainSettings
 from ftc.spec.storage.atomic_write import replacing, write_file
 from ftc.spec.storage.file_links import link_or_copy
 from ftc.spec.storage.ignored import make_ignored
@@ -34,9 +35,10 @@ from ftc.spec.storage.processes import is_follower
 from ftc.spec.storage.writable import not_writable
 
 if TYPE_CHECKING:
+    import torch
     from accelerate import Accelerator
 
-__all__ = ["NO_COPIES", "Copies", "Sight", "needs_shared_disk", "own_folder", "seeing_runs"]
+__all__ = ["NO_COPIES", "Copies", "Sight", "own_folder", "seeing_runs"]
 
 _PIECE = 2**26
 """Bytes of a file that are sent at a time."""
@@ -142,15 +144,6 @@ def _clear(own: Path) -> None:
                 one.unlink()
 
 
-def needs_shared_disk(train: TrainSettings) -> bool:
-    """Whether all processes of a run have to see its folder.
-
-    With divided weights each writes its part of a checkpoint there, and answers that are sampled in training are kept
-    there for all.
-    """
-    return train.is_divided or train.sampling is not None or train.writing is not None
-
-
 @dataclass(frozen=True, slots=True)
 class Copies:
     """Which processes work on copies of the first one's run, and whether this one does.
@@ -196,40 +189,79 @@ class Copies:
         from ftc.runtime.execution.accelerator import agreed
 
         asked = [one.relative_to(run.path).as_posix() for one in paths]
-        for name, size in agreed(accelerator, lambda: _files(run.path, asked)):
-            self._send(accelerator, run.path / name, size)
-            if self.is_elsewhere and self.writers[self.rank] != self.rank:
+        files, writers = agreed(accelerator, lambda: _files(run.path, asked)), {*self.writers.values()}
+        _raise_first([self._send(accelerator, run.path / name, size, 0, writers) for name, size in files])
+        if self.is_elsewhere and self.rank not in writers:
+            for name, _ in files:
                 link_or_copy(self._written(run) / name, run.path / name)
+
+    def collect(self, accelerator: Accelerator, folder: Path, written: Sequence[Mapping[str, FileFacts]]) -> None:
+        """Sends what processes elsewhere have written to the first one; all processes have to call it.
+
+        Args:
+            accelerator: Knows the others.
+            folder: Where this process has written, and where the first one gets what the others have.
+            written: Files of each process, by rank.
+
+        Raises:
+            OSError: This process's disk refused, and all of it was sent nevertheless.
+        """
+        _raise_first(
+            [
+                self._send(accelerator, folder / name, facts.size, rank, {0})
+                for rank, files in enumerate(written)
+                for name, facts in (files.items() if rank in self.writers else ())
+            ]
+        )
 
     def _written(self, run: RunFolder) -> Path:
         """The folder of the process that writes for this one."""
         own, root = run.path.parents[1], run.path.parents[5]
         return _own(root, self.writers[self.rank], own.name) / run.path.relative_to(own)
 
-    def _send(self, accelerator: Accelerator, file: Path, size: int) -> None:
+    def _send(
+        self, accelerator: Accelerator, file: Path, size: int, source: int, targets: Collection[int]
+    ) -> OSError | None:
+        """Sends a file from one process to others; gives why this one's disk doesn't take it.
+
+        A process whose disk refuses hears the rest nevertheless, and what comes after it: the others wait for it.
+        """
+        pieces, refused = self._pieces(accelerator, file, size, source), None
+        if self.rank in targets:
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with replacing(file) as target:
+                    target.writelines(piece.cpu().numpy().tobytes() for piece in pieces)
+            except OSError as error:
+                refused = error
+        for _ in pieces:
+            pass
+        accelerator.wait_for_everyone()
+        return refused
+
+    def _pieces(self, accelerator: Accelerator, file: Path, size: int, source: int) -> Iterator[torch.Tensor]:
+        """A file of one process, piece by piece in all of them."""
         import torch
 
         distributed: Any = torch.distributed
-        is_writer = self.writers.get(self.rank) == self.rank
-        with ExitStack() as stack:
-            if is_writer:
-                file.parent.mkdir(parents=True, exist_ok=True)
-            source = stack.enter_context(file.open("rb")) if accelerator.is_main_process else None
-            target = stack.enter_context(replacing(file)) if is_writer else None
+        with file.open("rb") if self.rank == source else nullcontext() as given:
             for start in range(0, size, _PIECE):
                 count = min(_PIECE, size - start)
-                if source is not None:
-                    piece = torch.frombuffer(bytearray(source.read(count)), dtype=torch.uint8).to(accelerator.device)
+                if given is not None:
+                    piece = torch.frombuffer(bytearray(given.read(count)), dtype=torch.uint8).to(accelerator.device)
                 else:
                     piece = torch.empty(count, dtype=torch.uint8, device=accelerator.device)
-                distributed.broadcast(piece, src=0)
-                if target is not None:
-                    target.write(piece.cpu().numpy().tobytes())
-        accelerator.wait_for_everyone()
+                distributed.broadcast(piece, src=source)
+                yield piece
 
 
 NO_COPIES = Copies()
 """All processes see the first one's run."""
+
+
+def _raise_first(refused: Iterable[OSError | None]) -> None:
+    if error := next(filter(None, refused), None):
+        raise error
 
 
 def _own(root: Path, rank: int, run_id: str) -> Path:

@@ -181,7 +181,15 @@ def save(training: Training, done: StepDone) -> None:
             share = share_of(parameters, training.job.train.tensor_parallel)
             state = State(job_sha256=session.job_sha256, progress=training.progress)
             exchange = alone if share is None else partial(everywhere, session.accelerator)
-            saving = Saving(checkpoints, state, share, exchange, leads=session.is_first)
+            saving = Saving(
+                checkpoints,
+                state,
+                share,
+                exchange,
+                leads=session.is_first,
+                collect=partial(session.copies.collect, session.accelerator),
+                is_apart=session.copies.is_elsewhere,
+            )
             tensors = checkpoint.contents(parameters, training.job.optimizer)
             if training.job.train.save_in_background and not training.should_end:
                 saving.write_beside(tensors)

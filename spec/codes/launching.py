@@ -28,12 +28,12 @@ CODES = (
     Code(
         id="FTC702",
         title="a process doesn't see the run's folder",
-        cause="With `sharding: fsdp` or `hsdp` each process writes its part of a checkpoint to the run's folder, and "
-        "where answers are sampled in training all of them read it: such runs need one disk that all machines share. "
-        "What others continue with is sent to machines that don't have the first process's disk. Then the first "
-        "process must be on the machine that has the run: another one would begin it again.",
-        wrong="torchrun --nnodes 2 … -m ftc apply job.plan.json   # the project is on a local disk of each machine",
-        right="keep the project on a file system that all machines mount, or write `train: {sharding: ddp}`",
+        cause="No shared disk is needed: machines that don't have the first process's `runs/` are sent what they read "
+        "of the run, and send it their parts of checkpoints. But the first process must be on the machine that has the "
+        "run, since another one would begin it again. And where `runs/` is on a file system of a network, each machine "
+        "must see there what the first process has written.",
+        wrong="torchrun --nnodes 2 … -m ftc apply job.plan.json   # machines in another order than before",
+        right="number the processes as before, or name a `storage` in `ftc.launch.yaml`",
         exit_code=ExitCode.INTEGRITY,
     ),
     Code(

@@ -221,7 +221,7 @@ ELSEWHERE: dict[str, str] = {
     "FTC665": "tests/runtime/artifacts/test_model_files.py::test_keys_that_disagree_are_refused",
     "FTC700": "tests/cli/test_companions.py::test_another_plan_than_the_expected_one_is_refused",
     "FTC701": f"{_LAUNCH}::test_two_plans_do_not_train_together",
-    "FTC702": f"{_LAUNCH}::test_a_run_folder_that_is_not_shared_is_named",
+    "FTC702": f"{_LAUNCH}::test_machines_without_a_shared_disk_train_one_run_and_go_on_after_a_kill",
     "FTC703": "tests/spec/storage/test_processes.py::test_mpi_without_an_address_is_refused",
     "FTC704": f"{_LAUNCH}::test_streams_that_are_nowhere_are_named",
     "FTC706": "tests/launch/test_two_machines.py::test_one_machine_alone_does_not_start_the_run_of_two",

@@ -106,12 +106,21 @@ def copied(machine: Machine, name: str, *, shares_runs: bool = True) -> Machine:
     return Machine(root, cache)
 
 
-def start(machines: Sequence[Machine], *words: str, **environment: str) -> list[subprocess.Popen[str]]:
-    """Starts one process on each machine, as a launcher does that speaks torchrun's variables."""
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(len(machines))}
+def start(machines: Sequence[Machine], *words: str, each: int = 1, **environment: str) -> list[subprocess.Popen[str]]:
+    """Starts so many processes on each machine, as a launcher does that speaks torchrun's variables."""
+    world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(len(machines) * each)}
     return [
-        machine.popen(["-m", "ftc", *words], **shared, RANK=str(rank), LOCAL_RANK="0", **environment)
-        for rank, machine in enumerate(machines)
+        machine.popen(
+            ["-m", "ftc", *words],
+            **world,
+            RANK=str(number * each + local),
+            LOCAL_RANK=str(local),
+            LOCAL_WORLD_SIZE=str(each),
+            GROUP_RANK=str(number),
+            **environment,
+        )
+        for number, machine in enumerate(machines)
+        for local in range(each)
     ]
 
 

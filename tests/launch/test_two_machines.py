@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ftc.spec.exit_codes import ExitCode
 from tests.launch.machines import (
     PLAN,
     Machine,
@@ -85,17 +86,6 @@ def test_machines_with_other_packages_do_not_train(first: Machine) -> None:
     assert "package accelerate" in told[0].err, told[0].text
     assert "99.0" in told[0].err
     assert not _has_run(first)
-
-
-@_SESSION
-def test_a_run_folder_that_is_not_shared_is_named(first: Machine) -> None:
-    """D2: one ended with a path and exit code 1, and the other one blamed the network. Parts need one disk."""
-    plan_of(first, "--set", "train.sharding=fsdp")
-    second = copied(first, "b", shares_runs=False)
-    told = together(start([first, second], "apply", PLAN))
-    assert [one.code for one in told] == [6, 6], [one.text for one in told]
-    assert "error[FTC702]: the run's folder is not shared" in told[0].err
-    assert "process 1 on" in told[0].err
 
 
 @_SESSION
@@ -321,7 +311,7 @@ _SILENT = {"FTC_SILENT_SECONDS": "6"}
 @_SESSION
 def test_a_worker_that_is_stopped_is_named_and_ends_once_it_goes_on(planned: Machine, tmp_path: Path) -> None:
     first = _long(planned, tmp_path)
-    one, other = start([first, copied(first, "b")], "apply", PLAN, **_SILENT)
+    one, other = start([first, copied(first, "b")], "apply", PLAN, each=1, **_SILENT)
     _wait_for_steps(first)
     other.send_signal(signal.SIGSTOP)
     told = ended(one)
@@ -434,8 +424,13 @@ def _unpacked(first: Machine, folder: Path) -> list[Machine]:
 
 
 @_SESSION
-def test_machines_without_a_shared_disk_train_one_run_and_go_on_after_a_kill(first: Machine, tmp_path: Path) -> None:
-    plan_of(first, *_sets(*_STEPS))
+@pytest.mark.parametrize(
+    "sharding", [["ddp"], ["fsdp"], ["fsdp", "train.save_in_background=true"]], ids=["ddp", "fsdp", "in background"]
+)
+def test_machines_without_a_shared_disk_train_one_run_and_go_on_after_a_kill(
+    first: Machine, tmp_path: Path, sharding: list[str]
+) -> None:
+    plan_of(first, *_sets(*_STEPS, f"train.sharding={sharding[0]}", *sharding[1:]))
     undisturbed = together(start([first, copied(first, "b")], "apply", PLAN))
     assert [one.code for one in undisturbed] == [0, 0], [one.text for one in undisturbed]
     weights = _record(first)["final_weights_sha256"]
@@ -472,7 +467,7 @@ def test_machines_without_a_shared_disk_train_one_run_and_go_on_after_a_kill(fir
 @_SESSION
 def test_a_machine_gets_weights_alone_and_a_killed_one_keeps_none(first: Machine, tmp_path: Path) -> None:
     machines = one, two = _unpacked(first, tmp_path / "apart")
-    processes = start(machines, "apply", PLAN, **_SILENT)
+    processes = start(machines, "apply", PLAN, each=1, **_SILENT)
     ends, copies = time.monotonic() + 240, two.root / ".ftc" / "copies"
     while not any(copies.glob("*/*/*/*/adapter/*.safetensors")):  # of the result, which is sent behind the checkpoint
         assert time.monotonic() < ends
@@ -511,7 +506,7 @@ def test_what_is_torn_is_recovered_on_machines_without_a_shared_disk(
     assert before["status"] == "paused", [each.text for each in told]
     (file,) = one.root.glob(f"runs/tiny/*/{document}")
     file.write_bytes(file.read_bytes()[:-100])
-    told = together(start(machines, "apply", PLAN, **_SILENT))
+    told = together(start(machines, "apply", PLAN, each=1, **_SILENT))
     assert [each.code for each in told] == [0, 0], [each.text for each in told]
     record = _record(one)
     assert record["status"] == "finished"
@@ -524,7 +519,7 @@ def test_preferences_are_measured_on_machines_without_a_shared_disk(tmp_path: Pa
     """The first process alone keeps the reference's figures of the test rows; the others go its way without them."""
     make_model(tmp_path / "models" / "decoder", "decoder")
     machines = one, two = _unpacked(site(tmp_path, tmp_path / "models", task="preference"), tmp_path / "apart")
-    told = together(start(machines, "apply", PLAN, **_SILENT))
+    told = together(start(machines, "apply", PLAN, each=1, **_SILENT))
     assert [each.code for each in told] == [0, 0], [each.text for each in told]
     (file,) = one.root.glob("runs/tiny/*/eval.json")
     measured = json.loads(file.read_text())
@@ -532,3 +527,41 @@ def test_preferences_are_measured_on_machines_without_a_shared_disk(tmp_path: Pa
     assert measured["tuned"]
     assert [*one.root.glob("runs/tiny/*/references/test")]
     assert not [*two.root.glob("**/references")]
+
+
+@_SESSION
+@pytest.mark.parametrize("changes", [_COPIES, ("budget.nodes=2", "train.sharding=fsdp", *_STEPS)], ids=["hsdp", "fsdp"])
+def test_machines_of_several_processes_need_no_shared_disk(
+    first: Machine, tmp_path: Path, changes: tuple[str, ...]
+) -> None:
+    plan_of(first, *_sets(*changes))
+    undisturbed = together(start([first, copied(first, "b")], "apply", PLAN, each=2))
+    assert [one.code for one in undisturbed] == [0] * 4, [one.text for one in undisturbed]
+    machines = one, two = _unpacked(first, tmp_path / "apart")
+    paused = together(start(machines, "apply", PLAN, "--until", "20", each=2))
+    assert _record(one)["status"] == "paused", [each.text for each in paused]
+    done = together(start(machines, "apply", PLAN, each=2))
+    assert [each.code for each in done] == [0] * 4, [each.text for each in done]
+    kept = "final_weights_sha256"
+    assert _record(one)[kept] == _record(first)[kept]
+    assert not [*two.root.glob("runs/*/*")]
+    assert not [*two.root.glob(".ftc/copies/**/*.safetensors")]
+    audited = one.ftc("audit", _record(one)["id"])
+    assert audited.code == ExitCode.INCONCLUSIVE, "rows stay at home, so that steps can't be repeated here"
+
+
+@_SESSION
+def test_answers_of_a_model_in_training_need_no_shared_disk(tmp_path: Path) -> None:
+    make_model(tmp_path / "models" / "decoder", "decoder")
+    first = site(tmp_path, tmp_path / "models", task="generation", steps=20)
+    lesson = "train.distillation={teacher: decoder, on_policy: {max_new_tokens: 4}}"
+    plan_of(first, *_sets(lesson, "strategy.dropout=0", "train.evaluate_every=5"))
+    undisturbed = together(start([first, copied(first, "b")], "apply", PLAN))
+    assert [one.code for one in undisturbed] == [0, 0], [one.text for one in undisturbed]
+    machines = one, _ = _unpacked(first, tmp_path / "apart")
+    paused = together(start(machines, "apply", PLAN, "--until", "10"))
+    assert _record(one)["status"] == "paused", [each.text for each in paused]
+    done = together(start(machines, "apply", PLAN))
+    assert [each.code for each in done] == [0, 0], [each.text for each in done]
+    kept = "final_weights_sha256"
+    assert _record(one)[kept] == _record(first)[kept]

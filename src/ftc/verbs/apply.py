@@ -67,7 +67,7 @@ def execute_planned(
                 sight = _sight(planned, folder, going_on, meeting)
                 if sight is not None and not sight.sees_runs:
                     holding.enter_context(own_folder(planned.root, planned.plan.run_id, rank))
-            sights = meet(_values(planned, folder), sight=sight)
+            sights = meet(_values(planned), sight=sight)
         copies = Copies.of(sights, rank)
         if copies.is_elsewhere:
             folder = copies.begin(planned.root, planned.plan, sights[0])
@@ -159,23 +159,18 @@ def _refuse_early(planned: Planned, again: bool, until: int | Literal["train"] |
     tracked_by(planned)
 
 
-def _values(planned: Planned, folder: Path) -> dict[str, str]:
+def _values(planned: Planned) -> dict[str, str]:
     """What has to be the same in every process before it is worth loading anything."""
     if not is_one_of_several(os.environ):
         return {}
-    from ftc.runtime.execution.agreement import RUN_FOLDER, environment_values
-    from ftc.runtime.execution.copies import needs_shared_disk
+    from ftc.runtime.execution.agreement import environment_values
 
-    run = planned.run if planned.run is not None and planned.run.folder == folder else None
-    state = f"{run.record.status} at step {run.record.steps_done}" if run else "not begun"
     code = snapshot_code(project=planned.root).ftc_sha256[:12]
-    values = {"plan": planned.plan.run_id, "ftc's code": code, **environment_values(planned.compiled.environment)}
-    is_shared = needs_shared_disk(planned.plan.settings.train)
-    return values | ({RUN_FOLDER: f"{folder.name} {state}"} if is_shared else {})
+    return {"plan": planned.plan.run_id, "ftc's code": code, **environment_values(planned.compiled.environment)}
 
 
 def _sight(planned: Planned, folder: Path, going_on: Run | None, stack: ExitStack) -> Sight | None:
-    """What this process sees of a run that others may get copies of; None where all have to see its folder.
+    """What this process sees of a run that others may get copies of; None for a process that has no others.
 
     Args:
         planned: The plan.
@@ -183,9 +178,9 @@ def _sight(planned: Planned, folder: Path, going_on: Run | None, stack: ExitStac
         going_on: The run as it is here, where it is continued.
         stack: Keeps what the others have to see until they have met.
     """
-    from ftc.runtime.execution.copies import Sight, needs_shared_disk, seeing_runs
+    from ftc.runtime.execution.copies import Sight, seeing_runs
 
-    if not is_one_of_several(os.environ) or needs_shared_disk(planned.plan.settings.train):
+    if not is_one_of_several(os.environ):
         return None
     begun = going_on is not None and not is_follower(os.environ)
     found = [one for one in RunFolder(folder).documents if one.exists()] if begun else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -20,6 +20,7 @@ from ftc.runtime.artifacts.saving import Exchange, Saving
 from ftc.runtime.artifacts.tensor_files import content_digest, write_tensors
 from ftc.runtime.models.row_parts import Share
 from ftc.runtime.training.selection import Progress
+from ftc.spec.documents.facts import FileFacts
 from ftc.spec.storage import model_files
 from ftc.spec.storage.checkpoint_tensors import OPTIMIZER, WEIGHTS, stored_digests
 
@@ -144,6 +145,54 @@ def test_a_part_that_cannot_be_written_is_told_to_all_and_leaves_the_older_check
     assert "process 1 on " in str(raised[0]), "the first one says whose disk it was"
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
     assert _found(tmp_path, 3) is not None
+
+
+def _write_apart(folder: Path, step: int, refused: OSError | None = None) -> list[OSError | None]:
+    """Writes a checkpoint as two processes that don't have each other's disk; the first one's may refuse."""
+    state, folders = State(job_sha256=_JOB, progress=Progress(step=step)), [folder / "first", folder / "other"]
+
+    def one(rank: int, exchange: Exchange) -> OSError | None:
+        def collect(place: Path, written: Sequence[Mapping[str, FileFacts]]) -> None:
+            exchange("")
+            if rank == 0 and refused is not None:
+                raise refused
+            for name in written[1] if rank == 0 else ():
+                shutil.copy(folders[1] / place.name / name, place / name)
+
+        folders[rank].mkdir(exist_ok=True)
+        share = Share(rank, 2, is_kept=True)
+        asked = Saving(folders[rank], state, share, exchange, leads=rank == 0, collect=collect, is_apart=rank > 0)
+        try:
+            asked.write(_divided(rank, 2))
+            asked.finish()
+        except OSError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(one, range(2), _exchanges(2)))
+
+
+def test_parts_of_machines_without_a_shared_disk_come_to_the_first_one(tmp_path: Path) -> None:
+    assert _write_apart(tmp_path, 3) == [None, None]
+    _write(tmp_path / "shared", 3, 2)
+    apart, shared = _found(tmp_path / "first", 3), _found(tmp_path / "shared", 3)
+    assert apart is not None
+    assert shared is not None
+    assert {one.name: one.read_bytes() for one in apart.folder.iterdir()} == {
+        one.name: one.read_bytes() for one in shared.folder.iterdir()
+    }
+    assert not [*(tmp_path / "other").iterdir()], "its part is gone once it is sent"
+
+
+def test_a_first_machine_whose_disk_takes_no_part_tells_all_and_keeps_the_older_checkpoint(tmp_path: Path) -> None:
+    _write_apart(tmp_path, 3)
+    raised = _write_apart(tmp_path, 6, OSError(errno.ENOSPC, "No space left on device", "optimizer"))
+    assert [one and one.errno for one in raised] == [errno.ENOSPC, errno.ENOSPC]
+    assert "process 0 on " in str(raised[1]), "the other one says whose disk it was"
+    assert [path.name for path in (tmp_path / "first").iterdir()] == ["step-00000003"]
+    assert not [*(tmp_path / "other").iterdir()]
+    assert _found(tmp_path / "first", 3) is not None
 
 
 def _without_part(folder: Path) -> str:
