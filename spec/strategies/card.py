@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.facts import ModelFacts, TensorFacts
     from ftc.spec.documents.imported import Tool
     from ftc.spec.heads import Head
+    from ftc.spec.strategies.on_experts import AskedExperts
 
 __all__ = [
     "Base",
@@ -228,6 +229,7 @@ class Traits:
         merge_copies: Copies of a weight, in float32, while the adapter becomes part of it; 0 where it never can.
         adapter: The adapter's numbers for people, beside `words`; empty where those say it all.
         targets: Last parts of the names of the modules that it adapts, where the recipe can choose them.
+        of_experts: Ends of the names of the tensors of experts that it adapts, which are among the targets.
         rank: Rank of what stands beside each layer, where the recipe can choose it.
     """
 
@@ -239,6 +241,7 @@ class Traits:
     merge_copies: int
     adapter: str
     targets: tuple[str, ...]
+    of_experts: tuple[str, ...]
     rank: int | None
 
 
@@ -275,6 +278,11 @@ class Strategy(Document, ABC):
         def kind(self) -> str:
             """The word by which strategies are told apart."""
             ...
+
+    @property
+    def of_experts(self) -> AskedExperts:
+        """Tensors of a mixture's experts that get an adapter, too."""
+        return ()
 
     @abstractmethod
     def settle(self, base: Base) -> Settled:
