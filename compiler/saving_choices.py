@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ftc.compiler.draft import ClosedDraft, Draft, Reasons
-from ftc.compiler.memory.memory import copied_checkpoint, host_bytes
+from ftc.compiler.memory.host_memory import copied_checkpoint, host_bytes
 
 __all__ = ["choose_saving", "saving_settings"]
 

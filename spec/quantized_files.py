@@ -2,13 +2,15 @@
 
 Most are dequantized while they are loaded, by transformers' own code: the model then is one of 16 or 32 bits, in which
 every strategy can train. GPTQ and AWQ are chosen for their size: memory keeps these weights as the files hold them, and
-what is trained is an adapter beside them.
+what is trained is an adapter beside them. A server of answers holds all of them as the files do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
+
+from ftc.spec.precisions import TypeName
 
 __all__ = [
     "DEQUANTIZING_BYTES",
@@ -67,6 +69,7 @@ class QuantizedFiles(NamedTuple):
         holds: What files hold, in words.
         dequantizer: How they are dequantized while they are loaded; None where they aren't.
         keeps: Whether memory holds them as files do.
+        served_in: Types of products that vLLM has for them; empty where ftc loads no such files.
     """
 
     method: str
@@ -74,6 +77,7 @@ class QuantizedFiles(NamedTuple):
     holds: str
     dequantizer: Dequantizer | None
     keeps: bool
+    served_in: tuple[TypeName, ...]
 
 
 QUANTIZED_FILES: tuple[QuantizedFiles, ...] = (
@@ -83,6 +87,7 @@ QUANTIZED_FILES: tuple[QuantizedFiles, ...] = (
         holds="FP8, floats of 8 bits with a scale for each block of a matrix",
         dequantizer=Dequantizer("FineGrainedFP8Config", package=None),
         keeps=False,
+        served_in=("bfloat16", "float16"),
     ),
     QuantizedFiles(
         method="mxfp4",
@@ -90,6 +95,7 @@ QUANTIZED_FILES: tuple[QuantizedFiles, ...] = (
         holds="MXFP4, floats of 4 bits of which 32 share a scale",
         dequantizer=Dequantizer("Mxfp4Config", package=None),
         keeps=False,
+        served_in=("bfloat16",),
     ),
     QuantizedFiles(
         method="compressed-tensors",
@@ -97,6 +103,7 @@ QUANTIZED_FILES: tuple[QuantizedFiles, ...] = (
         holds="FP8, or whole numbers of 4 or 8 bits",
         dequantizer=Dequantizer("CompressedTensorsConfig", package=Needed("compressed-tensors", least=(0, 15))),
         keeps=False,
+        served_in=("bfloat16", "float16"),
     ),
     QuantizedFiles(
         method="gptq",
@@ -104,6 +111,7 @@ QUANTIZED_FILES: tuple[QuantizedFiles, ...] = (
         holds="whole numbers of 4 or 8 bits, of which a group shares a scale",
         dequantizer=None,
         keeps=True,
+        served_in=("bfloat16", "float16"),
     ),
     QuantizedFiles(
         method="awq",
@@ -111,6 +119,7 @@ QUANTIZED_FILES: tuple[QuantizedFiles, ...] = (
         holds="whole numbers of 4 bits, of which a group shares a scale",
         dequantizer=None,
         keeps=True,
+        served_in=("bfloat16", "float16"),
     ),
     QuantizedFiles(
         method="bitsandbytes",
@@ -118,6 +127,7 @@ QUANTIZED_FILES: tuple[QuantizedFiles, ...] = (
         holds="packed numbers of 4 or 8 bits",
         dequantizer=None,
         keeps=False,
+        served_in=(),
     ),
 )
 

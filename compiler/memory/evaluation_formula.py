@@ -200,11 +200,13 @@ class TeacherInputs(NamedTuple):
         weights: Bytes that it is held in.
         scores: Numbers that it gives for one micro-batch, or for a chunk of it; 0 where it is not asked for any.
         states: Bytes that are kept of it between chunks.
+        loading: Bytes that pass through the device's memory while it is loaded, beside its weights.
     """
 
     weights: int
     scores: int
     states: int = 0
+    loading: int = 0
 
 
 def held_bytes(model: ModelFacts, precision: TypeName, quantization: TeacherQuantization | None) -> int:

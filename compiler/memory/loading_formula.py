@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from ftc.compiler.memory.evaluation_formula import Moment
 from ftc.compiler.memory.vision_formula import vision_weights
+from ftc.spec.documents.facts import ModelFacts
 from ftc.spec.quantized_files import DEQUANTIZING_BYTES
 
 if TYPE_CHECKING:
     from ftc.compiler.memory.memory_formula import MemoryInputs
 
-__all__ = ["loading_moment"]
+__all__ = ["dequantizing_bytes", "loading_moment"]
 
 _FP32 = 4
 
@@ -28,14 +29,16 @@ def loading_moment(job: MemoryInputs) -> Moment:
         kept = (one for name, one in job.model.tensors.items() if name.removesuffix(".weight") not in packed)
         widest = max((math.prod(one.shape) for one in kept), default=0)
         wider = vision_weights(job.model) * (_FP32 - job.activation_bytes)
-    return {"optimiser state": 0, "workspace": 0, "temporaries": 2 * widest + wider + _dequantizing(job)}
+    own = 2 * widest + wider + (0 if job.on_card else dequantizing_bytes(job.model))
+    taught = job.taught.loading if job.taught else 0  # when the model is there already
+    return {"optimiser state": 0, "workspace": 0, "temporaries": max(own, taught)}
 
 
-def _dequantizing(job: MemoryInputs) -> int:
-    """What passes while the largest weight is dequantized; a GPU gets the weights when all are."""
-    if job.model.quantized_files is None or job.model.packed is not None or job.on_card:
+def dequantizing_bytes(model: ModelFacts) -> int:
+    """What passes through host RAM while the largest weight is dequantized; a GPU gets the weights when all are."""
+    if model.quantized_files is None or model.packed is not None:
         return 0
-    matrices = [inputs * outputs for inputs, outputs in job.model.linear_modules.values()]
-    if job.model.experts is not None:
-        matrices += [job.model.experts.count * ins * outs for ins, outs in job.model.expert_matrices.values()]
+    matrices = [inputs * outputs for inputs, outputs in model.linear_modules.values()]
+    if model.experts is not None:
+        matrices += [model.experts.count * ins * outs for ins, outs in model.expert_matrices.values()]
     return DEQUANTIZING_BYTES * max(matrices, default=0)

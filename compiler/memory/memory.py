@@ -22,6 +22,7 @@ from ftc.compiler.memory.context_formula import with_shared_rows
 from ftc.compiler.memory.evaluation_formula import EvaluationInputs, TeacherInputs, grading_peak, held_bytes
 from ftc.compiler.memory.expert_formula import expert_sums
 from ftc.compiler.memory.float8_formula import float8_bytes
+from ftc.compiler.memory.loading_formula import dequantizing_bytes
 from ftc.compiler.memory.margins import reserved_range
 from ftc.compiler.memory.memory_formula import MemoryInputs, Method, estimate, quantized_bytes
 from ftc.compiler.memory.packed_formula import bytes_of_weight, unpacking_bytes
@@ -32,8 +33,6 @@ from ftc.compiler.memory.stacks import layer_weights
 from ftc.compiler.memory.vision_formula import idle_weights
 from ftc.compiler.remembered import remembered
 from ftc.compiler.weights import (
-    bytes_per_weight,
-    card_of,
     checkpoint_bytes,
     device_bytes,
     held,
@@ -56,9 +55,7 @@ from ftc.spec.text_forms import form_card
 __all__ = [
     "by_closed_form",
     "by_trace",
-    "copied_checkpoint",
     "expands_segments",
-    "host_bytes",
     "limit_of",
     "may_run",
     "question",
@@ -307,6 +304,7 @@ def _taught(draft: ClosedDraft, places: int, at_once: int) -> TeacherInputs | No
         weights=held_bytes(model, lesson.precision, lesson.quantization),
         scores=at_once * width if lesson.judges else 0,
         states=size * places * model.hidden_size if at_once < places else 0,
+        loading=0 if draft.device.kind == "cuda" else dequantizing_bytes(model),
     )
 
 
@@ -361,36 +359,6 @@ def _in_stacks(draft: Draft, shape: BatchShape) -> tuple[int, int]:
 
 
 _FP32 = 4
-
-
-def host_bytes(draft: ClosedDraft) -> int:
-    """Bytes that all processes of one machine take in its RAM at the most.
-
-    0 where no model is divided and no checkpoint is copied. Loading: the first process holds the model, of which all
-    others, on its machine and elsewhere, get a layer at a time. Training, with parts in host RAM: a machine's processes
-    keep their parts of weights, gradients and optimizer state. On the first machine they take the place of what was
-    read, which is gone before the first checkpoint. That is copied there while it is written in the background.
-    """
-    if not draft.candidate.is_divided:
-        return copied_checkpoint(draft)
-    is_whole = strategy_card(draft.strategy).is_whole
-    precision, trained = precision_card(draft.train.precision), num_trainable(draft)
-    width, own = precision.base_type(is_whole=is_whole).size, precision.trained.size
-    model = width * draft.model.num_parameters + (0 if is_whole else own * trained)
-    kept = (own + bytes_per_weight(draft, card_of(draft))) * trained
-    share = draft.devices_of_a_machine / draft.parts if draft.candidate.offload == "cpu" else 0
-    return max(model, round((model + kept) * share) + copied_checkpoint(draft))
-
-
-def copied_checkpoint(draft: ClosedDraft) -> int:
-    """Bytes of the checkpoint that all processes of a machine hold in its memory while it is written; 0 for none.
-
-    There is one at a time. Machines that divide a model among them hold as much of it each.
-    """
-    if not draft.train.save_in_background:
-        return 0
-    among = sharding_card(draft.candidate.sharding).divided_among
-    return -(-checkpoint_bytes(draft) // (draft.recipe.budget.nodes if among == "run" else 1))
 
 
 def verdict_of(process: ByteRange, limit: int) -> Verdict:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from ftc.compiler.memory.context import context_of
 from ftc.compiler.resolve.models.model_form import linear_modules
 from ftc.compiler.resolve.models.weights import BITS
-from ftc.spec.architectures import ARCHITECTURES
+from ftc.spec.architecture_card import Mixture
 from ftc.spec.documents.facts import DeviceFacts, TensorFacts
 from ftc.spec.documents.lockfile import is_weight_file
 from ftc.spec.documents.merged import Held, Room, WeightType
@@ -53,12 +53,19 @@ def added_to(plan: Plan, tensors: Mapping[str, TensorFacts]) -> Held:
     return f"rounded to {held.name}" if is_rounded else "as stored"
 
 
-def merge_room(plan: Plan, tensors: Mapping[str, TensorFacts], weight_type: WeightType, machine: DeviceFacts) -> Room:
+def merge_room(
+    plan: Plan,
+    tensors: Mapping[str, TensorFacts],
+    mixture: Mixture | None,
+    weight_type: WeightType,
+    machine: DeviceFacts,
+) -> Room:
     """What a merge takes at the most, one phase after the other.
 
     Args:
         plan: The run's plan.
         tensors: The base model's, as they are stored, but whole where files hold them quantized.
+        mixture: The base model's, in the words of its type; None for a dense one.
         weight_type: What is written.
         machine: This machine's CPU.
     """
@@ -67,7 +74,7 @@ def merge_room(plan: Plan, tensors: Mapping[str, TensorFacts], weight_type: Weig
     held, width = _held(plan), number_type(weight_type).size
     converted = held.size * sum(one.num_elements for one in tensors.values() if one.dtype != held.stored)
     loaded = _loaded(plan, converted) + _FP32 * trained
-    merging = loaded + _widest(plan, tensors, weight_type)
+    merging = loaded + _widest(plan, tensors, mixture, weight_type)
     again = 0 if weight_type == held.name else held.size * whole
     asking = max(loaded, again) + _one_row(plan)
     outputs = head_card(plan.settings.model.head).num_outputs(len(plan.settings.text.labels))
@@ -101,23 +108,22 @@ def _loaded(plan: Plan, converted: int) -> int:
     return converted
 
 
-def _widest(plan: Plan, tensors: Mapping[str, TensorFacts], weight_type: WeightType) -> int:
+def _widest(plan: Plan, tensors: Mapping[str, TensorFacts], mixture: Mixture | None, weight_type: WeightType) -> int:
     """What one weight takes while it is merged, or while another that no adapter changes is written."""
     copies = plan.settings.strategy.traits.merge_copies
     adapted = max((i * o for i, o in linear_modules(tensors, "").values()), default=0)
-    if getattr(getattr(plan.settings.strategy, "adapter", None), "target_parameters", ()):
-        adapted = max((adapted, *_expert_layers(tensors).values()))
+    if mixture is not None and plan.settings.strategy.traits.of_experts:
+        adapted = max((adapted, *_expert_layers(tensors, mixture).values()))
     other = max((one.num_elements for one in tensors.values()), default=0)
     width = number_type(weight_type).size
     return max(adapted * (copies * _FP32 + width), other * (width + 1))
 
 
-def _expert_layers(tensors: Mapping[str, TensorFacts]) -> Counter[str]:
+def _expert_layers(tensors: Mapping[str, TensorFacts], mixture: Mixture) -> Counter[str]:
     """Weights of all experts of a layer, of which memory has the larger part in one tensor."""
-    mixtures = {one.experts for one in ARCHITECTURES if one.experts is not None}
     found = Counter[str]()
     for name, one in tensors.items():
-        if any(mixture.is_expert(name) for mixture in mixtures):
+        if mixture.is_expert(name):
             found[expert_group(name)] += one.num_elements
     return found
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from ftc.compiler.draft import ClosedDraft
-from ftc.compiler.memory.memory import copied_checkpoint, host_bytes
+from ftc.compiler.memory.host_memory import copied_checkpoint, host_bytes
 from ftc.compiler.rules.device_rules import DEVICE_RULES
 from ftc.compiler.rules.fact_rules import TEACHER_RULES
 from ftc.compiler.rules.lineage_rules import LINEAGE_RULES

@@ -66,4 +66,4 @@ def _own_probabilities(asked: Distillation, why: Reasons, name: str) -> float:
 def _settings(teacher: TeacherFacts, labels: tuple[str, ...]) -> TeacherSettings:
     place = {label: number for number, label in enumerate(teacher.labels)}
     outputs = tuple(place.get(label, number) for number, label in enumerate(labels))
-    return TeacherSettings.of(teacher.model, outputs=outputs)
+    return TeacherSettings.of(teacher.model, outputs=outputs, quantized_files=teacher.model.quantized_files)

@@ -32,7 +32,7 @@ def layers_can_be_compiled(recipe: Recipe, source: Source) -> Iterator[Diagnosti
             "leave one of the two out, or write `true`",
         ),
     )
-    if getattr(recipe.strategy, "target_parameters", ()):
+    if recipe.strategy.of_experts:
         summary = "layers whose experts have an adapter aren't compiled: peft changes their class in each pass"
         help = "leave `compile` out, or remove `target_parameters`"
         yield diagnostic("FTC259", summary, source.span("train.compile"), help=help, path="train.compile")

@@ -62,7 +62,7 @@ def rounding_package_is_here(draft: ClosedDraft) -> Iterator[Diagnostic]:
 def peft_reads_experts(draft: ClosedDraft) -> Iterator[Diagnostic]:
     """peft knows which side of experts is read, where they get an adapter on this machine."""
     release = installed_release("peft") if draft.device.local else None
-    if getattr(draft.recipe.strategy, "target_parameters", ()) and release is not None and release < LEAST_PEFT:
+    if draft.strategy.traits.of_experts and release is not None and release < LEAST_PEFT:
         least, here = (".".join(map(str, one)) for one in (LEAST_PEFT, release))
         summary = f"an adapter of experts needs peft {least}, and {here} is installed"
         help = f"install a later release: `pip install 'peft>={least}'`"

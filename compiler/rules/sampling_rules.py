@@ -12,7 +12,9 @@ from ftc.compiler.draft import ClosedDraft
 from ftc.compiler.sampled_rows import longest_prompt
 from ftc.spec.code_tests import CONFINING
 from ftc.spec.diagnostics import Diagnostic, diagnostic
+from ftc.spec.documents.lockfile import is_weight_file
 from ftc.spec.precisions import precision_card
+from ftc.spec.quantized_files import quantized_files
 from ftc.spec.rewards import reads_tests, reward_card
 from ftc.spec.sections.data import SHORTEST_TEXT
 from ftc.spec.storage.reading import parse_json
@@ -27,6 +29,7 @@ __all__ = [
     "reward_packages_are_here",
     "schemas_are_valid",
     "server_has_room",
+    "server_has_the_products",
     "server_takes_the_weights",
     "some_steps_are_written",
 ]
@@ -100,6 +103,10 @@ def server_takes_the_weights(draft: ClosedDraft) -> Iterator[Diagnostic]:
         takers = ", ".join(f"`{one.kind}`" for one in WRITERS if one.is_server and one.takes_whole)
         why = None if card.takes_whole else "it takes adapters, and not all weights of a model"
         help = f"write `strategy: {{kind: lora}}`, or a writer that takes whole models: {takers}"
+        if card.takes_whole and draft.model.quantized_files is not None:
+            label = quantized_files(draft.model.quantized_files).label
+            why = f"it holds {label} weights as the base model's files do, and whole ones are trained"
+            help = "write `strategy: {kind: lora}`, or choose the unquantized model"
     else:
         why = strategy.no_lora_file()
     if draft.model.vision is not None:
@@ -114,13 +121,30 @@ def server_has_room(draft: ClosedDraft) -> Iterator[Diagnostic]:
     sampling = draft.recipe.task.sampling
     if sampling is None or (given := sampling.writer_memory) is None:
         return
-    number = precision_card(draft.train.precision).products
-    weights = draft.model.num_parameters * number.size
+    number, model = precision_card(draft.train.precision).products, draft.model
+    weights, held = model.num_parameters * number.size, f"weights in {number.name}"
+    if model.quantized_files is not None:  # the server starts from the same files
+        stored = sum(one.size for name, one in model.files.items() if is_weight_file(name))
+        weights, held = min(weights, stored), f"{quantized_files(model.quantized_files).label} weights"
     if given <= weights:
         path = "task.writer_memory"
-        summary = f"{_written(given)} can't hold the server's {_written(weights)} of weights in {number.name}"
+        summary = f"{_written(given)} can't hold the server's {_written(weights)} of {held}"
         help = f"write at least `writer_memory: {_written(weights * 5 // 4)}`, with room for a cache of answers"
         yield diagnostic("FTC464", summary, draft.source.span(path), help=help, path=path)
+
+
+def server_has_the_products(draft: ClosedDraft) -> Iterator[Diagnostic]:
+    """A server that the run starts computes with weights of few bits in the type that the run has."""
+    sampling, method = draft.recipe.task.sampling, draft.model.quantized_files
+    if sampling is None or sampling.writer_memory is None or method is None:
+        return
+    number, files = precision_card(draft.train.precision).products, quantized_files(method)
+    if number.name not in files.served_in:
+        path, label = "train.precision", writer_card(sampling.writer).label
+        known = " or ".join(f"`{one}`" for one in files.served_in)
+        summary = f"{label} has no products of {files.label} weights in {number.name}"
+        help = f"write `precision: {files.served_in[0]}`, or choose the unquantized model"
+        yield diagnostic("FTC464", summary, draft.source.span(path), help=help, notes=f"it has {known}", path=path)
 
 
 def _written(size: int) -> str:
@@ -204,6 +228,7 @@ SAMPLING_RULES: tuple[Callable[[ClosedDraft], Iterator[Diagnostic]], ...] = (
     some_steps_are_written,
     server_takes_the_weights,
     server_has_room,
+    server_has_the_products,
     reward_packages_are_here,
     code_can_be_confined,
     schemas_are_valid,

@@ -15,7 +15,8 @@ from typing import Literal, NamedTuple
 from ftc.compiler.candidate import Candidate
 from ftc.compiler.draft import ClosedDraft, Draft
 from ftc.compiler.memory.batch_shapes import accumulates
-from ftc.compiler.memory.memory import by_closed_form, by_trace, host_bytes, may_run, question
+from ftc.compiler.memory.host_memory import host_bytes
+from ftc.compiler.memory.memory import by_closed_form, by_trace, may_run, question
 from ftc.compiler.rules.sharing_rules import Sharing
 from ftc.compiler.search.candidates import by_speed
 from ftc.compiler.time.run_time import cost_of, judge_estimate, price_of, run_time

@@ -18,6 +18,7 @@ from ftc.runtime.artifacts.tensor_files import content_digest, read_tensors
 from ftc.runtime.execution.session import Session
 from ftc.runtime.models.base_model import quiet_transformers
 from ftc.runtime.strategies import half_of
+from ftc.runtime.strategies.with_peft import peft_for
 from ftc.runtime.training.seeding import seed_everything
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.lineage import ADAPTER_WEIGHTS, CombinedAdapter
@@ -41,16 +42,14 @@ def combined_adapter(session: Session) -> Iterator[tuple[Any, dict[str, torch.Te
     tensors = [_read(root / one.folder, one) for one in asked.adapters]
     work = session.build()
     model: Any = work.model
-    from peft import get_peft_model_state_dict, set_peft_model_state_dict
-
     names = [f"adapter-{number}" for number in range(len(asked.adapters))]
-    with torch.no_grad(), quiet_transformers():
+    with torch.no_grad(), quiet_transformers(), peft_for(strategy) as peft:
         for name, one, held in zip(names, asked.adapters, tensors, strict=True):
             config = copy.deepcopy(model.peft_config["default"])
             config.r, config.lora_alpha, config.alpha_pattern = one.rank, one.alpha, dict(one.alphas)
             model.add_adapter(name, config)
-            set_peft_model_state_dict(model, held, adapter_name=name)
-            if content_digest(get_peft_model_state_dict(model, adapter_name=name)) != one.weights_sha256:
+            peft.set_peft_model_state_dict(model, held, adapter_name=name)
+            if content_digest(peft.get_peft_model_state_dict(model, adapter_name=name)) != one.weights_sha256:
                 summary = f"the model does not take the adapter of run `{one.run_id}`"
                 help = "plan again with the installed version of peft"
                 raise Refusal([diagnostic("FTC630", summary, help=help)])
@@ -60,7 +59,7 @@ def combined_adapter(session: Session) -> Iterator[tuple[Any, dict[str, torch.Te
         model.base_model.add_weighted_adapter(
             names, weights, _RESULT, combination_type=asked.method, density=asked.density
         )
-        made = {name: one.float() for name, one in get_peft_model_state_dict(model, adapter_name=_RESULT).items()}
+        made = {name: one.float() for name, one in peft.get_peft_model_state_dict(model, adapter_name=_RESULT).items()}
         for name in (*names, _RESULT):
             model.delete_adapter(name)
         model.set_adapter("default")

@@ -21,6 +21,7 @@ from torch import nn
 from ftc.runtime.execution.agreement import environment_values, machine_values, mixed_machines, refuse_differences
 from ftc.runtime.execution.lost_processes import end_now, loss_of_companion, lost
 from ftc.runtime.execution.machine import device_name, machine_class
+from ftc.runtime.models.packed_layers import exchange_no_packed
 from ftc.runtime.models.sharding import is_sharded, shard
 from ftc.runtime.models.tensor_parallel import NoTensorPlanError
 from ftc.runtime.training.signals import StopRequest
@@ -122,6 +123,7 @@ def wrap(accelerator: Accelerator, model: nn.Module) -> nn.Module:
     """
     if accelerator.num_processes == 1 or is_sharded(model):
         return model
+    exchange_no_packed(model)
     wrapped: nn.Module = accelerator.prepare_model(model)
     if not isinstance(wrapped, nn.parallel.DistributedDataParallel):
         raise Refusal([_wrong("FTC624", _WRAPPER, "DistributedDataParallel", type(wrapped).__name__)])

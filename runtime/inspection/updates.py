@@ -109,8 +109,7 @@ def adapter_changes(model: Any, before: Factors) -> Iterator[tuple[ModuleChange,
                 yield _dense(plain, part, new.detach().float() - old.detach().float(), old), None
         elif (parameter := getattr(layer, "parameter_name", None)) is not None:  # experts, one adapter within another
             of_experts: Any = layer
-            old = of_experts.get_param().detach()
-            moved = of_experts.get_delta_weight(_ADAPTER).detach().float()
+            moved, old = _moved_experts(of_experts, before.get(name)), of_experts.get_param().detach()
             yield _dense(plain.replace(".base_layer", ""), parameter, moved, old), None
         elif _is_low_rank(layer) and not _has_magnitudes(layer):
             yield _of_factors(plain, layer, before.get(name), packed)
@@ -238,6 +237,21 @@ def _moved(layer: Any, weight: torch.Tensor, before: tuple[torch.Tensor, torch.T
     layer.merged_adapters.clear()
     base.weight.data = kept
     return change
+
+
+def _moved_experts(layer: Any, before: tuple[torch.Tensor, torch.Tensor] | None) -> torch.Tensor:
+    """The change of all experts of a layer in one tensor, in the order of which peft alone knows."""
+    moved: torch.Tensor = layer.get_delta_weight(_ADAPTER).detach().float()
+    if before is None:
+        return moved
+    halves = layer.lora_A[_ADAPTER].weight, layer.lora_B[_ADAPTER].weight
+    trained = [one.data for one in halves]
+    for half, first in zip(halves, before, strict=True):
+        half.data = first.to(half.dtype)
+    moved -= layer.get_delta_weight(_ADAPTER).detach().float()
+    for half, data in zip(halves, trained, strict=True):
+        half.data = data
+    return moved
 
 
 def _table(layer: nn.Module, part: str, moved: torch.Tensor, old: torch.Tensor) -> Table | None:

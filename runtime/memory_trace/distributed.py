@@ -36,6 +36,7 @@ from ftc.runtime.memory_trace.torch_internals import (
     sharded_bytes,
 )
 from ftc.runtime.memory_trace.tracker import StorageTracker
+from ftc.runtime.models.packed_layers import exchange_no_packed, packed_buffers
 from ftc.runtime.models.sharding import shard
 from ftc.spec.documents.memory_trace import TraceJob
 from ftc.spec.shardings import sharding_card
@@ -152,6 +153,7 @@ def exchanging(
     if not sharding_card(job.settings.train.sharding).buckets:
         return model
     if device.type != "meta":
+        exchange_no_packed(model)
         with tracker, tracker.holding("gradients"):
             return nn.parallel.DistributedDataParallel(model)
     followed = _Exchange(job, model, list(parameters.values()), tracker, groups)
@@ -176,7 +178,7 @@ class _Exchange:
     def begin(self) -> None:
         """The first process's weights reach the others, and gradients get one bucket."""
         self.tracker.section("load")
-        self._broadcast([*self.model.parameters(), *self.model.buffers()])
+        self._broadcast([*self.model.parameters(), *self._buffers()])
         self._hold_buckets(self.trained, [sys.maxsize])
 
     def note_ready(self, parameter: nn.Parameter) -> None:
@@ -194,8 +196,13 @@ class _Exchange:
                 self.tracker.release(number)
             self._hold_buckets(list(self.ready), [_FIRST_BUCKET, _BUCKET])
         if self.forwards % in_step == 0:  # behind a pass that exchanged, or none
-            self._broadcast(list(self.model.buffers()))
+            self._broadcast(self._buffers())
         self.forwards += 1
+
+    def _buffers(self) -> list[torch.Tensor]:
+        """Those that are exchanged."""
+        left_alone = set(map(id, packed_buffers(self.model).values()))
+        return [one for one in self.model.buffers() if id(one) not in left_alone]
 
     def _hold_buckets(self, tensors: Sequence[torch.Tensor], limits: list[int]) -> None:
         sizes = self._sizes(tensors, limits)

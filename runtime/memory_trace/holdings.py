@@ -98,8 +98,8 @@ def hold_dequantized(tracker: StorageTracker, model: nn.Module) -> None:
     tracker.release(tracker.hold(DEQUANTIZING_BYTES * largest, "temporaries"))
 
 
-def register_teacher(tracker: StorageTracker, model: nn.Module) -> None:
-    """Counts a teacher's weights and buffers as loading would allocate them."""
+def register_teacher(tracker: StorageTracker, model: nn.Module, *, dequantizes: bool) -> None:
+    """Counts a teacher's weights and buffers as loading would allocate them; `dequantizes` says whether here."""
     from transformers.core_model_loading import dot_natural_key
 
     tensors: _Tensors = dict([*model.named_parameters(), *model.named_buffers()])
@@ -112,6 +112,8 @@ def register_teacher(tracker: StorageTracker, model: nn.Module) -> None:
             for part in _parts(state):
                 tracker.register(part, "teacher")
         tracker.register(tensor, "teacher")
+    if dequantizes:
+        hold_dequantized(tracker, model)
 
 
 def release_teacher(tracker: StorageTracker, model: nn.Module) -> None:

@@ -148,7 +148,7 @@ def _watched(
     if is_divided:
         hold_wholes(model, tracker)
     if teacher is not None:
-        register_teacher(tracker, teacher)
+        register_teacher(tracker, teacher, dequantizes=_dequantizes_teacher(job))
     with _arithmetic(job, [model, *([teacher] if teacher else [])], device) as arithmetic:
         scorer = make_scorer(model, settings, arithmetic)
         loop_job = _loop_job(job, model, scorer, tracker, groups, device)
@@ -174,6 +174,12 @@ def _watched(
             if writes_answers(job):
                 _generate(job, model, groups, tracker, device, "generation", settings.eval.max_new_tokens or 1)
     return tracker.close()
+
+
+def _dequantizes_teacher(job: TraceJob) -> bool:
+    """Whether a teacher's weights are dequantized in the device's own memory."""
+    lesson = job.settings.train.distillation
+    return job.device.kind == "cpu" and lesson is not None and lesson.teacher.quantized_files is not None
 
 
 def _empties_cache(job: TraceJob) -> bool:

@@ -17,7 +17,7 @@ from torch import nn
 
 from ftc.spec.documents.packed_weights import PackedWeights
 
-__all__ = ["PackedLinear", "load_packed", "operand", "pack_layers"]
+__all__ = ["PackedLinear", "exchange_no_packed", "load_packed", "operand", "pack_layers", "packed_buffers"]
 
 _METHOD = "ftc-packed"
 _OF_LOADING = ("attn_implementation", "dtype", "local_files_only", "use_safetensors")
@@ -120,6 +120,21 @@ def pack_layers(model: nn.Module, packed: PackedWeights) -> None:
         with layer.weight.device:
             new = PackedLinear(packed, layer.in_features, layer.out_features, layer.bias)
         model.set_submodule(name, new)
+
+
+def packed_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
+    """What packed layers hold, by full name."""
+    layers = [(name, one) for name, one in model.named_modules() if isinstance(one, PackedLinear)]
+    return {f"{name}.{part}": held for name, layer in layers for part, held in layer.named_buffers()}
+
+
+def exchange_no_packed(model: nn.Module) -> None:
+    """Has torch's DistributedDataParallel leave packed layers alone, which would send all they hold before every step.
+
+    Each process has read them from files with the plan's digests. Buffers of other layers are exchanged as ever: there
+    is no option for that which both torch 2.10 and 2.13 take without a warning.
+    """
+    nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, [*packed_buffers(model)])
 
 
 def load_packed(kind: Any, folder: Path, options: dict[str, Any], packed: PackedWeights) -> Any:

@@ -12,7 +12,7 @@ from torch import nn
 from ftc.runtime.models.base_model import Base, frozen_dtype, frozen_parts, keep_differentiable, load_base
 from ftc.runtime.models.recomputing import checkpointing_options, keep_activations
 from ftc.runtime.strategies.lora import lora_config, require_layers
-from ftc.runtime.strategies.with_peft import OfPeft, peft_with_bitsandbytes
+from ftc.runtime.strategies.with_peft import OfPeft, peft_for
 from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.documents.settings import Settings
 from ftc.spec.strategies.qlora import QLoraSettings
@@ -28,7 +28,6 @@ class OfQLora(OfPeft[QLoraSettings]):
         """The base with its linear layers packed, and all else in float32; what reads images is as beside LoRA."""
         from transformers import BitsAndBytesConfig
 
-        peft = peft_with_bitsandbytes()
         skipped = [*unquantized(settings)] or None
         if strategy.quantization == "int8":
             logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)  # a line for every product
@@ -47,11 +46,12 @@ class OfQLora(OfPeft[QLoraSettings]):
         quantized = load_base(settings, base, dtype=frozen_dtype(settings), quantization_config=quantization)
         keep_differentiable(quantized)
         value, parts = settings.train.activation_checkpointing, frozen_parts(settings)
-        prepared = peft.prepare_model_for_kbit_training(
-            quantized,
-            use_gradient_checkpointing=checkpointing_card(value).recomputes,
-            gradient_checkpointing_kwargs=checkpointing_options(quantized, value),
-        )
+        with peft_for(strategy) as peft:
+            prepared = peft.prepare_model_for_kbit_training(
+                quantized,
+                use_gradient_checkpointing=checkpointing_card(value).recomputes,
+                gradient_checkpointing_kwargs=checkpointing_options(quantized, value),
+            )
         keep_activations(prepared, parts)
         for name, one in prepared.named_parameters():  # no buffers: rotations of a tower stay in float32
             if not set(parts).isdisjoint(name.split(".")):

@@ -1,7 +1,9 @@
 """Adapters that peft makes: how its models are built, saved and loaded, whatever the method.
 
 peft looks whether bitsandbytes is installed, and then imports it, which takes more CPU time than torch itself.
-Only 4-bit and 8-bit weights need it; for everything else it is hidden while peft is at work.
+Only 4-bit and 8-bit weights need it; for everything else it is hidden while peft is at work. So are packages with
+layers for GPTQ's and AWQ's files, since ftc has its own: gptqmodel takes longer still, changes the environment when it
+is imported, and where it lacks a package beside itself peft refuses every model.
 """
 
 from __future__ import annotations
@@ -32,9 +34,12 @@ from ftc.spec.documents.settings import Settings
 from ftc.spec.module_names import Role, role_of
 from ftc.spec.strategies import StrategySettings
 
-__all__ = ["OfPeft", "peft_config", "peft_with_bitsandbytes", "peft_without_bitsandbytes", "with_roles"]
+__all__ = ["OfPeft", "peft_config", "peft_for", "with_roles"]
 
 _BITSANDBYTES = "bitsandbytes"
+_OF_OTHERS = ("gptqmodel", "awq")
+_CHECKS = ("is_bnb_available", "is_bnb_4bit_available", "is_gptqmodel_available", "is_auto_awq_available")
+"""What peft remembers of these packages; the last one in earlier releases."""
 
 
 class OfPeft(Half[S_contra]):
@@ -62,7 +67,7 @@ class OfPeft(Half[S_contra]):
     def build(self, settings: Settings, strategy: S_contra, base: Base) -> nn.Module:
         """peft's model, whose adapter is in float32: steps are too small for 16 bits."""
         model = self.frozen(settings, strategy, base)
-        with _peft(strategy) as peft:
+        with peft_for(strategy) as peft:
             config = self.config(peft, model, settings, strategy, is_whole=base.is_whole)
             seed_everything(settings.seeds.init)  # the adapter is drawn here
             with quiet_transformers():
@@ -84,12 +89,12 @@ class OfPeft(Half[S_contra]):
         pairs = *model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)
         passing = {id(one.get_buffer(name)) for one in model.modules() for name in one._non_persistent_buffers_set}
         state = {name: tensor.detach() for name, tensor in pairs if id(tensor) not in passing}
-        with _peft(strategy) as peft:
+        with peft_for(strategy) as peft:
             return dict(peft.get_peft_model_state_dict(model, state_dict=state, save_embedding_layers=False))
 
     def load(self, model: Any, strategy: S_contra, tensors: dict[str, torch.Tensor]) -> None:
         """The adapter by peft's names."""
-        with _peft(strategy) as peft:
+        with peft_for(strategy) as peft:
             peft.set_peft_model_state_dict(model, in_parts(model, tensors))
 
     def adapter_config(self, model: Any, strategy: S_contra) -> dict[str, Any]:
@@ -118,39 +123,25 @@ def with_roles(model: Any, roles: tuple[Role, ...]) -> dict[str, nn.Module]:
 
 
 @contextmanager
-def _peft(strategy: StrategySettings) -> Iterator[ModuleType]:
-    if strategy.traits.quantized is not None:
-        yield peft_with_bitsandbytes()
-    else:
-        with peft_without_bitsandbytes() as peft:
-            yield peft
-
-
-@contextmanager
-def peft_without_bitsandbytes() -> Iterator[ModuleType]:
-    """peft, for a block in which no weight is quantized."""
-    hidden = _BITSANDBYTES not in sys.modules
-    if hidden:
-        sys.modules[_BITSANDBYTES] = None  # type: ignore[assignment]  # python's own way to say that a module can't be imported
+def peft_for(strategy: StrategySettings) -> Iterator[ModuleType]:
+    """peft, for a block that makes or fills a model of this strategy."""
+    hidden = [*_OF_OTHERS] if strategy.traits.quantized is not None else [_BITSANDBYTES, *_OF_OTHERS]
+    hidden = [name for name in hidden if name not in sys.modules]
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # python's own way to say that a module can't be imported
+    _forget_what_is_installed()
     try:
         import peft
 
         yield peft
     finally:
-        if hidden:
-            del sys.modules[_BITSANDBYTES]
-            _forget_what_is_installed()
-
-
-def peft_with_bitsandbytes() -> ModuleType:
-    """peft, for a model whose weights are quantized."""
-    import peft
-
-    _forget_what_is_installed()
-    return peft
+        for name in hidden:
+            del sys.modules[name]
+        _forget_what_is_installed()
 
 
 def _forget_what_is_installed() -> None:
-    if checks := sys.modules.get("peft.import_utils"):
-        checks.is_bnb_available.cache_clear()
-        checks.is_bnb_4bit_available.cache_clear()
+    checks = sys.modules.get("peft.import_utils")
+    for name in _CHECKS:
+        if (check := getattr(checks, name, None)) is not None:
+            check.cache_clear()

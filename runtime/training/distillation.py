@@ -248,7 +248,7 @@ def seen_by_teacher(settings: Settings) -> Settings:
     assert lesson is not None, "the plan has a teacher"
     teacher = lesson.teacher
     changes: dict[str, Any] = {"base": teacher.base, "commit": teacher.commit, "architecture": teacher.architecture}
-    changes["packed"] = None  # only the base may be
+    changes |= {"quantized_files": teacher.quantized_files, "packed": None}  # only the base may stay packed
     # The run's kernel of attention, or the plain formula where the teacher's class lacks that.
     wanted, kind = settings.model.attention, getattr(transformers, teacher.architecture, None)
     changes["attention"] = wanted if getattr(kind, _SUPPORTS[wanted], True) else "eager"

@@ -113,7 +113,7 @@ CODES: tuple[Code, ...] = (
         "MXFP4 or compressed-tensors that transformers can't dequantize, or one of GPTQ or AWQ whose parts don't fit. "
         "Or the recipe asks of them what only whole weights can do: `qlora` quantizes unquantized weights when they "
         "are loaded, but not the experts of a mixture (FTC268). GPTQ's and AWQ's weights stay as they are in memory, "
-        "beside which `lora` alone trains, on one device.",
+        "beside which `lora` alone trains; several devices each hold all of them (`sharding: ddp`).",
         wrong="model: {base: someone/llama-AWQ}\nstrategy: {kind: full}",
         right="model: {base: someone/llama-AWQ}\nstrategy: {kind: lora}",
     ),

@@ -13,7 +13,8 @@ CODES: tuple[Code, ...] = (
         title="setting that does not go with what writes the answers",
         cause="A server promises no bits: two runs get other answers, so that nothing can be proved by doing the first "
         "steps twice. Where the run itself writes, its probabilities are the trainer's own, and there is nothing to "
-        "weight by importance. A server that the run starts needs memory for the model's weights at least.",
+        "weight by importance. A server that the run starts needs memory for the model's weights at least. It holds "
+        "quantized files as they are, and vLLM has products of those in 16 bits alone.",
         wrong=f"{_TASK}\ntrain: {{determinism: bitwise}}",
         right=_TASK,
     ),
@@ -21,8 +22,9 @@ CODES: tuple[Code, ...] = (
         id="FTC465",
         title="weights that a server can't take",
         cause="Before each step the server gets the current weights. vLLM and SGLang take LoRA adapters of two "
-        "matrices a layer, beside the base as it is, and SGLang whole models, too. Other weights would be left out "
-        "without a word, and the answers would be another model's.",
+        "matrices a layer, beside the base as it is, and SGLang whole models, too; but a base in quantized files it "
+        "holds as these are, without a place for whole weights. Other weights would be left out without a word, and "
+        "the answers would be another model's.",
         wrong=f"{_TASK}\nstrategy: {{kind: lora, dora: true}}",
         right=f"{_TASK}\nstrategy: {{kind: lora}}",
     ),
@@ -50,7 +52,8 @@ CODES: tuple[Code, ...] = (
         title="server whose probabilities are not the trainer's",
         cause="Of the same weights, server and trainer give each token nearly the same probability; kernels and number "
         "types round differently. A large difference means that the server has another base model, ignores the "
-        "adapter, or reports probabilities before the temperature.",
+        "adapter, or reports probabilities before the temperature. Of FP8 files, GPUs with FP8 units round what comes "
+        "into a layer as well, which the trainer doesn't.",
         wrong="vllm serve models/base --enable-lora   # with `task.temperature: 0.7`",
         right="vllm serve models/base --enable-lora --logprobs-mode processed_logprobs",
         severity=Severity.WARNING,

@@ -13,6 +13,7 @@ from ftc.spec.embedding_losses import EmbeddingLoss, EmbeddingLossCard, Pooling,
 from ftc.spec.number_losses import AnyNumberLoss
 from ftc.spec.precisions import TypeName
 from ftc.spec.preference_losses import PreferenceLoss, preference_loss
+from ftc.spec.quantized_files import QuantizedMethod
 from ftc.spec.quantized_weights import ImitatedKind
 from ftc.spec.reinforcement_losses import ReinforcementLoss
 from ftc.spec.reranking_losses import RerankingLoss
@@ -36,11 +37,15 @@ __all__ = [
 ]
 
 
-class TeacherSettings(CompanionModel):
+class TeacherSettings(CompanionModel, SparseDocument):
     """The teacher as it is loaded."""
+
+    ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("quantized_files",)
 
     outputs: tuple[int, ...]
     """Which of its outputs stands for each of the run's labels, in their order; empty without a head for labels."""
+    quantized_files: QuantizedMethod | None = None
+    """How its files hold quantized weights; None, and absent from documents, where they hold them whole."""
 
 
 class DistillationSettings(SparseDocument):

@@ -71,6 +71,7 @@ class WholeSettings(StrategySettings):
             merge_copies=0,
             adapter="",
             targets=(),
+            of_experts=(),
             rank=None,
         )
 
@@ -107,6 +108,7 @@ class AdaptedSettings(StrategySettings):
             merge_copies=4,
             adapter="",
             targets=(),
+            of_experts=(),
             rank=None,
         )
 

@@ -109,11 +109,6 @@ class LowRank(Simple):
     def begins_with(self) -> LoraInit:
         """What the adapter begins with."""
 
-    @property
-    def of_experts(self) -> AskedExperts:
-        """Tensors of experts that get an adapter, too."""
-        return ()
-
     def conflicts(self) -> Iterator[Problem]:
         """Something is adapted; each pattern tells something, and of some modules alone."""
         if not self.targets and not self.of_experts:
@@ -236,7 +231,7 @@ class Lora(LowRank, SparseDocument):
 
     @property
     def of_experts(self) -> AskedExperts:
-        """Tensors of experts that get an adapter, too."""
+        """Those of its key."""
         return self.target_parameters
 
     def conflicts(self) -> Iterator[Problem]:
@@ -284,6 +279,7 @@ class LowRankSettings(StrategySettings):
             merge_copies=6 if one.dora else 4,
             adapter=f"alpha {one.alpha}, dropout {one.dropout:g}",
             targets=(*one.targets, *one.target_parameters),
+            of_experts=one.target_parameters,
             rank=one.rank,
         )
 

@@ -158,6 +158,7 @@ class VirtualSettings(StrategySettings):
             merge_copies=0,
             adapter="",
             targets=(),
+            of_experts=(),
             rank=None,
         )
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.memory.memory import host_bytes
+from ftc.compiler.memory.host_memory import host_bytes
 from ftc.compiler.passes.check_facts import FACT_RULES
 from ftc.compiler.rules import device_rules
 from ftc.spec.accelerators import accelerator_named
 from ftc.spec.diagnostics import Severity
+from ftc.spec.documents.facts import TeacherFacts
+from ftc.spec.quantized_files import DEQUANTIZING_BYTES, QuantizedMethod
 from tests.support.drafts import CARD, decided, draft_of, model_facts
 
 GENERATION = {"kind": "generation", "prompt": "Q: {{ question }}"}
@@ -141,6 +143,20 @@ def test_the_host_holds_one_model_whatever_shares_it() -> None:
 
     assert size(2) == size(8) == 4 * model_facts().num_parameters
     assert size(2, offload="cpu") == size(8, offload="cpu") == pytest.approx(4 * size(2), rel=0.01), "two moments, too"
+
+
+def test_each_process_reads_a_teacher_on_the_host() -> None:
+    def size(quantized: QuantizedMethod | None, **lesson: Any) -> int:
+        shared: dict[str, Any] = {"sharding": "fsdp", "distillation": {"teacher": "large", **lesson}}
+        draft = draft_of(device=CARD, train=shared, budget={"devices": 4})
+        model = model_facts().model_copy(update={"quantized_files": quantized})
+        facts = TeacherFacts(model=model, labels=(), problem=None, other_tokens=None)
+        return host_bytes(decided(replace(draft, teacher=facts)))
+
+    whole, widest = 2 * model_facts().num_parameters, max(i * o for i, o in model_facts().linear_modules.values())
+    assert size(None, precision="bfloat16") == 4 * whole
+    assert size("fp8", precision="bfloat16") == 4 * (whole + DEQUANTIZING_BYTES * widest)
+    assert size(None, quantization="nf4") < size(None, precision="bfloat16"), "which packs one layer after the other"
 
 
 def test_each_of_several_machines_holds_its_own_parts_on_the_host() -> None:

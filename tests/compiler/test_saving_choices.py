@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from ftc.compiler.draft import ClosedDraft
-from ftc.compiler.memory.memory import by_closed_form, copied_checkpoint, host_bytes
+from ftc.compiler.memory.host_memory import copied_checkpoint, host_bytes
+from ftc.compiler.memory.memory import by_closed_form
 from ftc.compiler.time.run_time import run_time
 from ftc.compiler.time.run_work import run_work
 from ftc.spec.devices import CARDS

@@ -15,6 +15,7 @@ from ftc.compiler.memory.merge_sizes import merge_room
 from ftc.compiler.resolve.machine.device import resolve_device
 from ftc.compiler.resolve.models.weights import read_header
 from ftc.compiler.rules import device_rules
+from ftc.spec.architectures import architecture
 from ftc.spec.diagnostics import Refusal
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.families import EXPERTS
@@ -110,7 +111,8 @@ def test_merging_has_room_for_all_experts_of_a_layer(recipe: MakeRecipe) -> None
     with_experts, without = recipe("olmoe", ALL), Path("without.yaml")
     without.write_text(with_experts.read_text().replace(f", {ALL}", ""), encoding="utf-8")
     sizes, machine = read_header(Path("olmoe/model.safetensors")), resolve_device("cpu")
-    rooms = [merge_room(api.plan(one).plan, sizes, "float32", machine) for one in (with_experts, without)]
+    mixture = architecture("olmoe").experts
+    rooms = [merge_room(api.plan(one).plan, sizes, mixture, "float32", machine) for one in (with_experts, without)]
     layer = sum(one.num_elements for name, one in sizes.items() if "layers.0.mlp.experts" in name)
     assert rooms[0].memory_bytes - rooms[1].memory_bytes > 4 * 4 * layer / 2, "four copies of the larger tensor"
 

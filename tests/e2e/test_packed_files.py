@@ -96,13 +96,20 @@ def test_a_run_is_what_it_is_for_other_bases(packed: Path, ftc: Ftc) -> None:
         ({"strategy.dora": "true"}, "strategy.dora"),
         ({"strategy.init": "pissa"}, "strategy.init"),
         ({"train.distillation": "{teacher: base_gptq}"}, "train.distillation.teacher"),
-        ({"budget.devices": "2"}, "budget.devices"),
+        ({"budget.devices": "2", "train.sharding": "fsdp"}, "train.sharding"),
+        ({"budget.nodes": "2", "budget.devices": "2", "train.sharding": "hsdp"}, "train.sharding"),
     ],
 )
 def test_what_needs_whole_weights_is_refused(packed: Path, changed: dict[str, str], path: str) -> None:
     with pytest.raises(Refusal) as refused:
         api.plan(packed, overrides=[f"{key}={value}" for key, value in changed.items()])
     assert ("FTC313", path) in {(one.code, one.path) for one in refused.value.diagnostics}
+
+
+def test_several_devices_hold_all_of_them(packed: Path) -> None:
+    alone, shared = (api.plan(packed, overrides=[f"budget.devices={count}"]).plan for count in (1, 2))
+    assert shared.settings.train.sharding == "ddp"
+    assert held(shared) == held(alone)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from ftc import api
 from ftc.compiler.resolve.models.weights import read_header
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.step_log import read_step_log
+from ftc.spec.quantized_files import DEQUANTIZING_BYTES
 from ftc.spec.storage.paths import RunFolder
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.cards import CardRunner
@@ -89,3 +90,33 @@ def test_it_trains_as_the_model_that_it_stands_for(
         (folders[0] / "model").rename("merged")
     assert "quantization_config" not in json.loads(Path("merged/config.json").read_text(encoding="utf-8"))
     assert read_header(Path("merged/model.safetensors")).keys() == read_header(whole / "model.safetensors").keys()
+
+
+@pytest.fixture
+def taught(project: MakeProject) -> list[Path]:
+    """Recipes of runs that learn from a teacher in quantized files, and from the model that it stands for."""
+    project("pretraining", "lora", steps=3)
+    text, recipes = Path("recipe.yaml").read_text(encoding="utf-8"), []
+    for teacher in quantized_copies(make_model(Path("large"), "decoder"), "fp8"):
+        recipes.append(Path(f"{teacher.name}.yaml"))
+        lesson = f"train: {{distillation: {{teacher: {teacher.name}}}, "
+        recipes[-1].write_text(text.replace("train: {", lesson), encoding="utf-8")
+    return recipes
+
+
+def test_a_plan_counts_and_shows_that_a_teacher_is_dequantized(taught: list[Path], ftc: Ftc) -> None:
+    plans = [api.plan(one).plan for one in taught]
+    assert sizes(plans[0]) == sizes(plans[1])
+    layers = (one for name, one in read_header(Path("large/model.safetensors")).items() if "layers" in name)
+    ours, theirs = (next(one for one in plan.memory.phases if one.phase == "load") for plan in plans)
+    assert ours.components["teacher"] == theirs.components["teacher"]
+    assert ours.components["temporaries"] == DEQUANTIZING_BYTES * max(one.num_elements for one in layers)
+    shown = "FP8 in the teacher's files · dequantized to float32 while they are loaded"
+    assert shown in ftc("plan", taught[0]).text
+
+
+@pytest.mark.slow
+def test_a_teacher_is_the_model_that_its_files_stand_for(taught: list[Path]) -> None:
+    ours, theirs = map(api.apply, taught)
+    assert losses(Path(ours.folder)) == losses(Path(theirs.folder))
+    assert api.audit(ours.record.id).verdict == "CONSISTENT"

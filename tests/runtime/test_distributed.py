@@ -6,16 +6,24 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
+from ftc.compiler.resolve.models.packed_files import packed_layers, packing_of
+from ftc.compiler.resolve.models.weights import read_weights
 from ftc.runtime.artifacts.tensor_files import read_tensors
 from ftc.runtime.execution.accelerator import divide, wrap
+from ftc.runtime.models.packed_layers import pack_layers
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.machine import MachineClass
+from ftc.spec.documents.packed_weights import PackedWeights
 from tests.runtime.children import together
-from tests.runtime.jobs import Job, make_job
+from tests.runtime.jobs import Job, make_job, reopen_job
+from tests.support.packed_files import packed_copies
 
 _ALONE: dict[str, Any] = {"train__batch_size": 4, "train__micro_batch": 1}
 _SHARED = {**_ALONE, "train__world_size": 2, "device__count": 2}
@@ -40,8 +48,10 @@ _PARTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def _job(name: str, strategy: str, changes: dict[str, Any], stop_at: int | None = None) -> dict[str, Any]:
-    plain = {"kind": "llama", "classes": 0, "stop_at": stop_at}
+def _job(
+    name: str, strategy: str, changes: dict[str, Any], stop_at: int | None = None, kind: str = "llama"
+) -> dict[str, Any]:
+    plain = {"kind": kind, "classes": 0, "stop_at": stop_at}
     return {"name": name, "strategy": strategy, "changes": changes, **plain}
 
 
@@ -94,6 +104,57 @@ def test_two_gloo_processes_equal_one(tmp_path: Path) -> None:
     kept = "final_weights_sha256"
     for name in ("stopped", "beside"):
         assert _record(lora, name)[kept] == _record(lora, "fsdp")[kept], "a resumed run gives the same bits"
+
+
+def test_packed_layers_are_never_sent(tmp_path: Path) -> None:
+    """They are buffers, and torch sends those before every step."""
+    from torch import distributed
+
+    packed = PackedWeights(layout="gptq", bits=4, group_size=None, modules=("q_proj",))
+    model = nn.ModuleDict({"0": nn.ModuleDict({"q_proj": nn.Linear(8, 8)}), "norm": nn.BatchNorm1d(8)})
+    pack_layers(model, packed)
+    sent: list[Any] = []
+    distributed.init_process_group("gloo", init_method=(tmp_path / "meeting").as_uri(), rank=0, world_size=1)
+    try:
+        here: Any = type(
+            "Here", (), {"num_processes": 2, "prepare_model": lambda self, one: DistributedDataParallel(one)}
+        )()
+        with patch.object(distributed, "_broadcast_coalesced", lambda group, tensors, *_: sent.append(tensors)):
+            wrapped: Any = wrap(here, model)
+            wrapped._pre_forward()
+    finally:
+        distributed.destroy_process_group()
+    assert len(sent) == 2, "once all weights, and buffers before the step"
+    assert {one.dtype for message in sent for one in message} == {torch.float32, torch.int64}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["gptq", "awq"])
+def test_layers_that_stay_packed_are_held_whole_by_each(tmp_path: Path, layout: str) -> None:
+    """As the model that they stand for, whose weights the first process sends to the others."""
+    make_job(tmp_path)
+    folder, _ = packed_copies(tmp_path / "model-llama", layout)
+    kind = folder.name.removeprefix("model-")
+    said = json.loads((folder / "config.json").read_text())["quantization_config"]
+    method = said["quant_method"]
+    _, held = packed_layers(read_weights(folder, folder).tensors, packing_of(said, method))
+    packed = {**_DDP, **_STILL, "model__packed": held.model_dump(), "model__quantized_files": method}
+    alone = {"train__world_size": 1, "device__count": 1, "train__sharding": "none"}
+    one = reopen_job(tmp_path, kind, **{**packed, **alone})
+    one.run("one")
+    together(
+        tmp_path,
+        [
+            _job("ddp", "lora", packed, kind=kind),
+            _job("stopped", "lora", packed, stop_at=8, kind=kind),
+            _job("whole", "lora", {**_DDP, **_STILL}, kind=f"{kind}_whole"),
+        ],
+    )
+    assert _record(one, "ddp")["observed"]["wrapper"] == "DistributedDataParallel"
+    _agree(one, "ddp")
+    assert _losses(one, "ddp") == pytest.approx(_losses(one, "whole"), abs=1e-4)
+    kept = "final_weights_sha256"
+    assert _record(one, "stopped")[kept] == _record(one, "ddp")[kept], "a resumed run gives the same bits"
 
 
 @pytest.mark.slow

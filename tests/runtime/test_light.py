@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,33 @@ def test_no_library_fetches_code_from_the_hub(tmp_path: Path, library: str) -> N
         [sys.executable, "-c", code], check=False, capture_output=True, text=True, env={**os.environ, **paths}
     )
     assert (child.returncode, child.stderr) == (0, "")
+
+
+def test_packages_with_packed_layers_of_their_own_are_never_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """peft imports those that are installed, and refuses every model where gptqmodel lacks optimum."""
+    import torch
+
+    from ftc.runtime.models.base_model import FolderBase
+    from ftc.runtime.models.build_model import build_model
+    from ftc.runtime.strategies import half_of
+    from tests.runtime.jobs import make_job
+
+    job = make_job(tmp_path)
+    for name, package in {"gptqmodel": "gptqmodel", "awq": "autoawq"}.items():
+        (tmp_path / "installed" / name).mkdir(parents=True)
+        (tmp_path / "installed" / name / "__init__.py").write_text("raise SystemExit('imported')\n", encoding="utf-8")
+        described = tmp_path / "installed" / f"{package}-7.6.0.dist-info"
+        described.mkdir()
+        (described / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {package}\nVersion: 7.6.0\n", encoding="utf-8"
+        )
+    monkeypatch.syspath_prepend(tmp_path / "installed")
+    settings, base = job.plan.settings, FolderBase(job.inputs.model_folder)
+    model = build_model(settings, base, torch.device("cpu"))
+    assert half_of(settings.strategy).saved(model, settings.strategy)
+    assert find_spec("gptqmodel") is not None, "others in this process may import it"
 
 
 @pytest.mark.slow

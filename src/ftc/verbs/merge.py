@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ftc.spec.architectures import architecture
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.quantized_files import quantized_files
 from ftc.spec.storage.atomic_write import try_writing
@@ -131,14 +132,16 @@ def _merge_with(
     from ftc.compiler.resolve.files.safe_files import read_json_object
     from ftc.compiler.resolve.machine.device import resolve_device
     from ftc.compiler.resolve.models.quantized_files import dequantized
+    from ftc.compiler.resolve.models.vision_config import language_part
     from ftc.compiler.resolve.models.weights import read_weights
 
     root = found.root if found.plan.lock.model.commit is None else base.resolve().parents[1]
-    tensors = read_weights(base, root).tensors
+    tensors, config = read_weights(base, root).tensors, read_json_object(base / "config.json", None)
     if (method := found.plan.settings.model.quantized_files) is not None:
-        tensors = dequantized(tensors, read_json_object(base / "config.json", None), method)
+        tensors = dequantized(tensors, config, method)
+    mixture = architecture(str(language_part(config).get("model_type"))).experts
     weight_type = usual_type(found.plan, tensors) if dtype == "auto" else dtype
-    room = merge_room(found.plan, tensors, weight_type, resolve_device("cpu"))
+    room = merge_room(found.plan, tensors, mixture, weight_type, resolve_device("cpu"))
     _refuse_narrow(room, target)
     from ftc.runtime.artifacts.merge import Asked
     from ftc.runtime.artifacts.merge import merge as merge_run

@@ -9,6 +9,7 @@ from ftc.spec.divergences import divergence_card
 from ftc.spec.documents.interruption import Interruption
 from ftc.spec.documents.loss_settings import SamplingSettings
 from ftc.spec.documents.own_tokenizer import OwnTokenizer
+from ftc.spec.documents.packed_weights import PackedWeights
 from ftc.spec.documents.plan import ModelSummary, Plan
 from ftc.spec.documents.streams import SplitReport
 from ftc.spec.metrics import METRICS, metric_named
@@ -125,16 +126,25 @@ def size_words(model: ModelSummary, noun: str = "") -> str:
 
 
 def dequantized_parts(plan: Plan) -> list[str]:
-    """How the base model's files hold its weights, and memory; empty where both do it alike."""
-    if (method := plan.settings.model.quantized_files) is None:
-        return []
-    card = quantized_files(method)
-    if (packed := plan.settings.model.packed) is not None:
-        size = f"with a scale for {packed.group_size} inputs" if packed.group_size else "with a scale for each output"
-        return [f"{card.label} in the model's files", f"kept in memory in {packed.bits} bits {size}"]
-    settings = plan.settings
-    held = precision_card(settings.train.precision).base_type(is_whole=strategy_card(settings.strategy).is_whole)
-    return [f"{card.label} in the model's files", f"dequantized to {held.name} while they are loaded"]
+    """How files hold weights of the base model and of a teacher, and memory; empty where both do it alike."""
+    settings, lesson = plan.settings, plan.settings.train.distillation
+    found: list[str] = []
+    if (method := settings.model.quantized_files) is not None:
+        found.append(f"{quantized_files(method).label} in the model's files")
+        held = precision_card(settings.train.precision).base_type(is_whole=strategy_card(settings.strategy).is_whole)
+        found.append(_packed(settings.model.packed) if settings.model.packed else _dequantized(held.name))
+    if lesson is not None and (method := lesson.teacher.quantized_files) is not None:
+        found += [f"{quantized_files(method).label} in the teacher's files", _dequantized(lesson.precision)]
+    return found
+
+
+def _packed(packed: PackedWeights) -> str:
+    size = f"with a scale for {packed.group_size} inputs" if packed.group_size else "with a scale for each output"
+    return f"kept in memory in {packed.bits} bits {size}"
+
+
+def _dequantized(type: str) -> str:
+    return f"dequantized to {type} while they are loaded"
 
 
 def teacher_parts(plan: Plan) -> list[str]:

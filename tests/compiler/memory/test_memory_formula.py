@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from ftc.compiler.memory.memory import by_closed_form
 from ftc.compiler.memory.uncounted import uncounted_parts
-from ftc.spec.documents.facts import ModelFacts, TensorFacts
-from tests.support.drafts import CARD, decided, draft_of, model_facts
+from ftc.spec.documents.facts import DeviceFacts, ModelFacts, TeacherFacts, TensorFacts
+from ftc.spec.quantized_files import DEQUANTIZING_BYTES, QuantizedMethod
+from tests.support.drafts import CARD, CPU, decided, draft_of, model_facts
 
 
 def with_tensors(**shapes: tuple[int, ...]) -> ModelFacts:
@@ -50,3 +52,17 @@ def test_a_plan_by_closed_form_says_so() -> None:
     missed = decided(replace(draft, untraced="there is no torch")).not_checked
     assert "memory trace: there is no torch" in missed
     assert any("`mixer.A_log`: the analytical estimate covers attention" in one for one in missed)
+
+
+def test_a_teacher_is_dequantized_in_the_memory_of_a_cpu() -> None:
+    def passing(device: DeviceFacts, quantized: QuantizedMethod | None) -> int:
+        draft = draft_of(device=device, train={"distillation": {"teacher": "large"}})
+        taught = model_facts().model_copy(update={"quantized_files": quantized})
+        facts = TeacherFacts(model=taught, labels=(), problem=None, other_tokens=None)
+        draft = decided(replace(draft, teacher=facts))
+        (load,) = (one for one in by_closed_form(draft.at(draft.candidate)).phases if one.phase == "load")
+        return load.components.get("temporaries", 0)
+
+    widest = max(inputs * outputs for inputs, outputs in model_facts().linear_modules.values())
+    assert passing(CPU, "fp8") == DEQUANTIZING_BYTES * widest
+    assert passing(CPU, None) == passing(CARD, "fp8") == 0

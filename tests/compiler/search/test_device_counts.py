@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from ftc.compiler.candidate import Candidate
 from ftc.compiler.draft import ClosedDraft, Draft
-from ftc.compiler.memory.memory import by_closed_form, host_bytes, may_run
+from ftc.compiler.memory.host_memory import host_bytes
+from ftc.compiler.memory.memory import by_closed_form, may_run
 from ftc.compiler.passes import decide
 from ftc.compiler.search.candidates import pace_of, training_candidates
 from ftc.spec.checkpointing import Recomputing

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from ftc.compiler.resolve.models.packed_files import packed_layers, packing_of
+from ftc.compiler.resolve.models.weights import read_weights
 from ftc.runtime.memory_trace.child import trace
 from ftc.runtime.memory_trace.log import peaks
 from ftc.runtime.memory_trace.whole import log_of, whole_groups
 from ftc.spec.documents.memory_trace import BatchShape, TraceJob
 from tests.runtime.memory_trace.test_step import OF_THE_HOST
+from tests.support.packed_files import packed_copies
 from tests.support.tiny_models import write_tiny_model
 from tests.support.trace_jobs import PROCESSOR, trace_job
 
@@ -128,6 +131,15 @@ def test_gradients_of_many_buckets(tmp_path: Path) -> None:
     config.vocab_size = 260_000  # 32 MiB of float32, where a bucket takes 25
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     require_same(tmp_path, _WAYS_WHOLE[:1])
+
+
+@pytest.mark.slow
+def test_real_processes_leave_packed_layers_alone(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "llama", "llama")
+    folder, _ = packed_copies(tmp_path / "llama", "gptq")
+    said = json.loads((folder / "config.json").read_text())["quantization_config"]
+    _, packed = packed_layers(read_weights(folder, folder).tensors, packing_of(said, "gptq"))
+    require_same(folder, [{"strategy": "lora", "model__packed": packed, **_WHOLE}])
 
 
 def require_same(folder: Path, ways: list[dict[str, Any]], *, processes: int = 2) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ftc.runtime.execution.execute import execute
-from ftc.runtime.inspection.updates import adapter_changes
+from ftc.runtime.inspection.updates import adapter_changes, first_factors
 from ftc.runtime.models.base_model import FolderBase
 from ftc.runtime.models.build_model import build_model
 from ftc.runtime.tasks.scorer import padded
@@ -122,20 +122,37 @@ def test_an_interrupted_run_resumes_to_the_bit(tmp_path: Path) -> None:
     assert job.run("broken").final_weights_sha256 == whole.final_weights_sha256
 
 
-def test_an_inspection_shows_how_far_experts_moved(tmp_path: Path) -> None:
+@pytest.mark.parametrize("continues", [False, True])
+def test_an_inspection_shows_how_far_experts_moved(tmp_path: Path, continues: bool) -> None:
     job = job_of(tmp_path, "qwen3_moe")
     model: Any = build_model(job.plan.settings, FolderBase(job.inputs.model_folder), torch.device("cpu"))
-    before = {name: one.clone() for name, one in plain_weights(model).items()}
-    for name, one in model.named_parameters():
-        if "lora_B" in name:
-            one.data.fill_(0.5)
-    found = {change.name: change for change, _ in adapter_changes(model, {})}
-    model.merge_adapter()
-    after = plain_weights(model)
+
+    def set_adapter(value: float) -> None:
+        for name, one in model.named_parameters():
+            if "lora_B" in name:
+                one.data.fill_(value)
+            elif "lora_A" in name:
+                one.data.add_(value)
+
+    if continues:  # what an earlier run has left
+        set_adapter(0.25)
+    first = first_factors(model)
+    before = merged_experts(model)
+    set_adapter(0.5)
+    found = {change.name: change for change, _ in adapter_changes(model, first)}
+    after = merged_experts(model)
     assert {name for name in found if "experts" in name} == after.keys()
     for name, one in after.items():
         assert found[name].update_norm == pytest.approx(float((one - before[name]).norm()), rel=1e-4)
         assert found[name].parameters == one.numel()
+
+
+def merged_experts(model: Any) -> dict[str, torch.Tensor]:
+    """The experts' tensors with the adapter in them, by peft itself."""
+    model.merge_adapter()
+    found = {name: one.clone() for name, one in plain_weights(model).items()}
+    model.unmerge_adapter()
+    return found
 
 
 def plain_weights(model: Any) -> dict[str, torch.Tensor]:
