@@ -23,6 +23,7 @@ __all__ = [
     "CARDS",
     "described_classes",
     "features_of",
+    "infos_of",
     "lacks_card",
     "names_by_card",
     "note_absent",
@@ -76,8 +77,8 @@ def described_classes(file: Path, name: str, config: str | None) -> tuple[dict[s
         config: As for `features_of`.
     """
     readme, older = (_content(file.parents[name.count("/")] / one) for one in CARDS)
-    if infos := _infos(readme):
-        return features_of(readme, config), ""
+    if infos := infos_of(readme):
+        return features_of(infos, config), ""
     found = {} if older is None else older_features(older, config)
     unreadable = f"`{_KEY}` in {CARD}" if infos is None else f"`{_INFOS}`" if found is None else ""
     return found or {}, "" if found else unreadable
@@ -87,14 +88,13 @@ def _content(file: Path) -> bytes | None:
     return file.read_bytes() if file.is_file() else None
 
 
-def features_of(readme: bytes | None, config: str | None) -> dict[str, tuple[str, ...]]:
+def features_of(infos: Sequence[Mapping[str, Any]], config: str | None) -> dict[str, tuple[str, ...]]:
     """Names of the classes that columns hold as numbers, by column, in the order of the numbers.
 
     Args:
-        readme: Content of the README.md; None where there is none.
+        infos: What README.md says of each configuration.
         config: The configuration that is read; None for the only one, or for what all of them say.
     """
-    infos = _infos(readme) or []
     if config is not None and len(infos) > 1:
         infos = [one for one in infos if one.get("config_name") == config]
     return _in_all([_of_features(one.get("features")) for one in infos])
@@ -117,7 +117,7 @@ def older_features(infos: bytes, config: str | None) -> dict[str, tuple[str, ...
     return _in_all([{column: tuple(names) for column, names in one.items()} for one in each])
 
 
-def _infos(readme: bytes | None) -> Sequence[Mapping[str, Any]] | None:
+def infos_of(readme: bytes | None) -> Sequence[Mapping[str, Any]] | None:
     """What README.md says of each configuration; None where it says something that can't be read."""
     blocks = blocks_of(front_matter(readme), _KEY)
     try:

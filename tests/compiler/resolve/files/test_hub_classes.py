@@ -13,9 +13,11 @@ import pytest
 from huggingface_hub import hf_hub_download
 from pyarrow import parquet
 
+from ftc.compiler.resolve.files import hub_features
 from ftc.compiler.resolve.rows.data import ResolvedData
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.lockfile import DataLock, Lock, SourceLock
+from ftc.spec.language.foreign_yaml import read_yaml
 from tests.support import resolved_rows
 from tests.support.hub_server import HubRepo, HubServer, hub_with_cache
 from tests.support.recipes import parsed
@@ -81,6 +83,20 @@ def test_a_parquet_file_names_its_classes_once(tmp_path: Path, server: HubServer
     first = resolved(tmp_path, server.endpoint, source=source)
     assert meant(first) == {"0": "1", "1": "2", "2": "3"}
     assert meant(resolved(tmp_path, None, lock_of(first), source=source)) == meant(first)
+
+
+def test_a_card_is_parsed_once(tmp_path: Path, server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    parses: list[str] = []
+
+    def counted(content: bytes, name: str) -> Any:
+        parses.append(name)
+        return read_yaml(content, name)
+
+    monkeypatch.setattr(hub_features, "read_yaml", counted)
+    push(server, train__csv=file_of("csv", [0, 1]), README__md=card(FEELINGS))
+    data = resolved(tmp_path, server.endpoint, source={"hub": "org/rows", "file": "train.csv"})
+    assert meant(data) == {"0": "cold", "1": "mild"}
+    assert parses == ["README.md"]
 
 
 def test_a_card_in_the_cache_names_no_classes_of_a_parquet_file(tmp_path: Path, server: HubServer) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.resolve.files.hub_features import features_of
+from ftc.compiler.resolve.files.hub_features import features_of, infos_of
 from ftc.compiler.resolve.files.hub_splits import NoSplit, SplitAsked, files_of_split
 from ftc.compiler.resolve.rows.data import ResolvedData, lock_entry
 from ftc.compiler.resolve.rows.data_files import DataFile
@@ -354,7 +354,7 @@ def _described(info: str) -> str:
     ],
 )
 def test_a_card_names_classes(readme: str, config: str | None, found: dict[str, tuple[str, ...]]) -> None:
-    assert features_of(readme.encode(), config) == found
+    assert features_of(infos_of(readme.encode()) or (), config) == found
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])
