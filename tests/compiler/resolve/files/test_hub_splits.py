@@ -136,6 +136,17 @@ def test_splits_of_like_names_are_not_one() -> None:
     assert (caught.value.summary, caught.value.help) == ("has no split `train`", "it has `train_gen`, `train_sft`")
 
 
+@pytest.mark.parametrize(("split", "found"), [("train", "train_sft"), ("test", "test_sft"), ("validation", "dev")])
+def test_an_uploaded_split_has_its_own_name_alone(split: str, found: str) -> None:
+    names = [f"data/{one}-00000-of-00001.parquet" for one in ("train_sft", "test_sft", "dev")]
+    (own,) = files_of_split(names, None, SplitAsked(None, found))
+    with pytest.raises(NoSplit) as caught:
+        files_of_split(names, None, SplitAsked(None, split))
+    assert caught.value.summary == f"has no split `{split}`"
+    assert caught.value.help == "it has `dev`, `test_sft`, `train_sft`"
+    assert files_of_split([*names, f"{split}.parquet"], None, SplitAsked(None, found)) == (own,)
+
+
 @pytest.mark.parametrize("readme", ["configs:\n", "configs: []\n", "dataset_info:\n  configs: 1\n"])
 def test_a_readme_without_configurations_leaves_it_to_names(readme: str) -> None:
     found = files_of_split(BY_NAME, f"---\n{readme}---\n".encode(), SplitAsked(None, "train"))
