@@ -37,7 +37,7 @@ from ftc.compiler.resolve.rows.images import ImageStore, image_columns, read_ima
 from ftc.compiler.resolve.rows.joined_labels import FEWEST_FLAGS, flag_columns
 from ftc.compiler.resolve.rows.joint_checks import check_together
 from ftc.compiler.resolve.rows.labels import Labeled, exchanged, labels_of, sorted_of, unlearned_labels
-from ftc.compiler.resolve.rows.mixture import divide_sources, draw_epoch, join_sources, sources_of
+from ftc.compiler.resolve.rows.mixture import Mixture, divide_sources, draw_epoch, join_sources, sources_of
 from ftc.compiler.resolve.rows.numbers import number_findings, number_names, number_scales, rating_findings
 from ftc.compiler.resolve.rows.reading import SpanOf
 from ftc.compiler.resolve.rows.row_checks import check_values
@@ -86,6 +86,7 @@ class ResolvedData:
         row_digests: sha256 of each row of each file, by use.
         diagnostics: Warnings.
         checks: What was looked at beside the rows' quality.
+        mixture: What sources give to an epoch; None where there is one.
         images: The images of the rows.
     """
 
@@ -98,6 +99,7 @@ class ResolvedData:
     row_digests: Mapping[str, Digests]
     diagnostics: tuple[Diagnostic, ...]
     checks: tuple[Check, ...]
+    mixture: Mixture | None
     images: ImageStore
 
     def rows_of(self, part: Part) -> Sequence[Mapping[str, Any]]:
@@ -139,7 +141,7 @@ def resolve_data(
     with _beside(_all_placed(alike, span_of)):  # odd labels may be why a part is empty
         parts, notes, kept = _divide(data, tables, columns, labeled, texts, *compared, span_of, tested)
     rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
-    rows["train"], checks, idle = draw_epoch(data, rows["train"], columns.used)  # no other row is ever trained on
+    rows["train"], mixture, idle = draw_epoch(data, rows["train"], columns.used)  # no other row is ever trained on
     _refuse(idle := _all_placed(idle, span_of))
     train = rows["train"].rows
     counts = labeled.counts(rows) if labeled else {}
@@ -157,7 +159,7 @@ def resolve_data(
     _refuse(found := [*unlearned, *_all_placed(quality_findings(quality, data.quality), span_of)])
     if data.augment is not None:
         rows["train"], check = augmented(data.augment, rows["train"], columns, phrases)
-        checks = (*checks, check)
+        kept = (*kept, check)
     return ResolvedData(
         parts=rows,
         columns=columns,
@@ -167,7 +169,8 @@ def resolve_data(
         quality=quality,
         row_digests=digests,
         diagnostics=tuple(odd_files + tidied + notes + idle + found),
-        checks=(*(_remark(table) for table in read.values() if table.remark), *renamed, *respelled, *kept, *checks),
+        checks=(*(_remark(table) for table in read.values() if table.remark), *renamed, *respelled, *kept),
+        mixture=mixture,
         images=images,
     )
 
