@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import constants
@@ -43,7 +44,8 @@ def test_a_recipes_name_means_its_newest_run_unless_it_is_a_runs_own(tmp_path: P
 def test_a_recipes_name_means_a_trial_of_a_sweep_only_where_there_is_no_other_run(tmp_path: Path) -> None:
     def made(name: str, day: int, status: str, *overrides: str) -> None:
         folder = answered_run(tmp_path, name, 1)
-        for file, changes in (("record", {"status": status}), ("plan", {"overrides": overrides})):
+        both: dict[str, dict[str, Any]] = {"record": {"status": status}, "plan": {"overrides": overrides}}
+        for file, changes in both.items():
             document = json.loads((folder / f"{file}.json").read_text(encoding="utf-8"))
             if file == "record":
                 changes["segments"] = [{**one, "started_at": f"2026-01-0{day}"} for one in document["segments"]]
