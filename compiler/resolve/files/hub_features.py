@@ -7,7 +7,7 @@ description that can't be read names no classes, which is said: the numbers in t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -47,22 +47,31 @@ def names_by_card(names: Iterable[str]) -> bool:
     return any(not name.lower().endswith(COLUMNAR) for name in names)
 
 
-def lacks_card(repository: Path, commit: str) -> bool:
-    """Whether the hub's cache neither has the README.md of a commit nor notes it as absent.
+def lacks_card(repository: Path, commit: str, listed: Collection[str] | None) -> bool:
+    """Whether the hub's cache leaves open what names the classes at a commit.
 
-    The older file is taken where it is there: a cache that other programs filled notes nothing of it.
+    So it is where it has no README.md, or one without names and no older file, and doesn't know either to be absent: a
+    program that fetches single files notes nothing of others.
 
     Args:
         repository: The repository's folder in the cache.
         commit: Its commit.
+        listed: All files of the commit; None where the cache has no list of them.
     """
-    kept = ("snapshots", _ABSENT)
-    return not any((repository / one / commit / CARD).is_file() for one in kept)
+    for name in CARDS:
+        file = repository / "snapshots" / commit / name
+        if file.is_file():
+            if name == CARD and not blocks_of(front_matter(file.read_bytes()), _KEY):
+                continue
+            return False
+        if not (repository / _ABSENT / commit / name).is_file() and (listed is None or name in listed):
+            return True
+    return False
 
 
-def note_absent(repository: Path, commit: str) -> None:
-    """Notes in the hub's cache that a repository has no README.md at a commit, where the cache can be written to."""
-    note = repository / _ABSENT / commit / CARD
+def note_absent(repository: Path, commit: str, name: str) -> None:
+    """Notes in the hub's cache that a repository lacks a file at a commit, where the cache can be written to."""
+    note = repository / _ABSENT / commit / name
     with suppress(OSError):
         note.parent.mkdir(parents=True, exist_ok=True)
         note.touch()

@@ -21,7 +21,7 @@ from ftc.compiler.quality.sensitive import Presidio, load_presidio
 from ftc.compiler.quality.texts import RowTexts
 from ftc.compiler.resolve.rows.augment import augmented, paraphrases_of
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
-from ftc.compiler.resolve.rows.class_names import Described, name_classes
+from ftc.compiler.resolve.rows.class_names import Described, name_classes, unnamed_classes
 from ftc.compiler.resolve.rows.cleaning import (
     EmptyRows,
     hidden_characters,
@@ -128,6 +128,7 @@ def resolve_data(
     tables = join_sources(data, task, read, empty, span_of, reads_images=vision is not None)
     rows_table = tables["rows"]
     columns = task_columns(task, data.fields, rows_table.columns, rows_table.rows, reads_images=vision is not None)
+    _refuse(_all_placed(_unnamed(files, read, columns), span_of))
     begin_stage("normalizing", sum(len(table.rows) for table in tables.values()))
     for use, table in tables.items():
         write_canonical(task, columns, table)
@@ -266,6 +267,13 @@ def _digested(
     return digests, *name_classes(described)
 
 
+def _unnamed(files: DataFiles, tables: Mapping[str, Table], columns: Columns) -> Iterator[Diagnostic]:
+    """Columns whose numbers may be those of classes, where the hub's cache lacks what would name them."""
+    for use, table in tables.items():
+        if (file := files[use]).class_names is None:
+            yield from unnamed_classes(table, file.asked, columns.used, file.recipe_path)
+
+
 def _place(file: DataFile, span_of: SpanOf) -> Span | None:
     """Where the recipe names a file."""
     key = "path" if "path" in file.asked else "file" if file.asked.get("file") else "hub"
@@ -374,5 +382,5 @@ def lock_entry(file: DataFile, digests: Sequence[bytes], dropped: int = 0) -> So
         dropped_rows=dropped,
         rows_sha256=rows_digest(digests),
         rows_unordered_sha256=unordered_digest(digests),
-        class_names=dict(file.class_names),
+        class_names=None if file.class_names is None else dict(file.class_names),
     )
