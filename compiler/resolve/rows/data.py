@@ -152,11 +152,9 @@ def resolve_data(
     lost = unlearned_labels(labeled, names, counts, parts["train"].rows) if labeled else number_findings(rated, rows)
     unlearned = _all_placed((*lost, *rating_findings(task, train)), span_of)
     tidied = _all_placed((*empty.findings(), *alike, *imageless, *hidden_characters(labeled, tables.values())), span_of)
-    if any(finding.is_error for finding in unlearned):
-        raise Refusal([*unlearned, *tidied])
+    _refuse(unlearned, tidied)
     meant = (labeled.declared if labeled else None) or ()
-    for table in tables.values():
-        notes += _all_placed(missing_looking(table, columns, meant), span_of)
+    notes += _all_placed((one for table in tables.values() for one in missing_looking(table, columns, meant)), span_of)
     _refuse(found := [*unlearned, *_all_placed(quality_findings(quality, data.quality), span_of)])
     if data.augment is not None:
         rows["train"], check = augmented(data.augment, rows["train"], columns, phrases)
