@@ -88,11 +88,14 @@ class AuditInputs:
 
 
 def audit_static(
-    run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInputs, *, strict: bool = False
+    run: RunFolder, plan: Plan, record: RunRecord, inputs: AuditInputs, *, strict: bool = False, gone: str = ""
 ) -> AuditReport:
-    """Compares everything and gives the verdict; a strict audit takes for a finding what else is a remark."""
+    """Compares everything and gives the verdict; a strict audit takes for a finding what else is a remark.
+
+    `gone` says why the process of a run is gone whose record says that it runs.
+    """
     started, tally, ours = time.monotonic(), Tally(strict), is_ours(record)
-    _check_documents(tally, run, plan, record)
+    _check_documents(tally, run, plan, record, gone=gone)
     _check_outputs(tally, run, record.outputs, (run.adapter, run.model, run.checkpoints))
     _check_step_log(tally, run, record)
     _check_chain(tally, run, record, inputs.previous)
@@ -162,7 +165,7 @@ def _verdict(findings: Iterable[Finding]) -> tuple[Literal["CONSISTENT", "TAMPER
 
 
 def _check_documents(
-    tally: Tally, run: RunFolder, plan: Plan, record: RunRecord, bare_plan: FileFacts | None = None
+    tally: Tally, run: RunFolder, plan: Plan, record: RunRecord, bare_plan: FileFacts | None = None, gone: str = ""
 ) -> None:
     pairs = {
         "record.json": (record.sha256, own_digest(run.record)),
@@ -179,7 +182,10 @@ def _check_documents(
     tally.checked.append(f"{len(pairs)} digests of documents")
     if not record.is_finished:
         hint = "apply the plan again; it continues from the last checkpoint"
-        tally.findings.append(finding("FTC525", "record.json", "finished", record.status, hint))
+        if record.is_open and not gone:
+            hint = f"`ftc watch {record.id}` shows how far it is; audit it when it has ended"
+        found = f"{record.status}; {gone}" if gone else record.status
+        tally.findings.append(finding("FTC525", "record.json", "finished", found, hint))
 
 
 def _check_outputs(tally: Tally, run: RunFolder, outputs: Mapping[str, FileFacts], folders: Iterable[Path]) -> None:

@@ -287,8 +287,9 @@ def _data(old: Lock, new: Lock, rows_of: RowsOf) -> Iterator[Change]:
 
 def _class_names(use: str, was: SourceLock, now: SourceLock) -> Iterator[Change]:
     """Columns whose numbers stand for other classes."""
-    for column in sorted({*was.class_names, *now.class_names}):
-        before, after = was.class_names.get(column), now.class_names.get(column)
+    earlier, later = was.class_names or {}, now.class_names or {}
+    for column in sorted({*earlier, *later}):
+        before, after = earlier.get(column), later.get(column)
         if before != after:
             old, new = (None if one is None else ", ".join(one) for one in (before, after))
             yield _change(f"data.{use}.class_names.{column}", old, new, "rows", Effect.DATA)

@@ -19,7 +19,7 @@ from ftc.compiler.time.answers import answer_amounts, own_answers, prompts_amoun
 from ftc.compiler.time.image_work import image_work
 from ftc.compiler.time.network import Network, network_of
 from ftc.compiler.time.network_work import forward_work
-from ftc.compiler.time.operator_costs import flop_rates, traffic_rates
+from ftc.compiler.time.operator_costs import bytes_and_kernels, flop_rates
 from ftc.compiler.time.workload import (
     RowShape,
     activation_bytes,
@@ -158,7 +158,7 @@ def _attributed(draft: ClosedDraft, tuned: _Subject) -> Work:
         tuned.network, linears=frozen, is_full=False, trains_head=False, trainable=0, flows_from_start=True
     )
     flops = flop_rates(network, checkpointing=False)
-    traffic = traffic_rates(network, activation_bytes(draft), checkpointing=False)
+    traffic = bytes_and_kernels(network, activation_bytes(draft), checkpointing=False)
     return Work(
         flops=cost(flops.step, amounts),
         bytes=cost(traffic.forward + traffic.backward, amounts),

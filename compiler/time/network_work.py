@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ftc.compiler.time.amounts import Amounts, cost
 from ftc.compiler.time.network import Network
-from ftc.compiler.time.operator_costs import flop_rates, traffic_rates
+from ftc.compiler.time.operator_costs import bytes_and_kernels, flop_rates
 from ftc.spec.checkpointing import Recomputing
 from ftc.spec.documents.estimates import Work
 
@@ -21,7 +21,7 @@ def forward_work(network: Network, amounts: Amounts, element_bytes: int, *, one_
         one_place: Whether the last layer computes one place of each row behind its attention.
     """
     flops = flop_rates(network, checkpointing=False, one_place=one_place)
-    traffic = traffic_rates(network, element_bytes, checkpointing=False, one_place=one_place)
+    traffic = bytes_and_kernels(network, element_bytes, checkpointing=False, one_place=one_place)
     return Work(
         flops=cost(flops.forward, amounts),
         bytes=cost(traffic.forward, amounts),
@@ -38,9 +38,9 @@ def step_work(
     checkpointing: Recomputing,
     state_bytes: float = 8.0,
 ) -> Work:
-    """Work of training steps on these amounts; for the arguments see `traffic_rates`."""
+    """Work of training steps on these amounts; for the arguments see `bytes_and_kernels`."""
     flops = flop_rates(network, checkpointing=checkpointing)
-    traffic = traffic_rates(network, activation_bytes, checkpointing=checkpointing, state_bytes=state_bytes)
+    traffic = bytes_and_kernels(network, activation_bytes, checkpointing=checkpointing, state_bytes=state_bytes)
     kernels = traffic.forward_operations + traffic.backward_operations
     return Work(
         flops=cost(flops.step, amounts),

@@ -28,7 +28,7 @@ from ftc.spec.checkpointing import Recomputing, checkpointing_card
 from ftc.spec.fused_kernels import fused_kernel
 from ftc.spec.strategies import Beside
 
-__all__ = ["STEP_MOVES", "StepFlops", "Traffic", "flop_rates", "traffic_rates"]
+__all__ = ["STEP_MOVES", "BytesAndKernels", "StepFlops", "bytes_and_kernels", "flop_rates"]
 
 _INPUT_PARTS = ("attention in", "cross in")
 _PROCESSOR_PAIRS = 1.6
@@ -267,7 +267,7 @@ _ROUNDING_OPERATIONS = {"forward": 24, "backward": 9}
 """Kernels of these for each linear layer."""
 
 
-class Traffic(NamedTuple):
+class BytesAndKernels(NamedTuple):
     """Bytes and kernels.
 
     Attributes:
@@ -288,14 +288,14 @@ class Traffic(NamedTuple):
 
 
 @lru_cache(maxsize=32)
-def traffic_rates(
+def bytes_and_kernels(
     network: Network,
     activation_bytes: int,
     *,
     checkpointing: Recomputing,
     state_bytes: float = _OF_ADAMW,
     one_place: bool = False,
-) -> Traffic:
+) -> BytesAndKernels:
     """What a micro-batch moves and launches, and a step beside it.
 
     Args:
@@ -335,7 +335,7 @@ def traffic_rates(
         for place, (way, count) in enumerate(_LAYER_OPERATIONS.items())
     }
     tensors = 2 * network.adapters if not network.is_full else 2 * len(network.linears)
-    return Traffic(
+    return BytesAndKernels(
         forward=forward,
         backward=backward,
         step_bytes=(STEP_MOVES * network.trained_bytes + 2 * state_bytes) * network.trainable,

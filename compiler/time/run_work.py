@@ -32,7 +32,7 @@ from ftc.compiler.time.workload import (
 from ftc.compiler.weights import bytes_per_weight, card_of
 from ftc.spec.checkpointing import checkpointing_card
 from ftc.spec.devices import UNKNOWN_CAPABILITY
-from ftc.spec.documents.estimates import Phase, Traffic, Work
+from ftc.spec.documents.estimates import DeviceTraffic, Phase, Work
 from ftc.spec.documents.streams import TAUGHT
 from ftc.spec.heads import head_card
 from ftc.spec.links import host_link, peer_link
@@ -86,7 +86,7 @@ class RunWork(NamedTuple):
     train_tokens: int
     prompts: Work | None = None
     scores: tuple[Work, Work, Work] | None = None
-    traffic: Traffic | None = None
+    traffic: DeviceTraffic | None = None
 
 
 def run_work(draft: ClosedDraft) -> RunWork:
@@ -295,7 +295,7 @@ def exchanged(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int
     return _host(sum(size * _slowness(draft, group) for group, size in _sent(draft, network, amounts, steps)))
 
 
-def _traffic(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int) -> Traffic | None:
+def _traffic(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int) -> DeviceTraffic | None:
     """What a device sends to others of its machine in a step, and a machine to others; None of a single device."""
     sent = _sent(draft, network, amounts, steps)
     one_each = draft.recipe.budget.nodes > 1 and draft.devices_of_a_machine == draft.candidate.tensor_parallel
@@ -303,7 +303,11 @@ def _traffic(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int)
     # In a ring the last device of a machine sends on what all have sent; those that divide layers have a ring each.
     across = sum(size for group, size in sent if group != "machine") / steps * draft.candidate.tensor_parallel
     network_bytes = across if draft.recipe.budget.nodes > 1 else 0.0
-    return Traffic(device_bytes=round(inside), machine_bytes=round(network_bytes)) if inside or network_bytes else None
+    return (
+        DeviceTraffic(device_bytes=round(inside), machine_bytes=round(network_bytes))
+        if inside or network_bytes
+        else None
+    )
 
 
 def _sent(draft: ClosedDraft, network: Network, amounts: Amounts, steps: int) -> list[tuple[Group, float]]:

@@ -252,8 +252,8 @@ def _made_from(draft: Draft, files: DataFiles, packages: Mapping[str, PackageFac
             **({"edges": list(vision.edges)} if vision.edges else {}),
             **processor_key(draft.model),
         }
-    if named := {use: {**file.class_names} for use, file in files.items() if file.class_names}:
-        own["class names"] = named
+    if named := {use: one.class_names and {**one.class_names} for use, one in files.items() if one.class_names != {}}:
+        own["class names"] = named  # what nobody knows is another thing than none
     if readers := reading_packages(draft.recipe):
         own["readers"] = {name: draft.packages.get(name) for name in sorted(readers)}
     if changed := draft.model.tokenizer.own:

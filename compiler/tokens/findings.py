@@ -6,16 +6,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ftc.compiler.resolve.rows.mixture import sources_of
+from ftc.compiler.resolve.rows.mixture import Mixture, sources_of
 from ftc.compiler.resolve.rows.spool import forget
 from ftc.compiler.resolve.rows.table import JoinedTable, PartRows
 from ftc.compiler.tokens.token_rows import RowCounts, TokenRows
 from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
+from ftc.spec.documents.plan import Check
 from ftc.spec.sections.data import Data
 
-__all__ = ["Limits", "Places", "stream_findings", "token_findings", "unknown_findings"]
+__all__ = ["Limits", "Places", "mixture_checks", "stream_findings", "token_findings", "unknown_findings"]
 
 Places = Mapping[str, Callable[[int], str]]
 """By split: where the row of a number in its source stands, in words."""
@@ -162,16 +164,41 @@ def _nothing_to_learn(empty: Mapping[str, RowCounts], places: Places, limits: Li
     )
 
 
+def _by_source(part: PartRows, tokens: TokenRows) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Training rows of each source of a mixture, before and after some were left out; None where there is one."""
+    table = part.table
+    if not isinstance(table, JoinedTable):
+        return None
+    of_row = np.frombuffer(table.origins.table, np.intc)
+    return (
+        np.bincount(of_row[np.asarray(part.numbers, np.int64)], minlength=len(table.sources)),
+        np.bincount(of_row[np.unique(tokens.row)], minlength=len(table.sources)),
+    )
+
+
+def mixture_checks(mixture: Mixture | None, part: PartRows, tokens: TokenRows) -> Iterator[Check]:
+    """The plan's line on what of each source is trained on; none where there is one source.
+
+    What is left out of rows that were made several, such as pairs and paraphrases, isn't counted by source.
+    """
+    if mixture is None:
+        return
+    left = [0] * len(mixture.drawn)
+    if tokens.counts.dropped and (found := _by_source(part, tokens)):
+        read, kept = found
+        if read.tolist() == [*mixture.drawn] and int((read - kept).sum()) == tokens.counts.dropped:
+            left = (read - kept).tolist()
+    yield mixture.check(left)
+
+
 def _left_by_source(data: Data, part: PartRows, tokens: TokenRows) -> tuple[str, str] | None:
     """What a mixture's sources have left of their training rows, those that lost most first, and what that means for
     weights; None where there is one source, or none lost a row.
     """
     table, sources = part.table, sources_of(data)
-    if not sources or not isinstance(table, JoinedTable):
+    if not sources or (found := _by_source(part, tokens)) is None:
         return None
-    of_row = np.frombuffer(table.origins.table, np.intc)
-    read = np.bincount(of_row[np.asarray(part.numbers, np.int64)], minlength=len(sources))
-    kept = np.bincount(of_row[np.unique(tokens.row)], minlength=len(sources))
+    read, kept = found
     order = [one for one in np.argsort(kept / np.maximum(read, 1), kind="stable").tolist() if kept[one] < read[one]]
     if not order:
         return None

@@ -27,7 +27,7 @@ from ftc.compiler.stages import begin_stage
 from ftc.compiler.tokens.answer_frames import FramedRows, framed_rows, readers
 from ftc.compiler.tokens.encoder import TextTokenizer
 from ftc.compiler.tokens.every_pair import with_every_pair
-from ftc.compiler.tokens.findings import Limits, stream_findings, token_findings, unknown_findings
+from ftc.compiler.tokens.findings import Limits, mixture_checks, stream_findings, token_findings, unknown_findings
 from ftc.compiler.tokens.forms import TextForm
 from ftc.compiler.tokens.image_tokens import tokens_of_images
 from ftc.compiler.tokens.pixel_client import ask_for_pixels
@@ -262,7 +262,11 @@ def _write_streams(
         groups_sha256=groups.digest() if groups else None,
         probe=probe,
         findings=tuple(map(KeptFinding.of, (*data.diagnostics, *found))),
-        checks=(*data.checks, *quality_checks(quality, len(splits))),
+        checks=(
+            *data.checks,
+            *mixture_checks(data.mixture, data.parts["train"], splits["train"]),
+            *quality_checks(quality, len(splits)),
+        ),
     )
 
 

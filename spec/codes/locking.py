@@ -140,7 +140,7 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC525",
         title="run is not finished",
-        cause="The run was interrupted or failed, so there is no result to audit.",
+        cause="The run goes on, or was paused, interrupted or failed, so there is no result to audit.",
         exit_code=ExitCode.INCONCLUSIVE,
     ),
     Code(

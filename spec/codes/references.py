@@ -151,7 +151,7 @@ CODES: tuple[Code, ...] = (
         title="not in the cache, and offline",
         cause=(
             "You asked for offline mode, and the hub's cache on this machine lacks files of this repository and "
-            "revision."
+            "revision: those that you named, or those that name the classes that a column holds as numbers."
         ),
         wrong="ftc plan --offline, before the first download",
         right="ftc plan, once with a network",

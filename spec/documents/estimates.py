@@ -9,6 +9,7 @@ from ftc.spec.base import Document, MoneyText, Real, SparseDocument
 __all__ = [
     "NCCL_BUFFERS",
     "ByteRange",
+    "DeviceTraffic",
     "MemoryEstimate",
     "Phase",
     "PhasePeak",
@@ -16,7 +17,6 @@ __all__ = [
     "SecondsRange",
     "SpeedSource",
     "TimeEstimate",
-    "Traffic",
     "Verdict",
     "Work",
     "WorkEstimate",
@@ -190,7 +190,7 @@ class PhaseTime(Document):
     """What the figure rests on, in words; it can differ between phases."""
 
 
-class Traffic(Document):
+class DeviceTraffic(Document):
     """What several devices send to each other in an optimizer step: parameters, gradients and states.
 
     In a ring each device sends to the next one, and the last of a machine to the first of another.
@@ -211,7 +211,7 @@ class WorkEstimate(SparseDocument):
     """By phase, as expected."""
     train_tokens: int
     """Tokens of rows that training feeds to the model, padding included and virtual tokens not."""
-    traffic: Traffic | None = None
+    traffic: DeviceTraffic | None = None
     """Absent where one device trains."""
 
 

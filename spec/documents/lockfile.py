@@ -133,9 +133,10 @@ class SourceLock(SparseDocument):
     """Digest over the rows in their order, whatever the file format."""
     rows_unordered_sha256: str = ""
     """Digest over the same rows that doesn't depend on their order: equal for a file that was merely shuffled."""
-    class_names: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    class_names: dict[str, tuple[str, ...]] | None = Field(default_factory=dict)
     """Names of the classes that columns hold as numbers, by column and in the order of the numbers, as the README.md of
-    the commit gives them; absent from the file where it gives none. Digests are those of rows with their numbers."""
+    the commit gives them; absent from the file where it gives none. Digests are those of rows with their numbers. None
+    where it wasn't here to be read, which is no matter as long as no column of a task holds numbers."""
 
     def each_file(self, use: str) -> Iterator[tuple[str, str, FileFacts]]:
         """Key, name and facts of every file: the key is the use, with the file's name where there are several."""

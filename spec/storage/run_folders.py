@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
     from ftc.spec.base import Document
+    from ftc.spec.documents.plan import Plan
+    from ftc.spec.documents.record import RunRecord
 
-__all__ = ["named_run", "read_document", "recorded_runs", "unreadable"]
+__all__ = ["is_left_trial", "named_run", "read_document", "recorded_runs", "unreadable"]
 
 AnyDocument = TypeVar("AnyDocument", bound="Document")
 
@@ -54,6 +56,16 @@ def named_run(text: str, root: Path, newest: Callable[[list[Path]], Path]) -> Pa
     notes = [f"{found.name} of {found.parent.name}" for found in matches[:5]]
     summary = f"several runs start with `{text}`" if matches else f"no run `{text}` in this project"
     raise Refusal([diagnostic("FTC520", summary, help=_instead(text, bool(folders)), notes=notes)])
+
+
+def is_left_trial(plan: Plan, record: RunRecord) -> bool:
+    """Whether a run is one of the recipe's variations and ended before its test split, as trials of a sweep do.
+
+    The recipe's name means such a run only where it has no other: a trial that was picked goes on and is finished, and
+    the recipe's own values are no variation.
+    """
+    is_trained = record.status == "paused" and record.final_weights_sha256 is not None
+    return bool(plan.overrides) and (is_trained or record.status == "pruned")
 
 
 def _instead(text: str, has_runs: bool) -> str:

@@ -161,4 +161,7 @@ def test_a_mixture_says_what_is_left_of_each_source(capsys: pytest.CaptureFixtur
         shown = " ".join("".join(capsys.readouterr()).split())
         assert "[FTC338]: 8 of 20 rows are left out" in shown, shown
         assert "long.jsonl keeps 2 of 10 rows and is 16.7% of an epoch, not 50.0%" in shown, shown
+        trained = "rows.jsonl 10 rows (83.3%), long.jsonl 2 of 10 rows (16.7%, 8 left out)"
+        (line,) = [one.result for one in api.plan(path, offline=True).plan.checks if one.name == "mixture"]
+        assert line == trained
         assert ("a `weight` counts a source's rows before any is left out" in shown) == is_weighted

@@ -7,8 +7,10 @@ import os
 import shutil
 from pathlib import Path
 
+import filelock
 import pytest
 
+from ftc.spec.storage.paths import RunFolder
 from ftc.verbs.pages import pages
 from ftc.verbs.runs import load_run
 from tests.e2e.conftest import Ftc, MakeProject, finished_project, in_a_copy
@@ -177,11 +179,25 @@ def test_a_run_that_stopped_has_nothing_to_audit(root: Path, ftc: Ftc) -> None:
     (root / ".ftc" / "ledger.ndjson").unlink()  # it knows better
     file = run_folder(root) / "record.json"
     record = RunRecord.model_validate_json(file.read_bytes())
-    file.write_text(record.model_copy(update={"status": "interrupted", "outputs": {}}).sealed().to_text())
-    audited = ftc("audit", run_folder(root).name)
-    assert audited.code == 8, audited.text
-    assert "interrupted" in audited.text
-    assert codes(ftc, root) == {"FTC525"}
+
+    def audited(status: str) -> str:
+        file.write_text(record.model_copy(update={"status": status, "outputs": {}}).sealed().to_text())
+        said = ftc("audit", run_folder(root).name)
+        assert said.code == 8, said.text
+        assert codes(ftc, root) == {"FTC525"}
+        assert "report.html and README.md: they are written when the run is finished" in said.text
+        return said.text
+
+    said = audited("interrupted")
+    assert "the run is not finished (interrupted); everything that was compared so far matches the record" in said
+    assert "apply the plan again" in said
+    said = audited("running")
+    assert "the run is not finished (running; its process ended without writing why" in said
+    assert "apply the plan again" in said
+    with filelock.FileLock(RunFolder(run_folder(root)).lock):
+        said = audited("running")
+    assert "the run is not finished (running); everything that was compared so far matches the record" in said
+    assert f"`ftc watch {record.id}` shows how far it is" in said
 
 
 def test_one_broken_run_hides_no_other(root: Path, ftc: Ftc) -> None:

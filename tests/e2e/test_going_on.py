@@ -52,6 +52,19 @@ def codes(refused: pytest.ExceptionInfo[Refusal]) -> set[str]:
     return {found.code for found in refused.value.diagnostics}
 
 
+def test_a_recipes_name_means_no_trial_of_a_sweep(root: Path, parent: api.Run) -> None:
+    trial = parent.folder.with_name("0123456789ab")
+    shutil.copytree(parent.folder, trial)
+    for name, changes in (("plan", {"overrides": ["train.seed=9"]}), ("record", {"status": "paused"})):
+        document = json.loads((trial / f"{name}.json").read_text(encoding="utf-8"))
+        for segment in document.get("segments", ()):
+            segment["started_at"] = "2099-01-01T00:00:00+00:00"
+        (trial / f"{name}.json").write_text(json.dumps({**document, **changes}), encoding="utf-8")
+    said = api.plan("child.yaml").plan.settings.model.parent
+    assert said is not None
+    assert said.run_id == parent.record.id
+
+
 def test_an_adapter_is_trained_further(root: Path, parent: api.Run, ftc: Ftc) -> None:
     child = api.apply("child.yaml")
     said = child.plan.settings.model.parent

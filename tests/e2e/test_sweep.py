@@ -65,6 +65,9 @@ def test_a_sweep_from_plan_to_pick(sweep: Path, ftc: Ftc) -> None:
     assert "Parallel coordinates of 3 trials" in (sweep / "sweep.html").read_text(encoding="utf-8")
     assert ftc("sweep", "show", "small.sweep.yaml", "--format", "html", "-o", "sweep.html").code == ExitCode.FINE
 
+    own = api.find_run("tiny")
+    assert not own.plan.overrides, "the recipe's name means its own values, and none of the trials"
+
     damage_is_named(sweep / ".ftc" / "sweeps" / "small", ftc)
 
     # a comment of the recipe stays, and the trial's own run is the one that is evaluated
@@ -76,7 +79,7 @@ def test_a_sweep_from_plan_to_pick(sweep: Path, ftc: Ftc) -> None:
     run = api.find_run(best["runs"][0])
     assert run.record.status == "finished"
     assert looks(sweep) == 2  # base and tuned, once
-    assert api.plan("recipe.yaml").plan.run_id == best["runs"][0]
+    assert api.plan("recipe.yaml").plan.run_id == best["runs"][0] == api.find_run("tiny").record.id
 
 
 @pytest.mark.slow

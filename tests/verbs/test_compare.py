@@ -14,10 +14,11 @@ from ftc.cli.main import main
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.loss_settings import PreferenceSettings, SamplingSettings
 from ftc.spec.documents.outcomes import Outcome
+from ftc.spec.documents.thumbnails import Thumbnail
 from ftc.spec.rewards import RewardTerm
 from ftc.spec.storage.atomic_write import write_text
 from ftc.spec.storage.paths import RunFolder
-from ftc.verbs.compare import statistics_of
+from ftc.verbs.compare import comparison_page, statistics_of
 from ftc.verbs.runs import Run
 from ftc.views.comparison import comparison_markdown, comparison_text
 from ftc.views.page import Page
@@ -217,3 +218,17 @@ def test_every_head_s_metrics_can_be_compared(head: str, metric: str, fields: di
         }
     )
     assert statistics_of(metric, settings, [outcome, outcome]).observed == pytest.approx(value)
+
+
+def test_a_page_has_the_images_that_runs_kept(tmp_path: Path) -> None:
+    for name, losses in (("a1", [2.0, 1.0]), ("b2", [1.0, 2.0])):
+        folder = classified(tmp_path, name, {1}, 2)
+        lines = [json.loads(line) for line in (folder / "predictions.ndjson").read_text(encoding="utf-8").splitlines()]
+        for line, loss in zip(lines, losses, strict=True):
+            line["tuned"]["loss_sum"], line["images"] = loss, [f"image of {line['row']}"]
+        (folder / "predictions.ndjson").write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+        kept = Thumbnail(image=f"image of {'ab'.index(name[0])}", width=4, height=3, jpeg=f"{name}==")
+        (folder / "thumbnails.ndjson").write_text(f"{json.dumps(kept.to_json())}\n", encoding="utf-8")
+    page = comparison_page(["a1", "b2"], tmp_path)
+    assert "data:image/jpeg;base64,a1==" in page
+    assert "data:image/jpeg;base64,b2==" in page

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import constants
@@ -38,6 +39,28 @@ def test_a_recipes_name_means_its_newest_run_unless_it_is_a_runs_own(tmp_path: P
     assert find_run("demo", tmp_path).folder.name == "b2", "one that can't be read hides no other"
     answered_run(tmp_path, "demo", 1)
     assert find_run("demo", tmp_path).folder.name == "demo"
+
+
+def test_a_recipes_name_means_a_trial_of_a_sweep_only_where_there_is_no_other_run(tmp_path: Path) -> None:
+    def made(name: str, day: int, status: str, *overrides: str) -> None:
+        folder = answered_run(tmp_path, name, 1)
+        both: dict[str, dict[str, Any]] = {"record": {"status": status}, "plan": {"overrides": overrides}}
+        for file, changes in both.items():
+            document = json.loads((folder / f"{file}.json").read_text(encoding="utf-8"))
+            if file == "record":
+                changes["segments"] = [{**one, "started_at": f"2026-01-0{day}"} for one in document["segments"]]
+            (folder / f"{file}.json").write_text(json.dumps({**document, **changes}), encoding="utf-8")
+
+    made("b1", 5, "paused", "train.learning_rate=1e-3")
+    made("b2", 6, "pruned", "train.learning_rate=1e-4")
+    assert find_run("demo", tmp_path).folder.name == "b2"
+    made("a1", 2, "paused")
+    assert find_run("demo", tmp_path).folder.name == "a1", "the recipe's own values"
+    made("a2", 3, "finished", "train.learning_rate=1e-2")
+    assert find_run("demo", tmp_path).folder.name == "a2", "a trial that was picked"
+    made("a3", 4, "running", "train.learning_rate=1e-1")
+    assert find_run("demo", tmp_path).folder.name == "a3"
+    assert newest_run(tmp_path).folder.name == "b2", "whatever its recipe, and however it ended"
 
 
 def test_a_run_that_was_not_read_is_named(tmp_path: Path) -> None:

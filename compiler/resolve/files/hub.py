@@ -9,25 +9,32 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ftc.compiler.resolve.files.digests import DigestCache
-from ftc.compiler.resolve.files.hub_errors import check_name, fault_of, no_file, no_split, not_cached, refuse_no_model
+from ftc.compiler.resolve.files.hub_cache import HubFile, Snapshot, cached_list, identity_in_cache
+from ftc.compiler.resolve.files.hub_errors import (
+    check_name,
+    check_names,
+    fault_of,
+    no_file,
+    no_split,
+    not_cached,
+    refuse_no_model,
+)
 from ftc.compiler.resolve.files.hub_features import CARD, CARDS, lacks_card, names_by_card, note_absent
 from ftc.compiler.resolve.files.hub_splits import NoSplit, SplitAsked, files_of_split
 from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object
 from ftc.compiler.resolve.models.weights import shard_names
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
-from ftc.spec.documents.facts import FileFacts
-from ftc.spec.language.safe_repr import quoted
 from ftc.spec.storage.model_files import CARD_FILES, INDEX_FILE, LOADED_FILES, SINGLE_FILE
 from ftc.spec.switches import OFFLINE, is_switched_on
 from ftc.spec.vision_models import PROCESSOR_FILES
 
-__all__ = ["Hub", "HubFile", "Snapshot"]
+__all__ = ["Hub"]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -35,23 +42,6 @@ _TIMEOUT_SECONDS = 20.0
 
 SpanOf = Callable[[str], Span | None]
 RepoType = Literal["model", "dataset"]
-
-
-class Snapshot(NamedTuple):
-    """A model's files in the hub's cache. Files are links into `cache`, and none leads out of it."""
-
-    commit: str
-    folder: Path
-    cache: Path
-
-
-class HubFile(NamedTuple):
-    """One file of a data set in the hub's cache."""
-
-    commit: str
-    name: str
-    path: Path
-    facts: FileFacts
 
 
 class _Request(NamedTuple):
@@ -115,7 +105,7 @@ class Hub:
         listing = self._listing(request)
         if listing is None:
             return self._cached_snapshot(request, digests, check)
-        _check_names(listing, request)
+        check_names(listing.files, request.span, request.path)
         refuse_no_model(listing.files, request.repo, request.span, request.path)
         for name in (*LOADED_FILES, *PROCESSOR_FILES, *CARD_FILES):
             if name in listing.files:
@@ -162,58 +152,67 @@ class Hub:
             _check_own_name(name, "data.source.file", span_of)
         listing = None if self._has_pinned(named, request, card) else self._listing(request)
         if listing is None:
-            return self._cached_files(named, request, digests, card)
-        _check_names(listing, request)
-        names = named or self._meant(asked, listing, request, digests)
+            return self._cached_files(asked, named, request, digests, card)
+        check_names(listing.files, request.span, request.path)
+
+        def readme() -> bytes:
+            return self._download(CARD, listing, request, digests).read_bytes()
+
+        names = named or _meant(asked, listing.files, readme, request)
         if absent := next((name for name in names if name not in listing.files), None):
             raise no_file(absent, listing.files, repo, request.span, request.path)
         paths = {name: self._download(name, listing, request, digests) for name in names}
         for described in CARDS if card and names_by_card(names) else ():
             if described in listing.files:
                 self._download(described, listing, request, digests)
-            elif described == CARD:
-                note_absent(self._repo_folder(request), listing.commit)
+            else:
+                note_absent(self._repo_folder(request), listing.commit, described)
         self._remember_branch(names[0], listing, request)
         return tuple(HubFile(listing.commit, name, path, digests.file(path)) for name, path in paths.items())
 
-    def _meant(
-        self, asked: SplitAsked | Sequence[str] | None, listing: _Listing, request: _Request, digests: DigestCache
-    ) -> tuple[str, ...]:
-        """The files of a split, or the only one that holds rows to train on."""
-        from ftc.compiler.resolve.rows.tables import data_files, only_training_file  # all readers; models need none
-
-        if not isinstance(asked, SplitAsked):
-            return (only_training_file(listing.files, request.repo, request.span, request.path),)
-        has_card = CARD in listing.files
-        card = self._download(CARD, listing, request, digests).read_bytes() if has_card else None
-        try:
-            return files_of_split(data_files(listing.files), card, asked)
-        except NoSplit as problem:
-            raise no_split(problem, request.repo, request.span, request.path) from None
-
     def _has_pinned(self, names: Sequence[str], request: _Request, card: bool) -> bool:
         """Whether a commit is asked for, and the cache has each file there under the identity that the hub gave it."""
-        if card and names_by_card(names) and lacks_card(self._repo_folder(request), request.revision):
+        folder, needs_card = self._repo_folder(request), card and names_by_card(names)
+        if needs_card and lacks_card(folder, request.revision, self._cached_list(request)):
             return False
         paths = [self._snapshot_folder(request, request.revision) / name for name in names]
         is_commit = _COMMIT.fullmatch(request.revision) is not None
         return is_commit and bool(paths) and all(path.is_symlink() and path.is_file() for path in paths)
 
     def _cached_files(
-        self, names: Sequence[str], request: _Request, digests: DigestCache, card: bool
+        self,
+        asked: SplitAsked | Sequence[str] | None,
+        named: Sequence[str],
+        request: _Request,
+        digests: DigestCache,
+        card: bool,
     ) -> tuple[HubFile, ...]:
-        if not names:
+        """The files as the cache has them, which files they are by the list that it has of the commit."""
+        listed = self._cached_list(request)
+        if listed is None and not named:
             raise not_cached("the list of its files", request.repo, request.revision, request.span, request.path)
-        found = []
+        check_names(listed or (), request.span, request.path)
+
+        def readme() -> bytes:
+            folder = self._snapshot_folder(request, self._cached_commit(request, CARD))
+            self._verify_cached((CARD,), folder, request, digests)
+            return (folder / CARD).read_bytes()
+
+        found, names = [], named or _meant(asked, listed or (), readme, request)
         for name in names:
             path = self._snapshot_folder(request, commit := self._cached_commit(request, name)) / name
-            self._verify(path, name, _identity_in_cache(path), request, digests)
+            self._verify(path, name, identity_in_cache(path), request, digests)
             found.append(HubFile(commit, name, path, digests.file(path)))
-        for commit in {one.commit for one in found} if card and names_by_card(names) else ():
-            if lacks_card(self._repo_folder(request), commit):  # numbers might be classes or not
-                raise not_cached(CARD, request.repo, request.revision, request.span, request.path)
+        if not card or not names_by_card(names):
+            return tuple(found)
+        for commit in {one.commit for one in found}:
             self._verify_cached(CARDS, self._snapshot_folder(request, commit), request, digests)
-        return tuple(found)
+        lacks = any(lacks_card(self._repo_folder(request), one.commit, listed) for one in found)
+        return tuple(one._replace(lacks_card=lacks) for one in found)
+
+    def _cached_list(self, request: _Request) -> frozenset[str] | None:
+        with _findings(request):
+            return cached_list(request.repo, request.revision, self._cache())
 
     def _listing(self, request: _Request) -> _Listing | None:
         """The repository's files now, or None where the cache must do: offline, or a commit and no connection."""
@@ -300,7 +299,7 @@ class Hub:
     def _verify_cached(self, names: Iterable[str], folder: Path, request: _Request, digests: DigestCache) -> None:
         for name in names:
             if (folder / name).is_file():
-                self._verify(folder / name, name, _identity_in_cache(folder / name), request, digests)
+                self._verify(folder / name, name, identity_in_cache(folder / name), request, digests)
 
     def _cached_commit(self, request: _Request, file: str) -> str:
         commit = self._commit_in_cache(file, request)
@@ -349,6 +348,20 @@ class Hub:
             raise Refusal([diagnostic("FTC320", summary, request.span, notes=note, help=help, path=request.path)])
 
 
+def _meant(
+    asked: SplitAsked | Sequence[str] | None, listed: Collection[str], readme: Callable[[], bytes], request: _Request
+) -> tuple[str, ...]:
+    """The files of a split, or the only one that holds rows to train on, of all that a data set has."""
+    from ftc.compiler.resolve.rows.tables import data_files, only_training_file  # all readers; models need none
+
+    if not isinstance(asked, SplitAsked):
+        return (only_training_file(listed, request.repo, request.span, request.path),)
+    try:
+        return files_of_split(data_files(listed), readme() if CARD in listed else None, asked)
+    except NoSplit as problem:
+        raise no_split(problem, request.repo, request.span, request.path) from None
+
+
 def _request(repo: str, repo_type: RepoType, revision: str | None, span_of: SpanOf, section: str) -> _Request:
     path = f"{section}.{'base' if repo_type == 'model' else 'hub'}"
     if revision:
@@ -378,18 +391,3 @@ def _findings(request: _Request) -> Iterator[None]:
             fault.code, fault.summary, request.span, notes=fault.notes, help=fault.help, path=request.path
         )
         raise Refusal([found]) from None  # the library's error may quote request headers
-
-
-def _check_names(listing: _Listing, request: _Request) -> None:
-    for name in listing.files:
-        try:
-            check_name(name)
-        except UnsafePath as error:
-            summary = f"the repository lists a file whose name {error.reason}: {quoted(name)}"
-            help = "don't use this repository; report it to the hub"
-            raise Refusal([diagnostic("FTC319", summary, request.span, help=help, path=request.path)]) from error
-
-
-def _identity_in_cache(path: Path) -> str:
-    """The hub's cache names each blob by its identity, so a link's target tells what the bytes should be."""
-    return path.resolve().name if path.is_symlink() else ""

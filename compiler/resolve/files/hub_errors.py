@@ -14,7 +14,17 @@ from ftc.spec.language.did_you_mean import nearest
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.storage.model_files import INDEX_FILE, SINGLE_FILE
 
-__all__ = ["HubFault", "check_name", "fault_of", "no_file", "no_split", "not_cached", "of_locked", "refuse_no_model"]
+__all__ = [
+    "HubFault",
+    "check_name",
+    "check_names",
+    "fault_of",
+    "no_file",
+    "no_split",
+    "not_cached",
+    "of_locked",
+    "refuse_no_model",
+]
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".msgpack")
 
@@ -105,6 +115,21 @@ def check_name(name: str) -> None:
         safe_path(Path("/repository"), name)
     except UnsafePath as error:
         raise UnsafePath(name, error.reason, _INSIDE) from None
+
+
+def check_names(names: Collection[str], span: Span | None, path: str) -> None:
+    """Lets pass a list of a repository's files.
+
+    Raises:
+        Refusal: One may mean a place outside of the repository (FTC319).
+    """
+    for name in names:
+        try:
+            check_name(name)
+        except UnsafePath as error:
+            summary = f"the repository lists a file whose name {error.reason}: {quoted(name)}"
+            help = "don't use this repository; report it to the hub"
+            raise Refusal([diagnostic("FTC319", summary, span, help=help, path=path)]) from error
 
 
 def refuse_no_model(names: Collection[str], repo: str, span: Span | None, path: str) -> None:

@@ -7,7 +7,7 @@ description that can't be read names no classes, which is said: the numbers in t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ __all__ = [
     "CARDS",
     "described_classes",
     "features_of",
+    "infos_of",
     "lacks_card",
     "names_by_card",
     "note_absent",
@@ -46,22 +47,31 @@ def names_by_card(names: Iterable[str]) -> bool:
     return any(not name.lower().endswith(COLUMNAR) for name in names)
 
 
-def lacks_card(repository: Path, commit: str) -> bool:
-    """Whether the hub's cache neither has the README.md of a commit nor notes it as absent.
+def lacks_card(repository: Path, commit: str, listed: Collection[str] | None) -> bool:
+    """Whether the hub's cache leaves open what names the classes at a commit.
 
-    The older file is taken where it is there: a cache that other programs filled notes nothing of it.
+    So it is where it has no README.md, or one without names and no older file, and doesn't know either to be absent: a
+    program that fetches single files notes nothing of others.
 
     Args:
         repository: The repository's folder in the cache.
         commit: Its commit.
+        listed: All files of the commit; None where the cache has no list of them.
     """
-    kept = ("snapshots", _ABSENT)
-    return not any((repository / one / commit / CARD).is_file() for one in kept)
+    for name in CARDS:
+        file = repository / "snapshots" / commit / name
+        if file.is_file():
+            if name == CARD and not blocks_of(front_matter(file.read_bytes()), _KEY):
+                continue
+            return False
+        if not (repository / _ABSENT / commit / name).is_file() and (listed is None or name in listed):
+            return True
+    return False
 
 
-def note_absent(repository: Path, commit: str) -> None:
-    """Notes in the hub's cache that a repository has no README.md at a commit, where the cache can be written to."""
-    note = repository / _ABSENT / commit / CARD
+def note_absent(repository: Path, commit: str, name: str) -> None:
+    """Notes in the hub's cache that a repository lacks a file at a commit, where the cache can be written to."""
+    note = repository / _ABSENT / commit / name
     with suppress(OSError):
         note.parent.mkdir(parents=True, exist_ok=True)
         note.touch()
@@ -76,8 +86,8 @@ def described_classes(file: Path, name: str, config: str | None) -> tuple[dict[s
         config: As for `features_of`.
     """
     readme, older = (_content(file.parents[name.count("/")] / one) for one in CARDS)
-    if infos := _infos(readme):
-        return features_of(readme, config), ""
+    if infos := infos_of(readme):
+        return features_of(infos, config), ""
     found = {} if older is None else older_features(older, config)
     unreadable = f"`{_KEY}` in {CARD}" if infos is None else f"`{_INFOS}`" if found is None else ""
     return found or {}, "" if found else unreadable
@@ -87,14 +97,13 @@ def _content(file: Path) -> bytes | None:
     return file.read_bytes() if file.is_file() else None
 
 
-def features_of(readme: bytes | None, config: str | None) -> dict[str, tuple[str, ...]]:
+def features_of(infos: Sequence[Mapping[str, Any]], config: str | None) -> dict[str, tuple[str, ...]]:
     """Names of the classes that columns hold as numbers, by column, in the order of the numbers.
 
     Args:
-        readme: Content of the README.md; None where there is none.
+        infos: What README.md says of each configuration.
         config: The configuration that is read; None for the only one, or for what all of them say.
     """
-    infos = _infos(readme) or []
     if config is not None and len(infos) > 1:
         infos = [one for one in infos if one.get("config_name") == config]
     return _in_all([_of_features(one.get("features")) for one in infos])
@@ -117,7 +126,7 @@ def older_features(infos: bytes, config: str | None) -> dict[str, tuple[str, ...
     return _in_all([{column: tuple(names) for column, names in one.items()} for one in each])
 
 
-def _infos(readme: bytes | None) -> Sequence[Mapping[str, Any]] | None:
+def infos_of(readme: bytes | None) -> Sequence[Mapping[str, Any]] | None:
     """What README.md says of each configuration; None where it says something that can't be read."""
     blocks = blocks_of(front_matter(readme), _KEY)
     try:

@@ -2,9 +2,10 @@
 
 README.md has them as the hub documents it: `configs`, a list of `config_name` with `data_files` (a path, several, or
 several splits with a path each) or a `data_dir`. That block alone is read, by the strict reader of recipes; one that it
-can't read is refused. Without a block `data/NAME-00000-of-00002.parquet` is a file of the split NAME. Else a file
-belongs to the split that its own name has as a word, such as `train-2.csv`; where no file's own name has such a word,
-folders decide, such as `train/0.csv`; where no folder has one either, all files are `train`.
+can't read is refused. Without a block `data/NAME-00000-of-00002.parquet` is a file of the split NAME and of no other,
+whatever words NAME has: `train_sft` is no `train`, and `dev` no `validation`. Else a file belongs to the split that its
+own name has as a word, such as `train-2.csv`; where no file's own name has such a word, folders decide, such as
+`train/0.csv`; where no folder has one either, all files are `train`.
 
 So does `datasets`, with which tests compare it, but for what gives rows twice or to two splits: files come in the order
 of their names and each once, a file of two splits is refused, and its own name goes before its folder's.
@@ -201,19 +202,20 @@ def _by_name(names: Collection[str], folder: str, split: str) -> list[str]:
     if split in shards.values():
         return sorted(name for name, of in shards.items() if of == split)
     any_word = _word(split, *(word for words in _WORDS.values() for word in words))
-    own = {name: path.rpartition("/")[2] for name, path in inside.items()}
+    unnamed = {name: path for name, path in inside.items() if name not in shards}
+    own = {name: path.rpartition("/")[2] for name, path in unnamed.items()}
     has_own = any(map(any_word.search, own.values()))
-    told = own if has_own else {name: path.rpartition("/")[0] for name, path in inside.items()}
+    told = own if has_own else {name: path.rpartition("/")[0] for name, path in unnamed.items()}
     asked = next((words for words in _WORDS.values() if split in words), ())
     meant = _word(*_WORDS.get(split, (split,)))
     others = _word(*(word for words in _WORDS.values() if words != asked for word in words))
     found = sorted(name for name, text in told.items() if meant.search(text))
     if split == "train" and not shards and not any(map(any_word.search, told.values())):
         found = sorted(inside)
+    if not found and shards:
+        raise NoSplit(f"has no split `{split}`", f"it has {_listed(sorted({*shards.values()}))}")
     if not found:
         raise NoSplit(f"has no file whose name says `{split}`", "name the file with `file:`")
-    if len(several := sorted({shards[name] for name in found if name in shards})) > 1:
-        raise NoSplit(f"has no split `{split}`", f"it has {_listed(several)}")
     if both := [name for name in found if others.search(meant.sub("", told[name]))]:
         summary = f"has files whose names say `{split}` and another split: {_listed(both)}"
         raise NoSplit(summary, "name the files with `file:`", is_ambiguous=True)

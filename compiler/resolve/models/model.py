@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from ftc.compiler.resolve.files.digests import DigestCache
-from ftc.compiler.resolve.files.hub import Hub, Snapshot
+from ftc.compiler.resolve.files.hub import Hub
+from ftc.compiler.resolve.files.hub_cache import Snapshot
 from ftc.compiler.resolve.files.hub_errors import of_locked
 from ftc.compiler.resolve.files.safe_files import UnsafePath, read_json_object, refuse_odd_file, safe_path
 from ftc.compiler.resolve.models.image_processor import processor_findings, sized

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from ftc.spec.diagnostics import Diagnostic, diagnostic
 from ftc.spec.documents.plan import Check
 from ftc.spec.language.safe_repr import label_name, quoted
 
-__all__ = ["Described", "class_names", "name_classes", "named", "names_by_column"]
+__all__ = ["Described", "class_names", "name_classes", "named", "names_by_column", "unnamed_classes"]
 
 _DEEPEST_LIST = 4
 _SHOWN = 5
@@ -124,6 +124,43 @@ def name_classes(sources: Sequence[Described]) -> tuple[tuple[Check, ...], tuple
             checks.append(Check(name="class names", code=None, result=words))
     faults = [(column, values, values.fault()) for (_, column, _, _), values in groups.items()]
     return tuple(checks), tuple(values.finding(column, *fault) for column, values, fault in faults if fault)
+
+
+def unnamed_classes(table: Table, asked: Mapping[str, Any], used: Collection[str], path: str) -> Iterator[Diagnostic]:
+    """Columns that may hold classes as numbers, of a data set whose card isn't here to say so (FTC318).
+
+    Args:
+        table: The rows.
+        asked: The source as the recipe has it.
+        used: Columns that the task reads.
+        path: Dotted path of the source in the recipe.
+    """
+    for column in sorted({*used, *(asked.get("fields") or {}).values()} & {*table.columns}):
+        values = (one for row in table.rows for one in _flat(row.get(column)) if one not in (None, ""))
+        first = next(values, None)
+        if first is None or not _is_number(first) or not all(map(_is_number, values)):
+            continue
+        repository = quoted(str(asked["hub"]))
+        yield diagnostic(
+            "FTC318",
+            f"nothing in the hub's cache says which classes the numbers of {quoted(column)} are",
+            notes=[
+                f"the values of {table.file} are such as {shown(first)}",
+                f"`README.md` or `dataset_infos.json` of {repository} may name them; not both are known to be absent",
+            ],
+            help=[
+                "run once with a network; where there is a lock, by `ftc lock --upgrade`",
+                "or download the file and name it as `source: {path: …}`: its numbers are then classes themselves",
+            ],
+            path=f"{path}.hub",
+        )
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value may be the number of a class, or text of one; -1 marks a row without."""
+    if isinstance(value, str):
+        return _NUMBER.fullmatch(value.strip()) is not None and int(value) >= -1
+    return isinstance(value, int) and not isinstance(value, bool) and value >= -1
 
 
 def _classes_in(

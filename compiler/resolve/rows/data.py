@@ -21,7 +21,7 @@ from ftc.compiler.quality.sensitive import Presidio, load_presidio
 from ftc.compiler.quality.texts import RowTexts
 from ftc.compiler.resolve.rows.augment import augmented, paraphrases_of
 from ftc.compiler.resolve.rows.canonical_rows import write_canonical
-from ftc.compiler.resolve.rows.class_names import Described, name_classes
+from ftc.compiler.resolve.rows.class_names import Described, name_classes, unnamed_classes
 from ftc.compiler.resolve.rows.cleaning import (
     EmptyRows,
     hidden_characters,
@@ -37,7 +37,7 @@ from ftc.compiler.resolve.rows.images import ImageStore, image_columns, read_ima
 from ftc.compiler.resolve.rows.joined_labels import FEWEST_FLAGS, flag_columns
 from ftc.compiler.resolve.rows.joint_checks import check_together
 from ftc.compiler.resolve.rows.labels import Labeled, exchanged, labels_of, sorted_of, unlearned_labels
-from ftc.compiler.resolve.rows.mixture import divide_sources, draw_epoch, join_sources, sources_of
+from ftc.compiler.resolve.rows.mixture import Mixture, divide_sources, draw_epoch, join_sources, sources_of
 from ftc.compiler.resolve.rows.numbers import number_findings, number_names, number_scales, rating_findings
 from ftc.compiler.resolve.rows.reading import SpanOf
 from ftc.compiler.resolve.rows.row_checks import check_values
@@ -86,6 +86,7 @@ class ResolvedData:
         row_digests: sha256 of each row of each file, by use.
         diagnostics: Warnings.
         checks: What was looked at beside the rows' quality.
+        mixture: What sources give to an epoch; None where there is one.
         images: The images of the rows.
     """
 
@@ -98,6 +99,7 @@ class ResolvedData:
     row_digests: Mapping[str, Digests]
     diagnostics: tuple[Diagnostic, ...]
     checks: tuple[Check, ...]
+    mixture: Mixture | None
     images: ImageStore
 
     def rows_of(self, part: Part) -> Sequence[Mapping[str, Any]]:
@@ -126,6 +128,7 @@ def resolve_data(
     tables = join_sources(data, task, read, empty, span_of, reads_images=vision is not None)
     rows_table = tables["rows"]
     columns = task_columns(task, data.fields, rows_table.columns, rows_table.rows, reads_images=vision is not None)
+    _refuse(_all_placed(_unnamed(files, read, columns), span_of))
     begin_stage("normalizing", sum(len(table.rows) for table in tables.values()))
     for use, table in tables.items():
         write_canonical(task, columns, table)
@@ -139,7 +142,7 @@ def resolve_data(
     with _beside(_all_placed(alike, span_of)):  # odd labels may be why a part is empty
         parts, notes, kept = _divide(data, tables, columns, labeled, texts, *compared, span_of, tested)
     rows: dict[Part, PartRows] = {part: divided.rows for part, divided in parts.items()}
-    rows["train"], checks, idle = draw_epoch(data, rows["train"], columns.used)  # no other row is ever trained on
+    rows["train"], mixture, idle = draw_epoch(data, rows["train"], columns.used)  # no other row is ever trained on
     _refuse(idle := _all_placed(idle, span_of))
     train = rows["train"].rows
     counts = labeled.counts(rows) if labeled else {}
@@ -149,15 +152,13 @@ def resolve_data(
     lost = unlearned_labels(labeled, names, counts, parts["train"].rows) if labeled else number_findings(rated, rows)
     unlearned = _all_placed((*lost, *rating_findings(task, train)), span_of)
     tidied = _all_placed((*empty.findings(), *alike, *imageless, *hidden_characters(labeled, tables.values())), span_of)
-    if any(finding.is_error for finding in unlearned):
-        raise Refusal([*unlearned, *tidied])
+    _refuse(unlearned, tidied)
     meant = (labeled.declared if labeled else None) or ()
-    for table in tables.values():
-        notes += _all_placed(missing_looking(table, columns, meant), span_of)
+    notes += _all_placed((one for table in tables.values() for one in missing_looking(table, columns, meant)), span_of)
     _refuse(found := [*unlearned, *_all_placed(quality_findings(quality, data.quality), span_of)])
     if data.augment is not None:
         rows["train"], check = augmented(data.augment, rows["train"], columns, phrases)
-        checks = (*checks, check)
+        kept = (*kept, check)
     return ResolvedData(
         parts=rows,
         columns=columns,
@@ -167,7 +168,8 @@ def resolve_data(
         quality=quality,
         row_digests=digests,
         diagnostics=tuple(odd_files + tidied + notes + idle + found),
-        checks=(*(_remark(table) for table in read.values() if table.remark), *renamed, *respelled, *kept, *checks),
+        checks=(*(_remark(table) for table in read.values() if table.remark), *renamed, *respelled, *kept),
+        mixture=mixture,
         images=images,
     )
 
@@ -261,6 +263,13 @@ def _digested(
         if file.class_names
     ]
     return digests, *name_classes(described)
+
+
+def _unnamed(files: DataFiles, tables: Mapping[str, Table], columns: Columns) -> Iterator[Diagnostic]:
+    """Columns whose numbers may be those of classes, where the hub's cache lacks what would name them."""
+    for use, table in tables.items():
+        if (file := files[use]).class_names is None:
+            yield from unnamed_classes(table, file.asked, columns.used, file.recipe_path)
 
 
 def _place(file: DataFile, span_of: SpanOf) -> Span | None:
@@ -371,5 +380,5 @@ def lock_entry(file: DataFile, digests: Sequence[bytes], dropped: int = 0) -> So
         dropped_rows=dropped,
         rows_sha256=rows_digest(digests),
         rows_unordered_sha256=unordered_digest(digests),
-        class_names=dict(file.class_names),
+        class_names=None if file.class_names is None else dict(file.class_names),
     )

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ftc.compiler.resolve.files.digests import DigestCache
-from ftc.compiler.resolve.files.hub import Hub, HubFile
+from ftc.compiler.resolve.files.hub import Hub
+from ftc.compiler.resolve.files.hub_cache import HubFile
 from ftc.compiler.resolve.files.hub_errors import of_locked
 from ftc.compiler.resolve.files.hub_features import described_classes, names_by_card
 from ftc.compiler.resolve.files.hub_splits import SplitAsked
@@ -53,7 +54,7 @@ class DataFile:
         skipped: Files that lie with these and aren't read, by name.
         root: How far paths in its rows may lead; None for as far as its own folder.
         class_names: Names of the classes that columns hold as numbers, where the data set's card gives them; the lock's
-            own where it pins the commit.
+            own where it pins the commit. None where nobody knows, since the hub's cache lacks the card.
     """
 
     path: Path
@@ -69,7 +70,7 @@ class DataFile:
     warnings: tuple[Diagnostic, ...] = ()
     skipped: Mapping[str, Path] = field(default_factory=dict)
     root: Path | None = None
-    class_names: ClassNames = field(default_factory=dict)
+    class_names: ClassNames | None = field(default_factory=dict)
 
     def read(self, span: Span | None, images: tuple[str, ...] = ()) -> Table:
         """All rows; of several files those of one behind the other.
@@ -238,14 +239,14 @@ def _on_hub(
         return span_of(path.replace("data.source", recipe_path, 1))
 
     try:
-        found = hub.dataset_files(source.hub, commit or source.revision, asked, digests, span_here, names is None)
+        found = hub.dataset_files(source.hub, commit or source.revision, asked, digests, span_here, commit is None)
     except Refusal as refusal:
         raise Refusal([of_locked(one, commit) for one in refusal.diagnostics]) from None
     (file,) = found
     chosen = None if source.file else file.name
     shown_as = f"{source.hub}: {file.name}"
     at = f"{recipe_path}.hub"
-    named, odd = _class_names(found, source, at, span_of(at)) if names is None else (names, ())
+    named, odd = _class_names(found, source, at, span_of(at)) if commit is None else (names, ())
     return DataFile(
         file.path,
         shown_as,
@@ -260,18 +261,22 @@ def _on_hub(
 
 
 def _pinned(locked: SourceLock | None) -> tuple[str | None, ClassNames | None]:
-    """The commit that the lock keeps, and the names of classes there; a lock that pins no names says there are none."""
+    """The commit that the lock keeps, and the names of classes there; a lock that pins no names says there are none, or
+    that nobody knew.
+    """
     return (None, None) if locked is None or locked.commit is None else (locked.commit, locked.class_names)
 
 
 def _class_names(
     found: Sequence[HubFile], source: HubSource, path: str, span: Span | None
-) -> tuple[ClassNames, tuple[Diagnostic, ...]]:
+) -> tuple[ClassNames | None, tuple[Diagnostic, ...]]:
     """The names by the data set's description, for files that don't name their classes themselves, and a warning where
-    that can't be read.
+    that can't be read; None where it isn't here.
     """
     if not names_by_card(one.name for one in found):
         return {}, ()
+    if any(one.lacks_card for one in found):
+        return None, ()
     names, unreadable = described_classes(found[0].path, found[0].name, source.config)
     if not unreadable:
         return names, ()
@@ -303,12 +308,12 @@ def _split_on_hub(
 
     try:
         asked = pinned or SplitAsked(source.config, split)
-        found = hub.dataset_files(source.hub, commit or source.revision, asked, digests, span_here, names is None)
+        found = hub.dataset_files(source.hub, commit or source.revision, asked, digests, span_here, commit is None)
     except Refusal as refusal:
         raise Refusal([of_locked(one, commit) for one in refusal.diagnostics]) from None
     listed = {one.name: one.facts for one in found}
     at = f"{recipe_path}.hub"
-    named, odd = _class_names(found, source, at, span_of(at)) if names is None else (names, ())
+    named, odd = _class_names(found, source, at, span_of(at)) if commit is None else (names, ())
     return DataFile(
         path=found[0].path.parent,
         shown_as=f"{source.hub}: {split}" if source.config is None else f"{source.hub}: {source.config}, {split}",

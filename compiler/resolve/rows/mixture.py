@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,7 +33,32 @@ from ftc.spec.documents.plan import Check
 from ftc.spec.sections.data import Data, MixedHub, MixedPath
 from ftc.spec.tasks import Task
 
-__all__ = ["divide_sources", "draw_epoch", "join_sources", "sources_of"]
+__all__ = ["Mixture", "divide_sources", "draw_epoch", "join_sources", "sources_of"]
+
+
+class Mixture(NamedTuple):
+    """What sources give to an epoch.
+
+    Attributes:
+        files: What each is called.
+        drawn: Rows of each.
+        given: Training rows of each, from which they are drawn.
+    """
+
+    files: tuple[str, ...]
+    drawn: Sequence[int]
+    given: Sequence[int]
+
+    def check(self, left_out: Sequence[int]) -> Check:
+        """The plan's line on what is trained on, without so many rows of each that are left out once they are drawn."""
+        trained = [drawn - left for drawn, left in zip(self.drawn, left_out, strict=True)]
+        total = max(1, sum(trained))
+        words = (
+            f"{file} {count:,}{'' if count == rows else f' of {rows:,}'} rows ({count / total:.1%}"
+            f"{f', {left:,} left out' if left else ''})"
+            for file, count, rows, left in zip(self.files, trained, self.given, left_out, strict=True)
+        )
+        return Check(name="mixture", code=None, result=", ".join(words))
 
 
 def sources_of(data: Data) -> tuple[MixedPath | MixedHub, ...]:
@@ -144,10 +169,8 @@ def divide_sources(
     return found, findings
 
 
-def draw_epoch(
-    data: Data, part: PartRows, columns: Sequence[str]
-) -> tuple[PartRows, tuple[Check, ...], list[Diagnostic]]:
-    """The rows of an epoch, a line for the plan on what each source gives, and findings on those that give nothing.
+def draw_epoch(data: Data, part: PartRows, columns: Sequence[str]) -> tuple[PartRows, Mixture | None, list[Diagnostic]]:
+    """The rows of an epoch, what each source gives, None of one source, and findings on those that give nothing.
 
     Args:
         data: Weights, seed and what ends an epoch.
@@ -156,13 +179,14 @@ def draw_epoch(
     """
     sources = sources_of(data)
     if not sources:
-        return part, (), []
+        return part, None, []
     numbers = _source_numbers(part.table, len(sources))
     rows, its_source = np.array(part.numbers, np.int64), np.array(numbers, np.int32)[np.array(part.numbers, np.int64)]
     by_source = [array("q", rows[its_source == number].tobytes()) for number in range(len(sources))]
     given = [len(rows) for rows in by_source]
+    files = tuple(one.file for one in part.table.sources)
     if any(source.weight is None for source in sources):
-        return part, (_check(part.table, given, given),), _idle(data, part.table, given, given)
+        return part, Mixture(files, given, given), _idle(data, part.table, given, given)
     weights = [Fraction(repr(source.weight)) for source in sources]
     keys = example_digests(part.table.rows, columns)
     counts = _counts(given, weights, data.stopping_strategy == "all_exhausted", data.max_rows)
@@ -175,7 +199,7 @@ def draw_epoch(
     table = JoinedTable.with_copies(part.table, again) if again else part.table
     taken = array("q", np.sort(np.concatenate(drawn)).tobytes())
     taken.extend(range(len(part.table.rows), len(part.table.rows) + len(again)))
-    return PartRows(table, taken), (_check(part.table, counts, given),), _idle(data, part.table, counts, given)
+    return PartRows(table, taken), Mixture(files, counts, given), _idle(data, part.table, counts, given)
 
 
 def _counts(given: Sequence[int], weights: Sequence[Fraction], repeats: bool, most: int | None) -> list[int]:
@@ -216,13 +240,3 @@ def _idle(data: Data, table: Table, counts: Sequence[int], given: Sequence[int])
         severity = Severity.ERROR if is_end else None
         found.append(diagnostic("FTC487", summary, help=help, notes=note, path=key, severity=severity))
     return found
-
-
-def _check(table: Table, counts: Sequence[int], given: Sequence[int]) -> Check:
-    total = max(1, sum(counts))
-    files = [one.file for one in table.sources]
-    words = (
-        f"{file} {count:,}{'' if count == rows else f' of {rows:,}'} rows ({count / total:.1%})"
-        for file, count, rows in zip(files, counts, given, strict=True)
-    )
-    return Check(name="mixture", code=None, result=", ".join(words))

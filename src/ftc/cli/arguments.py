@@ -45,7 +45,7 @@ __all__ = [
     "verb_parser",
 ]
 
-RUN = "its id or the beginning of it, its folder, or the recipe's name for the newest run"
+RUN = "its id or the beginning of it, its folder, or the recipe's name for its newest run, trials of a sweep aside"
 """How a run is named on a command line."""
 TEXT, JSON = "text", "json"
 """The formats that almost every verb has."""

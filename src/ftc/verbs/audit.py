@@ -47,6 +47,7 @@ from ftc.verbs.pages import pages
 from ftc.verbs.provenance import no_longer_whole
 from ftc.verbs.recomputed import recomputed, sampled_again
 from ftc.verbs.runs import Run, load_events, load_outcomes, load_run, record_of
+from ftc.verbs.standing import left_words
 
 if TYPE_CHECKING:
     from ftc.runtime.evaluation.split_rows import SplitRows
@@ -114,7 +115,8 @@ def audit_run(run: Run, asked: Asked, on_step: StepListener) -> AuditReport:
     )
     drawings = Pages(plain=lambda: pages(run, draws=False), drawn=lambda: pages(run))
     inputs = audit_inputs(run.plan, run.root, drawings, before, witnesses)
-    static = audit_static(RunFolder(run.folder), run.plan, run.record, inputs, strict=asked.strict)
+    gone, _ = left_words(run) or ("", None)
+    static = audit_static(RunFolder(run.folder), run.plan, run.record, inputs, strict=asked.strict, gone=gone)
     static = signed(static, *_signature(run, asked.key))
     if asked.level == "static":
         return static

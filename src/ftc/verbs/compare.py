@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.verbs.runs import Run, find_run, load_events, load_outcomes
+from ftc.verbs.runs import Run, find_run, load_events, load_outcomes, load_thumbnails
 
 if TYPE_CHECKING:
     from ftc.compiler.diff.sides import Thing
@@ -123,7 +123,10 @@ def comparison_page(names: Sequence[str], folder: Path | str = ".", *, shows_per
     from ftc.views.report.comparison import Side, comparison_html
 
     runs = [find_run(name, folder) for name in names]
-    sides = [Side(run.plan, run.record, load_events(run.folder), load_outcomes(run.folder)) for run in runs]
+    sides = [
+        Side(run.plan, run.record, load_events(run.folder), load_outcomes(run.folder), load_thumbnails(run.folder))
+        for run in runs
+    ]
     return comparison_html(compare(runs), sides, shows_personal_data=shows_personal_data)
 
 

@@ -68,9 +68,14 @@ def data_drift(
     Raises:
         Refusal: The run can't be used (FTC685, FTC687), it has no rows to compare with (FTC757), or the new rows can't
             be read (FTC350 to FTC362, FTC688).
+        ValueError: The level or the number of rows is none.
     """
     from ftc.compiler.tokens.other_rows import read_other
 
+    if not 0 < level < 1:  # no report could ever say `drift`, or every one would
+        raise ValueError(f"a level of {level:g} is not a share between 0 and 1, such as {LEVEL:g}")
+    if rows < 1:
+        raise ValueError(f"{rows} rows of each side can't be compared")
     found = finished_run(run, folder)
     table = read_other(found.plan, Path(data), str(data))
     with tempfile.TemporaryDirectory(prefix="ftc-drift-") as scratch:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.storage.paths import RunFolder, runs_folder
 from ftc.spec.storage.reading import read_regular
-from ftc.spec.storage.run_folders import named_run, read_document, recorded_runs, unreadable
+from ftc.spec.storage.run_folders import is_left_trial, named_run, read_document, recorded_runs, unreadable
 
 if TYPE_CHECKING:
     from ftc.compiler.draft import PastRun
@@ -179,6 +179,8 @@ def unreadable_runs(readable: Iterable[Run], folder: Path | str = ".") -> tuple[
 def find_run(text: str, folder: Path | str = ".") -> Run:
     """A run by its folder, by its id or the beginning of that, or the newest one of a recipe by the recipe's name.
 
+    Trials of a sweep count only where the recipe has no other run.
+
     Raises:
         Refusal: There is none, or there are several (FTC520), or it can't be read (FTC524).
     """
@@ -187,7 +189,9 @@ def find_run(text: str, folder: Path | str = ".") -> Run:
     from ftc.compiler.resolve.files.safe_files import project_root
 
     def newest(folders: list[Path]) -> Path:
-        run = max(_readable(iter(folders)), key=_beginning, default=None)
+        found = list(_readable(iter(folders)))
+        own = [run for run in found if not is_left_trial(run.plan, run.record)]
+        run = max(own or found, key=_beginning, default=None)
         return run.folder if run else folders[0]
 
     return load_run(named_run(text, project_root(Path(folder) / "recipe"), newest))

@@ -100,6 +100,17 @@ def _trust(report: AuditReport) -> str:
             return f"{alone}; its signature does not hold"
 
 
+def _undecided(report: AuditReport) -> str:
+    """Why a run whose files show no forgery has no verdict."""
+    unfinished = next((one.found for one in report.findings if one.code == "FTC525"), None)
+    if unfinished is None:
+        return "what remains of the run does not allow a verdict"
+    rest = ", and what is here does not allow a verdict"
+    if len(report.findings) == 1:
+        rest = "; everything that was compared so far matches the record"
+    return f"the run is not finished ({escaped(unfinished)}){rest}"
+
+
 def _meaning(report: AuditReport, page: Page) -> tuple[Callable[[str], str], str]:
     """How a verdict is painted, and what it says."""
     replay = report.replay
@@ -111,7 +122,7 @@ def _meaning(report: AuditReport, page: Page) -> tuple[Callable[[str], str], str
         case "INCONCLUSIVE":
             if report.replay is None and any(finding.code == "FTC531" for finding in report.findings):
                 return page.alert, "another class of machine or code; nothing was executed"
-            return page.alert, "what remains of the run does not allow a verdict"
+            return page.alert, _undecided(report)
         case "REPRODUCED_PREFIX":
             steps = f"{replay.first_step}–{replay.last_step}" if replay else ""
             return page.good, f"bitwise, steps {steps} of {numbers.count(report.num_steps)}"

@@ -29,7 +29,7 @@ class RowPictures(NamedTuple):
 
     Attributes:
         shown: Small pictures of the first of them, as far as the run kept them.
-        left_out: How many more the row has.
+        left_out: How many more the row has; a comparison shows rows of which no run kept any.
     """
 
     shown: tuple[Thumbnail, ...]
@@ -52,7 +52,7 @@ def row_pictures(
     for one in outcomes:
         shown = tuple(thumbnails[name] for name in one.images[:MOST_OF_A_ROW] if name in thumbnails)
         texts = (one.prompt, one.expected, one.tuned.text, one.base.text if one.base else None)
-        if shown and (shows_all or not any(text and in_decoded(text) for text in texts)):
+        if one.images and (shows_all or not any(text and in_decoded(text) for text in texts)):
             found[one.row] = RowPictures(shown, len(one.images) - len(shown))
     return found
 

@@ -21,6 +21,7 @@ UPLOADED = [
     "data/validation-00000-of-00001.csv",
     "data/test-00000-of-00001.csv",
 ]
+CHATS = ["data/train_sft-00000-of-00001.csv", "data/test_sft-00000-of-00001.csv"]
 SEVERAL = ["data/train_sft-00000-of-00001.csv", "data/train_gen-00000-of-00001.csv", "data/en.test-00000-of-00001.csv"]
 FOLDERS = ["train/1.csv", "train/0.csv", "train/a/0.csv", "valid/0.csv", "test/0.csv"]
 PROGRAMS = ["en/c.csv", "en/__d.csv", "_x/a.csv", "__MACOSX/c.csv"]
@@ -83,6 +84,7 @@ def ours(server: HubServer, tmp_path: Path) -> Read:
         (UPLOADED, "", None, "test"),
         (SEVERAL, "", None, "train_sft"),
         (SEVERAL, "", None, "en.test"),
+        (CHATS, "", None, "train_sft"),
         (["train.jsonl", "dev.jsonl", "data/test.jsonl"], "", None, "validation"),
         (["train.jsonl", "dev.jsonl", "data/test.jsonl"], "", None, "test"),
         (["training-set.csv", "my_val.csv", "testing2.csv", "constrained.csv"], "", None, "train"),
@@ -127,6 +129,7 @@ def test_a_split_has_the_same_rows_in_the_same_order(
         (["Train.csv", "TEST.csv"], "", ["TEST.csv", "Train.csv"], ["Train.csv"]),
         (["train.csv", "train_dev.csv"], "", ["train.csv", "train_dev.csv"], "FTC324"),
         (SEVERAL, "", "Unknown split", "FTC323"),
+        (CHATS, "", "Unknown split", "has no split `train`"),
     ],
 )
 def test_no_row_is_read_twice_or_for_two_splits(

@@ -14,7 +14,7 @@ from ftc.compiler.time.run_time import num_paid
 from ftc.compiler.time.run_work import exchanged
 from ftc.compiler.time.workload import draft_network
 from ftc.spec.devices import CARDS
-from ftc.spec.documents.estimates import Traffic
+from ftc.spec.documents.estimates import DeviceTraffic
 from ftc.spec.documents.facts import DeviceFacts
 from ftc.spec.links import host_link, peer_link
 from ftc.spec.precisions import precision_card
@@ -159,9 +159,9 @@ def test_a_plan_has_the_traffic_of_a_step() -> None:
     hsdp, ddp, machine, single = (job.work.traffic if job.work else None for job in jobs)
     gradients = 4 * draft_network(jobs[0]).trainable
     whole = precision_card(jobs[0].train.precision).products.size * FACTS.num_parameters
-    assert hsdp == Traffic(device_bytes=round((2 * whole + gradients) * 3 / 4), machine_bytes=gradients)
-    assert ddp == Traffic(device_bytes=round(2 * gradients * 7 / 8), machine_bytes=round(2 * gradients * 7 / 8))
-    assert machine == Traffic(device_bytes=round(2 * gradients * 3 / 4), machine_bytes=0)
+    assert hsdp == DeviceTraffic(device_bytes=round((2 * whole + gradients) * 3 / 4), machine_bytes=gradients)
+    assert ddp == DeviceTraffic(device_bytes=round(2 * gradients * 7 / 8), machine_bytes=round(2 * gradients * 7 / 8))
+    assert machine == DeviceTraffic(device_bytes=round(2 * gradients * 3 / 4), machine_bytes=0)
     assert single is None, "one device sends nothing"
     halves = _job({"nodes": 2, "devices": 2}, sharding="fsdp", tensor_parallel=2, micro_batch=16)
     assert halves.work is not None
@@ -170,4 +170,6 @@ def test_a_plan_has_the_traffic_of_a_step() -> None:
     assert halves.work.traffic.device_bytes == 98_304_000, "only sums of states stay in a machine"
     apart = _job({"nodes": 2, "devices": 1}, sharding="ddp", micro_batch=4).work
     assert apart is not None
-    assert apart.traffic == Traffic(device_bytes=0, machine_bytes=gradients), "a machine's only device sends all of it"
+    assert apart.traffic == DeviceTraffic(device_bytes=0, machine_bytes=gradients), (
+        "a machine's only device sends all of it"
+    )

@@ -13,7 +13,7 @@ from ftc.compiler.passes.estimate_cost import estimate_cost
 from ftc.compiler.resolve.machine.device import resolve_device
 from ftc.compiler.time.amounts import Amounts, decode_amounts, leaving_amounts, prompt_amounts, target_amounts
 from ftc.compiler.time.answers import answer_amounts, own_answers
-from ftc.compiler.time.operator_costs import traffic_rates
+from ftc.compiler.time.operator_costs import bytes_and_kernels
 from ftc.compiler.time.run_time import _narrowed
 from ftc.compiler.time.run_work import run_work
 from ftc.compiler.time.speed import scale_only
@@ -147,7 +147,7 @@ def test_the_last_answer_of_a_conversation_is_written_behind_the_others() -> Non
 def test_weights_are_read_in_as_many_bytes_as_they_are_packed_in() -> None:
     def read(strategy: dict[str, Any]) -> float:
         network = draft_network(compiled(strategy=strategy))
-        return traffic_rates(network, 2, checkpointing=False).forward.passes / network.linear_weights
+        return bytes_and_kernels(network, 2, checkpointing=False).forward.passes / network.linear_weights
 
     eight = read({"kind": "qlora", "quantization": "int8"})
     four = read({"kind": "qlora", "quantization": "nf4", "double_quantization": False})

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ftc.spec.documents.difference import ComparedMetric, RunComparison, Standing
 from ftc.spec.documents.events import Event
 from ftc.spec.documents.outcomes import Outcome
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
+from ftc.spec.documents.thumbnails import Thumbnail
 from ftc.spec.row_names import shown_row
 from ftc.spec.version import VERSION
 from ftc.views import numbers
@@ -27,11 +28,11 @@ from ftc.views.report.charts import (
     drawer,
     figure,
 )
-from ftc.views.report.elements import details, framed, long_text, marked_up, section, table, text
+from ftc.views.report.elements import details, framed, long_text, marked_up, pictures, section, table, text
 from ftc.views.report.origins import setting_words
 from ftc.views.report.rows import is_right
 from ftc.views.report.training import STEPS, history, range_words, short, smoothed, thinned
-from ftc.views.row_texts import RowTexts
+from ftc.views.row_texts import RowTexts, row_pictures
 from ftc.views.run import wall_seconds
 from ftc.views.words import metric_title, steps_words
 
@@ -52,12 +53,14 @@ class Side:
         record: What it recorded.
         events: What it said, in order.
         outcomes: What its model made of each test row.
+        thumbnails: Small pictures of images of rows, by the sha256 of the image.
     """
 
     plan: Plan
     record: RunRecord
     events: Sequence[Event]
     outcomes: Sequence[Outcome]
+    thumbnails: Mapping[str, Thumbnail] = field(default_factory=dict)
 
 
 def comparison_html(
@@ -78,7 +81,9 @@ def comparison_html(
     drawn = drawn or drawer()
     first, *others = sides
     labels = {name for side in sides for name in side.plan.settings.text.labels}
-    texts = RowTexts(labels, shows_personal_data)
+    kept = {image: one for side in sides for image, one in side.thumbnails.items()}
+    images = row_pictures(first.outcomes, kept, shows_all=shows_personal_data)
+    texts = RowTexts(labels, shows_personal_data, pictures=images)
     differing = [_told_apart(first, other, texts) for other in others]
     charts = "".join(figure(chart, drawn) for chart in _curves(sides))
     parts = [
@@ -228,7 +233,8 @@ def _row_table(caption: str, pairs: Sequence[tuple[Outcome, Outcome]], texts: Ro
         name = shown_row(one.place, one.row)
         prompt, *answers = map(long_text, texts.row(name, one.prompt, one.expected, one.tuned.text, another.tuned.text))
         losses = f"{numbers.metric(one.tuned.loss)} → {numbers.metric(another.tuned.loss)}"
-        rows.append((text(name), prompt, *(answers if has_text else ()), losses))
+        images = None if name in texts.masked else texts.pictures.get(one.row)  # by what the other run answers, too
+        rows.append((text(name), pictures(name, images) + prompt, *(answers if has_text else ()), losses))
     header = ("row", "text", *(("expected", "first run", "this run") if has_text else ()), "loss")
     kind = "answers" if has_text else "texts"
     return table(caption, header, rows, right=(len(header) - 1,), kind=f"predictions apart {kind}")

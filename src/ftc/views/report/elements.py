@@ -84,7 +84,7 @@ def long_text(value: str) -> str:
 
 
 def pictures(name: str, found: RowPictures | None) -> str:
-    """The images of a row beside each other, which the page holds itself; empty where it shows none.
+    """The images of a row beside each other, which the page holds itself, or their number; empty if none is shown.
 
     Args:
         name: What the row is called.
@@ -100,7 +100,8 @@ def pictures(name: str, found: RowPictures | None) -> str:
         source = f"data:image/jpeg;base64,{text(one.jpeg)}"
         images.append(f'<img src="{source}" width="{width}" height="{height}" alt="{words}" title="{words}">')
     if found.left_out:
-        images.append(f"<span>{numbers.plural(found.left_out, 'more image')}</span>")
+        more = numbers.plural(found.left_out, "more image" if found.shown else "image")
+        images.append(f"<span>{more}{'' if found.shown else ', not kept with the run'}</span>")
     return f'<div class="pictures">{"".join(images)}</div>'
 
 

@@ -8,14 +8,17 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pyarrow as pa
 import pytest
-from huggingface_hub import hf_hub_download
+from huggingface_hub import hf_hub_download, snapshot_download
 from pyarrow import parquet
 
+from ftc.compiler.resolve.files import hub_features
 from ftc.compiler.resolve.rows.data import ResolvedData
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.lockfile import DataLock, Lock, SourceLock
+from ftc.spec.language.foreign_yaml import read_yaml
 from tests.support import resolved_rows
 from tests.support.hub_server import HubRepo, HubServer, hub_with_cache
 from tests.support.recipes import parsed
@@ -81,6 +84,20 @@ def test_a_parquet_file_names_its_classes_once(tmp_path: Path, server: HubServer
     first = resolved(tmp_path, server.endpoint, source=source)
     assert meant(first) == {"0": "1", "1": "2", "2": "3"}
     assert meant(resolved(tmp_path, None, lock_of(first), source=source)) == meant(first)
+
+
+def test_a_card_is_parsed_once(tmp_path: Path, server: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    parses: list[str] = []
+
+    def counted(content: bytes, name: str) -> Any:
+        parses.append(name)
+        return read_yaml(content, name)
+
+    monkeypatch.setattr(hub_features, "read_yaml", counted)
+    push(server, train__csv=file_of("csv", [0, 1]), README__md=card(FEELINGS))
+    data = resolved(tmp_path, server.endpoint, source={"hub": "org/rows", "file": "train.csv"})
+    assert meant(data) == {"0": "cold", "1": "mild"}
+    assert parses == ["README.md"]
 
 
 def test_a_card_in_the_cache_names_no_classes_of_a_parquet_file(tmp_path: Path, server: HubServer) -> None:
@@ -218,16 +235,20 @@ def test_a_data_set_without_a_card_is_used_offline(tmp_path: Path, server: HubSe
     assert server.requests == [], "the cache has the file, and knows that there is no card"
 
 
-def test_the_older_description_names_classes_where_the_card_has_none(tmp_path: Path, server: HubServer) -> None:
+def older() -> bytes:
     label = {"num_classes": 2, "names": FEELINGS, "_type": "ClassLabel"}
-    infos = json.dumps({"default": {"description": "", "features": {"text": {"dtype": "string"}, "label": label}}})
+    infos = {"default": {"description": "", "features": {"text": {"dtype": "string"}, "label": label}}}
+    return json.dumps(infos).encode()
+
+
+def test_the_older_description_names_classes_where_the_card_has_none(tmp_path: Path, server: HubServer) -> None:
     source = {"hub": "org/rows", "file": "train.csv"}
-    push(server, train__csv=file_of("csv", [0, 1]), dataset_infos__json=infos.encode(), README__md=b"# Rows\n")
+    push(server, train__csv=file_of("csv", [0, 1]), dataset_infos__json=older(), README__md=b"# Rows\n")
     first = resolved(tmp_path, server.endpoint, source=source)
     assert meant(resolved(tmp_path, None, source=source)) == meant(first) == {"0": "cold", "1": "mild"}
     assert first.sources["rows"].class_names == {"label": tuple(FEELINGS)}
     (tmp_path / "other").mkdir()
-    push(server, train__csv=file_of("csv", [0, 1]), dataset_infos__json=infos.encode(), README__md=card(STARS))
+    push(server, train__csv=file_of("csv", [0, 1]), dataset_infos__json=older(), README__md=card(STARS))
     assert meant(resolved(tmp_path / "other", server.endpoint, source=source)) == {"0": "1", "1": "2"}
 
 
@@ -250,3 +271,89 @@ def test_a_description_that_cannot_be_read_is_named(
     assert (warning.code, warning.path) == ("FTC490", "data.source.hub")
     assert warning.summary == f"{words} can't be read, so it names no classes"
     assert not found.class_names
+
+
+def test_a_pinned_commit_of_a_cache_without_the_older_description_gives_the_rows_of_a_fresh_machine(
+    tmp_path: Path, server: HubServer
+) -> None:
+    push(server, train__csv=file_of("csv", [0, 1]), dataset_infos__json=older(), README__md=b"# Rows\n")
+    source = {"hub": "org/rows", "file": "train.csv", "revision": COMMIT}
+    for name in ("train.csv", "README.md"):
+        by_another(tmp_path, server, name)
+    with pytest.raises(Refusal, match="FTC318"):
+        resolved(tmp_path, None, source=source)
+    assert meant(resolved(tmp_path, server.endpoint, source=source)) == {"0": "cold", "1": "mild"}
+    server.requests.clear()
+    assert meant(resolved(tmp_path, server.endpoint, source=source)) == {"0": "cold", "1": "mild"}
+    assert server.requests == []
+
+
+def test_rows_without_numbers_need_no_card(tmp_path: Path, server: HubServer) -> None:
+    push(server, train__csv=file_of("csv", ["good", "bad"]), README__md=card(["bad", "good"]))
+    source = {"hub": "org/rows", "file": "train.csv"}
+    by_another(tmp_path, server, "train.csv")
+    (tmp_path / "hub" / "datasets--org--rows" / "refs").mkdir()
+    (tmp_path / "hub" / "datasets--org--rows" / "refs" / "main").write_text(COMMIT)
+    first = resolved(tmp_path, None, source=source)
+    assert meant(first) == {"good": "good", "bad": "bad"}
+    kept = lock_of(first)
+    assert kept.data.sources["rows"].class_names is None, "unknown, and not none"
+    for endpoint in (None, server.endpoint):
+        assert resolved(tmp_path, endpoint, kept, source=source).sources == first.sources
+
+
+def test_a_lock_of_an_unknown_card_takes_no_numbers_for_labels(tmp_path: Path, server: HubServer) -> None:
+    rows = file_of("csv", [0, 1]).replace(b"text,label", b"text,number")
+    push(server, train__csv=b"\n".join(b"%s,%s" % (row, b"label" if n == 0 else b"ab"[n % 2 :][:1]) for n, row in
+                                       enumerate(rows.splitlines())), README__md=card(FEELINGS))  # fmt: skip
+    source = {"hub": "org/rows", "file": "train.csv", "revision": COMMIT}
+    by_another(tmp_path, server, "train.csv")
+    kept = lock_of(resolved(tmp_path, None, source=source))
+    for endpoint in (None, server.endpoint):
+        with pytest.raises(Refusal) as refused:
+            resolved(tmp_path, endpoint, kept, source=source, fields={"label": "number"})
+        (found,) = refused.value.diagnostics
+        assert (found.code, found.path) == ("FTC318", "data.source.hub")
+        assert "`number`" in found.summary
+        assert "ftc lock --upgrade" in found.help[0]
+
+
+@pytest.mark.parametrize("readme", [b"# Rows\n", None, card(FEELINGS)])
+@pytest.mark.parametrize("asked", [{"split": "train"}, {}, {"file": "train.csv"}])
+def test_a_whole_data_set_in_the_cache_needs_no_network(
+    tmp_path: Path, server: HubServer, readme: bytes | None, asked: dict[str, str]
+) -> None:
+    """Its list says which files are a split, and that there is no card."""
+    if not hasattr(huggingface_hub, "get_cached_repo_tree"):
+        pytest.skip("this release of huggingface_hub keeps no lists")
+    push(server, train__csv=file_of("csv", [0, 1]), **({} if readme is None else {"README__md": readme}))
+    snapshot_download("org/rows", repo_type="dataset", cache_dir=tmp_path / "hub", endpoint=server.endpoint)
+    data = resolved(tmp_path, None, source={"hub": "org/rows", **asked})
+    assert meant(data) == ({"0": "cold", "1": "mild"} if readme and b"class_label" in readme else {"0": "0", "1": "1"})
+    assert data.sources["rows"].class_names is not None
+
+
+def test_a_list_in_the_cache_that_cannot_be_read_is_none(tmp_path: Path, server: HubServer) -> None:
+    push(server, train__csv=file_of("csv", ["good", "bad"]))
+    source = {"hub": "org/rows", "file": "train.csv"}
+    first = resolved(tmp_path, server.endpoint, source=source)
+    trees = tmp_path / "hub" / "datasets--org--rows" / "trees"
+    trees.mkdir()
+    for text in ("{", "[]", "[" * 100_000, '{"format_version": 1, "files": 3}'):
+        (trees / f"{COMMIT}.json").write_text(text, encoding="utf-8")
+        assert resolved(tmp_path, None, source=source).sources == first.sources
+
+
+def test_a_split_of_which_the_cache_lacks_a_file_is_refused(tmp_path: Path, server: HubServer) -> None:
+    if not hasattr(huggingface_hub, "get_cached_repo_tree"):
+        pytest.skip("this release of huggingface_hub keeps no lists")
+    files = {f"train-{n}__jsonl": file_of("jsonl", ["good", "bad"], about=f"part {n}") for n in range(2)}
+    push(server, **files, README__md=b"# Rows\n")
+    cache = tmp_path / "hub"
+    snapshot_download(
+        "org/rows", repo_type="dataset", cache_dir=cache, endpoint=server.endpoint, ignore_patterns="train-1*"
+    )
+    with pytest.raises(Refusal) as refused:
+        resolved(tmp_path, None, source={"hub": "org/rows", "split": "train"})
+    (found,) = refused.value.diagnostics
+    assert (found.code, found.notes) == ("FTC318", ("`train-1.jsonl` is missing there, and ftc is offline",))

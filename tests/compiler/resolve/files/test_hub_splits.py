@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ftc.compiler.resolve.files.hub_features import features_of
+from ftc.compiler.resolve.files.hub_features import features_of, infos_of
 from ftc.compiler.resolve.files.hub_splits import NoSplit, SplitAsked, files_of_split
 from ftc.compiler.resolve.rows.data import ResolvedData, lock_entry
 from ftc.compiler.resolve.rows.data_files import DataFile
@@ -134,6 +134,17 @@ def test_splits_of_like_names_are_not_one() -> None:
     with pytest.raises(NoSplit) as caught:
         files_of_split(names, None, SplitAsked(None, "train"))
     assert (caught.value.summary, caught.value.help) == ("has no split `train`", "it has `train_gen`, `train_sft`")
+
+
+@pytest.mark.parametrize(("split", "found"), [("train", "train_sft"), ("test", "test_sft"), ("validation", "dev")])
+def test_an_uploaded_split_has_its_own_name_alone(split: str, found: str) -> None:
+    names = [f"data/{one}-00000-of-00001.parquet" for one in ("train_sft", "test_sft", "dev")]
+    (own,) = files_of_split(names, None, SplitAsked(None, found))
+    with pytest.raises(NoSplit) as caught:
+        files_of_split(names, None, SplitAsked(None, split))
+    assert caught.value.summary == f"has no split `{split}`"
+    assert caught.value.help == "it has `dev`, `test_sft`, `train_sft`"
+    assert files_of_split([*names, f"{split}.parquet"], None, SplitAsked(None, found)) == (own,)
 
 
 @pytest.mark.parametrize("readme", ["configs:\n", "configs: []\n", "dataset_info:\n  configs: 1\n"])
@@ -354,7 +365,7 @@ def _described(info: str) -> str:
     ],
 )
 def test_a_card_names_classes(readme: str, config: str | None, found: dict[str, tuple[str, ...]]) -> None:
-    assert features_of(readme.encode(), config) == found
+    assert features_of(infos_of(readme.encode()) or (), config) == found
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])

@@ -62,9 +62,10 @@ def test_each_source_gives_its_share_to_every_part(tmp_path: Path) -> None:
     assert sorted(data.sources) == ["rows[0]", "rows[1]", "rows[2]"]
     last = data.parts["train"]
     assert last.place(last.numbers[-1]) == "c.jsonl:30"
-    assert [check.result for check in data.checks] == [
-        "a.jsonl 70 rows (54.7%), b.jsonl 28 rows (21.9%), c.jsonl 30 rows (23.4%)"
-    ]
+    assert data.mixture is not None
+    words = "a.jsonl 70 rows (54.7%), b.jsonl 28 rows (21.9%), c.jsonl 30 rows (23.4%)"
+    assert data.mixture.check([0, 0, 0]).result == words
+    assert "a.jsonl 14 of 70 rows (19.4%, 56 left out)" in data.mixture.check([56, 0, 0]).result
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,21 @@
+"""What `data_drift` takes in Python, where no command line checks it first."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from ftc import api
+
+
+@pytest.mark.parametrize("level", [-0.1, 0, 1, 5, math.inf, math.nan])
+def test_a_level_at_which_drift_is_never_or_always_found_is_refused(tmp_path: Path, level: float) -> None:
+    with pytest.raises(ValueError, match=r"is not a share between 0 and 1, such as 0\.01"):
+        api.data_drift("run", "new.csv", level=level, folder=tmp_path)
+
+
+def test_no_rows_are_no_sample(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="0 rows of each side"):
+        api.data_drift("run", "new.csv", rows=0, folder=tmp_path)
