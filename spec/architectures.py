@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 from ftc.spec.architecture_card import Architecture, BehindHead, Family, Mixture, Norm, Positions
-from ftc.spec.mixtures import EXPERTS, GRANITE_EXPERTS, MIXTRAL_EXPERTS, SHARED_EXPERTS
+from ftc.spec.mixtures import EXPERTS, GPT_OSS_EXPERTS, GRANITE_EXPERTS, MIXTRAL_EXPERTS, SHARED_EXPERTS
 
 __all__ = ["ARCHITECTURES", "Architecture", "BehindHead", "Family", "Mixture", "Norm", "Positions", "architecture"]
 
@@ -97,13 +97,14 @@ _DEEPSEEK = replace(
     _LLAMA,
     model_type="deepseek_v2",
     tagger=(),
-    mixture=replace(EXPERTS, has_loss=False),
+    mixture=replace(EXPERTS, has_loss=False, wide_shares=True),
     divides_layers=False,
     widens_latents="kv_b_proj",
 )
 _GEMMA2 = replace(
     _LLAMA,
     model_type="gemma2",
+    norm="composed in its input's type",
     window_every=2,
     activation="gelu_pytorch_tanh",
     ends_with_product=False,
@@ -259,7 +260,13 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     _COHERE,
     replace(_COHERE, model_type="cohere2", window_every=4),
     _DEEPSEEK,
-    replace(_DEEPSEEK, model_type="deepseek_v3", widens_keys=False, tagger=("score",)),
+    replace(
+        _DEEPSEEK,
+        model_type="deepseek_v3",
+        widens_keys=False,
+        tagger=("score",),
+        mixture=replace(EXPERTS, has_loss=False),
+    ),
     replace(_LLAMA, model_type="ernie4_5", widens_keys=False, classifier=(), tagger=()),
     replace(_LLAMA, model_type="exaone4", window_every=4, ends_with_product=False),
     # Its larger models have two norms of one input, its smaller ones one, and their config.json tells.
@@ -281,11 +288,12 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(
         _QWEN_MOE,
         model_type="gpt_oss",
+        norm="composed in its input's type",
         window_every=2,
         unquantized=(".input_layernorm", ".norm", ".post_attention_layernorm"),
         classifier_reads_one=False,
         tokens=_LLAMA.tokens,
-        mixture=replace(EXPERTS, inner="intermediate_size", routers=("mlp.router",), peft_names=()),
+        mixture=GPT_OSS_EXPERTS,
     ),
     replace(_GPT2, model_type="gpt_bigcode", transposed=False, activation="gelu_pytorch_tanh"),
     replace(_GPT2, model_type="gpt_neo", transposed=False, dropout=0.0, attention_dropout=0.0, counts_padding=True),
@@ -308,10 +316,19 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_QWEN_MOE, model_type="mixtral", tokens=_LLAMA.tokens, mixture=MIXTRAL_EXPERTS),
     replace(_BLOOM, model_type="mpt", counts_padding=True, tokens=_GPT_NEOX.tokens),
     replace(_LLAMA, model_type="olmo", norm="fused", widens_keys=False, tagger=(), tokens=_GPT_NEOX.tokens),
-    replace(_LLAMA, model_type="olmo2", ends_with_product=False, widens_keys=False, tagger=(), divides_layers=False),
+    replace(
+        _LLAMA,
+        model_type="olmo2",
+        norm="composed in its input's type",
+        ends_with_product=False,
+        widens_keys=False,
+        tagger=(),
+        divides_layers=False,
+    ),
     replace(
         _LLAMA,
         model_type="olmo3",
+        norm="composed in its input's type",
         divides_layers=False,
         scales_rotation=False,
         window_every=4,
