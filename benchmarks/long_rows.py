@@ -63,7 +63,9 @@ class Point:
 
     def peaks(self, part: str) -> tuple[PhasePeak, PhasePeak]:
         """The largest moments of a part of the run."""
-        phases = ([one for one in each.phases if one.phase.startswith(_PARTS[part])] for each in (self.form, self.found))
+        phases = (
+            [one for one in each.phases if one.phase.startswith(_PARTS[part])] for each in (self.form, self.found)
+        )
         form, found = (max(few, key=lambda one: one.peak_bytes) for few in phases)
         return form, found
 
@@ -93,7 +95,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(_CONFIGS)}; all where none is given")
     parser.add_argument("--lengths", nargs="*", type=int, default=_LENGTHS, metavar="TOKENS", help="of a row")
-    parser.add_argument("--strategies", nargs="*", default=_STRATEGIES, metavar="KIND", help="as `strategy.kind` has it")
+    parser.add_argument(
+        "--strategies", nargs="*", default=_STRATEGIES, metavar="KIND", help="as `strategy.kind` has it"
+    )
     parser.add_argument("--attention", nargs="*", default=[], metavar="KERNEL", help="as `model.attention` has it")
     asked = parser.parse_args()
     if unknown := [name for name in asked.names if name not in _CONFIGS]:

@@ -39,6 +39,7 @@ class Mixture:
         has_loss: Whether transformers knows the load balancing loss of its routers (Fedus et al. 2021).
         widths_between: Tensors as wide as an expert that are there at once between its products: what the first one
             gave for gate and value, the activation, and their product; with biases for each token where it has such.
+        shares_first: Whether what an expert of all tokens gave waits for the others.
         wide_shares: Whether what a router gives is float32, and so what experts gave once it is multiplied by that.
         peft_names: Names of modules that peft's LoRA takes for the experts, wherever they lie, since the experts had
             modules of these names in files of earlier releases. A dense layer with one of them gets no adapter.
@@ -50,6 +51,7 @@ class Mixture:
     routers: tuple[str, ...]
     has_loss: bool
     widths_between: int
+    shares_first: bool
     wide_shares: bool
     peft_names: tuple[str, ...]
 

@@ -114,6 +114,7 @@ _GEMMA2 = replace(
 _COHERE = replace(
     _LLAMA,
     model_type="cohere",
+    norm="composed in its input's type",
     widens_keys=False,
     classifier=(),
     tagger=(),
@@ -309,7 +310,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         behind_head="by scaling",
         mixture=GRANITE_EXPERTS,
     ),
-    replace(_LLAMA, model_type="helium"),
+    replace(_LLAMA, model_type="helium", norm="composed in its input's type"),
     _LLAMA,
     replace(_LLAMA, model_type="ministral3", scales_rotation=False),
     replace(_LLAMA, model_type="mistral"),

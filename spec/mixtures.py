@@ -16,6 +16,7 @@ EXPERTS = Mixture(
     routers=("mlp.gate",),
     has_loss=True,
     widths_between=4,
+    shares_first=False,
     wide_shares=False,
     peft_names=_GATED,
 )
@@ -26,7 +27,7 @@ MIXTRAL_EXPERTS = replace(
     wide_shares=True,
     peft_names=_NUMBERED,
 )
-SHARED_EXPERTS = replace(EXPERTS, routers=("mlp.gate", "mlp.shared_expert_gate"), peft_names=())
+SHARED_EXPERTS = replace(EXPERTS, routers=("mlp.gate", "mlp.shared_expert_gate"), shares_first=True, peft_names=())
 GRANITE_EXPERTS = Mixture(
     inner="intermediate_size",
     experts=("experts", "input_linear", "output_linear"),
@@ -34,6 +35,7 @@ GRANITE_EXPERTS = Mixture(
     routers=("block_sparse_moe.router",),
     has_loss=True,
     widths_between=4,
+    shares_first=False,
     wide_shares=False,
     peft_names=(),
 )
@@ -41,7 +43,7 @@ GPT_OSS_EXPERTS = replace(
     EXPERTS,
     inner="intermediate_size",
     routers=("mlp.router",),
-    # Both halves of the biases, and of what the product gave; gate, value, activation, value and one, and their product.
+    # Both halves of biases and of what the product gave; gate, value, activation, value and one, and their product.
     widths_between=9,
     peft_names=(),
 )

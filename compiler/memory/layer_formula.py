@@ -238,7 +238,7 @@ class Stack:
         size = self.layers * self.tokens * (own + e * 2 * keys)  # saved by SDPA: k, v
         if self.crossed:
             size += self.layers * (self.tokens * own + self.crossed * e * 2 * keys)  # cross-attention
-        if self._rotates_fused_qkv and numbers.linear == e:  # v is a view of qkv, which RoPE then copies
+        if self.rotates_fused_qkv and numbers.linear == e:  # v is a view of qkv, which RoPE then copies
             size += self.layers * self.tokens * e * (queries + keys)
         if self.head_norms:
             learned = e if trained.all_weights else 0  # saved by the norms of q and k: input, and x * rsqrt
@@ -252,7 +252,7 @@ class Stack:
         return size + self._of_scores(numbers)
 
     @property
-    def _rotates_fused_qkv(self) -> bool:
+    def rotates_fused_qkv(self) -> bool:
         """Whether one layer gives queries, keys and values, which rotation then copies."""
         all_three = self.queries + 2 * self.keys
         joint = (name for name, (_, outputs) in self.linear.items() if outputs == all_three)

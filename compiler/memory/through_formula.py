@@ -5,9 +5,10 @@ rotated, attention computes, and the feed-forward part has both of its halves; a
 linear layer, what that adds is there with what the layer gave, their sum, and the input in the adapter's float32.
 
 Whoever calls a function holds what it hands over: a layer's input and the embeddings stand until the layer is done. So
-in Llama, where adapters of rank r stand beside all linear layers and numbers have 2 bytes, a token's largest moment is
-the end of the second half of its feed-forward part: 4 x 2 h (embeddings, input, states behind attention, norm), 4 h (that
-norm in float32), and 4 x 2 inner (the activation; what the layer gave, what is added, the sum).
+in Llama with adapters beside all linear layers and numbers of 2 bytes, a token's largest moment is the end of the
+second layer of its feed-forward part: 4 x 2 h (embeddings, input, states behind attention, norm), 4 h (that norm in
+float32) and 4 x 2 inner (the activation; what the layer gave, what is added, the sum). For Llama-3.1-8B these are
+12 x 4,096 + 8 x 14,336 = 163,840 bytes.
 """
 
 from __future__ import annotations
@@ -56,12 +57,11 @@ def going_through(stack: Stack, numbers: Numbers, trained: Trained) -> Through:
         scores = _scores(stack, numbers) + numbers.residual * stack.length  # and the mask of each row's padding
         size = stack.tokens * (scores + inner * _wide_bytes(stack, numbers) + 4 * numbers.residual * h)
         return Through(size, size)
-    moments = (_turning(stack, numbers), _attending(stack, numbers), _projecting(stack, numbers, trained))
-    attending = max(moments) + _beside_attention(stack, numbers)
-    feeding = _feeding(stack, numbers, trained)
+    before = stack.tokens * max(_turning(stack, numbers), _projecting(stack, numbers, trained))
+    attending = max(before, stack.tokens * _attending(stack, numbers) + _mask_numbers(stack, numbers))
+    attending += stack.tokens * _beside_attention(stack, numbers)
     shared = _shared(stack, numbers)
-    at_scores = shared + _mask_numbers(stack, numbers)
-    return Through(stack.tokens * attending + at_scores, stack.tokens * feeding + shared)
+    return Through(attending + shared, stack.tokens * _feeding(stack, numbers, trained) + shared)
 
 
 def passing_norm(stack: Stack, numbers: Numbers) -> int:
@@ -106,7 +106,8 @@ def _beside_feeding(stack: Stack, numbers: Numbers) -> int:
     """Of a token at the feed-forward part: as at attention, and the states behind that, or what it gave beside it."""
     h = stack.model.hidden_size
     if stack.model.family == "decoder":
-        behind = numbers.linear if stack.model.kind.two_norms else numbers.residual
+        is_beside = stack.model.kind.two_norms or stack.norms <= stack.layers
+        behind = numbers.linear if is_beside else numbers.residual
         return _beside_attention(stack, numbers) + behind * h
     is_packed = numbers.casts and numbers.linear == FP32
     is_cast = not (is_packed and stack.model.family == "encoder")  # nor is a norm's result there before it is read
@@ -120,11 +121,10 @@ def _normed(stack: Stack, numbers: Numbers) -> int:
     return numbers.residual if composes_norms(stack.model) else numbers.fused_norm
 
 
-def _adding(stack: Stack, numbers: Numbers, one: Beside, read: int) -> int:
+def _adding(numbers: Numbers, one: Beside, read: int) -> int:
     """Of a token as what stands beside a linear layer adds to it: what both gave, their sum, and a wide input.
 
     Args:
-        stack: Of the layer.
         numbers: Bytes of elements.
         one: What stands beside.
         read: Bytes of an element of the input.
@@ -149,9 +149,9 @@ def _projecting(stack: Stack, numbers: Numbers, trained: Trained) -> int:
     for part, one in _beside_parts(stack, trained):
         if part.startswith("feed"):
             continue
-        size = _adding(stack, numbers, one, read)
+        size = _adding(numbers, one, read)
         if part.endswith("out"):  # queries, keys and values stand until attention is done
-            size = _adding(stack, numbers, one, numbers.operand) + numbers.operand * one.inputs
+            size = _adding(numbers, one, numbers.operand) + numbers.operand * one.inputs
             size += after * (queries + keys) + numbers.linear * keys
         elif one.outputs <= keys:  # values come last
             size += numbers.linear * max(0, queries + 2 * keys - one.outputs)
@@ -168,7 +168,7 @@ def _turning(stack: Stack, numbers: Numbers) -> int:
     # Those that rotate in part are put together again behind it.
     made = before + (3 * wide if share == 1 else max(round(3 * share * wide), round(share * wide) + after))
     of_queries = stack.queries * made + stack.keys * before
-    of_keys = stack.queries * (before + after) + stack.keys * made
+    of_keys = stack.queries * (before + (wide if share == 1 else after)) + stack.keys * made
     return max(of_queries, of_keys) + numbers.linear * stack.keys
 
 
@@ -185,7 +185,8 @@ def _attending(stack: Stack, numbers: Numbers) -> int:
     after = _widths(stack, numbers)[1] if rotates(stack.model) else numbers.linear
     e, queries, keys = numbers.operand, stack.queries, stack.keys
     casts = [e if each > e else 0 for each in (after, after, numbers.linear)]
-    size = after * (queries + keys) + numbers.linear * keys + e * queries
+    values = queries + 2 * keys if stack.rotates_fused_qkv else keys  # a view keeps what one layer gave for all three
+    size = after * (queries + keys) + numbers.linear * values + e * queries
     read = keys
     if queries > keys and (stack.masks or stack.holds_scores):  # kernels that take as many keys and values as queries
         size, read = size + (after + numbers.linear) * queries, queries
@@ -211,15 +212,15 @@ def _feeding(stack: Stack, numbers: Numbers, trained: Trained) -> int:
     """Of a token at the feed-forward part."""
     h, e, linear = stack.model.hidden_size, numbers.operand, numbers.linear
     inner = max(experts.dense_inner(stack.linear), default=0) if stack.model.experts else stack.inner
-    moments = [inner * _wide_bytes(stack, numbers), experts.through_bytes(stack.model, numbers.residual)]
+    moments = [inner * _wide_bytes(stack, numbers), experts.through_bytes(stack.model, numbers.residual, linear)]
     for part, one in _beside_parts(stack, trained):
         if part == "feed in":  # the first half's activation waits for the second one
             waits = linear * one.outputs * (stack.is_gated and not stack.joins_halves)
-            moments.append(waits + _adding(stack, numbers, one, _normed(stack, numbers) or numbers.residual))
+            moments.append(waits + _adding(numbers, one, _normed(stack, numbers) or numbers.residual))
         elif part == "feed out":  # its input as the adapter and as a product has it
             cast = FP32 if numbers.casts and linear < FP32 else 0
             moments.append((linear + cast + e * numbers.casts) * one.inputs + linear * h)
-            moments.append(linear * one.inputs + _adding(stack, numbers, one, linear))
+            moments.append(linear * one.inputs + _adding(numbers, one, linear))
     if numbers.casts and inner in (one.inputs for one in stack.scaled(trained).values()):
         moments.append(inner * (linear + 2 * FP32 + e))  # as it came, wide, scaled, cast
     return max(moments) + _beside_feeding(stack, numbers)
@@ -254,5 +255,7 @@ def _held_scores(stack: Stack, numbers: Numbers) -> int:
     if stack.has_sinks:
         return 4 * width + (numbers.operand if width > numbers.operand else 0)
     is_narrow = stack.model.family == "decoder" and width > numbers.operand
-    cast_back = is_narrow and numbers.casts and _widths(stack, numbers)[1] == numbers.operand
+    # Queries that go by latents may be as narrow as layers gave them, whatever the cache has.
+    has_narrow = bool(stack.model.kind.widens_latents) or _widths(stack, numbers)[1] == numbers.operand
+    cast_back = is_narrow and numbers.casts and has_narrow
     return stack.score_bytes(numbers) + (numbers.operand if cast_back else 0)
