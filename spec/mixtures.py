@@ -6,7 +6,16 @@ from dataclasses import replace
 
 from ftc.spec.architecture_card import Mixture
 
-__all__ = ["EXPERTS", "GPT_OSS_EXPERTS", "GRANITE_EXPERTS", "MIXTRAL_EXPERTS", "SHARED_EXPERTS"]
+__all__ = [
+    "DEEPSEEK_EXPERTS",
+    "DEEPSEEK_V3_EXPERTS",
+    "EXPERTS",
+    "GPT_OSS_EXPERTS",
+    "GRANITE_EXPERTS",
+    "MIXTRAL_EXPERTS",
+    "OLMOE_EXPERTS",
+    "SHARED_EXPERTS",
+]
 
 _GATED, _NUMBERED = ("gate", "gate_proj", "up_proj", "down_proj"), ("gate", "w1", "w3", "w2")
 EXPERTS = Mixture(
@@ -47,3 +56,6 @@ GPT_OSS_EXPERTS = replace(
     widths_between=9,
     peft_names=(),
 )
+DEEPSEEK_V3_EXPERTS = replace(EXPERTS, has_loss=False)
+DEEPSEEK_EXPERTS = replace(DEEPSEEK_V3_EXPERTS, wide_shares=True)
+OLMOE_EXPERTS = replace(EXPERTS, inner="intermediate_size")
