@@ -15,10 +15,10 @@ Positions = Literal["learned", "learned after padding", "sinusoidal", "rotary", 
 A table of positions, in some models counted from behind the padding id; sines; rotated queries and keys (RoPE); a
 slope for each head (ALiBi); a learned bias for each distance, as in T5; DeBERTa's products with learned distances.
 """
-Norm = Literal["fused", "composed", "composed twice"]
+Norm = Literal["fused", "composed", "composed in its input's type", "composed twice"]
 """How norms are computed: by torch's kernel for layer norms, which keeps its input and two numbers a token; in several
-operators, which keep what was normalized as well where weights are trained; or so that the input is kept once more as
-it came, as T5's norms do."""
+operators, which keep what was normalized as well where weights are trained; so that a product with weights in float32
+is cast back; or so that the input is kept once more as it came, as T5's norms do."""
 
 BehindHead = Literal["nothing", "softcap", "times scale", "by scaling", "plus bias"]
 """What comes behind an output layer, by the name of its value in config.json: tanh between two factors
@@ -37,6 +37,10 @@ class Mixture:
             that comes first, with a gate where there is one, and of the other. transformers 5.24 has these names.
         routers: Ends of the names of modules that decide where a token goes, as files and memory have them.
         has_loss: Whether transformers knows the load balancing loss of its routers (Fedus et al. 2021).
+        widths_between: Tensors as wide as an expert that are there at once between its products: what the first one
+            gave for gate and value, the activation, and their product; with biases for each token where it has such.
+        shares_first: Whether what an expert of all tokens gave waits for the others.
+        wide_shares: Whether what a router gives is float32, and so what experts gave once it is multiplied by that.
         peft_names: Names of modules that peft's LoRA takes for the experts, wherever they lie, since the experts had
             modules of these names in files of earlier releases. A dense layer with one of them gets no adapter.
     """
@@ -46,6 +50,9 @@ class Mixture:
     matrices: tuple[str, str]
     routers: tuple[str, ...]
     has_loss: bool
+    widths_between: int
+    shares_first: bool
+    wide_shares: bool
     peft_names: tuple[str, ...]
 
     def is_expert(self, name: str) -> bool:

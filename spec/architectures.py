@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
+from ftc.spec import mixtures
 from ftc.spec.architecture_card import Architecture, BehindHead, Family, Mixture, Norm, Positions
-from ftc.spec.mixtures import EXPERTS, GRANITE_EXPERTS, MIXTRAL_EXPERTS, SHARED_EXPERTS
 
 __all__ = ["ARCHITECTURES", "Architecture", "BehindHead", "Family", "Mixture", "Norm", "Positions", "architecture"]
 
@@ -90,20 +90,30 @@ _QWEN_MOE = replace(
     model_type="qwen3_moe",
     ends_with_product=False,  # the router's weights are multiplied with what experts give
     tokens=(None, "<|endoftext|>", "<|endoftext|>"),
-    mixture=EXPERTS,
+    mixture=mixtures.EXPERTS,
     divides_layers=False,
 )
 _DEEPSEEK = replace(
     _LLAMA,
     model_type="deepseek_v2",
     tagger=(),
-    mixture=replace(EXPERTS, has_loss=False),
+    mixture=mixtures.DEEPSEEK_EXPERTS,
     divides_layers=False,
     widens_latents="kv_b_proj",
+)
+_OLMO2 = replace(
+    _LLAMA,
+    model_type="olmo2",
+    norm="composed in its input's type",
+    ends_with_product=False,
+    widens_keys=False,
+    tagger=(),
+    divides_layers=False,
 )
 _GEMMA2 = replace(
     _LLAMA,
     model_type="gemma2",
+    norm="composed in its input's type",
     window_every=2,
     activation="gelu_pytorch_tanh",
     ends_with_product=False,
@@ -113,6 +123,7 @@ _GEMMA2 = replace(
 _COHERE = replace(
     _LLAMA,
     model_type="cohere",
+    norm="composed in its input's type",
     widens_keys=False,
     classifier=(),
     tagger=(),
@@ -259,7 +270,9 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     _COHERE,
     replace(_COHERE, model_type="cohere2", window_every=4),
     _DEEPSEEK,
-    replace(_DEEPSEEK, model_type="deepseek_v3", widens_keys=False, tagger=("score",)),
+    replace(
+        _DEEPSEEK, model_type="deepseek_v3", widens_keys=False, tagger=("score",), mixture=mixtures.DEEPSEEK_V3_EXPERTS
+    ),
     replace(_LLAMA, model_type="ernie4_5", widens_keys=False, classifier=(), tagger=()),
     replace(_LLAMA, model_type="exaone4", window_every=4, ends_with_product=False),
     # Its larger models have two norms of one input, its smaller ones one, and their config.json tells.
@@ -281,11 +294,12 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(
         _QWEN_MOE,
         model_type="gpt_oss",
+        norm="composed in its input's type",
         window_every=2,
         unquantized=(".input_layernorm", ".norm", ".post_attention_layernorm"),
         classifier_reads_one=False,
         tokens=_LLAMA.tokens,
-        mixture=replace(EXPERTS, inner="intermediate_size", routers=("mlp.router",), peft_names=()),
+        mixture=mixtures.GPT_OSS_EXPERTS,
     ),
     replace(_GPT2, model_type="gpt_bigcode", transposed=False, activation="gelu_pytorch_tanh"),
     replace(_GPT2, model_type="gpt_neo", transposed=False, dropout=0.0, attention_dropout=0.0, counts_padding=True),
@@ -299,33 +313,19 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         tagger=(),
         tokens=_LLAMA.tokens,
         behind_head="by scaling",
-        mixture=GRANITE_EXPERTS,
+        mixture=mixtures.GRANITE_EXPERTS,
     ),
-    replace(_LLAMA, model_type="helium"),
+    replace(_LLAMA, model_type="helium", norm="composed in its input's type"),
     _LLAMA,
     replace(_LLAMA, model_type="ministral3", scales_rotation=False),
     replace(_LLAMA, model_type="mistral"),
-    replace(_QWEN_MOE, model_type="mixtral", tokens=_LLAMA.tokens, mixture=MIXTRAL_EXPERTS),
+    replace(_QWEN_MOE, model_type="mixtral", tokens=_LLAMA.tokens, mixture=mixtures.MIXTRAL_EXPERTS),
     replace(_BLOOM, model_type="mpt", counts_padding=True, tokens=_GPT_NEOX.tokens),
     replace(_LLAMA, model_type="olmo", norm="fused", widens_keys=False, tagger=(), tokens=_GPT_NEOX.tokens),
-    replace(_LLAMA, model_type="olmo2", ends_with_product=False, widens_keys=False, tagger=(), divides_layers=False),
+    _OLMO2,
+    replace(_OLMO2, model_type="olmo3", scales_rotation=False, window_every=4),
     replace(
-        _LLAMA,
-        model_type="olmo3",
-        divides_layers=False,
-        scales_rotation=False,
-        window_every=4,
-        ends_with_product=False,
-        widens_keys=False,
-        tagger=(),
-    ),
-    replace(
-        _QWEN_MOE,
-        model_type="olmoe",
-        classifier=(),
-        tagger=(),
-        tokens=_GPT_NEOX.tokens,
-        mixture=replace(EXPERTS, inner="intermediate_size"),
+        _QWEN_MOE, model_type="olmoe", classifier=(), tagger=(), tokens=_GPT_NEOX.tokens, mixture=mixtures.OLMOE_EXPERTS
     ),
     replace(
         _GPT2,
@@ -350,7 +350,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     replace(_LLAMA, model_type="phi3", divides_layers=False),
     replace(_LLAMA, model_type="qwen2", tokens=(None, "<|endoftext|>", "<|endoftext|>")),
     replace(_LLAMA, model_type="qwen3", tokens=(None, "<|endoftext|>", "<|endoftext|>")),
-    replace(_QWEN_MOE, model_type="qwen2_moe", mixture=SHARED_EXPERTS),
+    replace(_QWEN_MOE, model_type="qwen2_moe", mixture=mixtures.SHARED_EXPERTS),
     _QWEN_MOE,
     replace(_unknown("recurrent_gemma"), reads_padding=True),
     replace(_unknown("rwkv"), reads_padding=True),

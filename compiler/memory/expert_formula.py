@@ -23,6 +23,7 @@ __all__ = [
     "product_width",
     "routed_bytes",
     "saved_bytes",
+    "through_bytes",
 ]
 
 _FP32 = 4
@@ -98,3 +99,24 @@ def routed_bytes(model: ModelFacts, width: int, *, trained: bool) -> int:
     if model.experts is None:
         return 0
     return 2 * model.experts.chosen * model.hidden_size * (_FP32 if trained else width)
+
+
+def through_bytes(model: ModelFacts, width: int, linear: int) -> int:
+    """A token's largest moment in grouped products of which nothing is kept; 0 in a dense model.
+
+    Between them its states stand once for each expert that it goes to, and tensors as wide as an expert. Behind them
+    there are these states, what experts gave, that times the router's shares, and the same in the order of tokens.
+
+    Args:
+        model: Whose experts.
+        width: Bytes of a number of the states.
+        linear: Bytes of one that a linear layer gives.
+    """
+    mixture, own = model.kind.experts, model.experts
+    if mixture is None or own is None:
+        return 0
+    between = width * (model.hidden_size + mixture.widths_between * own.inner)
+    weighed = max(width, _FP32) if mixture.wide_shares else width
+    behind = 2 * (width + weighed) * model.hidden_size
+    waiting = linear * model.hidden_size if mixture.shares_first else 0
+    return own.chosen * max(between, behind) + waiting

@@ -41,9 +41,12 @@ class Stack:
         crossed: Tokens of the other stack that it attends to; 0 where there is none.
         eager: Whether attention holds its scores.
         masks: How many of its layers' attention get a mask of all pairs.
+        masked: Whether each row has a mask of its own, since padding is hidden; one is for all rows elsewhere.
         crossed_masks: How many get one for the other stack.
         repeats: How often each layer that is stored is used.
         head_norms: Whether queries and keys are normed.
+        norms_after: Whether what attention and feed-forward part give is normed, and not what they read.
+        has_sinks: Whether each head has a score of its own that no token has.
     """
 
     model: ModelFacts
@@ -55,10 +58,13 @@ class Stack:
     crossed: int = 0
     eager: bool = False
     masks: int = 0
+    masked: bool = True
     crossed_masks: int = 0
     repeats: float = 1.0
     inner_norms: int = 0
     head_norms: bool = False
+    norms_after: bool = False
+    has_sinks: bool = False
 
     def saved_bytes(self, numbers: Numbers, trained: Trained) -> float:
         """What all its layers keep, casts of trained weights left out."""
@@ -111,8 +117,7 @@ class Stack:
         distances = 0
         if not self.eager and self.has_relative_bias:
             distances = numbers.operand * self.model.num_heads * self.length * (self.length + self._crossed_length)
-        mask = self.length if self.masks else 0  # one of truth values, for all layers
-        return self.tokens * (each + mask) + distances
+        return self.tokens * each + self.mask_pairs + distances  # the mask is one of truth values, for all layers
 
     def passing_bytes(self, numbers: Numbers, trained: Trained, *, kept: bool, backward: bool = False) -> int:
         """What is on its way through a layer: at its feed-forward part, or at the scores of attention.
@@ -165,6 +170,20 @@ class Stack:
     def aligned(self) -> int:
         """Places of a row of a mask as fused kernels take it."""
         return -(-self.length // ALIGNED) * ALIGNED
+
+    @property
+    def mask_pairs(self) -> int:
+        """Truth values of a layer's mask; 0 where no layer has one."""
+        return self._masked_places * self.length if self.masks else 0
+
+    @property
+    def aligned_pairs(self) -> int:
+        """Numbers of a layer's mask as fused kernels take it; 0 where no layer has one."""
+        return self._masked_places * self.aligned if self.masks else 0
+
+    @property
+    def _masked_places(self) -> int:
+        return self.tokens if self.masked else self.length
 
     @cached_property
     def is_gated(self) -> bool:
@@ -219,7 +238,7 @@ class Stack:
         size = self.layers * self.tokens * (own + e * 2 * keys)  # saved by SDPA: k, v
         if self.crossed:
             size += self.layers * (self.tokens * own + self.crossed * e * 2 * keys)  # cross-attention
-        if self._rotates_fused_qkv and numbers.linear == e:  # v is a view of qkv, which RoPE then copies
+        if self.rotates_fused_qkv and numbers.linear == e:  # v is a view of qkv, which RoPE then copies
             size += self.layers * self.tokens * e * (queries + keys)
         if self.head_norms:
             learned = e if trained.all_weights else 0  # saved by the norms of q and k: input, and x * rsqrt
@@ -229,11 +248,11 @@ class Stack:
         if self.has_relative_bias:
             return size + self._of_scores(numbers) + self._of_relative_bias(numbers)
         # saved by SDPA with a mask: attn_mask in aligned rows, and k, v repeated for each query head
-        size += self.masks * self.tokens * e * (self.aligned + 2 * (queries - keys))
+        size += self.masks * e * (self.aligned_pairs + self.tokens * 2 * (queries - keys))
         return size + self._of_scores(numbers)
 
     @property
-    def _rotates_fused_qkv(self) -> bool:
+    def rotates_fused_qkv(self) -> bool:
         """Whether one layer gives queries, keys and values, which rotation then copies."""
         all_three = self.queries + 2 * self.keys
         joint = (name for name, (_, outputs) in self.linear.items() if outputs == all_three)

@@ -33,6 +33,11 @@ class Numbers(NamedTuple):
         """Whether products run narrower than the rest."""
         return self.operand < FP32
 
+    @property
+    def fused_norm(self) -> int:
+        """Of what torch's kernel for layer norms gives: float32 in mixed precision on a card."""
+        return FP32 if self.casts and self.mask == 1 else self.residual
+
 
 @dataclass(frozen=True, slots=True)
 class Trained:

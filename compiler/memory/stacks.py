@@ -50,7 +50,7 @@ def stacks_of(
         linear, layers = model.linear_modules, model.num_layers
         stored = _num_stored(model)
         repeats = max(1.0, layers / max(1, stored)) if stored else 1.0
-        stacks = [Stack(model, linear, norms, layers, tokens, length, 0, eager, masks)]
+        stacks = [Stack(model, linear, norms, layers, tokens, length, 0, eager, masks, masked)]
         stacks = [replace(stack, repeats=repeats, inner_norms=_inner_norms(model, "")) for stack in stacks]
     else:
         rows = max(1, tokens // max(1, length))
@@ -76,7 +76,8 @@ def stacks_of(
         ]
     if starts_late:
         stacks[0] = _cut(stacks[0], stacks[0].layers - 1)
-    stacks = [replace(stack, head_norms=_has_head_norms(model)) for stack in stacks]
+    known = {"head_norms": _has_head_norms(model), "norms_after": _norms_after(model), "has_sinks": _has_sinks(model)}
+    stacks = [replace(stack, **known) for stack in stacks]
     return stacks if layers_kept is None else [_cut(stack, layers_kept) for stack in stacks]
 
 
@@ -131,6 +132,22 @@ def _of_language(model: ModelFacts) -> Iterator[tuple[str, TensorFacts]]:
 def _has_head_norms(model: ModelFacts) -> bool:
     """Whether queries and keys are normed."""
     return any(_OF_HEADS.search(name) for name, _ in _of_language(model))
+
+
+@remembered
+def _norms_after(model: ModelFacts) -> bool:
+    """Whether layers norm what their parts give, and not what these read, by the names of their norms (OLMo 2)."""
+    names = {name.split(".")[-2] for name, _ in _of_language(model) if _IN_LAYER.search(name) and "norm" in name}
+    return "post_feedforward_layernorm" in names and not names & _NORMS_BEFORE
+
+
+_NORMS_BEFORE = frozenset(("input_layernorm", "pre_feedforward_layernorm"))
+
+
+@remembered
+def _has_sinks(model: ModelFacts) -> bool:
+    """Whether heads have scores of their own (gpt-oss)."""
+    return any(name.endswith(".sinks") for name, _ in _of_language(model))
 
 
 @remembered

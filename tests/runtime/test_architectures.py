@@ -185,16 +185,18 @@ def _window_every(tiny: Tiny) -> int:
 
 
 def _norm(tiny: Tiny) -> str:
-    """By what autograd keeps of a frozen norm's input in half precision."""
+    """By what autograd keeps of a frozen norm's input in half precision, and by the type of what it gives."""
     norms = (module for module in tiny.model.modules() if type(module).__name__.endswith("Norm"))
     norm = next(one for one in norms if getattr(one, "weight", None) is None or one.weight.shape == (32,))
     if "NativeLayerNorm" in norm(torch.randn(2, 3, 32, requires_grad=True)).grad_fn.name():
         return "fused"
     states, kept = torch.randn(2, 3, 32, dtype=torch.bfloat16, requires_grad=True), []
     with torch.autograd.graph.saved_tensors_hooks(lambda one: kept.append(one) or one, lambda one: one):
-        norm.requires_grad_(requires_grad=False)(states)
+        given = norm.requires_grad_(requires_grad=False)(states)
         norm.requires_grad_(requires_grad=True)
-    return "composed twice" if any(one.data_ptr() == states.data_ptr() for one in kept) else "composed"
+    if any(one.data_ptr() == states.data_ptr() for one in kept):
+        return "composed twice"
+    return "composed in its input's type" if given.dtype == states.dtype else "composed"
 
 
 def _two_norms(tiny: Tiny) -> bool:

@@ -23,14 +23,22 @@ def facts() -> ModelFacts:
     return grid_facts({**GRID["Llama-3.1-8B"], "max_position_embeddings": LONGEST})
 
 
-def plan(facts: ModelFacts, length: int, *, attention: str = "sdpa", chunks: str = "auto") -> ClosedDraft:
-    """LoRA on rows of one length, one at a time and recomputed, for an H200."""
+def plan(
+    facts: ModelFacts,
+    length: int,
+    *,
+    attention: str = "sdpa",
+    chunks: str = "auto",
+    evaluated: int = 1,
+    kind: str = "lora",
+) -> ClosedDraft:
+    """Rows of one length, one at a time and recomputed, for an H200; so many are evaluated at once."""
     draft = draft_of(
         facts=facts,
         device=H200,
         model={"base": "models/tiny", "attention": attention},
         task={"kind": "pretraining"},
-        strategy={"kind": "lora"},
+        strategy={"kind": kind},
         train={
             "precision": "bfloat16",
             "packing": False,
@@ -39,7 +47,7 @@ def plan(facts: ModelFacts, length: int, *, attention: str = "sdpa", chunks: str
             "activation_checkpointing": True,
             "loss_chunk_size": chunks,
         },
-        eval={"batch_size": 1},
+        eval={"batch_size": evaluated},
     )
     report = split_report(100, length_max=length, supervised_max=length - 1)
     return decided(replace(draft, splits=dict.fromkeys(draft.splits, report), platform="linux_x86_64"))
@@ -49,6 +57,12 @@ def training(estimate: MemoryEstimate) -> PhasePeak:
     """The largest moment of a step."""
     steps = (one for one in estimate.phases if one.phase.startswith(("forward", "backward")))
     return max(steps, key=lambda one: one.peak_bytes)
+
+
+def evaluation(estimate: MemoryEstimate) -> PhasePeak:
+    """The largest moment of an evaluation."""
+    passes = (one for one in estimate.phases if one.phase.startswith("evaluation: "))
+    return max(passes, key=lambda one: one.peak_bytes)
 
 
 def growing(peak: PhasePeak) -> int:
@@ -94,3 +108,20 @@ def test_the_trace_holds_scores_where_attention_does(facts: ModelFacts) -> None:
     form, found = by_closed_form(draft), by_trace(draft, trace(question(draft)))
     assert training(form).peak_bytes == pytest.approx(training(found).peak_bytes, rel=0.05)
     assert found.verdict == "does not fit"
+
+
+def test_an_evaluation_holds_what_an_adapter_adds_with_what_it_reads(facts: ModelFacts) -> None:
+    one, four = (evaluation(by_closed_form(plan(facts, LONG, evaluated=rows))) for rows in (1, 4))
+    inner, hidden = GRID["Llama-3.1-8B"]["intermediate_size"], GRID["Llama-3.1-8B"]["hidden_size"]
+    # Activation, product, what is added and the sum; embeddings, input, states and norm, and that in float32.
+    each = 4 * 2 * inner + 4 * 2 * hidden + 4 * hidden
+    assert growing(four) - growing(one) == 3 * LONG * each
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "kind"), [("Llama-3.1-8B", "lora"), ("Phi-3-mini", "lora"), ("Qwen3-1.7B", "full")])
+def test_the_trace_agrees_about_an_evaluation_that_is_the_largest_moment(name: str, kind: str) -> None:
+    draft = plan(grid_facts({**GRID[name], "max_position_embeddings": LONG}), LONG, evaluated=8, kind=kind)
+    form, found = by_closed_form(draft), by_trace(draft, trace(question(draft)))
+    assert evaluation(form).phase == evaluation(found).phase == found.peak_phase
+    assert evaluation(form).peak_bytes == pytest.approx(evaluation(found).peak_bytes, rel=0.01)
