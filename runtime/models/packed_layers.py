@@ -129,7 +129,7 @@ def packed_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def exchange_no_packed(model: nn.Module) -> None:
-    """Has torch's DistributedDataParallel leave packed layers alone, which would send all they hold before every step.
+    """Has torch's DistributedDataParallel leave packed layers alone; it would send all that they hold before each step.
 
     Each process has read them from files with the plan's digests. Buffers of other layers are exchanged as ever: there
     is no option for that which both torch 2.10 and 2.13 take without a warning.
