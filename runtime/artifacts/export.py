@@ -64,6 +64,7 @@ def export(session: Session) -> None:
     work = session.trained or session.build()
     session.trained = work
     tensors = _whole(session, work.model, chosen_tensors(work.model, session.plan.settings, chosen))
+    session.copies.drop(chosen.folder)
     _write_result(session, work.model, _by_files(session, work.model, tensors))
 
 

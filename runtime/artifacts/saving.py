@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -23,6 +22,7 @@ import torch
 
 from ftc.runtime.artifacts.checkpoint_files import MANIFEST, Manifest, State, step_folder
 from ftc.runtime.artifacts.tensor_files import write_tensors
+from ftc.runtime.execution.refused_disks import raise_first, refused_here
 from ftc.runtime.models.row_parts import Share
 from ftc.spec.canonical import file_digest
 from ftc.spec.documents.facts import FileFacts
@@ -38,7 +38,8 @@ Exchange = Callable[[str], list[str]]
 """Gives what each process that writes has said, by rank; all of them have to ask together."""
 
 Collect = Callable[[Path, Sequence[Mapping[str, FileFacts]]], None]
-"""Brings what each process has written in the folder of a checkpoint to the first one; all of them have to call it."""
+"""Brings what each process has written in the folder of a checkpoint to the first one; all of them have to call it.
+What a disk refuses, all of them raise."""
 
 _File = tuple[str, Mapping[str, torch.Tensor], dict[str, str]]
 """Name, tensors and header."""
@@ -187,11 +188,7 @@ class Saving:
                 raise self._broken or error from None
             place = building_name(self._target)
             if self._share is not None and self._collect is not None:
-                try:
-                    self._collect(place, written)
-                except OSError as error:
-                    self._error = error
-                self._compare()
+                self._collect(place, written)
             if self._is_apart:
                 self.abandon()
             if self._leads:
@@ -220,19 +217,10 @@ class Saving:
         Raises:
             OSError: One of them couldn't.
         """
-        error = self._error
-        said: dict[str, object] = {"files": {name: one.to_json() for name, one in self._written.items()}}
-        if error is not None:
-            words, file = error.strerror or str(error), str(error.filename) if error.filename else None
-            said["error"] = [error.errno or errno.EIO, words, file]
-            said["host"] = platform.node()
-        heard = [json.loads(one) for one in self._exchange(json.dumps(said))]
-        if error is not None:
-            raise error
-        for rank, one in enumerate(heard):
-            if "error" in one:
-                number, words, file = one["error"]
-                raise OSError(number, f"{words} (process {rank} on {one['host']})", file)
+        files = {name: one.to_json() for name, one in self._written.items()}
+        said = json.dumps({"files": files, "refused": refused_here(self._error)})
+        heard = [json.loads(one) for one in self._exchange(said)]
+        raise_first(self._error, (one["refused"] for one in heard))
         return [{name: FileFacts.model_validate(facts) for name, facts in one["files"].items()} for one in heard]
 
 

@@ -47,6 +47,7 @@ __all__ = [
     "mixed_machines",
     "refuse_differences",
     "see_folder",
+    "unlike",
 ]
 
 _T = TypeVar("_T")
@@ -99,7 +100,7 @@ def meet(values: Mapping[str, str], refusal: Refusal | None = None, sight: Sight
     reports = _exchanged(store, own, world_size)
     if refusal is not None and all(one.refusals == own.refusals for one in reports):
         raise refusal
-    if finding := compare(reports) or ahead(reports):
+    if finding := compare(reports) or ahead(reports) or unlike(reports):
         raise Refusal([finding]) from refusal
     return tuple(one.sight for one in reports if one.sight is not None)
 
@@ -174,6 +175,14 @@ def ahead(reports: Sequence[Report]) -> Diagnostic | None:
     summary = f"{most.who} has the run at step {steps(most)}, and {reports[0].who} has {has}"
     help = f"number the processes so that {most.host} is the first, or name a `storage` in `ftc.launch.yaml`"
     return diagnostic("FTC702", f"the run's folder is not shared: {summary}", help=help)
+
+
+def unlike(reports: Sequence[Report]) -> Diagnostic | None:
+    """A finding where processes that have the first one's folder of runs find the run in another state there."""
+    seeing = [(one, one.sight) for one in reports if one.sight is not None and one.sight.sees_runs]
+    states = [f"{seen.run_id} {seen.status} at step {seen.steps}" if seen.status else "not begun" for _, seen in seeing]
+    values = [{RUN_FOLDER: state} for state in states]
+    return compare([one.model_copy(update={"values": own}) for (one, _), own in zip(seeing, values, strict=True)])
 
 
 def _sides(reports: Sequence[Report], name: str) -> dict[str, list[Report]]:

@@ -8,12 +8,14 @@ written elsewhere are sent to the first process, so that the whole run is where 
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import shutil
 import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,7 @@ import filelock
 from pydantic import Field
 
 from ftc.runtime.execution.meeting_store import by_the_first
+from ftc.runtime.execution.refused_disks import raise_first, refused_here
 from ftc.runtime.execution.state import hold, is_held
 from ftc.spec.base import Document
 from ftc.spec.documents.facts import FileFacts
@@ -40,8 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_COPIES", "Copies", "Sight", "own_folder", "seeing_runs"]
 
-_PIECE = 2**26
-"""Bytes of a file that are sent at a time."""
+_PIECE = 2**23
+"""Bytes of a file that are sent at a time; a device has two of them."""
 _APPEAR_SECONDS = 2.0
 _POLL_SECONDS = 0.1
 
@@ -54,6 +57,7 @@ class Sight(Document):
         sees_runs: Whether it has the first process's folder of runs.
         run_id: Name of the run's folder.
         steps: How far the run has come by what is here; None where nothing of it is.
+        status: How it was left, by its record here; likewise.
         documents: Of the first process: what the run's record and plan say, by the names of their files.
     """
 
@@ -61,6 +65,7 @@ class Sight(Document):
     sees_runs: bool
     run_id: str
     steps: int | None = None
+    status: str | None = None
     documents: Mapping[str, str] = Field(default_factory=dict)
 
 
@@ -183,6 +188,9 @@ class Copies:
             accelerator: Knows the others.
             run: The run's folder as this process has it.
             paths: What is sent, in that folder, as the first process has it; what it doesn't have is passed over.
+
+        Raises:
+            OSError: A disk refused, in all processes.
         """
         if not self.writers:
             return
@@ -190,10 +198,16 @@ class Copies:
 
         asked = [one.relative_to(run.path).as_posix() for one in paths]
         files, writers = agreed(accelerator, lambda: _files(run.path, asked)), {*self.writers.values()}
-        _raise_first([self._send(accelerator, run.path / name, size, 0, writers) for name, size in files])
+        _compare(accelerator, [self._send(accelerator, run.path / name, size, 0, writers) for name, size in files])
         if self.is_elsewhere and self.rank not in writers:
             for name, _ in files:
                 link_or_copy(self._written(run) / name, run.path / name)
+        accelerator.wait_for_everyone()  # nobody removes what a neighbour is about to link
+
+    def drop(self, folder: Path) -> None:
+        """Removes a copy that was read; where this process sees the first one's run, nothing."""
+        if self.is_elsewhere:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def collect(self, accelerator: Accelerator, folder: Path, written: Sequence[Mapping[str, FileFacts]]) -> None:
         """Sends what processes elsewhere have written to the first one; all processes have to call it.
@@ -204,14 +218,15 @@ class Copies:
             written: Files of each process, by rank.
 
         Raises:
-            OSError: This process's disk refused, and all of it was sent nevertheless.
+            OSError: A disk refused, in all processes.
         """
-        _raise_first(
+        _compare(
+            accelerator,
             [
                 self._send(accelerator, folder / name, facts.size, rank, {0})
                 for rank, files in enumerate(written)
                 for name, facts in (files.items() if rank in self.writers else ())
-            ]
+            ],
         )
 
     def _written(self, run: RunFolder) -> Path:
@@ -222,46 +237,60 @@ class Copies:
     def _send(
         self, accelerator: Accelerator, file: Path, size: int, source: int, targets: Collection[int]
     ) -> OSError | None:
-        """Sends a file from one process to others; gives why this one's disk doesn't take it.
+        """Sends a file from one process to others; gives why this one's disk doesn't give or take it.
 
-        A process whose disk refuses hears the rest nevertheless, and what comes after it: the others wait for it.
+        A process whose disk refuses goes on nevertheless, with this file and the next ones: the others wait for it.
         """
-        pieces, refused = self._pieces(accelerator, file, size, source), None
+        refused = list[OSError]()
+        pieces = self._pieces(accelerator, file, size, source, refused)
         if self.rank in targets:
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with replacing(file) as target:
                     target.writelines(piece.cpu().numpy().tobytes() for piece in pieces)
             except OSError as error:
-                refused = error
+                refused.append(error)
         for _ in pieces:
             pass
-        accelerator.wait_for_everyone()
-        return refused
+        return refused[0] if refused else None
 
-    def _pieces(self, accelerator: Accelerator, file: Path, size: int, source: int) -> Iterator[torch.Tensor]:
-        """A file of one process, piece by piece in all of them."""
+    def _pieces(
+        self, accelerator: Accelerator, file: Path, size: int, source: int, refused: list[OSError]
+    ) -> Iterator[torch.Tensor]:
+        """A file of one process, piece by piece in all of them; without its content where it can't be read."""
         import torch
 
         distributed: Any = torch.distributed
-        with file.open("rb") if self.rank == source else nullcontext() as given:
-            for start in range(0, size, _PIECE):
-                count = min(_PIECE, size - start)
-                if given is not None:
-                    piece = torch.frombuffer(bytearray(given.read(count)), dtype=torch.uint8).to(accelerator.device)
-                else:
-                    piece = torch.empty(count, dtype=torch.uint8, device=accelerator.device)
-                distributed.broadcast(piece, src=source)
-                yield piece
+        for start in range(0, size, _PIECE):
+            piece = torch.empty(min(_PIECE, size - start), dtype=torch.uint8, device=accelerator.device)
+            if self.rank == source and not refused:
+                try:
+                    piece.copy_(torch.frombuffer(_read(file, start, len(piece)), dtype=torch.uint8))
+                except OSError as error:
+                    refused.append(error)
+            distributed.broadcast(piece, src=source)
+            yield piece
 
 
 NO_COPIES = Copies()
 """All processes see the first one's run."""
 
 
-def _raise_first(refused: Iterable[OSError | None]) -> None:
-    if error := next(filter(None, refused), None):
-        raise error
+def _read(file: Path, start: int, count: int) -> bytearray:
+    with file.open("rb") as source:
+        source.seek(start)
+        found = bytearray(source.read(count))
+    if len(found) < count:
+        raise OSError(errno.EIO, "it is shorter than it was", str(file))
+    return found
+
+
+def _compare(accelerator: Accelerator, refused: Iterable[OSError | None]) -> None:
+    """Has all processes raise what one of them was refused."""
+    from ftc.runtime.execution.accelerator import everywhere
+
+    own = next(filter(None, refused), None)
+    raise_first(own, map(json.loads, everywhere(accelerator, json.dumps(refused_here(own)))))
 
 
 def _own(root: Path, rank: int, run_id: str) -> Path:

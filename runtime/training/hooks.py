@@ -187,7 +187,7 @@ def save(training: Training, done: StepDone) -> None:
                 share,
                 exchange,
                 leads=session.is_first,
-                collect=partial(session.copies.collect, session.accelerator),
+                collect=partial(session.copies.collect, session.accelerator) if session.copies.writers else None,
                 is_apart=session.copies.is_elsewhere,
             )
             tensors = checkpoint.contents(parameters, training.job.optimizer)

@@ -87,7 +87,10 @@ def train(session: Session) -> None:
         observed=session.state.record.observed.model_copy(update={"wrapper": wrapper_of(job.model)}),
         initial_weights_sha256=content_digest(weights),
     )
-    training = Training(session, job, restored(session, work, job, _fitting(session, job, found)))
+    found = _fitting(session, job, found)
+    training = Training(session, job, restored(session, work, job, found))
+    if found is not None:
+        session.copies.drop(found.folder)
     if training.progress.step > 0:
         session.step_log.truncate(training.progress.step)  # what was written after the checkpoint is written again
         session.answers.truncate(training.progress.step)

@@ -22,7 +22,10 @@ _USUAL = "make the folder writable, or copy the project to a writable place"
 
 
 def not_writable(place: Path | str, error: OSError, help: str = _USUAL) -> Refusal:
-    """That a place takes no files (FTC648)."""
+    """That a place takes no files (FTC648), or that its disk is full (FTC647)."""
+    if error.errno in NO_ROOM:
+        summary = f"the disk has no room for `{place}`: {(error.strerror or str(error)).lower()}"
+        return Refusal([diagnostic("FTC647", summary, help="free disk space there")])
     summary = f"`{place}` is not writable: {error.strerror or error}"
     return Refusal([diagnostic("FTC648", summary, help=help)])
 

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,9 +66,9 @@ def test_a_run_of_another_job_makes_a_plan_stale(project: MakeProject, ftc: Ftc)
     assert ftc("apply", PLAN).code == 0
 
 
-def hold(root: Path, **changes: object) -> Path:
+def hold(root: Path, place: str = "runs/tiny/a1b2", **changes: object) -> Path:
     """A run that was left with its lock."""
-    folder = root / "runs" / "tiny" / "a1b2"
+    folder = root / place
     folder.mkdir(parents=True)
     held = {"id": "0a1b2c3d", "pid": os.getpid(), "host": platform.node(), "since": "2099-01-01T00:00:00+00:00"}
     (folder / ".holder.json").write_text(Holder.model_validate({**held, **changes}).to_text())
@@ -89,8 +90,16 @@ def test_a_living_holder_keeps_its_lock(project: MakeProject, ftc: Ftc) -> None:
     assert (folder / ".lock").exists()
 
 
-@pytest.mark.parametrize("gone", [{"host": "elsewhere"}, {"pid": 2**22 + 1}, {"since": "2001-01-01T00:00:00+00:00"}])
-def test_a_holder_that_is_gone_loses_it(project: MakeProject, ftc: Ftc, gone: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "gone",
+    [
+        {"host": "elsewhere"},
+        {"pid": 2**22 + 1},
+        {"since": "2001-01-01T00:00:00+00:00"},
+        {"host": "elsewhere", "place": ".ftc/copies/1/a1b2"},
+    ],
+)
+def test_a_holder_that_is_gone_loses_it(project: MakeProject, ftc: Ftc, gone: dict[str, Any]) -> None:
     root = project()
     folder = hold(root, **gone)
     freed = ftc("unlock", "0a1b2c3d")

@@ -55,6 +55,7 @@ def execute_planned(
     from ftc.runtime.execution.agreement import arriving, meet
     from ftc.runtime.execution.copies import Copies, own_folder
     from ftc.runtime.execution.execute import Steering
+    from ftc.runtime.execution.state import find_run, refuse_held
 
     doubted, rank = set[str](), int(os.environ.get("RANK") or 0)
     with ExitStack() as holding:
@@ -67,6 +68,10 @@ def execute_planned(
                 sight = _sight(planned, folder, going_on, meeting)
                 if sight is not None and not sight.sees_runs:
                     holding.enter_context(own_folder(planned.root, planned.plan.run_id, rank))
+                elif sight is not None:  # what one process refuses is known before any waits for it
+                    find_run(RunFolder(folder), planned.plan)
+                    if rank == 0:
+                        refuse_held(RunFolder(folder))
             sights = meet(_values(planned), sight=sight)
         copies = Copies.of(sights, rank)
         if copies.is_elsewhere:
@@ -189,6 +194,7 @@ def _sight(planned: Planned, folder: Path, going_on: Run | None, stack: ExitStac
         sees_runs=stack.enter_context(seeing_runs(planned.root)),
         run_id=folder.name,
         steps=None if going_on is None else going_on.record.steps_done,
+        status=None if going_on is None else going_on.record.status,
         documents={one.name: read_regular(one).decode() for one in found},
     )
 

@@ -321,7 +321,8 @@ def unlock(lock_id: str, folder: Path | str = ".") -> str:
     from ftc.spec.documents.machine import Holder
 
     root = project_root(Path(folder) / "recipe")
-    for file in sorted((root / "runs").glob("*/*/.holder.json")):
+    # A machine without the first one's disk holds its copies of a run likewise.
+    for file in sorted([*(root / "runs").glob("*/*/.holder.json"), *(root / ".ftc").glob("copies/*/*/.holder.json")]):
         try:
             holder = Holder.model_validate_json(read_regular(file))
         except (OSError, ValueError):

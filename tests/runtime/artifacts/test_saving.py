@@ -154,10 +154,11 @@ def _write_apart(folder: Path, step: int, refused: OSError | None = None) -> lis
     def one(rank: int, exchange: Exchange) -> OSError | None:
         def collect(place: Path, written: Sequence[Mapping[str, FileFacts]]) -> None:
             exchange("")
-            if rank == 0 and refused is not None:
+            if refused is not None:  # as `Copies.collect` raises it in all processes
                 raise refused
             for name in written[1] if rank == 0 else ():
                 shutil.copy(folders[1] / place.name / name, place / name)
+            exchange("")
 
         folders[rank].mkdir(exist_ok=True)
         share = Share(rank, 2, is_kept=True)
@@ -185,11 +186,10 @@ def test_parts_of_machines_without_a_shared_disk_come_to_the_first_one(tmp_path:
     assert not [*(tmp_path / "other").iterdir()], "its part is gone once it is sent"
 
 
-def test_a_first_machine_whose_disk_takes_no_part_tells_all_and_keeps_the_older_checkpoint(tmp_path: Path) -> None:
+def test_a_part_that_the_first_machine_does_not_get_leaves_the_older_checkpoint(tmp_path: Path) -> None:
     _write_apart(tmp_path, 3)
     raised = _write_apart(tmp_path, 6, OSError(errno.ENOSPC, "No space left on device", "optimizer"))
     assert [one and one.errno for one in raised] == [errno.ENOSPC, errno.ENOSPC]
-    assert "process 0 on " in str(raised[1]), "the other one says whose disk it was"
     assert [path.name for path in (tmp_path / "first").iterdir()] == ["step-00000003"]
     assert not [*(tmp_path / "other").iterdir()]
     assert _found(tmp_path / "first", 3) is not None

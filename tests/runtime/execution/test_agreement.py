@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import json
+
 import pytest
 
-from ftc.runtime.execution.agreement import RAY_JOB, RUN_FOLDER, Report, ahead, compare, launcher, mixed_machines
+from ftc.runtime.execution.agreement import (
+    RAY_JOB,
+    RUN_FOLDER,
+    Report,
+    ahead,
+    compare,
+    launcher,
+    mixed_machines,
+    unlike,
+)
 from ftc.runtime.execution.copies import Copies, Sight
 from ftc.runtime.execution.lost_processes import ask_about_losses, how_it_ended, lost, may_be_retried, refusal_of
+from ftc.runtime.execution.refused_disks import raise_first, refused_here
 
 
 def _reports(*values: dict[str, str], hosts: str = "aabb") -> list[Report]:
@@ -95,7 +108,10 @@ def test_a_model_is_held_by_the_processes_of_one_machine() -> None:
 
 
 def _seen(*sides: tuple[str, int | None]) -> list[Report]:
-    sights = [Sight(place=place, sees_runs=place == "a", run_id="7f", steps=steps) for place, steps in sides]
+    sights = [
+        Sight(place=place, sees_runs=place == "a", run_id="7f", steps=steps, status=None if steps is None else "paused")
+        for place, steps in sides
+    ]
     return [Report(rank=rank, host=one.place, values={}, sight=one) for rank, one in enumerate(sights)]
 
 
@@ -109,12 +125,35 @@ def test_the_first_process_must_be_where_the_run_is() -> None:
     assert found.summary.endswith("process 1 on b has the run at step 10, and process 0 on a has nothing of it")
 
 
+def test_processes_that_see_the_run_see_it_in_one_state() -> None:
+    reports = _seen(("a", 20), ("a", 20), ("b", None))
+    assert unlike(reports) is None, "what has no sight of it is sent what the first one has"
+    for change in ({"status": "finished"}, {"steps": 10}, {"run_id": "7f-2"}, {"status": None}):
+        sight = reports[1].sight
+        assert sight is not None
+        found = unlike([reports[0], reports[1].model_copy(update={"sight": sight.model_copy(update=change)})])
+        assert found is not None
+        assert found.code == "FTC702"
+
+
+def test_what_one_disk_refuses_is_raised_everywhere() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "optimizer")
+    said = [None, json.loads(json.dumps(refused_here(full)))]
+    raise_first(None, [None, refused_here(None)])
+    with pytest.raises(OSError, match=r"No space left on device \(process 1 on .*\): 'optimizer'") as elsewhere:
+        raise_first(None, said)
+    assert elsewhere.value.errno == errno.ENOSPC
+    with pytest.raises(OSError, match="No space") as here:
+        raise_first(full, said)
+    assert here.value is full
+
+
 def test_one_process_of_each_machine_writes_what_the_first_one_sends() -> None:
     sights = [one.sight for one in _seen(("a", 0), ("a", 0), ("b", None), ("b", None), ("c", None))]
     copies = [Copies.of([one for one in sights if one], rank) for rank in range(5)]
     assert [one.is_elsewhere for one in copies] == [False, False, True, True, True]
     assert copies[0].writers == {2: 2, 3: 2, 4: 4}
-    assert not Copies.of([], 0).writers, "one process, or a run that needs one disk"
+    assert not Copies.of([], 0).writers, "one process"
 
 
 def test_nobody_gets_copies_of_what_it_sees_by_itself() -> None:
