@@ -205,9 +205,10 @@ class Hub:
             found.append(HubFile(commit, name, path, digests.file(path)))
         if not card or not names_by_card(names):
             return tuple(found)
-        for commit in {one.commit for one in found}:
+        commits = {one.commit for one in found}
+        for commit in commits:
             self._verify_cached(CARDS, self._snapshot_folder(request, commit), request, digests)
-        lacks = any(lacks_card(self._repo_folder(request), one.commit, listed) for one in found)
+        lacks = any(lacks_card(self._repo_folder(request), commit, listed) for commit in commits)
         return tuple(one._replace(lacks_card=lacks) for one in found)
 
     def _cached_list(self, request: _Request) -> frozenset[str] | None:

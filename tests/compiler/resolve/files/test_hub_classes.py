@@ -273,10 +273,11 @@ def test_a_description_that_cannot_be_read_is_named(
     assert not found.class_names
 
 
+@pytest.mark.parametrize("readme", [b"# Rows\n", b"---\ndataset_info: 5\n---\n"])
 def test_a_pinned_commit_of_a_cache_without_the_older_description_gives_the_rows_of_a_fresh_machine(
-    tmp_path: Path, server: HubServer
+    tmp_path: Path, server: HubServer, readme: bytes
 ) -> None:
-    push(server, train__csv=file_of("csv", [0, 1]), dataset_infos__json=older(), README__md=b"# Rows\n")
+    push(server, train__csv=file_of("csv", [0, 1]), dataset_infos__json=older(), README__md=readme)
     source = {"hub": "org/rows", "file": "train.csv", "revision": COMMIT}
     for name in ("train.csv", "README.md"):
         by_another(tmp_path, server, name)
