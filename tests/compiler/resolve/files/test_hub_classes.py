@@ -303,6 +303,30 @@ def test_rows_without_numbers_need_no_card(tmp_path: Path, server: HubServer) ->
         assert resolved(tmp_path, endpoint, kept, source=source).sources == first.sources
 
 
+@pytest.mark.parametrize(
+    ("suffix", "labels"), [("jsonl", [0, 1, "bad"]), ("jsonl", [0, 1, "  "]), ("csv", ["0", "1", "  "])]
+)
+def test_numbers_beside_names_or_blanks_need_the_card(
+    tmp_path: Path, server: HubServer, suffix: str, labels: list[Any]
+) -> None:
+    push(server, **{f"train__{suffix}": file_of(suffix, labels), "README__md": card(["good", "bad"])})
+    source = {"hub": "org/rows", "file": f"train.{suffix}", "revision": COMMIT}
+    by_another(tmp_path, server, f"train.{suffix}")
+    with pytest.raises(Refusal, match="FTC318"):
+        resolved(tmp_path, None, source=source)
+
+
+@pytest.mark.parametrize(("suffix", "labels"), [("jsonl", [0, 1, -7]), ("csv", ["0", "1", "bad"])])
+def test_numbers_that_no_card_would_name_need_none(
+    tmp_path: Path, server: HubServer, suffix: str, labels: list[Any]
+) -> None:
+    push(server, **{f"train__{suffix}": file_of(suffix, labels), "README__md": card(["good", "bad"])})
+    source = {"hub": "org/rows", "file": f"train.{suffix}", "revision": COMMIT}
+    by_another(tmp_path, server, f"train.{suffix}")
+    alone = meant(resolved(tmp_path, None, source=source))
+    assert alone == meant(resolved(tmp_path, server.endpoint, source=source)) == {str(one): str(one) for one in labels}
+
+
 def test_a_lock_of_an_unknown_card_takes_no_numbers_for_labels(tmp_path: Path, server: HubServer) -> None:
     rows = file_of("csv", [0, 1]).replace(b"text,label", b"text,number")
     push(server, train__csv=b"\n".join(b"%s,%s" % (row, b"label" if n == 0 else b"ab"[n % 2 :][:1]) for n, row in
