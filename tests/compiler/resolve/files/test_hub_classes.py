@@ -14,7 +14,7 @@ import pytest
 from huggingface_hub import hf_hub_download, snapshot_download
 from pyarrow import parquet
 
-from ftc.compiler.resolve.files import hub_features
+from ftc.compiler.resolve.files import hub, hub_features
 from ftc.compiler.resolve.rows.data import ResolvedData
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.lockfile import DataLock, Lock, SourceLock
@@ -98,6 +98,20 @@ def test_a_card_is_parsed_once(tmp_path: Path, server: HubServer, monkeypatch: p
     data = resolved(tmp_path, server.endpoint, source={"hub": "org/rows", "file": "train.csv"})
     assert meant(data) == {"0": "cold", "1": "mild"}
     assert parses == ["README.md"]
+
+
+@pytest.mark.parametrize("revision", ["main", COMMIT])
+def test_the_cache_is_asked_for_a_card_only_beside_files_of_a_commit(
+    tmp_path: Path, server: HubServer, monkeypatch: pytest.MonkeyPatch, revision: str
+) -> None:
+    reads: list[str] = []
+    monkeypatch.setattr(hub, "cached_list", lambda repo, revision, cache: reads.append(revision))
+    push(server, train__csv=file_of("csv", [0, 1]), README__md=card(FEELINGS))
+    source = {"hub": "org/rows", "file": "train.csv"}
+    resolved(tmp_path, server.endpoint, source={**source, "revision": revision})
+    assert reads == []
+    resolved(tmp_path, server.endpoint, source={**source, "revision": COMMIT})
+    assert {*reads} == {COMMIT}
 
 
 def test_a_card_in_the_cache_names_no_classes_of_a_parquet_file(tmp_path: Path, server: HubServer) -> None:
