@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from ftc.spec.precisions import TypeName
-
 __all__ = [
     "DEQUANTIZING_BYTES",
     "LEAST_RELEASE",
@@ -69,7 +67,6 @@ class QuantizedFiles(NamedTuple):
         holds: What files hold, in words.
         dequantizer: How they are dequantized while they are loaded; None where they aren't.
         keeps: Whether memory holds them as files do.
-        served_in: Types of products that vLLM has for them; empty where ftc loads no such files.
     """
 
     method: str
@@ -77,7 +74,6 @@ class QuantizedFiles(NamedTuple):
     holds: str
     dequantizer: Dequantizer | None
     keeps: bool
-    served_in: tuple[TypeName, ...]
 
 
 QUANTIZED_FILES: tuple[QuantizedFiles, ...] = (
@@ -87,7 +83,6 @@ QUANTIZED_FILES: tuple[QuantizedFiles, ...] = (
         holds="FP8, floats of 8 bits with a scale for each block of a matrix",
         dequantizer=Dequantizer("FineGrainedFP8Config", package=None),
         keeps=False,
-        served_in=("bfloat16", "float16"),
     ),
     QuantizedFiles(
         method="mxfp4",
@@ -95,7 +90,6 @@ QUANTIZED_FILES: tuple[QuantizedFiles, ...] = (
         holds="MXFP4, floats of 4 bits of which 32 share a scale",
         dequantizer=Dequantizer("Mxfp4Config", package=None),
         keeps=False,
-        served_in=("bfloat16",),
     ),
     QuantizedFiles(
         method="compressed-tensors",
@@ -103,7 +97,6 @@ QUANTIZED_FILES: tuple[QuantizedFiles, ...] = (
         holds="FP8, or whole numbers of 4 or 8 bits",
         dequantizer=Dequantizer("CompressedTensorsConfig", package=Needed("compressed-tensors", least=(0, 15))),
         keeps=False,
-        served_in=("bfloat16", "float16"),
     ),
     QuantizedFiles(
         method="gptq",
@@ -111,7 +104,6 @@ QUANTIZED_FILES: tuple[QuantizedFiles, ...] = (
         holds="whole numbers of 4 or 8 bits, of which a group shares a scale",
         dequantizer=None,
         keeps=True,
-        served_in=("bfloat16", "float16"),
     ),
     QuantizedFiles(
         method="awq",
@@ -119,7 +111,6 @@ QUANTIZED_FILES: tuple[QuantizedFiles, ...] = (
         holds="whole numbers of 4 bits, of which a group shares a scale",
         dequantizer=None,
         keeps=True,
-        served_in=("bfloat16", "float16"),
     ),
     QuantizedFiles(
         method="bitsandbytes",
@@ -127,7 +118,6 @@ QUANTIZED_FILES: tuple[QuantizedFiles, ...] = (
         holds="packed numbers of 4 or 8 bits",
         dequantizer=None,
         keeps=False,
-        served_in=(),
     ),
 )
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from ftc.spec.precisions import TypeName
+from ftc.spec.quantized_files import QuantizedMethod
+
 __all__ = ["WRITERS", "OwnServer", "WriterCard", "WriterKind", "writer_card"]
 
 
@@ -22,6 +25,7 @@ class OwnServer(NamedTuple):
         environment: Variables that it needs.
         key_variable: Variable by which it learns the key that it asks everybody for.
         ready: Path that gives JSON once it serves.
+        products: Types in which it multiplies weights of quantized files, by each method that ftc loads.
     """
 
     program: str
@@ -29,6 +33,7 @@ class OwnServer(NamedTuple):
     environment: Mapping[str, str]
     key_variable: str
     ready: str
+    products: Mapping[QuantizedMethod, tuple[TypeName, ...]]
 
 
 class WriterCard(NamedTuple):
@@ -95,6 +100,13 @@ WRITERS: tuple[WriterCard, ...] = (
             environment={"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"},
             key_variable="VLLM_API_KEY",
             ready="/v1/models",
+            products={
+                "fp8": ("bfloat16", "float16"),
+                "mxfp4": ("bfloat16",),
+                "compressed-tensors": ("bfloat16", "float16"),
+                "gptq": ("bfloat16", "float16"),
+                "awq": ("bfloat16", "float16"),
+            },
         ),
         ranks=(1, 8, 16, 32, 64, 128, 256, 320, 512),
     ),

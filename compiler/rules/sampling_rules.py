@@ -138,12 +138,15 @@ def server_has_the_products(draft: ClosedDraft) -> Iterator[Diagnostic]:
     sampling, method = draft.recipe.task.sampling, draft.model.quantized_files
     if sampling is None or sampling.writer_memory is None or method is None:
         return
-    number, files = precision_card(draft.train.precision).products, quantized_files(method)
-    if number.name not in files.served_in:
-        path, label = "train.precision", writer_card(sampling.writer).label
-        known = " or ".join(f"`{one}`" for one in files.served_in)
-        summary = f"{label} has no products of {files.label} weights in {number.name}"
-        help = f"write `precision: {files.served_in[0]}`, or choose the unquantized model"
+    card = writer_card(sampling.writer)
+    if card.own is None:
+        return  # another rule refuses `writer_memory`
+    number, has = precision_card(draft.train.precision).products, card.own.products[method]
+    if number.name not in has:
+        path, label = "train.precision", quantized_files(method).label
+        known = " or ".join(f"`{one}`" for one in has)
+        summary = f"{card.label} has no products of {label} weights in {number.name}"
+        help = f"write `precision: {has[0]}`, or choose the unquantized model"
         yield diagnostic("FTC464", summary, draft.source.span(path), help=help, notes=f"it has {known}", path=path)
 
 

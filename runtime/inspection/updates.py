@@ -232,10 +232,12 @@ def _moved(layer: Any, weight: torch.Tensor, before: tuple[torch.Tensor, torch.T
     base: Any = layer.get_base_layer()
     kept = base.weight.data
     base.weight.data = weight.clone()
-    layer.merge(safe_merge=True)
-    change: torch.Tensor = base.weight.data.float() - weight.float()
-    layer.merged_adapters.clear()
-    base.weight.data = kept
+    try:
+        layer.merge(safe_merge=True)  # refuses weights that aren't finite
+        change: torch.Tensor = base.weight.data.float() - weight.float()
+    finally:
+        layer.merged_adapters.clear()
+        base.weight.data = kept
     return change
 
 
@@ -246,12 +248,13 @@ def _moved_experts(layer: Any, before: tuple[torch.Tensor, torch.Tensor] | None)
         return moved
     halves = layer.lora_A[_ADAPTER].weight, layer.lora_B[_ADAPTER].weight
     trained = [one.data for one in halves]
-    for half, first in zip(halves, before, strict=True):
-        half.data = first.to(half.dtype)
-    moved -= layer.get_delta_weight(_ADAPTER).detach().float()
-    for half, data in zip(halves, trained, strict=True):
-        half.data = data
-    return moved
+    try:
+        for half, first in zip(halves, before, strict=True):
+            half.data = first.to(half.dtype)
+        return moved.sub_(layer.get_delta_weight(_ADAPTER).detach().float())
+    finally:
+        for half, data in zip(halves, trained, strict=True):
+            half.data = data
 
 
 def _table(layer: nn.Module, part: str, moved: torch.Tensor, old: torch.Tensor) -> Table | None:

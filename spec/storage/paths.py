@@ -10,7 +10,20 @@ from typing import NamedTuple
 
 from ftc.spec.storage.cached import STREAMS
 
-__all__ = ["RunFolder", "base_from_run", "cache_folder", "ledger_file", "runs_folder", "step_of", "streams_folder"]
+__all__ = [
+    "SWEEP_JOURNAL",
+    "RunFolder",
+    "base_from_run",
+    "cache_folder",
+    "ledger_file",
+    "runs_folder",
+    "step_of",
+    "streams_folder",
+    "sweeps_folder",
+]
+
+SWEEP_JOURNAL = "journal.log"
+"""Optuna's file in the folder of a sweep, which notes what came of each trial."""
 
 _STEP = re.compile(r"step-(\d{8,18})", re.ASCII)
 
@@ -53,6 +66,11 @@ def base_from_run(recipe_file: str, base: str) -> str:
 def ledger_file(root: Path) -> Path:
     """What was run in a project, an entry a line."""
     return root / ".ftc" / "ledger.ndjson"
+
+
+def sweeps_folder(root: Path) -> Path:
+    """Folder of the folders that a project's sweeps have."""
+    return root / ".ftc" / "sweeps"
 
 
 def step_of(folder: Path) -> int | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ftc.spec.diagnostics import Refusal, diagnostic
-from ftc.spec.storage.reading import LARGEST_DOCUMENT, read_regular
+from ftc.spec.storage.paths import SWEEP_JOURNAL, RunFolder, sweeps_folder
+from ftc.spec.storage.reading import LARGEST_DOCUMENT, parse_json, read_regular
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.record import RunRecord
 
-__all__ = ["is_left_trial", "named_run", "read_document", "recorded_runs", "unreadable"]
+__all__ = ["beginning_of", "named_run", "read_document", "recorded_runs", "unreadable"]
 
 AnyDocument = TypeVar("AnyDocument", bound="Document")
 
@@ -35,13 +37,11 @@ def recorded_runs(root: Path) -> list[Path]:
     return [folder for folder in place.glob("*/*") if os.path.lexists(folder / "record.json")]
 
 
-def named_run(text: str, root: Path, newest: Callable[[list[Path]], Path]) -> Path:
+def named_run(text: str, root: Path) -> Path:
     """A run's folder by its id or the beginning of that, or the newest one of a recipe by the recipe's name.
 
-    Args:
-        text: The name.
-        root: The project's root.
-        newest: Picks one of the runs of a recipe.
+    Trials that a sweep left count only where the recipe has no other run, and runs that can't be read where it has no
+    trial either: naming one tells what is wrong with it.
 
     Raises:
         Refusal: There is none, or there are several (FTC520).
@@ -49,7 +49,7 @@ def named_run(text: str, root: Path, newest: Callable[[list[Path]], Path]) -> Pa
     folders = recorded_runs(root)
     matches = [found for found in folders if found.name == text]
     if not matches and (named := [found for found in folders if found.parent.name == text]):
-        return newest(named)
+        return _newest(named, root) if len(named) > 1 else named[0]
     matches = matches or sorted(found for found in folders if text and found.name.startswith(text))
     if len(matches) == 1:
         return matches[0]
@@ -58,14 +58,69 @@ def named_run(text: str, root: Path, newest: Callable[[list[Path]], Path]) -> Pa
     raise Refusal([diagnostic("FTC520", summary, help=_instead(text, bool(folders)), notes=notes)])
 
 
-def is_left_trial(plan: Plan, record: RunRecord) -> bool:
-    """Whether a run is one of the recipe's variations and ended before its test split, as trials of a sweep do.
+def _newest(folders: Sequence[Path], root: Path) -> Path:
+    """The run of a recipe that began last, one of its own before all trials."""
+    from ftc.spec.documents.plan import Plan
+    from ftc.spec.documents.record import RunRecord
 
-    The recipe's name means such a run only where it has no other: a trial that was picked goes on and is finished, and
-    the recipe's own values are no variation.
+    noted = _noted_trials(root)
+
+    def rank(folder: Path) -> tuple[int, str, int]:
+        place = RunFolder(folder)
+        try:
+            plan, record = read_document(place.plan, Plan), read_document(place.record, RunRecord)
+        except Refusal:
+            return 0, "", 0
+        return 1 if _is_left_trial(plan, record, noted) else 2, *beginning_of(folder, record)
+
+    return max(folders, key=rank)
+
+
+def beginning_of(folder: Path, record: RunRecord) -> tuple[str, int]:
+    """When a run began itself; the first segments of one that continues another run are that run's.
+
+    Records count whole seconds. Of repetitions that begin in the same one, the number behind a folder's name decides.
     """
-    is_trained = record.status == "paused" and record.final_weights_sha256 is not None
-    return bool(plan.overrides) and (is_trained or record.status == "pruned")
+    segments, continued = record.segments, record.continued
+    own = continued[-1].segments if continued else 0
+    began = segments[min(own, len(segments) - 1)].started_at if segments else ""
+    _, _, number = folder.name.partition("-")
+    return began, int(number) if number.isdecimal() else 1
+
+
+def _is_left_trial(plan: Plan, record: RunRecord, noted: Collection[str]) -> bool:
+    """Whether a run is one of the recipe's variations that a sweep tried, and did not go on after its training.
+
+    A trial that was picked goes on, and the recipe's own values are no variation. Where the sweep's folder is gone, the
+    run itself may say so: no other run is pruned, and few others pause when they are trained.
+    """
+    is_trained = record.final_weights_sha256 is not None
+    has_ended_early = record.status == "pruned" or (record.status == "paused" and is_trained)
+    return bool(plan.overrides) and (has_ended_early or (record.id in noted and not is_trained))
+
+
+def _noted_trials(root: Path) -> frozenset[str]:
+    """Ids of the runs that the sweeps of a project note as trials, as far as their journals can be read.
+
+    A journal is no part of a run: `ftc sweep show` reports what is wrong with it.
+    """
+    found: set[str] = set()
+    with suppress(OSError):
+        for journal in sweeps_folder(root).glob(f"*/{SWEEP_JOURNAL}"):
+            with suppress(OSError):
+                found.update(*map(_noted_runs, read_regular(journal).splitlines()))
+    return frozenset(found)
+
+
+def _noted_runs(line: bytes) -> Iterable[str]:
+    """The runs of a trial, as a line of Optuna's journal notes them; none of another line."""
+    if b'"runs"' not in line:
+        return ()
+    try:
+        runs = parse_json(line)["user_attr"]["runs"]
+    except (ValueError, LookupError, TypeError):
+        return ()
+    return [one for one in runs if isinstance(one, str)] if isinstance(runs, list) else ()
 
 
 def _instead(text: str, has_runs: bool) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from ftc.spec.documents.facts import FileFacts, ModelFacts
 from ftc.spec.documents.packed_weights import PackedWeights
 from ftc.spec.quantized_files import QUANTIZED_FILES, QuantizedMethod
+from ftc.spec.writers import WRITERS
 from tests.support.drafts import CARD, decided, draft_of, model_facts
 
 STORED = 100_000
@@ -66,6 +67,13 @@ def test_whole_weights_have_no_place_beside_quantized_files() -> None:
     assert found("fp8", writer="sglang") == []
 
 
+def test_a_server_that_is_never_started_has_no_products_of_its_own() -> None:
+    assert found("gptq", writer="sglang", precision="float32", writer_memory="1GiB") == []
+
+
 def test_what_ftc_loads_can_be_served() -> None:
-    for card in QUANTIZED_FILES:
-        assert bool(card.served_in) == (card.keeps or card.dequantizer is not None)
+    loaded = {card.method for card in QUANTIZED_FILES if card.keeps or card.dequantizer is not None}
+    assert loaded == {*get_args(QuantizedMethod)}
+    for writer in WRITERS:
+        if writer.own is not None:
+            assert {method for method, types in writer.own.products.items() if types} == loaded, writer.kind

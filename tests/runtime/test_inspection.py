@@ -79,6 +79,19 @@ def test_an_adapters_changes_are_those_of_the_whole_tensors(options: dict[str, A
     assert found["head.bias"][0].effective_rank is None
 
 
+def test_a_change_that_cannot_be_computed_leaves_the_model_as_it_was() -> None:
+    from peft import VeraConfig, get_peft_model
+
+    model: Any = get_peft_model(Tiny(), VeraConfig(r=4, target_modules=["inner"]))
+    layer = model.base_model.model.inner
+    layer.vera_lambda_b["default"].data.fill_(math.nan)
+    kept = layer.base_layer.weight.data_ptr()
+    with pytest.raises(ValueError, match="NaN"):
+        list(adapter_changes(model, {}))
+    assert layer.base_layer.weight.data_ptr() == kept, "its own tensor, which may be packed"
+    assert not layer.merged
+
+
 def test_large_tensors_have_a_largest_singular_value_and_no_effective_rank(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

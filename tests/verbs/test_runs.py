@@ -13,6 +13,8 @@ from huggingface_hub import constants
 
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.lockfile import Lock
+from ftc.spec.documents.sweep import Sweep
+from ftc.spec.storage.paths import SWEEP_JOURNAL, sweeps_folder
 from ftc.verbs.predict import usable_inputs
 from ftc.verbs.runs import Run, bring_base, find_run, newest_run, past_runs, runs, unreadable_runs
 from tests.support.contests import answered_run
@@ -41,26 +43,55 @@ def test_a_recipes_name_means_its_newest_run_unless_it_is_a_runs_own(tmp_path: P
     assert find_run("demo", tmp_path).folder.name == "demo"
 
 
-def test_a_recipes_name_means_a_trial_of_a_sweep_only_where_there_is_no_other_run(tmp_path: Path) -> None:
-    def made(name: str, day: int, status: str, *overrides: str) -> None:
-        folder = answered_run(tmp_path, name, 1)
-        both: dict[str, dict[str, Any]] = {"record": {"status": status}, "plan": {"overrides": overrides}}
-        for file, changes in both.items():
-            document = json.loads((folder / f"{file}.json").read_text(encoding="utf-8"))
-            if file == "record":
-                changes["segments"] = [{**one, "started_at": f"2026-01-0{day}"} for one in document["segments"]]
-            (folder / f"{file}.json").write_text(json.dumps({**document, **changes}), encoding="utf-8")
+def made(root: Path, name: str, day: int, status: str, *overrides: str, is_trained: bool = True) -> None:
+    """A run that began on a day of a month."""
+    folder = answered_run(root, name, 1)
+    both: dict[str, dict[str, Any]] = {"record": {"status": status}, "plan": {"overrides": overrides}}
+    if not is_trained:
+        both["record"]["final_weights_sha256"] = None
+    for file, changes in both.items():
+        document = json.loads((folder / f"{file}.json").read_text(encoding="utf-8"))
+        if file == "record":
+            changes["segments"] = [{**one, "started_at": f"2026-01-0{day}"} for one in document["segments"]]
+        (folder / f"{file}.json").write_text(json.dumps({**document, **changes}), encoding="utf-8")
 
-    made("b1", 5, "paused", "train.learning_rate=1e-3")
-    made("b2", 6, "pruned", "train.learning_rate=1e-4")
+
+def test_a_recipes_name_means_a_trial_of_a_sweep_only_where_there_is_no_other_run(tmp_path: Path) -> None:
+    made(tmp_path, "b1", 5, "paused", "train.learning_rate=1e-3")
+    made(tmp_path, "b2", 6, "pruned", "train.learning_rate=1e-4")
     assert find_run("demo", tmp_path).folder.name == "b2"
-    made("a1", 2, "paused")
+    made(tmp_path, "a1", 2, "paused")
     assert find_run("demo", tmp_path).folder.name == "a1", "the recipe's own values"
-    made("a2", 3, "finished", "train.learning_rate=1e-2")
+    made(tmp_path, "a2", 3, "finished", "train.learning_rate=1e-2")
     assert find_run("demo", tmp_path).folder.name == "a2", "a trial that was picked"
-    made("a3", 4, "running", "train.learning_rate=1e-1")
+    made(tmp_path, "a3", 4, "running", "train.learning_rate=1e-1")
     assert find_run("demo", tmp_path).folder.name == "a3"
     assert newest_run(tmp_path).folder.name == "b2", "whatever its recipe, and however it ended"
+
+
+@pytest.mark.parametrize("status", ["failed", "interrupted", "running"])
+def test_a_trial_that_a_sweep_notes_is_none_of_the_recipes_own_runs_however_it_ended(
+    tmp_path: Path, status: str
+) -> None:
+    pytest.importorskip("optuna")
+    from ftc.sweep.study import Study
+
+    rate = "train.learning_rate"
+    sweep = Sweep.model_validate({"ftc_sweep": 1, "recipe": "demo.yaml", "space": {rate: {"log": (1e-4, 1e-2)}}})
+    study = Study(sweep, sweeps_folder(tmp_path) / "rates")
+    study.note(study.ask().number, runs=["b1"])
+    made(tmp_path, "b1", 9, status, f"{rate}=1e-3", is_trained=False)
+    assert find_run("demo", tmp_path).folder.name == "b1", "it has no other"
+    made(tmp_path, "a1", 2, "finished")
+    assert find_run("demo", tmp_path).folder.name == "a1"
+    made(tmp_path, "a2", 3, status, f"{rate}=1e-2", is_trained=False)
+    assert find_run("demo", tmp_path).folder.name == "a2", "a variation that no sweep tried"
+    study.note(study.ask().number, runs=["a3"])
+    made(tmp_path, "a3", 4, status, f"{rate}=1e-1")
+    assert find_run("demo", tmp_path).folder.name == "a3", "a trial that was picked, and is past its training"
+    with (sweeps_folder(tmp_path) / "rates" / SWEEP_JOURNAL).open("ab") as journal:
+        journal.write(b'{"user_attr": {"runs": 7}}\n["runs"]\n{"runs')
+    assert find_run("demo", tmp_path).folder.name == "a3"
 
 
 def test_a_run_that_was_not_read_is_named(tmp_path: Path) -> None:

@@ -172,12 +172,14 @@ class Hub:
 
     def _has_pinned(self, names: Sequence[str], request: _Request, card: bool) -> bool:
         """Whether a commit is asked for, and the cache has each file there under the identity that the hub gave it."""
-        folder, needs_card = self._repo_folder(request), card and names_by_card(names)
-        if needs_card and lacks_card(folder, request.revision, self._cached_list(request)):
+        if not names or not _COMMIT.fullmatch(request.revision):
             return False
         paths = [self._snapshot_folder(request, request.revision) / name for name in names]
-        is_commit = _COMMIT.fullmatch(request.revision) is not None
-        return is_commit and bool(paths) and all(path.is_symlink() and path.is_file() for path in paths)
+        if not all(path.is_symlink() and path.is_file() for path in paths):
+            return False
+        if not card or not names_by_card(names):
+            return True
+        return not lacks_card(self._repo_folder(request), request.revision, self._cached_list(request))
 
     def _cached_files(
         self,
@@ -205,9 +207,10 @@ class Hub:
             found.append(HubFile(commit, name, path, digests.file(path)))
         if not card or not names_by_card(names):
             return tuple(found)
-        for commit in {one.commit for one in found}:
+        commits = {one.commit for one in found}
+        for commit in commits:
             self._verify_cached(CARDS, self._snapshot_folder(request, commit), request, digests)
-        lacks = any(lacks_card(self._repo_folder(request), one.commit, listed) for one in found)
+        lacks = any(lacks_card(self._repo_folder(request), commit, listed) for commit in commits)
         return tuple(one._replace(lacks_card=lacks) for one in found)
 
     def _cached_list(self, request: _Request) -> frozenset[str] | None:

@@ -50,8 +50,8 @@ def names_by_card(names: Iterable[str]) -> bool:
 def lacks_card(repository: Path, commit: str, listed: Collection[str] | None) -> bool:
     """Whether the hub's cache leaves open what names the classes at a commit.
 
-    So it is where it has no README.md, or one without names and no older file, and doesn't know either to be absent: a
-    program that fetches single files notes nothing of others.
+    So it is where it has no README.md, or one that describes nothing that can be read and no older file, and doesn't
+    know either to be absent: a program that fetches single files notes nothing of others.
 
     Args:
         repository: The repository's folder in the cache.
@@ -61,8 +61,8 @@ def lacks_card(repository: Path, commit: str, listed: Collection[str] | None) ->
     for name in CARDS:
         file = repository / "snapshots" / commit / name
         if file.is_file():
-            if name == CARD and not blocks_of(front_matter(file.read_bytes()), _KEY):
-                continue
+            if name == CARD and not infos_of(file.read_bytes()):
+                continue  # as in `described_classes`, the older file counts then
             return False
         if not (repository / _ABSENT / commit / name).is_file() and (listed is None or name in listed):
             return True

@@ -206,20 +206,27 @@ def _by_name(names: Collection[str], folder: str, split: str) -> list[str]:
     own = {name: path.rpartition("/")[2] for name, path in unnamed.items()}
     has_own = any(map(any_word.search, own.values()))
     told = own if has_own else {name: path.rpartition("/")[0] for name, path in unnamed.items()}
-    asked = next((words for words in _WORDS.values() if split in words), ())
-    meant = _word(*_WORDS.get(split, (split,)))
-    others = _word(*(word for words in _WORDS.values() if words != asked for word in words))
-    found = sorted(name for name, text in told.items() if meant.search(text))
+    found, both = _saying(split, told)
     if split == "train" and not shards and not any(map(any_word.search, told.values())):
         found = sorted(inside)
     if not found and shards:
-        raise NoSplit(f"has no split `{split}`", f"it has {_listed(sorted({*shards.values()}))}")
+        beside = [one for one in _WORDS if (said := _saying(one, told))[0] and not said[1]]
+        raise NoSplit(f"has no split `{split}`", f"it has {_listed(sorted({*shards.values(), *beside}))}")
     if not found:
         raise NoSplit(f"has no file whose name says `{split}`", "name the file with `file:`")
-    if both := [name for name in found if others.search(meant.sub("", told[name]))]:
+    if both:
         summary = f"has files whose names say `{split}` and another split: {_listed(both)}"
         raise NoSplit(summary, "name the files with `file:`", is_ambiguous=True)
     return found
+
+
+def _saying(split: str, texts: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """The files whose names or folders say a split, by texts of those, and the ones that say another split as well."""
+    asked = next((words for words in _WORDS.values() if split in words), ())
+    meant = _word(*_WORDS.get(split, (split,)))
+    others = _word(*(word for words in _WORDS.values() if words != asked for word in words))
+    found = sorted(name for name, text in texts.items() if meant.search(text))
+    return found, [name for name in found if others.search(meant.sub("", texts[name]))]
 
 
 def _word(*words: str) -> re.Pattern[str]:

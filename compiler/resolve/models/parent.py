@@ -26,7 +26,7 @@ from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.paths import RunFolder
-from ftc.spec.storage.run_folders import is_left_trial, named_run, read_document
+from ftc.spec.storage.run_folders import named_run, read_document
 from ftc.spec.strategies import strategy_card
 
 __all__ = ["left_model", "resolve_parent"]
@@ -119,17 +119,7 @@ def _named(text: str, world: World) -> Path:
             return folder
         help = "`ftc run list` lists the runs of this project"
         raise Refusal([diagnostic("FTC520", f"`{text}` is not the folder of a run", help=help)])
-    return named_run(text, world.root, lambda folders: max(folders, key=_began))
-
-
-def _began(folder: Path) -> tuple[bool, str]:
-    """When a run began, behind that of every other run where it is a trial that a sweep left."""
-    try:
-        record = read_document(RunFolder(folder).record, RunRecord)
-        is_own = not is_left_trial(read_document(RunFolder(folder).plan, Plan), record)
-    except Refusal:
-        return False, ""  # naming it tells what is wrong with it
-    return is_own, record.segments[0].started_at if record.segments else ""
+    return named_run(text, world.root)
 
 
 def _beginning(run: _Run, world: World, *, merges: bool) -> EarlierRun:

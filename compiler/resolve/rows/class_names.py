@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -66,7 +66,7 @@ class _Values:
 
     def _kind(self, value: Any) -> str:
         """The kind of a value; none of one that is empty, or that is the name of its own number."""
-        if value is None or (isinstance(value, str) and not value.strip()):
+        if _is_empty(value):
             return ""
         if not isinstance(value, str):
             return "other" if named(value, self.names) == value else "number"
@@ -136,9 +136,8 @@ def unnamed_classes(table: Table, asked: Mapping[str, Any], used: Collection[str
         path: Dotted path of the source in the recipe.
     """
     for column in sorted({*used, *(asked.get("fields") or {}).values()} & {*table.columns}):
-        values = (one for row in table.rows for one in _flat(row.get(column)) if one not in (None, ""))
-        first = next(values, None)
-        if first is None or not _is_number(first) or not all(map(_is_number, values)):
+        first = _first_number(one for row in table.rows for one in _flat(row.get(column)))
+        if first is None:
             continue
         repository = quoted(str(asked["hub"]))
         yield diagnostic(
@@ -156,11 +155,28 @@ def unnamed_classes(table: Table, asked: Mapping[str, Any], used: Collection[str
         )
 
 
-def _is_number(value: Any) -> bool:
-    """Whether a value may be the number of a class, or text of one; -1 marks a row without."""
-    if isinstance(value, str):
-        return _NUMBER.fullmatch(value.strip()) is not None and int(value) >= -1
-    return isinstance(value, int) and not isinstance(value, bool) and value >= -1
+def _first_number(values: Iterable[Any]) -> int | str | None:
+    """The first value of a column that a card may name a class by; None where the column is the same by every card.
+
+    It follows `_Values`: a number of JSON is one beside texts too, a text only where all texts are numbers.
+    """
+    number = digits = None
+    are_digits = True
+    for value in values:
+        if _is_empty(value):
+            continue
+        if isinstance(value, str):
+            are_digits = are_digits and _NUMBER.fullmatch(value) is not None and int(value) >= -1
+            digits = value if digits is None else digits
+        elif isinstance(value, int) and not isinstance(value, bool) and value >= -1:
+            number = value if number is None else number
+        else:
+            return None  # neither a name nor a number of any card
+    return number if number is not None else digits if are_digits else None
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _classes_in(

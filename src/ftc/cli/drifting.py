@@ -32,18 +32,12 @@ def drift_arguments(parser: Parser) -> None:
 
 
 def _level(text: str) -> float:
-    """A share of false alarms.
+    from ftc.verbs.drift import drift_level
 
-    Raises:
-        ArgumentTypeError: It is none.
-    """
     try:
-        level = float(text)
-    except ValueError:
-        level = 0.0
-    if not 0 < level < 1:
-        raise ArgumentTypeError(f"`{text}` is not a share between 0 and 1, such as 0.01")
-    return level
+        return drift_level(text)
+    except ValueError as fault:
+        raise ArgumentTypeError(str(fault)) from None
 
 
 def run_drift(args: Namespace) -> int:

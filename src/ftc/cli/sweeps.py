@@ -259,11 +259,12 @@ def _opened(args: Namespace) -> tuple[SweepFile, Study]:
     """
     _needs_optuna()
     from ftc.spec.diagnostics import Refusal, diagnostic
-    from ftc.sweep.files import JOURNAL, read_sweep
+    from ftc.spec.storage.paths import SWEEP_JOURNAL
+    from ftc.sweep.files import read_sweep
     from ftc.sweep.study import Study
 
     file = read_sweep(_file(args))
-    if not (file.folder / JOURNAL).exists():
+    if not (file.folder / SWEEP_JOURNAL).exists():
         help = f"`ftc sweep apply {args.sweep}` runs it"
         raise Refusal([diagnostic("FTC588", f"sweep `{file.name}` has no trials yet", help=help)])
     return file, Study(file.sweep, file.folder)

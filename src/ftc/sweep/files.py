@@ -9,10 +9,11 @@ from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.sweep import Sweep
 from ftc.spec.language.forms import ReadForm, read_form
 from ftc.spec.language.source import LARGEST_FILE
+from ftc.spec.storage.paths import sweeps_folder
 
-__all__ = ["JOURNAL", "SUFFIX", "SweepFile", "damaged", "read_sweep"]
+__all__ = ["SUFFIX", "SweepFile", "damaged", "read_sweep"]
 
-SUFFIX, JOURNAL = ".sweep.yaml", "journal.log"
+SUFFIX = ".sweep.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class SweepFile:
     @property
     def folder(self) -> Path:
         """Where its trials are kept."""
-        return self.root / ".ftc" / "sweeps" / self.name
+        return sweeps_folder(self.root) / self.name
 
 
 def read_sweep(path: Path) -> SweepFile:

@@ -28,8 +28,9 @@ from ftc.spec.canonical import digest
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.documents.sweep import Axis, Sweep, Value
 from ftc.spec.storage.native import LibraryFault, native
+from ftc.spec.storage.paths import SWEEP_JOURNAL
 from ftc.spec.storage.reading import parse_json, read_regular
-from ftc.sweep.files import JOURNAL, damaged
+from ftc.sweep.files import damaged
 
 __all__ = ["Point", "Study", "Trial", "drawn_again", "first_points"]
 
@@ -93,7 +94,7 @@ class Study:
         except LibraryFault as fault:
             if folder is None:
                 raise
-            raise damaged(folder / JOURNAL, str(fault)) from None
+            raise damaged(folder / SWEEP_JOURNAL, str(fault)) from None
         # The budget and the number of trials may change; all else decides which trials there are.
         said = sweep.to_json()
         said.pop("budget")
@@ -109,7 +110,7 @@ class Study:
 
     def _opened(self, steps: int) -> tuple[BaseStorage, optuna.Study, str | None]:
         """The storage, the study in it, and which search it is of."""
-        begun = _operations(self._folder / JOURNAL) if self._folder else set()
+        begun = _operations(self._folder / SWEEP_JOURNAL) if self._folder else set()
         with _quiet():
             storage, pruner = _storage(self._folder), _pruner(self._sweep, steps)
             if begun:  # to create a study that is there adds a line to its journal
@@ -211,7 +212,7 @@ class Study:
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             if self._folder is None:
                 raise
-            raise damaged(self._folder / JOURNAL, str(error)) from None
+            raise damaged(self._folder / SWEEP_JOURNAL, str(error)) from None
 
     def _as_noted(self, found: FrozenTrial) -> Trial:
         notes = found.user_attrs
@@ -306,7 +307,7 @@ def _storage(folder: Path | None) -> BaseStorage:
     if folder is None:
         return InMemoryStorage()
     folder.mkdir(parents=True, exist_ok=True)
-    return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+    return JournalStorage(JournalFileBackend(str(folder / SWEEP_JOURNAL)))
 
 
 _CREATE_STUDY = 0

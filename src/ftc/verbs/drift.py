@@ -6,6 +6,7 @@ row is evaluated again. Where rows have labels the recipe's metrics are computed
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ftc.compiler.resolve.rows.table import Table
     from ftc.spec.documents.events import EventListener
 
-__all__ = ["LEVEL", "ROWS", "Drifted", "data_drift"]
+__all__ = ["LEVEL", "ROWS", "Drifted", "data_drift", "drift_level"]
 
 LEVEL = 0.01
 """Share of reports without any drift that say `drift` at most."""
@@ -72,8 +73,7 @@ def data_drift(
     """
     from ftc.compiler.tokens.other_rows import read_other
 
-    if not 0 < level < 1:  # no report could ever say `drift`, or every one would
-        raise ValueError(f"a level of {level:g} is not a share between 0 and 1, such as {LEVEL:g}")
+    level = drift_level(level)
     if rows < 1:
         raise ValueError(f"{rows} rows of each side can't be compared")
     found = finished_run(run, folder)
@@ -82,6 +82,21 @@ def data_drift(
         listen = on_event or (lambda event: None)
         asked = Asked(found, usable_inputs(found), str(data), rows, level, Path(scratch), listen)
         return Drifted(found, _compared(asked, table))
+
+
+def drift_level(said: float | str) -> float:
+    """A significance level.
+
+    Raises:
+        ValueError: It is none: no report could ever say `drift`, or every one would.
+    """
+    try:
+        level = float(said)
+    except ValueError:
+        level = math.nan
+    if not 0 < level < 1:
+        raise ValueError(f"a level of `{said}` is not a share between 0 and 1, such as {LEVEL:g}")
+    return level
 
 
 def _compared(asked: Asked, table: Table) -> DataDrift:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.storage.paths import RunFolder, runs_folder
 from ftc.spec.storage.reading import read_regular
-from ftc.spec.storage.run_folders import is_left_trial, named_run, read_document, recorded_runs, unreadable
+from ftc.spec.storage.run_folders import beginning_of, named_run, read_document, recorded_runs, unreadable
 
 if TYPE_CHECKING:
     from ftc.compiler.draft import PastRun
@@ -188,13 +188,7 @@ def find_run(text: str, folder: Path | str = ".") -> Run:
         return load_run(Path(text))
     from ftc.compiler.resolve.files.safe_files import project_root
 
-    def newest(folders: list[Path]) -> Path:
-        found = list(_readable(iter(folders)))
-        own = [run for run in found if not is_left_trial(run.plan, run.record)]
-        run = max(own or found, key=_beginning, default=None)
-        return run.folder if run else folders[0]
-
-    return load_run(named_run(text, project_root(Path(folder) / "recipe"), newest))
+    return load_run(named_run(text, project_root(Path(folder) / "recipe")))
 
 
 def newest_run(folder: Path | str = ".") -> Run:
@@ -287,15 +281,7 @@ def _readable(folders: Iterator[Path]) -> Iterator[Run]:
 
 
 def _beginning(run: Run) -> tuple[str, int]:
-    """When it began itself; the first segments of one that continues another run are that run's.
-
-    Records count whole seconds. Of repetitions that begin in the same one, the number behind a folder's name decides.
-    """
-    segments, continued = run.record.segments, run.record.continued
-    own = continued[-1].segments if continued else 0
-    began = segments[min(own, len(segments) - 1)].started_at if segments else ""
-    _, _, number = run.folder.name.partition("-")
-    return began, int(number) if number.isdecimal() else 1
+    return beginning_of(run.folder, run.record)
 
 
 def unlock(lock_id: str, folder: Path | str = ".") -> str:

@@ -147,6 +147,18 @@ def test_an_inspection_shows_how_far_experts_moved(tmp_path: Path, continues: bo
         assert found[name].parameters == one.numel()
 
 
+def test_factors_of_an_earlier_run_that_do_not_fit_leave_the_model_as_it_was(tmp_path: Path) -> None:
+    job = job_of(tmp_path, "qwen3_moe")
+    model: Any = build_model(job.plan.settings, FolderBase(job.inputs.model_folder), torch.device("cpu"))
+    trained = {name: one.detach().clone() for name, one in model.named_parameters()}
+    experts = {name for name, layer in model.named_modules() if getattr(layer, "parameter_name", None)}
+    assert experts
+    with pytest.raises(RuntimeError):
+        list(adapter_changes(model, dict.fromkeys(experts, (torch.ones(3, 5), torch.ones(7, 2)))))
+    now = dict(model.named_parameters())
+    assert all(torch.equal(now[name], one) for name, one in trained.items())
+
+
 def merged_experts(model: Any) -> dict[str, torch.Tensor]:
     """The experts' tensors with the adapter in them, by peft itself."""
     model.merge_adapter()

@@ -14,7 +14,7 @@ import pytest
 from huggingface_hub import hf_hub_download, snapshot_download
 from pyarrow import parquet
 
-from ftc.compiler.resolve.files import hub_features
+from ftc.compiler.resolve.files import hub, hub_features
 from ftc.compiler.resolve.rows.data import ResolvedData
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.lockfile import DataLock, Lock, SourceLock
@@ -98,6 +98,20 @@ def test_a_card_is_parsed_once(tmp_path: Path, server: HubServer, monkeypatch: p
     data = resolved(tmp_path, server.endpoint, source={"hub": "org/rows", "file": "train.csv"})
     assert meant(data) == {"0": "cold", "1": "mild"}
     assert parses == ["README.md"]
+
+
+@pytest.mark.parametrize("revision", ["main", COMMIT])
+def test_the_cache_is_asked_for_a_card_only_beside_files_of_a_commit(
+    tmp_path: Path, server: HubServer, monkeypatch: pytest.MonkeyPatch, revision: str
+) -> None:
+    reads: list[str] = []
+    monkeypatch.setattr(hub, "cached_list", lambda repo, revision, cache: reads.append(revision))
+    push(server, train__csv=file_of("csv", [0, 1]), README__md=card(FEELINGS))
+    source = {"hub": "org/rows", "file": "train.csv"}
+    resolved(tmp_path, server.endpoint, source={**source, "revision": revision})
+    assert reads == []
+    resolved(tmp_path, server.endpoint, source={**source, "revision": COMMIT})
+    assert {*reads} == {COMMIT}
 
 
 def test_a_card_in_the_cache_names_no_classes_of_a_parquet_file(tmp_path: Path, server: HubServer) -> None:
@@ -273,10 +287,11 @@ def test_a_description_that_cannot_be_read_is_named(
     assert not found.class_names
 
 
+@pytest.mark.parametrize("readme", [b"# Rows\n", b"---\ndataset_info: 5\n---\n"])
 def test_a_pinned_commit_of_a_cache_without_the_older_description_gives_the_rows_of_a_fresh_machine(
-    tmp_path: Path, server: HubServer
+    tmp_path: Path, server: HubServer, readme: bytes
 ) -> None:
-    push(server, train__csv=file_of("csv", [0, 1]), dataset_infos__json=older(), README__md=b"# Rows\n")
+    push(server, train__csv=file_of("csv", [0, 1]), dataset_infos__json=older(), README__md=readme)
     source = {"hub": "org/rows", "file": "train.csv", "revision": COMMIT}
     for name in ("train.csv", "README.md"):
         by_another(tmp_path, server, name)
@@ -300,6 +315,30 @@ def test_rows_without_numbers_need_no_card(tmp_path: Path, server: HubServer) ->
     assert kept.data.sources["rows"].class_names is None, "unknown, and not none"
     for endpoint in (None, server.endpoint):
         assert resolved(tmp_path, endpoint, kept, source=source).sources == first.sources
+
+
+@pytest.mark.parametrize(
+    ("suffix", "labels"), [("jsonl", [0, 1, "bad"]), ("jsonl", [0, 1, "  "]), ("csv", ["0", "1", "  "])]
+)
+def test_numbers_beside_names_or_blanks_need_the_card(
+    tmp_path: Path, server: HubServer, suffix: str, labels: list[Any]
+) -> None:
+    push(server, **{f"train__{suffix}": file_of(suffix, labels), "README__md": card(["good", "bad"])})
+    source = {"hub": "org/rows", "file": f"train.{suffix}", "revision": COMMIT}
+    by_another(tmp_path, server, f"train.{suffix}")
+    with pytest.raises(Refusal, match="FTC318"):
+        resolved(tmp_path, None, source=source)
+
+
+@pytest.mark.parametrize(("suffix", "labels"), [("jsonl", [0, 1, -7]), ("csv", ["0", "1", "bad"])])
+def test_numbers_that_no_card_would_name_need_none(
+    tmp_path: Path, server: HubServer, suffix: str, labels: list[Any]
+) -> None:
+    push(server, **{f"train__{suffix}": file_of(suffix, labels), "README__md": card(["good", "bad"])})
+    source = {"hub": "org/rows", "file": f"train.{suffix}", "revision": COMMIT}
+    by_another(tmp_path, server, f"train.{suffix}")
+    alone = meant(resolved(tmp_path, None, source=source))
+    assert alone == meant(resolved(tmp_path, server.endpoint, source=source)) == {str(one): str(one) for one in labels}
 
 
 def test_a_lock_of_an_unknown_card_takes_no_numbers_for_labels(tmp_path: Path, server: HubServer) -> None:

@@ -147,6 +147,18 @@ def test_an_uploaded_split_has_its_own_name_alone(split: str, found: str) -> Non
     assert files_of_split([*names, f"{split}.parquet"], None, SplitAsked(None, found)) == (own,)
 
 
+def test_all_splits_that_would_answer_are_named() -> None:
+    names = ["data/train_sft-00000-of-00001.parquet", "test.parquet"]
+    with pytest.raises(NoSplit) as caught:
+        files_of_split(names, None, SplitAsked(None, "validation"))
+    assert caught.value.help == "it has `test`, `train_sft`"
+    for split, name in zip(("train_sft", "test"), names, strict=True):
+        assert files_of_split(names, None, SplitAsked(None, split)) == (name,)
+    with pytest.raises(NoSplit) as caught:
+        files_of_split([*names, "test-train.parquet"], None, SplitAsked(None, "validation"))
+    assert caught.value.help == "it has `train_sft`", "`test` would be refused: a file says another split as well"
+
+
 @pytest.mark.parametrize("readme", ["configs:\n", "configs: []\n", "dataset_info:\n  configs: 1\n"])
 def test_a_readme_without_configurations_leaves_it_to_names(readme: str) -> None:
     found = files_of_split(BY_NAME, f"---\n{readme}---\n".encode(), SplitAsked(None, "train"))
