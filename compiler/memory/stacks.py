@@ -76,8 +76,8 @@ def stacks_of(
         ]
     if starts_late:
         stacks[0] = _cut(stacks[0], stacks[0].layers - 1)
-    inner, after, sinks = _has_head_norms(model), _norms_after(model), _has_sinks(model)
-    stacks = [replace(stack, head_norms=inner, norms_after=after, has_sinks=sinks) for stack in stacks]
+    heads, after, sinks = _has_head_norms(model), _norms_after(model), _has_sinks(model)
+    stacks = [replace(stack, head_norms=heads, norms_after=after, has_sinks=sinks) for stack in stacks]
     return stacks if layers_kept is None else [_cut(stack, layers_kept) for stack in stacks]
 
 
