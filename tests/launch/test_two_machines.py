@@ -468,15 +468,15 @@ def test_machines_without_a_shared_disk_train_one_run_and_go_on_after_a_kill(
 def test_a_machine_gets_weights_alone_and_a_killed_one_keeps_none(first: Machine, tmp_path: Path) -> None:
     machines = one, two = _unpacked(first, tmp_path / "apart")
     processes = start(machines, "apply", PLAN, each=1, **_SILENT)
-    ends, copies = time.monotonic() + 240, two.root / ".ftc" / "copies"
+    ends, copies, seen = time.monotonic() + 240, two.root / ".ftc" / "copies", set[str]()
     while not any(copies.glob("*/*/*/*/adapter/*.safetensors")):  # of the result, which is sent behind the checkpoint
+        seen |= {file.name for file in copies.glob("*/*/*/*/checkpoints/**/*.safetensors")}
         assert time.monotonic() < ends
-        time.sleep(0.01)
+        time.sleep(0.001)
     processes[1].kill()
     together(processes)
-    left = {file.name for file in copies.glob("*/*/*/*/checkpoints/**/*.safetensors")}
-    assert left
-    assert not [name for name in left if "optimizer" in name], left
+    assert not [name for name in seen if "optimizer" in name], seen
+    assert not [*copies.glob("**/checkpoints/**/*.safetensors")], "they go once they are read"
     assert [each.code for each in together(start([one, two], "apply", PLAN))] == [0, 0]
     assert not [*copies.glob("**/*.safetensors")]
 
