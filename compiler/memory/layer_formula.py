@@ -173,17 +173,13 @@ class Stack:
 
     @property
     def mask_pairs(self) -> int:
-        """Truth values of a layer's mask; 0 where no layer has one."""
-        return self._masked_places * self.length if self.masks else 0
+        """Truth values of a layer's mask, one for all rows where no padding is hidden; 0 where no layer has one."""
+        return (self.tokens if self.masked else self.length) * self.length if self.masks else 0
 
     @property
     def aligned_pairs(self) -> int:
-        """Numbers of a layer's mask as fused kernels take it; 0 where no layer has one."""
-        return self._masked_places * self.aligned if self.masks else 0
-
-    @property
-    def _masked_places(self) -> int:
-        return self.tokens if self.masked else self.length
+        """Numbers of a layer's mask as fused kernels take it, for each row; 0 where no layer has one."""
+        return self.tokens * self.aligned if self.masks else 0
 
     @cached_property
     def is_gated(self) -> bool:

@@ -85,14 +85,10 @@ def _shared(stack: Stack, numbers: Numbers) -> int:
 
 
 def _mask_numbers(stack: Stack, numbers: Numbers) -> int:
-    """What fused kernels add to scores in place of a mask of truth values, in aligned rows.
-
-    It is made of the opposite truth values; as wide as the states, and cast where kernels read narrower numbers.
-    """
+    """What fused kernels add to scores in place of a mask of truth values, in their type and in aligned rows."""
     if stack.holds_scores or stack.has_relative_bias:
         return 0
-    made = max(numbers.operand, numbers.residual)
-    return (made + max(1, numbers.operand * (made > numbers.operand))) * stack.aligned_pairs
+    return numbers.operand * stack.aligned_pairs
 
 
 def _beside_attention(stack: Stack, numbers: Numbers) -> int:

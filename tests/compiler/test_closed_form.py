@@ -160,10 +160,10 @@ def windowed(length: int, **changes: Any) -> MemoryInputs:
 
 def test_rows_longer_than_a_window_need_a_mask_in_its_layers_alone() -> None:
     beyond = kept(windowed(512)) - 2 * kept(windowed(256))
-    assert beyond == 2 * (2 * 512 * 512 * 2) + 2 * 512 * 512  # numbers in two layers, and truth values
+    assert beyond == 2 * (2 * 512 * 512 * 2) + 512 * 512  # numbers of each row in two layers, truth values for all
     assert kept(windowed(512, unpadded=True)) == 2 * kept(windowed(256))
     hidden = kept(windowed(512, masked=True)) - kept(windowed(512))
-    assert hidden == 2 * (2 * 512 * 512 * 2)
+    assert hidden == 2 * (2 * 512 * 512 * 2) + 512 * 512  # in two layers more, and truth values of each row
 
 
 def test_cublas_has_larger_workspaces_since_hopper() -> None:
