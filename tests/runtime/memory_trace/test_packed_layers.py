@@ -1,4 +1,4 @@
-"""Layers that stay quantized in memory take as much in a step without memory, and by closed form, as in a real one."""
+"""Layers that stay quantized in memory take as much in the memory trace and in the estimate as in a real step."""
 
 from __future__ import annotations
 
