@@ -317,15 +317,20 @@ def test_rows_without_numbers_need_no_card(tmp_path: Path, server: HubServer) ->
         assert resolved(tmp_path, endpoint, kept, source=source).sources == first.sources
 
 
+def cached_without_card(tmp_path: Path, server: HubServer, suffix: str, labels: list[Any]) -> dict[str, str]:
+    """Rows of the hub that another program has left in the cache, without the card that names two classes."""
+    push(server, **{f"train__{suffix}": file_of(suffix, labels), "README__md": card(["good", "bad"])})
+    by_another(tmp_path, server, f"train.{suffix}")
+    return {"hub": "org/rows", "file": f"train.{suffix}", "revision": COMMIT}
+
+
 @pytest.mark.parametrize(
     ("suffix", "labels"), [("jsonl", [0, 1, "bad"]), ("jsonl", [0, 1, "  "]), ("csv", ["0", "1", "  "])]
 )
 def test_numbers_beside_names_or_blanks_need_the_card(
     tmp_path: Path, server: HubServer, suffix: str, labels: list[Any]
 ) -> None:
-    push(server, **{f"train__{suffix}": file_of(suffix, labels), "README__md": card(["good", "bad"])})
-    source = {"hub": "org/rows", "file": f"train.{suffix}", "revision": COMMIT}
-    by_another(tmp_path, server, f"train.{suffix}")
+    source = cached_without_card(tmp_path, server, suffix, labels)
     with pytest.raises(Refusal, match="FTC318"):
         resolved(tmp_path, None, source=source)
 
@@ -334,9 +339,7 @@ def test_numbers_beside_names_or_blanks_need_the_card(
 def test_numbers_that_no_card_would_name_need_none(
     tmp_path: Path, server: HubServer, suffix: str, labels: list[Any]
 ) -> None:
-    push(server, **{f"train__{suffix}": file_of(suffix, labels), "README__md": card(["good", "bad"])})
-    source = {"hub": "org/rows", "file": f"train.{suffix}", "revision": COMMIT}
-    by_another(tmp_path, server, f"train.{suffix}")
+    source = cached_without_card(tmp_path, server, suffix, labels)
     alone = meant(resolved(tmp_path, None, source=source))
     assert alone == meant(resolved(tmp_path, server.endpoint, source=source)) == {str(one): str(one) for one in labels}
 
