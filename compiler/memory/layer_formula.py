@@ -41,7 +41,7 @@ class Stack:
         crossed: Tokens of the other stack that it attends to; 0 where there is none.
         eager: Whether attention holds its scores.
         masks: How many of its layers' attention get a mask of all pairs.
-        masked: Whether each row has a mask of its own, since padding is hidden; one is for all rows elsewhere.
+        masked: Whether each row has a mask of its own, since padding is hidden; elsewhere all rows share truth values.
         crossed_masks: How many get one for the other stack.
         repeats: How often each layer that is stored is used.
         head_norms: Whether queries and keys are normed.
@@ -176,11 +176,6 @@ class Stack:
         """Truth values of a layer's mask, one for all rows where no padding is hidden; 0 where no layer has one."""
         return (self.tokens if self.masked else self.length) * self.length if self.masks else 0
 
-    @property
-    def aligned_pairs(self) -> int:
-        """Numbers of a layer's mask as fused kernels take it, for each row; 0 where no layer has one."""
-        return self.tokens * self.aligned if self.masks else 0
-
     @cached_property
     def is_gated(self) -> bool:
         """Whether its feed-forward part multiplies two halves."""
@@ -244,7 +239,7 @@ class Stack:
         if self.has_relative_bias:
             return size + self._of_scores(numbers) + self._of_relative_bias(numbers)
         # saved by SDPA with a mask: attn_mask in aligned rows, and k, v repeated for each query head
-        size += self.masks * e * (self.aligned_pairs + self.tokens * 2 * (queries - keys))
+        size += self.masks * self.tokens * e * (self.aligned + 2 * (queries - keys))
         return size + self._of_scores(numbers)
 
     @property

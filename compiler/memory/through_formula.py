@@ -57,11 +57,10 @@ def going_through(stack: Stack, numbers: Numbers, trained: Trained) -> Through:
         scores = _scores(stack, numbers) + numbers.residual * stack.length  # and the mask of each row's padding
         size = stack.tokens * (scores + inner * _wide_bytes(stack, numbers) + 4 * numbers.residual * h)
         return Through(size, size)
-    before = stack.tokens * max(_turning(stack, numbers), _projecting(stack, numbers, trained))
-    attending = max(before, stack.tokens * _attending(stack, numbers) + _mask_numbers(stack, numbers))
-    attending += stack.tokens * _beside_attention(stack, numbers)
+    attending = max(_turning(stack, numbers), _projecting(stack, numbers, trained), _attending(stack, numbers))
+    attending += _beside_attention(stack, numbers)
     shared = _shared(stack, numbers)
-    return Through(attending + shared, stack.tokens * _feeding(stack, numbers, trained) + shared)
+    return Through(stack.tokens * attending + shared, stack.tokens * _feeding(stack, numbers, trained) + shared)
 
 
 def passing_norm(stack: Stack, numbers: Numbers) -> int:
@@ -82,13 +81,6 @@ def _shared(stack: Stack, numbers: Numbers) -> int:
     window, near = window_of(stack.model)
     kinds = 2 if window is not None and len(near) < stack.model.num_layers else 1  # with a window, and without
     return kinds * numbers.residual * stack.tokens * stack.length + turns
-
-
-def _mask_numbers(stack: Stack, numbers: Numbers) -> int:
-    """What fused kernels add to scores in place of a mask of truth values, in their type and in aligned rows."""
-    if stack.holds_scores or stack.has_relative_bias:
-        return 0
-    return numbers.operand * stack.aligned_pairs
 
 
 def _beside_attention(stack: Stack, numbers: Numbers) -> int:
@@ -233,13 +225,13 @@ def _wide_bytes(stack: Stack, numbers: Numbers) -> int:
 
 
 def _scores(stack: Stack, numbers: Numbers) -> int:
-    """Of a token with all others: scores, where they are held."""
+    """Of a token with all others: scores, where they are held, or what is added to them."""
     heads, e = stack.model.num_heads, numbers.operand
     if stack.has_relative_bias and not stack.eager:  # with each row's padding; as computed, as operands, aligned
         copies = numbers.residual * stack.length + e * stack.aligned * (stack.length % ALIGNED > 0)
         return heads * (copies + e * stack.length * (numbers.residual > e))
     if not stack.holds_scores:
-        return 0
+        return e * stack.aligned if stack.masks else 0
     if stack.is_disentangled:  # two products with distances, what is picked of them, and their sums
         return (FP32 + 7 * e) * heads * stack.length
     return _held_scores(stack, numbers) * heads * stack.length
