@@ -87,7 +87,7 @@ class PackedLinear(nn.Linear):
 
 
 def operand(given: torch.Tensor) -> torch.Tensor:
-    """What autocast makes of a product's operand; nothing without memory, where the trace puts its own in place."""
+    """What autocast makes of a product's operand; nothing of meta tensors, where the trace puts its own in place."""
     kind = given.device.type
     if given.is_meta or not torch.is_autocast_enabled(kind):
         return given
@@ -134,7 +134,8 @@ def exchange_no_packed(model: nn.Module) -> None:
     Each process has read them from files with the plan's digests. Buffers of other layers are exchanged as ever: there
     is no option for that which both torch 2.10 and 2.13 take without a warning.
     """
-    nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, [*packed_buffers(model)])
+    if names := [*packed_buffers(model)]:
+        nn.parallel.DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, names)
 
 
 def load_packed(kind: Any, folder: Path, options: dict[str, Any], packed: PackedWeights) -> Any:

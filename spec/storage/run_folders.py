@@ -41,7 +41,7 @@ def named_run(text: str, root: Path) -> Path:
     """A run's folder by its id or the beginning of that, or the newest one of a recipe by the recipe's name.
 
     Trials that a sweep left count only where the recipe has no other run, and runs that can't be read where it has no
-    trial either: naming one tells what is wrong with it.
+    trial either: naming one says what is wrong with it.
 
     Raises:
         Refusal: There is none, or there are several (FTC520).

@@ -98,9 +98,9 @@ def resolve_companion(card: Companion, recipe: Recipe, lock: Lock | None, world:
             raise Refusal([diagnostic("FTC313", summary, world.span_of(here[path]), help=help, path=path)])
         return found
     except Refusal as refusal:
-        told = [replace(one, path=here.get(one.path, one.path) if one.path else None) for one in refusal.diagnostics]
+        shown = [replace(one, path=here.get(one.path, one.path) if one.path else None) for one in refusal.diagnostics]
         helps = card.helps
-        raise Refusal([replace(one, help=(helps[one.code],)) if one.code in helps else one for one in told]) from None
+        raise Refusal([replace(one, help=(helps[one.code],)) if one.code in helps else one for one in shown]) from None
 
 
 def locked_commit(card: Companion, asked: Asked, lock: Lock | None) -> str | None:
