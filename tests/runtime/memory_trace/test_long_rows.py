@@ -121,7 +121,7 @@ def test_an_evaluation_holds_what_an_adapter_adds_with_what_it_reads(facts: Mode
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [("Llama-3.1-8B", "lora"), ("Phi-3-mini", "lora"), ("Qwen3-1.7B", "full")])
 def test_the_trace_agrees_about_an_evaluation_that_is_the_largest_moment(name: str, kind: str) -> None:
-    draft = plan(grid_facts({**GRID[name], "max_position_embeddings": LONG}), LONG, evaluated=8, kind=kind)
+    draft = plan(grid_facts({**GRID[name], "max_position_embeddings": LONG}), LONG, evaluated=16, kind=kind)
     form, found = by_closed_form(draft), by_trace(draft, trace(question(draft)))
     assert evaluation(form).phase == evaluation(found).phase == found.peak_phase
     assert evaluation(form).peak_bytes == pytest.approx(evaluation(found).peak_bytes, rel=0.01)
