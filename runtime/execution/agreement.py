@@ -143,7 +143,7 @@ def compare(reports: Sequence[Report]) -> Diagnostic | None:
     if refused:
         summary = f"{refused[0].who} can't take part"
         summary += f", and {len(refused) - 1} more" if len(refused) > 1 else ""
-        help = "fix what the note says, and start all processes of the run once more; nothing was trained"
+        help = "fix what the note says, and start all processes of the run once more; all of them have stopped"
         return _finding(summary, [f"{one.who}: {line}" for one in refused for line in one.refusals], help)
     differing = {
         name: sides
@@ -209,7 +209,7 @@ def _members(reports: Sequence[Report]) -> str:
     return f"processes {named} on {hosts[0] if len(hosts) == 1 else f'{len(hosts)} machines'}"
 
 
-_SAME = "use the same saved plan, files, packages and kind of machine for every process; nothing was trained"
+_SAME = "use the same saved plan, files, packages and kind of machine for every process; all of them have stopped"
 
 
 def _finding(summary: str, lines: Sequence[str], help: str = _SAME) -> Diagnostic:
