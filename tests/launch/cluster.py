@@ -59,14 +59,15 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
     with ExitStack() as stack:
         _place_key(folder, stack)
         stack.enter_context(_daemon(["slurmctld", "-D", "-f", str(conf)], folder / "slurmctld.log", environment))
-        for node in ("n1", "n2"):
+        # One after the other: each replaces a socket that all on a machine share, and two at once end one of them.
+        for count, node in enumerate(("n1", "n2"), start=1):
             words = ["slurmd", "-D", "-N", node, "-f", str(conf)]
             stack.enter_context(_daemon(words, folder / f"{node}.log", environment))
-        ends = time.monotonic() + 180
-        while _idle(environment) != 2:
-            said = "".join(log.read_text()[-2000:] for log in sorted(folder.glob("*.log")))
-            assert time.monotonic() < ends, said
-            time.sleep(0.5)
+            ends = time.monotonic() + 180
+            while _idle(environment) != count:
+                output = "".join(log.read_text()[-2000:] for log in sorted(folder.glob("*.log")))
+                assert time.monotonic() < ends, output
+                time.sleep(0.5)
         yield environment
 
 
