@@ -40,10 +40,14 @@ def _record(machine: Machine) -> dict[str, Any]:
     return record
 
 
-def _losses(machine: Machine) -> list[float]:
+def _losses(machine: Machine) -> dict[int, float]:
+    """Of each step; one that was trained again, because it came after the last checkpoint, has to have its loss."""
     (file,) = machine.root.glob("runs/tiny/*/events.ndjson")
-    events = [json.loads(line) for line in file.read_text().splitlines()]
-    return [float(event["loss"]) for event in events if event["kind"] == "step"]
+    losses: dict[int, float] = {}
+    for event in map(json.loads, file.read_text().splitlines()):
+        if event["kind"] == "step":
+            assert losses.setdefault(int(event["step"]), float(event["loss"])) == float(event["loss"])
+    return losses
 
 
 def _by_torchrun(planned: Machine, folder: Path, *words: str) -> Machine:
