@@ -124,7 +124,7 @@ def with_teacher(root: Path, case: str, **changes: Any) -> tuple[Settings, Token
     head = "lm" if case == "seq2seq" else case
     write_tiny_model(root / "plain", teacher_kind, seed=8)
     torch.manual_seed(1)
-    named = {"num_labels": 3} if "label" in case or case.endswith("classification") else {}
+    named: dict[str, Any] = {"num_labels": 3} if "label" in case or case.endswith("classification") else {}
     auto.from_pretrained(root / "plain", **named).save_pretrained(root / "teacher")
     labels = {"text.labels": LABELS} if named else {"text.labels": ()}
     family = {"bert": "encoder", "t5": "encoder_decoder"}
