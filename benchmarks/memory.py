@@ -6,8 +6,9 @@
 is then scored beside, against the process's memory.
 
 `POINTS` is a JSON file, or a folder of them, with `points`, each with `model`, `method` (lora or qlora), `precision`
-(fp16 or bf16), `attn`, `lora_rank`, `lora_targets`, `batch_size`, `seq_len`, `grad_checkpoint`, `optimizer`,
-`double_quant` or `quantization`, `gpu`, `torch`, `transformers` and `measured_gib` with `peak_allocated`,
+(fp32, fp16 or bf16: the type of the weights), `autocast` (bfloat16, float16 or null: the type that torch's autocast
+casts to in the forward pass), `attn`, `lora_rank`, `lora_targets`, `batch_size`, `seq_len`, `grad_checkpoint`,
+`optimizer`, `double_quant` or `quantization`, `gpu`, `torch`, `transformers` and `measured_gib` with `peak_allocated`,
 `peak_reserved` and `process`, as far as they were measured. Models outside of the script's table need a `model_config`.
 Nothing in the trace is fitted to them. Points that leave out what decides about memory are skipped, and the reasons
 counted.
@@ -26,6 +27,7 @@ import argparse
 import json
 import statistics
 import subprocess
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -33,14 +35,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from support.foreign_step import ForeignJob, foreign_log
-from support.measured_points import Unscored, card_of, job_of, read_points, release_of
-from support.read_ahead import is_raced, replayed_races
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tests take what is imported here by its full name
+
+from benchmarks.support.foreign_step import ForeignJob, foreign_log
+from benchmarks.support.measured_points import Unscored, card_of, job_of, read_points, release_of
+from benchmarks.support.read_ahead import is_raced, replayed_races
 from ftc.compiler.memory.margins import reserved_range
 from ftc.runtime.memory_trace.allocator import replay
 from ftc.runtime.memory_trace.log import Log, peaks
 from ftc.runtime.memory_trace.meta_model import model_config
+from ftc.spec.sections.model import AttentionKernel
 
 GIB = 2**30
 MIB = 2**20
@@ -64,7 +69,7 @@ class Score:
     """Whether weights were read ahead in threads while others were quantised."""
     in_range: bool | None
     """Whether what was reserved lies between the lowest and the highest replay of the race; None without one."""
-    attention: str
+    attention: AttentionKernel
     measured_by_replayed: float | None
     """What the run's allocator reserved by what the replay says; None where nobody measured that."""
     expandable_by_allocated: float
@@ -206,7 +211,7 @@ def _is_within(race: list[float] | None, measured: dict[str, Any], context: floa
     return race[0] - MIB <= reserved * GIB <= race[-1] + MIB
 
 
-def _attention(job: ForeignJob) -> str:
+def _attention(job: ForeignJob) -> AttentionKernel:
     return "eager" if job.eager else "sdpa"
 
 

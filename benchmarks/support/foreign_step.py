@@ -1,7 +1,8 @@
 """A training step as other people's scripts do it, for scoring the trace against their measurements.
 
-They give the model its labels, so that it computes all logits, and keep its outputs until the step is over. The
-tracker, the kernels, the layers and the allocator are those of ftc's own trace.
+They give the model its labels, so that it computes all logits, and keep its outputs until the step is over. Some run
+the forward pass under torch's autocast. The tracker, the kernels, the layers, mixed precision and the allocator are
+those of ftc's own trace.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ftc.runtime.memory_trace.arithmetic import mixed_without_memory
 from ftc.runtime.memory_trace.holdings import register_model, register_state
 from ftc.runtime.memory_trace.kernels import IMPLEMENTATION, KernelRules, register
 from ftc.runtime.memory_trace.log import TRACED_GROUPS, Log, stretched
 from ftc.runtime.memory_trace.meta_model import model_config, quantize
 from ftc.runtime.memory_trace.sections import Groups, mark
+from ftc.runtime.memory_trace.torch_internals import run_backward
 from ftc.runtime.memory_trace.tracker import StorageTracker, card_buffers
 
 __all__ = ["ForeignJob", "foreign_log"]
@@ -28,11 +31,12 @@ _STEPS = 2
 
 @dataclass(frozen=True, slots=True)
 class ForeignJob:
-    """A published run: LoRA, on a base in 16 or 4 bits.
+    """A published run: LoRA, on a base in 32, 16 or 4 bits.
 
     Attributes:
         config: The model's sizes, as in its `config.json`.
         dtype: Type of the base, and of the arithmetic on 4-bit weights.
+        autocast: Type to which torch's autocast casts in the forward pass; None where the script doesn't use it.
         quantised: Whether the base is in 4 bits (nf4).
         double_quantised: Whether its scales are quantised too.
         rank: Rank of the adapter.
@@ -48,6 +52,7 @@ class ForeignJob:
 
     config: dict[str, Any]
     dtype: torch.dtype
+    autocast: torch.dtype | None
     quantised: bool
     double_quantised: bool
     rank: int
@@ -105,12 +110,14 @@ def _log(job: ForeignJob, model: nn.Module) -> Log:
     optimizer = _optimizer(job, model)
     optimizer.register_step_pre_hook(lambda *_: tracker.section("optimiser step"))
     ids = torch.zeros(job.batch, job.length, dtype=torch.long, device="meta")
-    with tracker, mock.patch.object(functional, "softmax", _softmax_on_card):
+    casting = mixed_without_memory(job.autocast, [model], on_card=True)
+    with casting as switch, tracker, mock.patch.object(functional, "softmax", _softmax_on_card):
         for step in range(_STEPS):
             tracker.turn(step, 0)
-            outputs = model(input_ids=ids, labels=ids, use_cache=False)
+            with switch():
+                outputs = model(input_ids=ids, labels=ids, use_cache=False)
             tracker.section("backward: loss and head")
-            outputs.loss.backward()
+            run_backward(outputs.loss)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             register_state(tracker, optimizer)

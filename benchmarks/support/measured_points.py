@@ -8,16 +8,17 @@ from typing import Any
 
 import torch
 
+from benchmarks.support.foreign_step import ForeignJob
 from ftc.runtime.memory_trace.kernels import KernelRules
 from ftc.runtime.memory_trace.meta_model import model_config
 from ftc.spec.devices import CARDS, Card
-from support.foreign_step import ForeignJob
 
 __all__ = ["CONFIGS", "Unscored", "card_of", "job_of", "read_points", "release_of"]
 
 GIB = 2**30
 _TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
-_DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_AUTOCAST = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _NEEDED = {
     "batch_size": int,
     "seq_len": int,
@@ -113,11 +114,13 @@ def job_of(point: dict[str, Any]) -> ForeignJob:
     for name, kind in _NEEDED.items():
         if not isinstance(point.get(name), kind):
             raise Unscored(f"`{name}` is missing" if point.get(name) is None else f"`{name}` is {point[name]!r}")
-    method, precision = point.get("method"), point.get("precision")
+    method, precision, autocast = point.get("method"), point.get("precision"), point.get("autocast")
     if method not in ("lora", "qlora"):
         raise Unscored(f"`method` is {method!r}, which isn't lora or qlora")
-    if precision not in _DTYPES:
-        raise Unscored(f"`precision` is {precision!r}, which isn't {' or '.join(_DTYPES)}")
+    if precision not in [*_DTYPES]:
+        raise Unscored(f"`precision` is {precision!r}, which isn't {', '.join(_DTYPES)}")
+    if autocast not in [*_AUTOCAST]:
+        raise Unscored(f"`autocast` is {autocast!r}, which isn't null, bfloat16 or float16")
     if "adam" not in point["optimizer"].lower():
         raise Unscored(f"`optimizer` is {point['optimizer']!r}, which isn't AdamW")
     if not isinstance(point.get("measured_gib"), dict):
@@ -126,6 +129,7 @@ def job_of(point: dict[str, Any]) -> ForeignJob:
     return ForeignJob(
         config=config,
         dtype=_DTYPES[precision],
+        autocast=_AUTOCAST[autocast],
         quantised=method == "qlora",
         double_quantised=bool(point.get("double_quant")) or "double" in (point.get("quantization") or ""),
         rank=point["lora_rank"],
@@ -182,7 +186,9 @@ def _of_kind(kind: str, told: dict[str, Any]) -> dict[str, Any]:
     if missing := [name for name in names if not isinstance(told.get(name), int)]:
         raise Unscored(f"`model_config` lacks {', '.join(missing)}")
     more = {"head_dim": told["head_dim"]} if told.get("head_dim") else {}
-    return _sizes(kind, *(told[name] for name in names), bool(told.get("tie_word_embeddings")), **more)
+    hidden, inner, layers, heads, kv_heads, vocab = (told[name] for name in names)
+    is_tied = bool(told.get("tie_word_embeddings"))
+    return _sizes(kind, hidden, inner, layers, heads, kv_heads, vocab, is_tied, **more)
 
 
 def _num_weights(config: dict[str, Any]) -> int:

@@ -10,18 +10,19 @@ place, a card takes that form, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, ClassVar, Self
 
 import torch
+from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from ftc.runtime.memory_trace.torch_internals import is_view, remembers_casts_in_inference, replaced
 from ftc.runtime.models import packed_layers
 
-__all__ = ["CardDropout", "MixedPrecision", "SwitchWithoutMemory", "processor_norm", "uncast"]
+__all__ = ["CardDropout", "MixedPrecision", "mixed_without_memory", "processor_norm"]
 
 _Tensor = torch.Tensor
 _PRODUCTS = (torch.addmm, torch.addmv, torch.addbmm, torch.baddbmm, torch.bmm, torch.einsum, torch.matmul, torch.mm)
@@ -116,7 +117,7 @@ class MixedPrecision(TorchFunctionMode):
         return self._casts[id(tensor)]
 
 
-class SwitchWithoutMemory(torch.autocast):
+class _SwitchWithoutMemory(torch.autocast):
     """torch's autocast where a library asks it for the device of its tensors, which have no memory: the CPU's switch.
 
     peft does so around the sum of experts and their adapter; torch knows no autocast of that name.
@@ -126,7 +127,29 @@ class SwitchWithoutMemory(torch.autocast):
         super().__init__("cpu" if device_type == "meta" else device_type, *args, **kwargs)
 
 
-def uncast(forward: Callable[..., Any]) -> Callable[..., Any]:
+@contextmanager
+def mixed_without_memory(
+    half: torch.dtype | None, models: Iterable[nn.Module], *, on_card: bool
+) -> Iterator[Callable[[], torch.autocast]]:
+    """Sets up what stands in for torch's autocast, and gives the switch that stands around what is to be cast.
+
+    All passes run inside it, the backward pass too: layers that are computed again cast there what they cast before.
+
+    Args:
+        half: The type of 16 bits; None where a run casts nothing, so that the switch does nothing.
+        models: Models that run. Their rotary embeddings turn autocast off, and would do so for a device without
+            memory, which has none.
+        on_card: As in `MixedPrecision`.
+    """
+    mixed = nullcontext() if half is None else MixedPrecision(half, on_card=on_card)
+    with replaced(torch, "autocast", _SwitchWithoutMemory), mixed:
+        for module in (module for model in models for module in model.modules()) if half is not None else ():
+            if type(module).__name__.endswith("RotaryEmbedding"):
+                module.forward = _uncast(module.forward)
+        yield lambda: MixedPrecision.switch(half is not None)
+
+
+def _uncast(forward: Callable[..., Any]) -> Callable[..., Any]:
     """A module's forward pass, of which nothing is cast."""
 
     def call(*args: Any, **kwargs: Any) -> Any:

@@ -19,7 +19,7 @@ from torch import nn
 
 from ftc.runtime.evaluation.scoring import eval_mode
 from ftc.runtime.memory_trace.answers import can_write, write_answers, writes_answers
-from ftc.runtime.memory_trace.arithmetic import CardDropout, MixedPrecision, SwitchWithoutMemory, uncast
+from ftc.runtime.memory_trace.arithmetic import CardDropout, MixedPrecision, mixed_without_memory
 from ftc.runtime.memory_trace.distributed import divided, exchanging, hold_wholes
 from ftc.runtime.memory_trace.holdings import (
     Host,
@@ -39,7 +39,7 @@ from ftc.runtime.memory_trace.repeats import repeat_alike
 from ftc.runtime.memory_trace.rows import ordered_rows, stand_in_rows
 from ftc.runtime.memory_trace.sections import Groups, Marked, mark
 from ftc.runtime.memory_trace.shared_rows import traced_group
-from ftc.runtime.memory_trace.torch_internals import fused_on_meta, replaced, run_backward
+from ftc.runtime.memory_trace.torch_internals import fused_on_meta, run_backward
 from ftc.runtime.memory_trace.tracker import StorageTracker, card_buffers
 from ftc.runtime.memory_trace.values import Factories, Values
 from ftc.runtime.models.base_model import trainable_tensors
@@ -354,11 +354,6 @@ def _arithmetic(job: TraceJob, models: Sequence[nn.Module], device: torch.device
         yield None
         return
     card, on_card = precision_card(job.settings.train.precision), job.device.kind == "cuda"
-    mixed = MixedPrecision(torch_type(card.products), on_card=on_card) if card.is_mixed else nullcontext()
-    with CardDropout() if on_card else nullcontext(), replaced(torch, "autocast", SwitchWithoutMemory), mixed:
-        if card.is_mixed:
-            for model in models:
-                for module in model.modules():
-                    if type(module).__name__.endswith("RotaryEmbedding"):
-                        module.forward = uncast(module.forward)
-        yield lambda _device: MixedPrecision.switch(card.is_mixed)
+    half = torch_type(card.products) if card.is_mixed else None
+    with CardDropout() if on_card else nullcontext(), mixed_without_memory(half, models, on_card=on_card) as switch:
+        yield lambda _device: switch()
