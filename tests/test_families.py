@@ -64,7 +64,7 @@ def test_a_mixture_at_its_real_size_agrees_with_arithmetic(family: Family) -> No
     assert found["weights"] == pytest.approx(hand["weights"], rel=1e-3)
     assert found["forward_flops"] == pytest.approx(hand["forward_flops"], rel=0.02)
     assert hand["training"] < found["training"] < 1.3 * hand["training"], "and a layer and a chunk of scores at a time"
-    assert found["experts_training"] - found["training"] == pytest.approx(hand["experts"], rel=0.35), "and gradients"
+    assert found["experts_training"] - found["training"] == pytest.approx(hand["experts"], rel=0.06)
 
 
 def test_every_mixture_is_a_family() -> None:
