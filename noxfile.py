@@ -221,9 +221,10 @@ def hosted(session: nox.Session) -> None:
 
 @nox.session
 def remote(session: nox.Session) -> None:
-    """Fetch rows from a web server and from a bucket of a server that speaks S3, and keep a run's state in one."""
+    """Fetch rows from a web server and from buckets of a server that speaks S3, and keep a run's state in one."""
     install(session, "-e", ".[remote]", *GROUPS["test"], *GROUPS["remote"])
-    tests = ("tests/compiler/resolve/files/test_remote.py", "tests/verbs/test_storage.py")
+    files = ("test_remote.py", "test_remote_sets.py")
+    tests = (*(f"tests/compiler/resolve/files/{name}" for name in files), "tests/verbs/test_storage.py")
     session.run("pytest", "-n0", *tests, *session.posargs, env={"FTC_SESSION": "remote"})
 
 

@@ -13,7 +13,7 @@ from ftc.compiler.audit.static_audit import AuditInputs
 from ftc.compiler.lock.lockfile import leaves
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
-from ftc.compiler.resolve.files.remote import cached_file, has_scheme
+from ftc.compiler.resolve.files.remote import cached_file
 from ftc.compiler.resolve.files.safe_files import UnsafePath, safe_path
 from ftc.compiler.resolve.machine.environment import environment_of
 from ftc.compiler.resolve.models.model_paths import allowed_folders, find_outside
@@ -72,7 +72,7 @@ def source_files(plan: Plan, root: Path) -> Iterator[tuple[str, str, str, Path |
     folder = (root / plan.recipe_file).parent
     for use, locked in plan.lock.data.sources.items():
         for key, name, facts in locked.each_file(use):
-            yield key, name, facts.sha256, _source(locked, name, folder, root)
+            yield key, name, facts.sha256, _source(locked, name, facts.sha256, folder, root)
 
 
 def model_folder(plan: Plan, root: Path) -> Path | None:
@@ -149,10 +149,10 @@ def _folder(plan: Plan, root: Path, base: str, commit: str | None, files: dict[I
     return snapshot.folder if snapshot else unpacked if unpacked.is_dir() else None
 
 
-def _source(locked: SourceLock, name: str, folder: Path, root: Path) -> Path | None:
+def _source(locked: SourceLock, name: str, sha256: str, folder: Path, root: Path) -> Path | None:
     """A source's file of this name."""
-    if has_scheme(str(locked.asked.get("path", ""))):
-        return cached_file(cache_folder(), name, locked.file.sha256)
+    if locked.is_at_address:
+        return cached_file(cache_folder(), name, sha256)
     if "path" in locked.asked:
         found = _or_none(lambda: safe_path(root, name, folder))
         return found if found is not None and found.is_file() else None

@@ -22,7 +22,7 @@ from ftc.spec.storage.reading import parse_json
 __all__ = ["EVERYTHING", "Relocked", "migrated", "relock"]
 
 EVERYTHING = ("*",)
-"""For `upgrade`: every ref of a hub is looked up again."""
+"""For `upgrade`: every ref of a hub, and every address, is looked up again."""
 
 
 _FORMAT_1 = ("model", "text", "data", "train", "platforms")
@@ -63,8 +63,8 @@ def relock(
         checked: The recipe.
         path: Where it lies.
         upgrade: What may move although the lock pins it: `model`, `classifier`, `teacher`, `reward_model`,
-            `eval_reward_model`, `rows`, `validation` or `test` for a ref of the hub, or the run that a model is, or a
-            package; all else stays. `EVERYTHING` names all refs.
+            `eval_reward_model`, `rows`, `validation` or `test` for a ref of the hub or an address, or the run that a
+            model is, or a package; all else stays. `EVERYTHING` names all of these but packages.
         migrate: Read a lock of the format before this one.
         offline: Use only what is on this machine.
 
@@ -119,7 +119,7 @@ def _read_old(file: Path, migrate: bool) -> tuple[Lock | None, bool]:
 
 
 def _without_pins(lock: Lock, upgrade: Sequence[str]) -> Lock:
-    """The lock without the commits that may move."""
+    """The lock without the commits, and the digests of what lies at addresses, that may move."""
     everything = tuple(upgrade) == EVERYTHING
     model = lock.model
     if everything or "model" in upgrade:  # the commit of a model on the hub, and the run that a name stood for
@@ -128,6 +128,7 @@ def _without_pins(lock: Lock, upgrade: Sequence[str]) -> Lock:
     sources = {
         use: source.model_copy(update={"commit": None}) if everything or use in upgrade else source
         for use, source in lock.data.sources.items()
+        if not (source.is_at_address and (everything or use in upgrade))  # its digest is what pins it
     }
     data = lock.data.model_copy(update={"sources": sources})
     settings = lock.train.settings

@@ -36,8 +36,9 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC505",
         title="nothing locked under this name",
-        cause="`--upgrade-package` names a hub reference by its use (`model`, `rows`, `validation`, `test`), or an "
-        "installed package. This recipe has no such reference, and no such package is installed.",
+        cause="`--upgrade-package` names a reference to the hub or an address by its use (`model`, `rows`, "
+        "`validation`, `test`), or an installed package. This recipe has no such reference, and no such package is "
+        "installed.",
         exit_code=ExitCode.USAGE,
     ),
     Code(

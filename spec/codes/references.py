@@ -271,7 +271,8 @@ CODES: tuple[Code, ...] = (
         id="FTC347",
         title="rows at an address can't be fetched",
         cause="The file isn't there, the network or the rights are missing, it is too large, or ftc is offline and the "
-        "cache doesn't have it. Once fetched, a file is kept by the digest that the lock pins.",
+        "cache doesn't have it. Once fetched, a file is kept by the digest that the lock pins, every file of a folder "
+        "or a pattern too, and `ftc lock --upgrade` takes what is there by now.",
         wrong='data: {source: {path: "s3://bucket/none.parquet"}}',
         right='data: {source: {path: "s3://bucket/rows.parquet"}}',
     ),

@@ -136,7 +136,8 @@ class Drift(Document):
     here: tuple[str, ...]
     """What this machine has otherwise than the lock says."""
     upstream: tuple[str, ...]
-    """What the hub has otherwise by now. It makes no lock stale; `ftc lock --upgrade` takes it."""
+    """What the hub, or an address of rows, has otherwise by now. It makes no lock stale; `ftc lock --upgrade` takes
+    it."""
     not_checked: tuple[str, ...]
 
     @property

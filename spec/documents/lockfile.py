@@ -7,6 +7,7 @@ bytes anywhere. The seals catch slips; against intent there is `ftc run sign`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, Self
 
@@ -37,6 +38,8 @@ __all__ = [
 
 LOCK_FORMAT = "ftc.lock/2"
 """The format that this release writes; `ftc lock --migrate` brings an older one up to it."""
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 SECTIONS = ("model", "text", "data", "train", "length")
 """Sections that every lock has one of, in the order in which they are shown; a hosted job's and platforms come behind
@@ -124,7 +127,7 @@ class SourceLock(SparseDocument):
     file: FileFacts
     """Of a folder or a pattern the size of all files, and a digest over their names and digests."""
     files: dict[InsidePath, FileFacts] = Field(default_factory=dict)
-    """Every file of a folder or a pattern, by its name as rows have it; empty for a single file."""
+    """Every file of a folder or a pattern, by its name or address as rows have it; empty for a single file."""
     rows: int
     """Rows of the file, empty ones included."""
     dropped_rows: int = 0
@@ -144,6 +147,11 @@ class SourceLock(SparseDocument):
             yield use, str(self.asked.get("path") or self.asked.get("hub")), self.file
         for name, facts in self.files.items():
             yield f"{use}: {name}", name, facts
+
+    @property
+    def is_at_address(self) -> bool:
+        """Whether the files are fetched from an address, such as `s3://bucket/rows.jsonl`."""
+        return _ADDRESS.match(str(self.asked.get("path", ""))) is not None
 
     @property
     def file_in_repository(self) -> str:

@@ -20,8 +20,8 @@ class Paraphrases(Document):
     EFFECT: ClassVar[Effect] = Effect.DATA
 
     path: str = Field(min_length=1)
-    """CSV or other data file with the columns `from` and `to`, relative to the recipe's folder. A phrase may occur in
-    several rows."""
+    """CSV or other data file with the columns `from` and `to`, relative to the recipe's folder or at an address. A
+    phrase may occur in several rows."""
 
 
 class Augment(Document):

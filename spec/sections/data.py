@@ -58,7 +58,8 @@ class PathSource(SparseDocument):
     folder; the suffix decides the format, and text may be in gzip, such as `rows.jsonl.gz`. Each line of a text file
     is a row with the column `text`. A folder means all data files in it, a pattern such as `shards/*.jsonl` all
     matching files, in the order of their names. A file at an `s3://`, `gs://` or `https://` address is downloaded once
-    (extra `remote`) and pinned by its digest."""
+    (extra `remote`) and pinned by its digest; so are all files of a folder or a pattern at `s3://` or `gs://`, such as
+    `s3://bucket/train-*.parquet`."""
     delimiter: Literal[",", ";", "|", "tab"] | None = None
     """Separator of a CSV or TSV file. Default: the one that fits the header and the first rows, commas (tabs in a
     `.tsv` file) before semicolons, tabs and vertical bars."""

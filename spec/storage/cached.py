@@ -107,7 +107,7 @@ TEXTS = Cached(
 )
 REMOTE = Cached(
     files=("remote/*.json", "remote/*/*"),
-    made_from="the address of a data file",
+    made_from="the address of a data file, or of a folder or a pattern of them",
     compared="the digest that the lock pins, of the file in the cache, by stamp",
     folder="remote",
 )

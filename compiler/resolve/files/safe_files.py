@@ -18,6 +18,7 @@ from ftc.spec.storage.reading import kind_of
 
 __all__ = [
     "UnsafePath",
+    "fault_in_text",
     "not_regular",
     "other_form",
     "project_root",
@@ -67,7 +68,7 @@ def safe_path(root: Path, user: str, folder: Path | None = None) -> Path:
         UnsafePath: The path is absolute, names a drive or a home folder, holds a backslash, a NUL or another control
             or invisible character, or leads out of the root, by `..` or by a link.
     """
-    if reason := _fault_in_text(user):
+    if reason := fault_in_text(user):
         raise UnsafePath(user, reason)
     root = root.resolve()
     try:
@@ -227,7 +228,8 @@ def _marked(folder: Path, markers: Sequence[str]) -> Path | None:
     return None
 
 
-def _fault_in_text(user: str) -> str | None:
+def fault_in_text(user: str) -> str | None:
+    """Why a relative path can't be followed whatever is on the disk, in words that complete "the path ..."."""
     if not user.strip():
         return "is empty"
     if len(user) > _MAX_PATH_CHARS:

@@ -14,17 +14,19 @@ from ftc.compiler.resolve.files.hub_cache import HubFile
 from ftc.compiler.resolve.files.hub_errors import of_locked
 from ftc.compiler.resolve.files.hub_features import described_classes, names_by_card
 from ftc.compiler.resolve.files.hub_splits import SplitAsked
-from ftc.compiler.resolve.files.remote import fetch_file, has_scheme
+from ftc.compiler.resolve.files.remote import Address, has_scheme
 from ftc.compiler.resolve.files.safe_files import UnsafePath, other_form, refuse_odd_file, safe_path, why_unreadable
 from ftc.compiler.resolve.rows.file_sets import FileSet, files_of, is_pattern, joint_facts, passed_over
 from ftc.compiler.resolve.rows.large_files import refuse_too_large
 from ftc.compiler.resolve.rows.reading import USUAL_READING, Reading, SpanOf, absent_file
+from ftc.compiler.resolve.rows.remote_sets import RemoteSet, find_remote
 from ftc.compiler.resolve.rows.source_paths import idle_keys, source_paths
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.lockfile import Lock, SourceLock
 from ftc.spec.sections.augment import Paraphrases
 from ftc.spec.sections.data import READING_KEYS, Data, HubSource, PathSource
+from ftc.spec.storage.cached import REMOTE
 from ftc.spec.storage.paths import cache_folder
 
 if TYPE_CHECKING:
@@ -51,7 +53,8 @@ class DataFile:
         members: The files of a folder or a pattern by name, with where they lie; empty for a single file.
         member_facts: Size and digest of each of these.
         warnings: What looks wrong about the file itself.
-        skipped: Files that lie with these and aren't read, by name.
+        skipped: Files that lie with these and aren't read, by name; None in place of a path at an address, since they
+            aren't fetched.
         root: How far paths in its rows may lead; None for as far as its own folder.
         class_names: Names of the classes that columns hold as numbers, where the data set's card gives them; the lock's
             own where it pins the commit. None where nobody knows, since the hub's cache lacks the card.
@@ -68,7 +71,7 @@ class DataFile:
     members: Mapping[str, Path] = field(default_factory=dict)
     member_facts: Mapping[str, FileFacts] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
-    skipped: Mapping[str, Path] = field(default_factory=dict)
+    skipped: Mapping[str, Path | None] = field(default_factory=dict)
     root: Path | None = None
     class_names: ClassNames | None = field(default_factory=dict)
 
@@ -123,32 +126,19 @@ def locate_data(
 ) -> DataFiles:
     """Finds and digests every data file, and those of `probes`, by use with their dotted path.
 
-    A hub source stays at the commit that the lock keeps for it, and what was fetched from an address at the digest.
+    A hub source stays at the commit that the lock keeps for it, and what was fetched from an address at the digests.
 
     Raises:
-        Refusal: A path is unsafe (FTC300), a file is absent (FTC350) or can't be had from the hub, or a key has no
-            effect on the files of a folder (FTC486); all of these together.
+        Refusal: A path is unsafe (FTC300), a file is absent (FTC350) or can't be had from the hub or an address, or a
+            key has no effect on the files of a folder (FTC486); all of these together.
     """
     files: dict[str, DataFile] = {}
     found: list[Diagnostic] = []
     for use, (recipe_path, source) in {**source_paths(data), **(probes or {})}.items():
         try:
             locked = lock.data.sources.get(use) if lock else None
-            if isinstance(source, PathSource) and has_scheme(source.path):
-                asked = _asked(source)
-                pinned = locked.file.sha256 if locked and locked.asked == asked else None
-                path = f"{recipe_path}.path"
-                file = fetch_file(cache_folder(), source.path, pinned, span_of(path), path, offline=hub.is_offline)
-                files[use] = DataFile(
-                    path=file,
-                    shown_as=source.path,
-                    recipe_path=recipe_path,
-                    asked=asked,
-                    commit=None,
-                    chosen=None,
-                    facts=digests.file(file),
-                    reading=Reading.of(source.to_json()),
-                )
+            if not isinstance(source, HubSource) and has_scheme(source.path):
+                files[use] = _at_address(source, recipe_path, digests, span_of, locked, offline=hub.is_offline)
             elif not isinstance(source, HubSource):
                 files[use] = _on_disk(source, recipe_path, folder, root, digests, span_of)
             else:
@@ -164,13 +154,55 @@ def locate_data(
 def _with_skipped(files: DataFiles, span_of: SpanOf) -> DataFiles:
     """The files with a warning where some that lie beside theirs are not read for any use."""
     read = {os.path.realpath(path) for file in files.values() for path in (file.path, *file.members.values())}
+    fetched = {name for file in files.values() for name in (file.shown_as, *file.members)}
     after: dict[str, DataFile] = {}
     for use, file in files.items():
-        left = [name for name, path in file.skipped.items() if os.path.realpath(path) not in read]
+        left = [
+            name
+            for name, path in file.skipped.items()
+            if (name not in fetched if path is None else os.path.realpath(path) not in read)
+        ]
         path = f"{file.recipe_path}.path"
         found = passed_over(file.shown_as, file.members, left, span_of(path), path)
         after[use] = replace(file, warnings=(*file.warnings, found)) if found else file
     return after
+
+
+def _at_address(
+    source: PathSource | Paraphrases,
+    recipe_path: str,
+    digests: DigestCache,
+    span_of: SpanOf,
+    locked: SourceLock | None,
+    *,
+    offline: bool,
+) -> DataFile:
+    asked, path = _asked(source), f"{recipe_path}.path"
+    span, any_kind = span_of(path), isinstance(source, PathSource) and source.reader is not None
+    locked = locked if locked and locked.asked == asked else None
+    address = Address(source.path, span, path)
+    found = find_remote(cache_folder(), address, locked, any_kind=any_kind, offline=offline)
+    members, skipped = found if isinstance(found, RemoteSet) else ({}, ())
+    first = next(iter(members), "")  # they are all of one kind
+    if isinstance(source, PathSource) and (idle := [*idle_keys(source, first, recipe_path, span_of)]):
+        raise Refusal(idle)
+    for name, file in members.items():
+        refuse_too_large(file, name, span)
+    hashed = digests.files(members.values() if isinstance(found, RemoteSet) else [found])
+    listed = {name: hashed[member] for name, member in members.items()}
+    return DataFile(
+        path=REMOTE.under(cache_folder()) if isinstance(found, RemoteSet) else found,
+        shown_as=source.path,
+        recipe_path=recipe_path,
+        asked=asked,
+        commit=None,
+        chosen=None,
+        facts=joint_facts(listed) if isinstance(found, RemoteSet) else hashed[found],
+        reading=Reading.of(source.to_json()),
+        members=members,
+        member_facts=listed,
+        skipped=dict.fromkeys(skipped),
+    )
 
 
 def _on_disk(

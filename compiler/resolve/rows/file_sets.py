@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,20 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, Span, diagnostic
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.row_files import BESIDE_ROWS, DOCUMENT_HELP, DOCUMENTS, IMAGE_FILES, SUFFIXES, suffix_of
 
-__all__ = ["FileSet", "files_of", "is_pattern", "joint_facts", "passed_over"]
+__all__ = [
+    "FileSet",
+    "Place",
+    "divided",
+    "fault_in_pattern",
+    "files_of",
+    "is_hidden",
+    "is_pattern",
+    "is_readable",
+    "joint_facts",
+    "passed_over",
+    "refuse_unusable",
+    "unread",
+]
 
 _MOST_FILES = 10_000
 _MOST_LOOKED_AT = 20_000
@@ -57,48 +70,106 @@ def files_of(
         Refusal: FTC398: there is no such file, there are too many, or they are of several kinds. FTC326: one is a pipe,
             a socket, a device or a link to what isn't there.
     """
-    from ftc.compiler.resolve.rows.packed_files import inner_suffix
-
-    fixed, pattern = _divided(path)
+    fixed, pattern = divided(path)
+    if fault := fault_in_pattern(pattern):
+        raise UnsafePath(path, *fault)
     start = safe_path(root, fixed, folder)
     prefix = "" if fixed in (".", "./") else f"{fixed.rstrip('/')}/"
     names = [file.relative_to(start).as_posix() for file in start.glob(pattern)] if start.is_dir() else []
-    seen = sorted(name for name in names if not any(step.startswith(".") for step in name.split("/")))
-    readable = [name for name in seen if any_kind or name.lower().endswith(SUFFIXES)]
-    kept = [name for name in readable if not (start / name).is_dir()]
-    for name in kept:
+    seen = sorted(name for name in names if not is_hidden(name))
+    readable = [name for name in seen if (any_kind or is_readable(name)) and not (start / name).is_dir()]
+    for name in readable:
         refuse_odd_file(start / name, f"{prefix}{name}", span, recipe_path)  # left out, its rows would be missed
     inside = [] if is_pattern(path) else _data_inside(start, seen, any_kind)
-    if not kept:
-        help_ = _help_without_files(prefix, seen, inside)
-        raise Refusal([diagnostic("FTC398", f"no data file is `{path}`", span, help=help_, path=recipe_path)])
-    if len(kept) > _MOST_FILES:
-        summary = f"`{path}` matches {len(kept):,} files; at most {_MOST_FILES:,} are allowed"
-        help_ = "write them as fewer files, such as Parquet"
-        raise Refusal([diagnostic("FTC398", summary, span, help=help_, path=recipe_path)])
-    kinds = sorted({inner_suffix(name) or Path(name).suffix.lower() for name in kept})
-    if len(kinds) > 1 and not any_kind:
-        summary = f"`{path}` matches files of several kinds: {', '.join(kinds)}"
-        help_ = f"name one kind, such as `{prefix}*{kinds[0]}`"
-        raise Refusal([diagnostic("FTC398", summary, span, help=help_, path=recipe_path)])
-    members = {f"{prefix}{name}": safe_path(root, f"{prefix}{name}", folder) for name in kept}
-    others = sorted({*seen} - {*readable})
-    beside = [name for name in others if _may_hold_rows(name) and (start / name).is_file()]
+    place = Place(path, prefix, span, recipe_path, "paths are relative to the recipe's folder")
+    refuse_unusable(place, readable, seen, inside, any_kind)
+    members = {f"{prefix}{name}": safe_path(root, f"{prefix}{name}", folder) for name in readable}
+    beside = [name for name in unread(seen, any_kind) if (start / name).is_file()]
     return FileSet(members, {f"{prefix}{name}": start / name for name in (*beside, *inside)})
 
 
-def _divided(path: str) -> tuple[str, str]:
-    """The folder that a path begins with, and the pattern behind it.
+class Place(NamedTuple):
+    """Where a recipe names several files.
+
+    Attributes:
+        path: The folder or pattern, as the recipe has it.
+        prefix: What the names of its files begin with.
+        span: Its place in the recipe.
+        recipe_path: Dotted path of that value.
+        help_if_empty: What to do where there is nothing at all.
+    """
+
+    path: str
+    prefix: str
+    span: Span | None
+    recipe_path: str
+    help_if_empty: str
+
+    def refused(self, summary: str, help: str) -> Refusal:
+        """What is said of files that can't be used together (FTC398)."""
+        return Refusal([diagnostic("FTC398", summary, self.span, help=help, path=self.recipe_path)])
+
+
+def fault_in_pattern(pattern: str) -> tuple[str, str] | None:
+    """What is wrong with a pattern behind its folder, in words, and what to do; None where it can be used."""
+    steps = pattern.split("/")
+    if ".." in steps:
+        return "has `..` behind a wildcard", "write the folder without `..`"
+    if any("**" in step and step != "**" for step in steps):
+        return "has `**` beside other characters", "write `**` alone between slashes, as in `shards/**/*.jsonl`"
+    return None
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a name, or a folder in it, begins with a dot."""
+    return any(step.startswith(".") for step in name.split("/"))
+
+
+def is_readable(name: str) -> bool:
+    """Whether the suffix of a name is that of a data file."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def unread(names: Collection[str], any_kind: bool) -> list[str]:
+    """Those of some names of files that somebody may expect rows of, and that are no data files."""
+    return [name for name in names if not (any_kind or is_readable(name)) and _may_hold_rows(name)]
+
+
+def refuse_unusable(
+    place: Place, files: Sequence[str], seen: Collection[str], inside: Collection[str], any_kind: bool
+) -> None:
+    """Lets pass data files that can be read as one source.
+
+    Args:
+        place: Where the recipe names them.
+        files: Their names.
+        seen: All names there, of other files and of folders, too.
+        inside: Data files of folders inside, which a folder doesn't stand for.
+        any_kind: Whether a package reads them, whatever their suffixes.
 
     Raises:
-        UnsafePath: The pattern leads upwards.
+        Refusal: FTC398: there are none, too many, or they are of several kinds.
     """
+    from ftc.compiler.resolve.rows.packed_files import inner_suffix
+
+    path = place.path
+    if not files:
+        raise place.refused(f"no data file is `{path}`", _help_without_files(place, seen, inside))
+    if len(files) > _MOST_FILES:
+        summary = f"`{path}` matches {len(files):,} files; at most {_MOST_FILES:,} are allowed"
+        raise place.refused(summary, "write them as fewer files, such as Parquet")
+    kinds = sorted({inner_suffix(name) or Path(name).suffix.lower() for name in files})
+    if len(kinds) > 1 and not any_kind:
+        summary = f"`{path}` matches files of several kinds: {', '.join(kinds)}"
+        raise place.refused(summary, f"name one kind, such as `{place.prefix}*{kinds[0]}`")
+
+
+def divided(path: str) -> tuple[str, str]:
+    """The folder that a path begins with, and the pattern behind it."""
     if not is_pattern(path):
         return path, "*"
     steps = path.split("/")
     wild = next(number for number, step in enumerate(steps) if _WILD.search(step))
-    if ".." in steps[wild:]:
-        raise UnsafePath(path, "has `..` behind a wildcard")
     return "/".join(steps[:wild]) or ".", "/".join(steps[wild:])
 
 
@@ -113,7 +184,7 @@ def _data_inside(start: Path, names: Collection[str], any_kind: bool) -> list[st
     folders = [start / name for name in names if (start / name).is_dir() and not (start / name).is_symlink()]
     files = islice((file for folder in folders for file in _files_below(folder)), _MOST_LOOKED_AT)
     found = (file.relative_to(start).as_posix() for file in files)
-    return sorted(name for name in found if any_kind or name.lower().endswith(SUFFIXES))
+    return sorted(name for name in found if any_kind or is_readable(name))
 
 
 def _files_below(start: Path) -> Iterator[Path]:
@@ -123,13 +194,13 @@ def _files_below(start: Path) -> Iterator[Path]:
         yield from (Path(folder, file) for file in sorted(files) if not file.startswith("."))
 
 
-def _help_without_files(prefix: str, seen: Collection[str], inside: Collection[str]) -> str:
+def _help_without_files(place: Place, seen: Collection[str], inside: Collection[str]) -> str:
     if inside:
-        return f"folders inside are read by a pattern: {_pattern_of(prefix, inside)}"
+        return f"folders inside are read by a pattern: {_pattern_of(place.prefix, inside)}"
     help_ = f"the suffix decides how a file is read, such as {', '.join(SUFFIXES[:6])}"
     if any(name.lower().endswith(DOCUMENTS) for name in seen):
         return f"{DOCUMENT_HELP}; {help_}"
-    return help_ if seen else "paths are relative to the recipe's folder"
+    return help_ if seen else place.help_if_empty
 
 
 def _pattern_of(prefix: str, names: Collection[str]) -> str:

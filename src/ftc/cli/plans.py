@@ -157,7 +157,9 @@ def lock_arguments(parser: Parser) -> None:
     add_overrides(parser)
     add_locked(parser)
     add_detailed_exitcode(parser, "the lock is stale, and write nothing", alias="--check")
-    parser.add_argument("--upgrade", action="store_true", help="look up every model and data set on the hub again")
+    parser.add_argument(
+        "--upgrade", action="store_true", help="look up every model and data set on the hub, and every address, again"
+    )
     parser.add_argument(
         "--upgrade-package",
         action="append",

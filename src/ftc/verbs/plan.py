@@ -170,8 +170,8 @@ def lock(
         recipe: The recipe file.
         overrides: What lies on top of it, the last one topmost. The lock on disk is then compared and left as it is.
         check: Write nothing, and refuse a lock that is stale.
-        upgrade: True looks up every ref of a hub again. Names let only these move: `model`, `rows`, `validation` or
-            `test` for a ref of the hub, or an installed package.
+        upgrade: True looks up every ref of a hub and every address again. Names let only these move: `model`, `rows`,
+            `validation` or `test` for a ref of the hub or an address, or an installed package.
         migrate: Bring a lock of the format before this one up to it; what it pins stays.
         offline: Use only what is on this machine.
 
@@ -202,7 +202,9 @@ def lock(
 
 
 def drift(recipe: Path | str, *, offline: bool = False) -> Drift:
-    """What moved under a recipe's lock: files, rows and packages here, branches and tags upstream. Changes nothing.
+    """What moved under a recipe's lock: files, rows and packages here; branches, tags and addresses upstream.
+
+    Changes nothing.
 
     Raises:
         Refusal: The recipe or its lock can't be used, or there is no lock (FTC503).
@@ -219,9 +221,10 @@ def drift(recipe: Path | str, *, offline: bool = False) -> Drift:
         refuse_stale(found.file.name, None, help=f"run `ftc lock {path}`")
     missed = list(found.not_checked)
     upstream: tuple[str, ...] = ()
-    is_pinned = found.lock.model.commit or any(one.commit for one in found.lock.data.sources.values())
+    sources = found.lock.data.sources.values()
+    is_pinned = found.lock.model.commit or any(one.commit or one.is_at_address for one in sources)
     if is_pinned and offline:
-        missed.append("current revisions on the hub: `--offline`")
+        missed.append("what the hub and addresses have by now: `--offline`")
     elif is_pinned:
         moved = relock(checked, path, upgrade=EVERYTHING).stale
         upstream = tuple(line for line in moved if line not in found.stale)

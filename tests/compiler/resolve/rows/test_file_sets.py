@@ -100,6 +100,8 @@ def test_a_pattern_without_files_several_kinds_and_ways_out(project: Path, tmp_p
     assert found.help == ("name one kind, such as `shards/*.csv`",)
     assert refused("../*.jsonl").code == "FTC300"
     assert refused("shards/*/../../../*.jsonl").code == "FTC300"
+    found = refused("shards/a**.jsonl")
+    assert (found.code, "`**` alone" in found.help[0]) == ("FTC300", True)
     (tmp_path / "outside.parquet").write_bytes(b"PAR1")
     (project / "shards" / "y.parquet").symlink_to(tmp_path / "outside.parquet")
     assert refused("shards/*.parquet").code == "FTC300"
