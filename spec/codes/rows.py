@@ -383,9 +383,8 @@ CODES: tuple[Code, ...] = (
     Code(
         id="FTC398",
         title="pattern or folder without a usable set of files",
-        cause="A folder or a pattern means all matching data files. There must be at least one, all of one "
-        "kind, and each inside the project or, at an address, inside the folder there. Buckets (`s3://`, `gs://`) list "
-        "their files; a web server doesn't, so its files are named one by one.",
+        cause="A folder or a pattern means all data files that match: at least one, all of one kind, each inside the "
+        "project or the folder at an address. Buckets (`s3://`, `gs://`) list their files; a web server doesn't.",
         wrong="data: {source: {path: 'shards/*.jsnl'}}",
         right="data: {source: {path: 'shards/*.jsonl'}}",
     ),
