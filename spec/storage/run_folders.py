@@ -59,7 +59,10 @@ def named_run(text: str, root: Path) -> Path:
 
 
 def _newest(folders: Sequence[Path], root: Path) -> Path:
-    """The run of a recipe that began last, one of its own before all trials."""
+    """The run of a recipe that began last, one of its own before all trials.
+
+    A trial that was picked is the recipe's own from then on, whatever began since the sweep.
+    """
     from ftc.spec.documents.plan import Plan
     from ftc.spec.documents.record import RunRecord
 
@@ -71,7 +74,11 @@ def _newest(folders: Sequence[Path], root: Path) -> Path:
             plan, record = read_document(place.plan, Plan), read_document(place.record, RunRecord)
         except Refusal:
             return 0, "", 0
-        return 1 if _is_left_trial(plan, record, noted) else 2, *beginning_of(folder, record)
+        if _is_left_trial(plan, record, noted):
+            return 1, *beginning_of(folder, record)
+        if record.id in noted and record.segments:
+            return 2, record.segments[-1].started_at, 1
+        return 2, *beginning_of(folder, record)
 
     return max(folders, key=rank)
 

@@ -70,7 +70,9 @@ def test_a_sweep_from_plan_to_pick(sweep: Path, ftc: Ftc) -> None:
 
     damage_is_named(sweep / ".ftc" / "sweeps" / "small", ftc)
 
-    # a comment of the recipe stays, and the trial's own run is the one that is evaluated
+    # a comment of the recipe stays, and the trial's own run is the one that is evaluated, and named from now on
+    assert ftc("apply", "recipe.yaml", "--set", "train.learning_rate=0.02", "--yes", "--quiet").code == ExitCode.FINE
+    assert looks(sweep) == 2
     recipe = sweep / "recipe.yaml"
     recipe.write_text("# kept\n" + recipe.read_text(encoding="utf-8"), encoding="utf-8")
     picked = ftc("sweep", "pick", "small.sweep.yaml", "--write", "--anyway", "--quiet")
@@ -78,7 +80,7 @@ def test_a_sweep_from_plan_to_pick(sweep: Path, ftc: Ftc) -> None:
     assert recipe.read_text(encoding="utf-8").startswith("# kept\n")
     run = api.find_run(best["runs"][0])
     assert run.record.status == "finished"
-    assert looks(sweep) == 2  # base and tuned, once
+    assert looks(sweep) == 4  # base and tuned, once for each run
     assert api.plan("recipe.yaml").plan.run_id == best["runs"][0] == api.find_run("tiny").record.id
 
 
