@@ -1,4 +1,5 @@
-"""sha256 of files and of the tensors in them, remembered between calls under a rule that a restored time can't fool.
+"""sha256 of files and of the tensors in them, and what else is made of one file, remembered between calls under a rule
+that a restored time can't fool.
 
 A remembered digest is trusted only if size, modification time, change time, inode and device are all what they were,
 and both times are older than the moment the file was read by a margin. `touch -r` and archive tools restore the
@@ -17,7 +18,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ftc.compiler.resolve.models.weights import TensorRange, read_ranges
 from ftc.compiler.stages import read_listener
@@ -88,12 +89,28 @@ class DigestCache:
         return found
 
     def _tensors(self, path: Path) -> dict[str, TensorDigest]:
-        remembered = self._recall(path, "tensors.json", stamp_of(path.stat()))
+        def digests() -> dict[str, Any]:
+            return {name: [one.dtype, list(one.shape), one.sha256] for name, one in tensor_digests(path).items()}
+
+        return {name: TensorDigest(*entry) for name, entry in self.made_of(path, "tensors", digests).items()}
+
+    def made_of(self, path: Path, kind: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What is made of a file's content, remembered as its digest is.
+
+        Args:
+            path: The file.
+            kind: What it is; a new word for another meaning.
+            make: Reads the file and gives JSON values; whatever it raises goes on.
+
+        Raises:
+            OSError: The file can't be read.
+        """
+        path = path.resolve()
+        remembered = self._recall(path, f"{kind}.json", stamp_of(path.stat()))
         if isinstance(remembered, dict):
-            return {name: TensorDigest(*entry) for name, entry in remembered.items()}
-        read = _read(path, lambda _: tensor_digests(path))
-        plain = {name: [one.dtype, list(one.shape), one.sha256] for name, one in read.value.items()}
-        self._remember(path, "tensors.json", read, plain)
+            return remembered
+        read = _read(path, lambda _: make())
+        self._remember(path, f"{kind}.json", read, read.value)
         return read.value
 
     def _recall(self, path: Path, kind: str, stamp: Stamp) -> object:

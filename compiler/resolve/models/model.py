@@ -193,8 +193,10 @@ def _read_model(place: _Place, digests: DigestCache, span: Span | None) -> Model
     config = _read_config(place.folder, place.root, span)
     found: list[Diagnostic] = []
     weights = _gathered(found, lambda: _weights(place, config, span))
+    has_processor = config.vision is not None
     tokenizer = _gathered(
-        found, lambda: read_tokenizer(place.folder, config.model_type, span, has_processor=config.vision is not None)
+        found,
+        lambda: read_tokenizer(place.folder, config.model_type, span, digests=digests, has_processor=has_processor),
     )
     if weights is not None and tokenizer is not None:
         found.extend(_mismatches(config, weights, tokenizer, span))

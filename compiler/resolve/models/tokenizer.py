@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.safe_files import read_json_object
 from ftc.compiler.resolve.models.model_config import code_keys
+from ftc.spec import canonical
 from ftc.spec.architectures import architecture
 from ftc.spec.diagnostics import Refusal, Span, diagnostic
 from ftc.spec.documents.facts import TokenizerFacts
@@ -27,7 +29,12 @@ _USUAL_MASKS = ("[MASK]", "<mask>")
 
 
 def read_tokenizer(
-    folder: Path, model_type: str, span: Span | None = None, *, has_processor: bool = False
+    folder: Path,
+    model_type: str,
+    span: Span | None = None,
+    *,
+    digests: DigestCache | None = None,
+    has_processor: bool = False,
 ) -> TokenizerFacts:
     """Facts of the tokenizer in a model folder.
 
@@ -35,6 +42,7 @@ def read_tokenizer(
         folder: The model's.
         model_type: In its config.json, of the part that reads text.
         span: The place in the recipe that names the model.
+        digests: Remembers what a vocabulary says; without it the vocabulary is read each time.
         has_processor: Whether a processor of several kinds of inputs stands before the tokenizer; then the chat
             template may lie in its files.
 
@@ -48,20 +56,20 @@ def read_tokenizer(
             summary, note = "the model has only a slow tokenizer", f"it has `{slow}`, {note}"
         help = "add the model's tokenizer.json; `AutoTokenizer.from_pretrained(...).save_pretrained(...)` writes one"
         raise Refusal([diagnostic("FTC306", summary, span, notes=note, help=help, path="model.base")])
-    ids = token_ids(read_json_object(folder / "tokenizer.json", span), span)
     config = _optional_object(folder / "tokenizer_config.json", span)
     if found := code_keys(config, "tokenizer_config.json", span):
         raise Refusal(found)
     special = _optional_object(folder / "special_tokens_map.json", span)
     assumed = architecture(model_type).tokens or (None,) * len(_TOKEN_KEYS)  # by the class, if the vocabulary holds it
-    named = {
-        key: _text(config.get(key)) or _text(special.get(key)) or (usual if usual in ids else None)
-        for key, usual in zip(_TOKEN_KEYS, assumed, strict=True)
-    }
+    said = {key: _text(config.get(key)) or _text(special.get(key)) for key in _TOKEN_KEYS}
     masks = (_text(config.get("mask_token")), _text(special.get("mask_token")), *_USUAL_MASKS)
+    vocab_size, ids, sentinels = _vocabulary(folder, {*said.values(), *assumed, *masks} - {None}, span, digests)
+    named = {
+        key: said[key] or (usual if usual in ids else None) for key, usual in zip(_TOKEN_KEYS, assumed, strict=True)
+    }
     limit = config.get("model_max_length")
     return TokenizerFacts(
-        vocab_size=max(ids.values()) + 1,
+        vocab_size=vocab_size,
         bos_token=named["bos_token"],
         eos_token=named["eos_token"],
         pad_token=named["pad_token"],
@@ -69,11 +77,33 @@ def read_tokenizer(
         eos_id=ids.get(named["eos_token"] or ""),
         pad_id=ids.get(named["pad_token"] or ""),
         mask_id=next((ids[mask] for mask in masks if mask in ids), None),
-        sentinels=tuple(_sentinels(ids)),
+        sentinels=sentinels,
         model_max_length=limit if type(limit) is int and 0 < limit < _NO_LIMIT else None,
         chat_template=_chat_template(folder, config, span)
         or (_processors_template(folder, span) if has_processor else None),
     )
+
+
+def _vocabulary(
+    folder: Path, asked: Collection[str | None], span: Span | None, digests: DigestCache | None
+) -> tuple[int, dict[str, int], tuple[int, ...]]:
+    """Size of the vocabulary, ids of those tokens asked for that it has, and T5's sentinels.
+
+    The file may hold 30 MB, whose parsing would take as long as the rest of a plan.
+    """
+
+    def read() -> dict[str, Any]:
+        ids = token_ids(read_json_object(file, span), span)
+        known = {token: ids[token] for token in asked if token in ids}
+        return {"size": max(ids.values()) + 1, "ids": known, "sentinels": list(_sentinels(ids))}
+
+    file = folder / "tokenizer.json"
+    kind = f"tokens-{canonical.digest(sorted(filter(None, asked)))[:16]}"
+    try:
+        found = digests.made_of(file, kind, read) if digests else read()
+    except OSError:
+        found = read()  # which says what is wrong
+    return found["size"], found["ids"], tuple(found["sentinels"])
 
 
 def _sentinels(ids: Mapping[str, int]) -> Iterator[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
+from ftc.compiler.resolve.models import tokenizer
 from ftc.compiler.resolve.models.model import resolve_model
 from ftc.spec.canonical import file_digest
 from ftc.spec.diagnostics import Diagnostic, Refusal, Span
@@ -65,9 +67,33 @@ def test_facts_of_a_decoder(tmp_path: Path, model: Path) -> None:
     }
     assert facts.files["model.safetensors"].sha256 == file_digest(model / "model.safetensors")
     assert "README.md" not in facts.files
-    tokenizer = facts.tokenizer
-    assert (tokenizer.vocab_size, tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id) == (6, 3, 4, None)
-    assert (tokenizer.model_max_length, tokenizer.chat_template) == (None, "{{ messages[0].content }}")
+    read = facts.tokenizer
+    assert (read.vocab_size, read.bos_id, read.eos_id, read.pad_id) == (6, 3, 4, None)
+    assert (read.model_max_length, read.chat_template) == (None, "{{ messages[0].content }}")
+
+
+def test_a_vocabulary_is_parsed_again_where_it_changed(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, now, parsed = tokenizer.read_json_object, time.time_ns, list[str]()
+
+    def noted(file: Path, *rest: Any) -> dict[str, Any]:
+        parsed.append(file.name)
+        return real(file, *rest)
+
+    monkeypatch.setattr(tokenizer, "read_json_object", noted)
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 3_600 * 10**9)  # so that fresh files count as settled
+    first = resolve(tmp_path)
+    assert parsed.count("tokenizer.json") == 1
+    assert resolve(tmp_path) == first
+    assert parsed.count("tokenizer.json") == 1
+    file = model / "tokenizer_config.json"  # asks for another token of the same vocabulary
+    file.write_text(json.dumps({**json.loads(file.read_text()), "eos_token": "<s>"}))
+    assert resolve(tmp_path).tokenizer.eos_id == first.tokenizer.bos_id
+    larger = {**TOKENIZER, "added_tokens": [*TOKENIZER["added_tokens"], {"id": 5, "content": "<new>"}]}
+    (model / "tokenizer.json").write_text(json.dumps(larger))
+    file.write_text(json.dumps({**json.loads(file.read_text()), "eos_token": "<new>"}))
+    assert resolve(tmp_path).tokenizer.eos_id == 5
 
 
 def test_facts_hold_no_absolute_path_and_survive_json(tmp_path: Path, model: Path) -> None:
