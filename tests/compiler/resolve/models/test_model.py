@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ftc.compiler.resolve.files import safe_files
 from ftc.compiler.resolve.files.digests import DigestCache
 from ftc.compiler.resolve.files.hub import Hub
 from ftc.compiler.resolve.models import tokenizer
@@ -75,7 +76,7 @@ def test_facts_of_a_decoder(tmp_path: Path, model: Path) -> None:
 def test_a_vocabulary_is_parsed_again_where_it_changed(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, now, parsed = tokenizer.read_json_object, time.time_ns, list[str]()
+    real, now, parsed = safe_files.read_json_object, time.time_ns, list[str]()
 
     def noted(file: Path, *rest: Any) -> dict[str, Any]:
         parsed.append(file.name)
