@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from ftc.runtime.execution.agreement import environment_values, machine_values, mixed_machines, refuse_differences
-from ftc.runtime.execution.lost_processes import end_now, loss_of_companion, lost
+from ftc.runtime.execution.lost_processes import end_now, loss_of_companion, lost, process
 from ftc.runtime.execution.machine import device_name, machine_class
 from ftc.runtime.models.packed_layers import exchange_no_packed
 from ftc.runtime.models.sharding import is_sharded, shard
@@ -337,7 +337,7 @@ def _watch(beats: Heartbeats, seconds: float, is_over: threading.Event) -> None:
         except RuntimeError:  # the launcher, which keeps the store, is gone
             silent = -1
         if silent is not None and not is_over.is_set():
-            who = "the launcher" if silent < 0 else f"process {silent}"
+            who = "the launcher" if silent < 0 else process(silent)
             end_now(loss_of_companion(0.0) or lost(who, f"silent for {seconds:g} s"), traces=True)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+import platform
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ftc.runtime.execution.lost_processes import how_it_ended, lost, may_be_retried
+from ftc.runtime.execution.lost_processes import SPOKEN, how_it_ended, lost, may_be_retried, process
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.exit_codes import ExitCode
 
@@ -41,6 +43,7 @@ def run_agent(words: Sequence[str], *, nodes: int, devices: int, head: str | Non
     logging.disable(logging.CRITICAL)  # torch's loggers have levels of their own, and this process has no others
     is_here = head is None or head.startswith((f"{_LOOPBACK}:", "localhost:"))
     with tempfile.TemporaryDirectory(prefix="ftc-launch-") as folder:
+        os.environ[SPOKEN] = str(spoken := Path(folder) / "spoken")
         quiet = dict.fromkeys(range(1, devices), Std.ALL)  # the first one shows what all of them do
         config = LaunchConfig(
             min_nodes=nodes,
@@ -57,12 +60,15 @@ def run_agent(words: Sequence[str], *, nodes: int, devices: int, head: str | Non
         try:
             launch_agent(config, sys.executable, ["-P", "-m", "ftc", *words])
         except ChildFailedError as error:
+            if spoken.exists():
+                return ExitCode.PROCESS_LOST
             return _failed(error.failures, Path(folder))
         except SignalException as error:
             return ExitCode.SIGNALED + int(error.sigval)
         except (RuntimeError, OSError) as error:  # of the machines' meeting; torch has many types for it
             raise Refusal([lost("another machine", str(error).partition("\n")[0])]) from error
         finally:
+            del os.environ[SPOKEN]
             logging.disable(logging.NOTSET)
     return ExitCode.FINE
 
@@ -76,7 +82,7 @@ def _failed(failures: Mapping[int, Any], logs: Path) -> int:
     rank, failure = min(failures.items(), key=lambda item: (_consequence(item[1].exitcode), item[1].timestamp))
     output = _last_lines(logs, failure.local_rank)
     if failure.exitcode < 0:
-        raise Refusal([lost(f"process {rank}", how_it_ended(failure.exitcode), output)])
+        raise Refusal([lost(process(rank, platform.node()), how_it_ended(failure.exitcode), output)])
     if output:
         sys.stderr.write("\n".join([f"process {rank} ended with exit code {failure.exitcode}:", *output]) + "\n")
     return ExitCode.PROCESS_LOST if may_be_retried(failure.exitcode) else int(failure.exitcode)

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ftc.runtime.execution.copies import Sight
+from ftc.runtime.execution.end_watch import know_others
+from ftc.runtime.execution.lost_processes import name_machines
 from ftc.runtime.execution.meeting_store import meeting_store, wait_for, while_connected
 from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
@@ -122,7 +124,9 @@ def _exchanged(store: Any, own: Report, world_size: int) -> list[Report]:
     keys = {rank: f"report/{rank}" for rank in range(world_size)}
     wait_for(store, keys)
     with while_connected():
+        know_others(store)
         reports = [Report.model_validate_json(store.get(key)) for key in keys.values()]
+        name_machines({one.rank: one.host for one in reports})
         store.set(f"read/{own.rank}", "")
         ends, read = time.monotonic() + _LEAVE_SECONDS, [f"read/{rank}" for rank in keys]
         while own.rank == 0 and not store.check(read) and time.monotonic() < ends:

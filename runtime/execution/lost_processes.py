@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 from ftc.runtime.execution.last_words import as_text, dismiss_witnesses
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.exit_codes import ExitCode
+from ftc.spec.storage.processes import is_follower
 
-__all__ = ["ask_about_losses", "end_now", "how_it_ended", "loss_of_companion", "lost", "may_be_retried", "refusal_of"]
+__all__ = [
+    "SPOKEN",
+    "ask_about_losses",
+    "end_now",
+    "how_it_ended",
+    "loss_of_companion",
+    "lost",
+    "may_be_retried",
+    "name_machines",
+    "note_spoken",
+    "process",
+    "refusal_of",
+]
+
+SPOKEN = "FTC_SPOKEN"
+"""Names a file that is there once a run's first process has told of a lost one, so that what started it need not."""
 
 _LAST_LINES = 8
 _KNOWN_SECONDS = 5.0
@@ -28,14 +47,31 @@ def lost(who: str, why: str, output: Sequence[str] = ()) -> Diagnostic:
     """
     return diagnostic(
         "FTC644",
-        f"{who} of this run was lost: {why}",
+        f"{who} was lost: {why}",
         notes=[f"its output: {line}" for line in output[-_LAST_LINES:]],
         help="apply the plan again; it continues from the last checkpoint",
     )
 
 
-def how_it_ended(returncode: int) -> str:
-    """An exit status in words: a signal by its name."""
+_machines: dict[int, str] = {}
+
+
+def name_machines(machines: Mapping[int, str]) -> None:
+    """Says on which machine each process of the run is, by rank."""
+    _machines.clear()
+    _machines.update(machines)
+
+
+def process(rank: int, machine: str | None = None) -> str:
+    """A process in words, with its machine where that is known."""
+    machine = machine or _machines.get(rank)
+    return f"process {rank} on {machine}" if machine else f"process {rank}"
+
+
+def how_it_ended(returncode: int | None) -> str:
+    """An exit status in words: a signal by its name; None where nobody could ask for it."""
+    if returncode is None:
+        return "it ended without a word, as after SIGKILL"
     if returncode >= 0:
         return f"it ended with exit code {returncode}"
     try:
@@ -71,6 +107,14 @@ def refusal_of(who: str, why: str) -> Refusal:
     return Refusal([loss_of_companion(_KNOWN_SECONDS) or lost(who, why)])
 
 
+def note_spoken(*, is_over: bool = True) -> None:
+    """Notes that a lost process was told of here, or that it wasn't yet."""
+    if (file := os.environ.get(SPOKEN)) is None or is_follower(os.environ):
+        return
+    with suppress(OSError):
+        Path(file).touch() if is_over else Path(file).unlink(missing_ok=True)
+
+
 def end_now(finding: Diagnostic, code: int = ExitCode.PROCESS_LOST, *, traces: bool = False) -> NoReturn:
     """Ends this process, whose main thread waits for one that will never answer.
 
@@ -80,10 +124,13 @@ def end_now(finding: Diagnostic, code: int = ExitCode.PROCESS_LOST, *, traces: b
         traces: Whether to show where each thread stands.
     """
     import faulthandler
-    import os
+
+    from ftc.runtime.execution.end_watch import is_about_to_end
 
     dismiss_witnesses()
+    is_about_to_end(code)
     sys.stderr.write(as_text(finding))
+    note_spoken()
     if traces:
         faulthandler.dump_traceback(sys.stderr, all_threads=True)
     sys.stderr.flush()

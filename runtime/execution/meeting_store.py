@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from ftc.runtime.execution.lost_processes import loss_of_companion, lost, refusal_of
+from ftc.runtime.execution.end_watch import know_others, let_others_know
+from ftc.runtime.execution.lost_processes import loss_of_companion, lost, process, refusal_of
 from ftc.spec.diagnostics import Refusal
 from ftc.spec.storage.processes import is_one_of_several
 
@@ -184,14 +185,16 @@ def wait_for(store: Any, keys: Mapping[int, str]) -> None:
     """
     waits, waiting, next_look = _Waiting(store), [*keys], 0.0
     with while_connected():
+        know_others(store)
         # One question for all of them; with hundreds of processes, each about each would keep the store from answering.
         while waiting and not store.check([keys[one] for one in waiting]):
             if loss := loss_of_companion(0.0):
                 raise Refusal([loss])
             if time.monotonic() >= next_look:
+                know_others(store)
                 waiting = [one for one in waiting if not any(store.check([key]) for key in _signs(one, keys[one]))]
                 if (idle := waits.idle(waiting)) is not None:
-                    raise Refusal([lost(f"process {idle}", f"no progress for {_IDLE_SECONDS:g} s")])
+                    raise Refusal([lost(process(idle), f"no progress for {_IDLE_SECONDS:g} s")])
                 next_look = time.monotonic() + _BEAT_SECONDS
             time.sleep(_POLL_SECONDS)
 
@@ -226,4 +229,7 @@ def meeting_store() -> tuple[Any, int, int]:
     except (RuntimeError, OSError, ValueError) as error:
         raise Refusal([lost("the launcher", str(error).partition("\n")[0])]) from error
     store.set_timeout(timedelta(seconds=_ANSWER_SECONDS))
-    return dist.PrefixStore("ftc/meeting", store), rank, world_size
+    meeting = dist.PrefixStore("ftc/meeting", store)
+    with while_connected():
+        let_others_know(meeting)
+    return meeting, rank, world_size

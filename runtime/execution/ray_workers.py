@@ -7,6 +7,7 @@ own process group isn't made, since the workers compute nothing.
 from __future__ import annotations
 
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 
 from ftc.runtime.execution.agreement import RAY_JOB, RAY_VERSION
 from ftc.runtime.execution.child_processes import ends_with_parent
-from ftc.runtime.execution.lost_processes import how_it_ended, lost, may_be_retried
+from ftc.runtime.execution.lost_processes import how_it_ended, lost, may_be_retried, process
 from ftc.runtime.execution.meeting_store import STORE_FD
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.exit_codes import ExitCode
@@ -35,14 +36,15 @@ class LostWorkerError(RuntimeError):
         rank: Its number in the run.
         code: Its exit status, as `subprocess` tells it.
         output: The last lines that it wrote.
+        machine: Its machine's name.
     """
 
-    def __init__(self, rank: int, code: int, output: tuple[str, ...]) -> None:
-        super().__init__(rank, code, output)
-        self.rank, self.code, self.output = rank, code, output
+    def __init__(self, rank: int, code: int, output: tuple[str, ...], machine: str) -> None:
+        super().__init__(rank, code, output, machine)
+        self.rank, self.code, self.output, self.machine = rank, code, output, machine
 
     def __str__(self) -> str:
-        return f"process {self.rank} of this run was lost: {how_it_ended(self.code)}"
+        return f"{process(self.rank, self.machine)} was lost: {how_it_ended(self.code)}"
 
 
 def run_ray(job: Mapping[str, Any]) -> int:
@@ -122,13 +124,13 @@ def _finding(error: Exception) -> Any:
     # One that was killed comes before those that failed for its sake, and Ray's own words before the latter.
     killed = next((one for one in ended.values() if one.code < 0), None)
     if killed is not None:
-        return lost(f"process {killed.rank}", how_it_ended(killed.code), killed.output)
+        return lost(process(killed.rank, killed.machine), how_it_ended(killed.code), killed.output)
     for rank, one in found.items():
         if not isinstance(one, LostWorkerError):
-            return lost(f"process {rank}", f"Ray says {type(one).__name__}: {str(one).partition(chr(10))[0]}")
+            return lost(process(rank), f"Ray says {type(one).__name__}: {str(one).partition(chr(10))[0]}")
     if ended:
         one = next(iter(ended.values()))
-        return lost(f"process {one.rank}", how_it_ended(one.code), one.output)
+        return lost(process(one.rank, one.machine), how_it_ended(one.code), one.output)
     return lost("a part of Ray", str(error).partition("\n")[0])
 
 
@@ -172,7 +174,7 @@ def _worker(config: Mapping[str, Any]) -> int:
     with socket.create_server(("", 0)) as meeting:  # open from now on, so that nobody else can take the port
         told = _contract(context, meeting)
         # Ray shows what workers write: the first process speaks for all.
-        process = subprocess.Popen(
+        worker = subprocess.Popen(
             [sys.executable, "-P", "-m", "ftc", *config["words"]],
             cwd=config["folder"],
             env={**os.environ, **told, **config["env"]},
@@ -186,15 +188,15 @@ def _worker(config: Mapping[str, Any]) -> int:
         )
     output: deque[str] = deque(maxlen=_KEPT_LINES)
     try:
-        if process.stderr is not None:
-            output.extend(line.rstrip() for line in process.stderr if line.strip())
-        code = process.wait()
+        if worker.stderr is not None:
+            output.extend(line.rstrip() for line in worker.stderr if line.strip())
+        code = worker.wait()
     except BaseException:
-        process.terminate()
-        process.wait(_END_SECONDS)
+        worker.terminate()
+        worker.wait(_END_SECONDS)
         raise
     if code != ExitCode.FINE and may_be_retried(code):
-        raise LostWorkerError(rank, code, tuple(output))
+        raise LostWorkerError(rank, code, tuple(output), platform.node())
     return code
 
 

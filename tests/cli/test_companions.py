@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import socket
 import time
@@ -72,7 +73,7 @@ def test_one_that_was_killed_is_named_with_what_it_wrote_last(told: Path) -> Non
         found = loss_of_companion(20.0)
         os.kill(pids[1], signal.SIGTERM)
     assert found is not None
-    assert found.summary == "process 2 of this run was lost: killed by SIGKILL"
+    assert found.summary == f"process 2 on {platform.node()} was lost: killed by SIGKILL"
     assert found.notes == ("its output: rank 2 was here",)
     assert loss_of_companion(0.0) is None, "nobody is asked when the run is over"
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import signal
+import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -192,9 +195,9 @@ def test_a_killed_worker_is_named_and_the_run_goes_on(planned: Machine, tmp_path
     os.kill(_workers(run.pid)[0], signal.SIGKILL)
     out, err = run.communicate(timeout=120)
     assert run.returncode == 75, out + err
-    assert "process 1 of this run was lost: killed by SIGKILL" in out + err
+    assert f"process 1 on {platform.node()} was lost: killed by SIGKILL" in out + err
     record = _record(first)
-    assert "process 1 of this run was lost" in record["interruptions"][-1]["reason"]
+    assert f"process 1 on {platform.node()} was lost" in record["interruptions"][-1]["reason"]
     assert record["interruptions"][-1]["code"] == "FTC644"
 
 
@@ -225,9 +228,37 @@ def test_a_killed_worker_ends_a_launch_without_the_banner_of_torch(planned: Mach
     os.kill(_of_rank(1, _workers(run.pid)), signal.SIGKILL)
     out, err = run.communicate(timeout=180)
     assert run.returncode == 75, out + err
-    assert "process 1 of this run was lost: killed by SIGKILL" in err
+    assert f"process 1 on {platform.node()} was lost: killed by SIGKILL" in err
+    assert err.count("error[") == 1, err
     assert "Root Cause" not in out + err
     assert "Traceback" not in out + err
+
+
+@_SESSION
+@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize("begin", [under_torchrun, start], ids=["torchrun", "bare launcher"])
+def test_machines_without_a_shared_disk_name_the_process_that_was_killed(
+    planned: Machine, tmp_path: Path, begin: Callable[..., list[subprocess.Popen[str]]], lost: int
+) -> None:
+    """The survivor's parent is no process of ftc, and another machine's launcher knows how the other one ended."""
+    machines = _unpacked(_long(planned, tmp_path), tmp_path / "apart")
+    processes = begin(machines, "apply", PLAN)
+    _wait_for_steps(*machines)
+    workers = {one.pid if begin is start else _workers(one.pid)[0]: one for one in processes}
+    worker = _of_rank(lost, [*workers])
+    os.kill(worker, signal.SIGKILL)
+    killed, told = ended(workers.pop(worker)), ended(*workers.values())
+    named = f"process {lost} on {platform.node()} was lost: killed by SIGKILL"
+    assert told.err.count("error[") == 1, told.err
+    assert f"error[FTC644]: {named}" in told.err
+    assert told.code == (75 if begin is start else 1), "torchrun ends with 1 whatever its processes say"
+    assert "gloo" not in told.err
+    if lost == 0:
+        assert "its output: loading     ./encoder" in told.err, "it speaks in the place of the first one"
+        assert "FTC644" not in killed.err
+    else:
+        (record,) = (_record(one) for one in machines if _has_run(one))
+        assert record["interruptions"][-1]["reason"] == named
 
 
 _STEPS = ("strategy.dropout=0", "train.max_steps=40", "train.evaluate_every=10")
@@ -317,7 +348,7 @@ def test_a_worker_that_is_stopped_is_named_and_ends_once_it_goes_on(planned: Mac
     told = ended(one)
     other.send_signal(signal.SIGCONT)
     assert told.code == 75, told.text
-    assert "process 1 of this run was lost: silent for 6 s" in told.err
+    assert f"process 1 on {platform.node()} was lost: silent for 6 s" in told.err
     assert ended(other).code == 75
 
 
@@ -335,7 +366,7 @@ def test_a_network_that_swallows_what_is_sent_is_a_lost_process(planned: Machine
     proxy.cut()
     told = ended(one)
     assert told.code == 75, told.text
-    assert "process 1 of this run was lost: silent for 6 s" in told.err
+    assert f"process 1 on {platform.node()} was lost: silent for 6 s" in told.err
     assert ended(other).code == 75
 
 
@@ -379,9 +410,10 @@ def _lives(process: int) -> bool:
         return False
 
 
-def _wait_for_steps(machine: Machine) -> None:
+def _wait_for_steps(*machines: Machine) -> None:
     ends = time.monotonic() + 240
-    while not any('"kind": "step"' in file.read_text() for file in machine.root.glob("runs/*/*/events.ndjson")):
+    logs = [(one.root, "runs/*/*/events.ndjson") for one in machines]
+    while not any('"kind": "step"' in file.read_text() for root, name in logs for file in root.glob(name)):
         assert time.monotonic() < ends
         time.sleep(0.2)
 

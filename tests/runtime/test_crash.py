@@ -227,7 +227,7 @@ class TestTwoProcesses:
             os.kill(self._second_at_step(child, tmp_path, 3), signal.SIGKILL)
             _, errors = child.communicate()
         assert child.returncode != 0
-        assert "FTC644: another process of this run was lost" in errors
+        assert "FTC644: another process was lost" in errors
 
     @campaign
     def test_one_that_hangs_is_named_and_ends_the_other(self, tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ class TestTwoProcesses:
             found = next((line for line in child.stderr if "error[FTC644]" in line), "")
             os.kill(second, signal.SIGKILL)  # torchrun would give it half a minute
             child.communicate()
-        assert "process 1 of this run was lost: silent for 6 s" in found
+        assert "process 1 was lost: silent for 6 s" in found
         assert child.returncode != 0
 
     @campaign

@@ -76,12 +76,15 @@ class _Companion:
 
     def loss(self) -> Diagnostic | None:
         """How it failed; None where it hasn't."""
-        from ftc.runtime.execution.lost_processes import how_it_ended, lost
+        import platform
+
+        from ftc.runtime.execution.lost_processes import how_it_ended, lost, process
 
         if not self.process.poll():
             return None
         self._reader.join(1.0)
-        return lost(f"process {self.rank}", how_it_ended(self.process.returncode), list(self._lines))
+        who = process(self.rank, platform.node())
+        return lost(who, how_it_ended(self.process.returncode), list(self._lines))
 
     def end(self) -> None:
         """Waits until it is gone."""
@@ -100,6 +103,7 @@ def companions(world_size: int, words: Sequence[str]) -> Iterator[None]:
         world_size: Processes of the run.
         words: What comes behind `ftc`, for the others.
     """
+    from ftc.runtime.execution.end_watch import SEEN_BY_PARENT
     from ftc.runtime.execution.lost_processes import ask_about_losses
     from ftc.runtime.execution.meeting_store import STORE_FD
 
@@ -111,6 +115,7 @@ def companions(world_size: int, words: Sequence[str]) -> Iterator[None]:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": port,
         "TORCHELASTIC_USE_AGENT_STORE": "True",
+        SEEN_BY_PARENT: "1",
     }
     is_over = threading.Event()
     others = [_Companion(words, shared, rank) for rank in range(1, world_size)]

@@ -102,13 +102,24 @@ def _refused(error: Refusal, args: Namespace) -> int:
     from ftc.spec.storage.processes import is_follower
     from ftc.views.diagnostics import render_json
 
-    if is_follower(os.environ):  # the first process shows what all of them find; this one's own word is one line
+    # The first process shows what all of them find; this one's own word is one line.
+    if is_follower(os.environ) and not _speaks_now():
         sys.stderr.write(f"rank {os.environ['RANK']}: {error}\n")
     elif getattr(args, "json", False):
         write(render_json(error.diagnostics))
     else:
         show_diagnostics(error.diagnostics, getattr(error, "sources", {}), args)
+    if error.exit_code == ExitCode.PROCESS_LOST:
+        from ftc.runtime.execution.lost_processes import note_spoken
+
+        note_spoken()
     return error.exit_code
+
+
+def _speaks_now() -> bool:
+    """Whether this process speaks in the place of the first one, which was lost: the next one does."""
+    watch = sys.modules.get("ftc.runtime.execution.end_watch")
+    return watch is not None and os.environ["RANK"] == "1" and watch.first_is_lost()
 
 
 def _long_name(file: str) -> Refusal:

@@ -84,13 +84,10 @@ def run_apply(args: Namespace) -> int:
     Raises:
         Restart: Every bit counts, and the environment isn't what it has to be before Python starts.
     """
-    from ftc import api
     from ftc.runtime.execution.agreement import arriving
-    from ftc.spec.storage.processes import contract, is_follower, is_one_of_several, unpinned
-    from ftc.verbs.heartbeat import with_heartbeat
+    from ftc.runtime.execution.end_watch import seen_by_others
+    from ftc.spec.storage.processes import contract, unpinned
     from ftc.verbs.hosted.found import hosted_folder
-    from ftc.verbs.plan import refuse_other
-    from ftc.verbs.policy import waivers_of
 
     os.environ.update(contract(os.environ))
     gc.enable()  # the command starts without; training runs for hours
@@ -103,6 +100,25 @@ def run_apply(args: Namespace) -> int:
     with arriving():
         if args.may_restart and (wrong := unpinned(os.environ)) and _counts_bits(args):
             raise Restart(wrong)
+    if not args.may_restart:
+        return _applied(args)
+    with seen_by_others():
+        return _applied(args)
+
+
+def _applied(args: Namespace) -> int:
+    """Runs the plan in this process, which is the run's only one, its first, or one that follows.
+
+    Raises:
+        Refusal: It can't be run; see `ftc.apply`.
+    """
+    from ftc import api
+    from ftc.runtime.execution.agreement import arriving
+    from ftc.spec.storage.processes import is_follower, is_one_of_several
+    from ftc.verbs.heartbeat import with_heartbeat
+    from ftc.verbs.plan import refuse_other
+    from ftc.verbs.policy import waivers_of
+
     is_alone = not is_one_of_several(os.environ)
     if not is_alone and not args.yes and not args.target.endswith(".json"):  # in all of them, or some would wait
         sys.stderr.write("error: several processes can't ask; start them with a saved plan, or with `--yes`\n")

@@ -89,7 +89,7 @@ def test_a_loss_is_told_by_the_one_who_knows_it() -> None:
         (found,) = refusal_of("another process", "the connection broke").diagnostics
     finally:
         ask_about_losses(None)
-    assert found.summary == "process 1 of this run was lost: killed by SIGKILL"
+    assert found.summary == "process 1 was lost: killed by SIGKILL"
     assert found.notes[-1] == "its output: last"
     assert refusal_of("another process", "x").exit_code == 75
 

@@ -148,7 +148,7 @@ def test_a_first_process_that_gets_on_is_waited_for_beyond_any_period() -> None:
 def test_a_first_process_without_progress_is_given_up() -> None:
     first, other = _processes(1.0, 600.0, beats=False)
     try:
-        assert "FTC644 process 0 of this run was lost: no progress for 1 s" in ended(other).out
+        assert "FTC644 process 0 was lost: no progress for 1 s" in ended(other).out
     finally:
         first.kill()
         first.communicate()
