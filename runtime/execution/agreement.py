@@ -13,8 +13,9 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ftc.runtime.execution.copies import Sight
 from ftc.runtime.execution.end_watch import know_others
@@ -25,6 +26,7 @@ from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.documents.facts import EnvironmentFacts
 from ftc.spec.documents.machine import MachineClass
 from ftc.spec.documents.segments import Launcher
+from ftc.spec.launchers import launcher_card, scheduler_card
 from ftc.spec.storage.processes import is_one_of_several
 from ftc.spec.storage.reading import read_regular
 
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 __all__ = [
-    "RAY_JOB",
-    "RAY_VERSION",
     "RUN_FOLDER",
     "Report",
     "agreed_or_refused",
@@ -57,8 +57,6 @@ _LEAVE_SECONDS = 10.0
 _APPEAR_SECONDS = 20.0
 _POLL_SECONDS = 0.1
 _MOST_LINES = 12
-RAY_JOB, RAY_VERSION = "FTC_RAY_JOB", "FTC_RAY_VERSION"
-"""What a worker of Ray tells its process: the job's id there, and Ray's version."""
 RUN_FOLDER = "the run's folder"
 """Among the values of a report: processes that see different states of it don't share a disk."""
 
@@ -346,37 +344,23 @@ def _read(file: Path) -> str:
         return ""
 
 
-def launcher(environ: Mapping[str, str], *, has_companions: bool) -> Launcher | None:
-    """What started this process, as its environment says; None where nothing did but a shell.
-
-    Args:
-        environ: The environment.
-        has_companions: Whether the run has other processes, which `ftc apply` started where no launcher did.
-    """
-    scheduler: Literal["slurm", "kubernetes", "skypilot"] | None = None
-    job_id = restart = version = None
-    if "SLURM_JOB_ID" in environ:
-        scheduler, job_id, restart = "slurm", environ["SLURM_JOB_ID"], environ.get("SLURM_RESTART_COUNT", "0")
-    elif "SKYPILOT_TASK_ID" in environ:
-        scheduler, job_id = "skypilot", environ["SKYPILOT_TASK_ID"]
-    elif "JOB_COMPLETION_INDEX" in environ:  # an indexed job, of which a TrainJob is made
-        scheduler = "kubernetes"
-    kind: Literal["ftc", "torchrun", "slurm", "mpi", "ray"]
-    if RAY_JOB in environ:
-        kind, version, job_id = "ray", environ.get(RAY_VERSION), environ[RAY_JOB]
-    elif "TORCHELASTIC_RUN_ID" in environ:
-        import torch
-
-        kind = "torchrun"
-        version, job_id = str(torch.__version__), job_id or environ["TORCHELASTIC_RUN_ID"]
-        restart = restart or environ.get("TORCHELASTIC_RESTART_COUNT")
-    elif environ.get("SLURM_STEP_NUM_TASKS", "1") not in ("", "1"):
-        kind = "slurm"
-    elif "OMPI_COMM_WORLD_RANK" in environ or "PMI_RANK" in environ:
-        kind = "mpi"
-    elif scheduler or has_companions:
-        kind = "ftc"
-    else:
+def launcher(environ: Mapping[str, str]) -> Launcher | None:
+    """What started this process, as its environment says; None where nothing did but a shell."""
+    card, scheduler = launcher_card(environ), scheduler_card(environ)
+    if card is None and scheduler is None:
         return None
-    count = int(restart) if restart and restart.isascii() and restart.isdigit() else None
-    return Launcher(kind=kind, version=version, scheduler=scheduler, job_id=job_id, restart=count)
+    job = restart = release = None
+    if scheduler is not None:
+        job = next((environ[name] for name in scheduler.job if name in environ), None)
+        restart = environ.get(scheduler.restart, scheduler.first)
+    if card is not None:
+        release = version(card.package) if card.package else environ.get(card.version)
+        job = environ.get(card.job) if job is None or card.is_cluster else job
+        restart = restart or environ.get(card.restart)
+    return Launcher(
+        kind="ftc" if card is None else card.kind,
+        version=release,
+        scheduler=None if scheduler is None else scheduler.kind,
+        job_id=job,
+        restart=int(restart) if restart and restart.isascii() and restart.isdigit() else None,
+    )

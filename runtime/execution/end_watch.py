@@ -27,12 +27,11 @@ from ftc.runtime.execution.lost_processes import ask_about_losses, how_it_ended,
 from ftc.spec.base import Document
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.exit_codes import ExitCode
+from ftc.spec.launchers import SEEN_BY_PARENT
 from ftc.spec.storage.processes import is_follower, is_one_of_several
 
-__all__ = ["SEEN_BY_PARENT", "first_is_lost", "is_about_to_end", "know_others", "let_others_know", "seen_by_others"]
+__all__ = ["first_is_lost", "is_about_to_end", "know_others", "let_others_know", "seen_by_others"]
 
-SEEN_BY_PARENT = "FTC_SEEN_BY_PARENT"
-"""Is set where the process that started this one belongs to the run, and sees how it ends."""
 _KEY = "end-watch"
 _LOOPBACK = ("127.0.0.1", "localhost")
 _PIECE_BYTES = 65536

@@ -16,12 +16,12 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
-from ftc.runtime.execution.agreement import RAY_JOB, RAY_VERSION
 from ftc.runtime.execution.child_processes import ends_with_parent
 from ftc.runtime.execution.lost_processes import how_it_ended, lost, may_be_retried, process
 from ftc.runtime.execution.meeting_store import STORE_FD
 from ftc.spec.diagnostics import Refusal, diagnostic
 from ftc.spec.exit_codes import ExitCode
+from ftc.spec.launchers import RAY_JOB, RAY_VERSION
 
 __all__ = ["LostWorkerError", "run_ray"]
 

@@ -347,7 +347,7 @@ def open_session(
     before = agreed_or_refused(accelerator, lambda: find_run(folder, plan))
     plan, is_first = before.plan, bool(accelerator.is_main_process)
     found, processes = observe(accelerator, plan, inputs.environment, snapshot_code(project=folder.path))
-    seen = found, processes, launcher(os.environ, has_companions=accelerator.num_processes > 1)
+    seen = found, processes, launcher(os.environ)
     # What is lost of a record is recovered from the first process's folder, which not all of them see.
     begun = agreed(accelerator, lambda: RunState.begin(folder, plan, seen, before, inputs.previous).record)
     state = RunState(folder, begun, writes=is_first)

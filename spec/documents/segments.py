@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from ftc.spec.base import SparseDocument
 from ftc.spec.documents.interruption import StopKind
+from ftc.spec.launchers import LauncherKind, SchedulerKind
 
 __all__ = ["Launcher", "ProcessSeen", "Segment"]
 
@@ -47,11 +48,14 @@ class Launcher(SparseDocument):
 
     ABSENT_AT_DEFAULT: ClassVar[tuple[str, ...]] = ("version", "scheduler", "job_id", "restart")
 
-    kind: Literal["ftc", "torchrun", "slurm", "mpi", "ray"]
-    """`ftc`: `ftc apply` started them on its own machine. `slurm`: `srun`. `ray`: a worker of Ray Train each."""
+    kind: LauncherKind | Literal["mpi"]
+    """`ftc`: `ftc apply` started them on its own machine. `slurm`: `srun`. `openmpi`: `mpirun` of Open MPI. `mpich`: a
+    launcher that speaks PMI, as those of MPICH and Intel MPI. `ray`: a worker of Ray Train each. `kubeflow`: its
+    training operator, without torchrun. `environment`: something else that sets `RANK` and `WORLD_SIZE`, and doesn't
+    say what it is. `mpi`: either kind of MPI, in earlier records."""
     version: str | None = None
     """None where it doesn't say."""
-    scheduler: Literal["slurm", "kubernetes", "skypilot"] | None = None
+    scheduler: SchedulerKind | None = None
     """What gave the machines; None where nothing says so."""
     job_id: str | None = None
     """The job's name there."""

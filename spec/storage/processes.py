@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
+from ftc.spec.launchers import LauncherCard, numbering_card
 
 __all__ = ["PINNED", "contract", "is_follower", "is_one_of_several", "machine_name", "unpinned"]
 
@@ -62,44 +63,28 @@ def _misfit(environ: Mapping[str, str]) -> str:
 
 
 def _of_other_launchers(environ: Mapping[str, str]) -> dict[str, str]:
-    """What `srun` and MPI say of a process, by torchrun's names."""
-    if "RANK" in environ:
+    """What another launcher says of a process, by torchrun's names."""
+    if (card := numbering_card(environ)) is None:
         return {}
-    if (tasks := environ.get("SLURM_STEP_NUM_TASKS", "1")) not in ("", "1"):
-        return _of_slurm(environ, tasks)
-    for rank, size, local in (
-        ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
-        ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
-    ):
-        if rank in environ and environ.get(size, "1") not in ("", "1"):
-            return {
-                "RANK": environ[rank],
-                "WORLD_SIZE": environ[size],
-                "LOCAL_RANK": environ.get(local, environ[rank]),
-            }
-    return {}
+    if card.rank not in environ:
+        raise Refusal([_unconnected(environ[card.size], f"`{card.rank}` is not set")])
+    rank = environ[card.rank]
+    own = {"RANK": rank, "WORLD_SIZE": environ[card.size], "LOCAL_RANK": environ.get(card.local, rank)}
+    if card.group:
+        own["GROUP_RANK"] = environ.get(card.group, "0")
+    if card.nodes:
+        own |= {name: value for name, value in _meeting(card, environ).items() if not environ.get(name)}
+    return own
 
 
-def _of_slurm(environ: Mapping[str, str], tasks: str) -> dict[str, str]:
-    nodes = environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_JOB_NODELIST", "")
-    first = _FIRST_HOST.match(nodes)
-    if first is None or "SLURM_PROCID" not in environ:
-        raise Refusal([_unconnected(tasks, "the step's list of machines can't be read")])
-    step = f"{environ.get('SLURM_JOB_ID', '0')}{environ.get('SLURM_STEP_ID', '0')}"
-    port = _PORTS[int(re.sub(r"\D", "", step) or "0") % len(_PORTS)]
-    own = {
-        "RANK": environ["SLURM_PROCID"],
-        "WORLD_SIZE": tasks,
-        "LOCAL_RANK": environ.get("SLURM_LOCALID", "0"),
-        "GROUP_RANK": environ.get("SLURM_NODEID", "0"),
-        "MASTER_ADDR": f"{first[1]}{first[2] or ''}{first[3] or ''}",
-        "MASTER_PORT": str(port),
-    }
-    return {
-        name: value
-        for name, value in own.items()
-        if name not in ("MASTER_ADDR", "MASTER_PORT") or not environ.get(name)
-    }
+def _meeting(card: LauncherCard, environ: Mapping[str, str]) -> dict[str, str]:
+    """Where processes meet whose launcher says on which machines they are."""
+    first = _FIRST_HOST.match(next((environ[name] for name in card.nodes if environ.get(name)), ""))
+    if first is None:
+        raise Refusal([_unconnected(environ[card.size], "the list of its machines can't be read")])
+    step = re.sub(r"\D", "", "".join(environ.get(name, "0") for name in card.step))
+    port = _PORTS[int(step or "0") % len(_PORTS)]
+    return {"MASTER_ADDR": f"{first[1]}{first[2] or ''}{first[3] or ''}", "MASTER_PORT": str(port)}
 
 
 def _unconnected(count: str, why: str) -> Diagnostic:

@@ -103,9 +103,9 @@ def companions(world_size: int, words: Sequence[str]) -> Iterator[None]:
         world_size: Processes of the run.
         words: What comes behind `ftc`, for the others.
     """
-    from ftc.runtime.execution.end_watch import SEEN_BY_PARENT
     from ftc.runtime.execution.lost_processes import ask_about_losses
     from ftc.runtime.execution.meeting_store import STORE_FD
+    from ftc.spec.launchers import SEEN_BY_PARENT
 
     meeting = socket.create_server(("127.0.0.1", 0))  # open from now on, so that nobody else can take the port
     port = str(meeting.getsockname()[1])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+from typing import get_args
 
 import pytest
 
 from ftc.runtime.execution.agreement import (
-    RAY_JOB,
     RUN_FOLDER,
     Report,
     ahead,
@@ -20,6 +20,7 @@ from ftc.runtime.execution.agreement import (
 from ftc.runtime.execution.copies import Copies, Sight
 from ftc.runtime.execution.lost_processes import ask_about_losses, how_it_ended, lost, may_be_retried, refusal_of
 from ftc.runtime.execution.refused_disks import raise_first, refused_here
+from ftc.spec.launchers import LAUNCHERS, RAY_JOB, SEEN_BY_PARENT, LauncherKind
 
 
 def _reports(*values: dict[str, str], hosts: str = "aabb") -> list[Report]:
@@ -61,26 +62,51 @@ def test_another_state_of_the_run_alone_is_a_disk_that_is_not_shared() -> None:
     assert found.code == "FTC702"
 
 
+_BARE = {"RANK": "0", "WORLD_SIZE": "2"}
+_STEP = {"SLURM_JOB_ID": "7", "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0"}
+_OPEN_MPI = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2"}
+_HYDRA = {"PMI_RANK": "0", "PMI_SIZE": "2", "MPI_LOCALRANKID": "0"}
+_POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+
+
 @pytest.mark.parametrize(
-    ("environ", "companions", "kind", "job", "restart"),
+    ("environ", "kind", "scheduler", "job", "restart"),
     [
-        ({}, True, "ftc", None, None),
-        ({"SLURM_JOB_ID": "7", "SLURM_STEP_NUM_TASKS": "2", "SLURM_RESTART_COUNT": "1"}, True, "slurm", "7", 1),
-        ({"SLURM_JOB_ID": "7"}, False, "ftc", "7", 0),
-        ({"OMPI_COMM_WORLD_RANK": "0"}, True, "mpi", None, None),
-        ({RAY_JOB: "02000000", "TORCHELASTIC_USE_AGENT_STORE": "True"}, True, "ray", "02000000", None),
+        ({SEEN_BY_PARENT: "1"} | _BARE, "ftc", None, None, None),
+        (_BARE, "environment", None, None, None),
+        (_BARE | _POD, "environment", "kubernetes", None, None),
+        (_BARE | _POD | {"PET_NNODES": "2"}, "kubeflow", "kubernetes", None, None),
+        (_BARE | _POD | {"TORCHELASTIC_RUN_ID": "x", "PET_NNODES": "2"}, "torchrun", "kubernetes", "x", None),
+        (_BARE | {"TORCHELASTIC_RUN_ID": "x", "TORCHELASTIC_RESTART_COUNT": "2"}, "torchrun", None, "x", 2),
+        (_BARE | _STEP | {"SLURM_RESTART_COUNT": "1"}, "slurm", "slurm", "7", 1),
+        (_BARE | _STEP | {"TORCHELASTIC_RUN_ID": "x"}, "torchrun", "slurm", "7", 0),
+        ({"SLURM_JOB_ID": "7"}, "ftc", "slurm", "7", 0),
+        (_BARE | _OPEN_MPI, "openmpi", None, None, None),
+        (_BARE | _OPEN_MPI | _STEP, "openmpi", "slurm", "7", 0),
+        (_BARE | _HYDRA, "mpich", None, None, None),
+        (_BARE | _HYDRA | _STEP, "mpich", "slurm", "7", 0),
+        (_BARE | _STEP | {"PMI_RANK": "0", "PMI_SIZE": "2"}, "slurm", "slurm", "7", 0),
+        (_BARE | {"PMI_RANK": "0", "PMI_SIZE": "2"}, "mpich", None, None, None),
+        (_BARE | {RAY_JOB: "02000000", "TORCHELASTIC_USE_AGENT_STORE": "True"}, "ray", None, "02000000", None),
     ],
 )
 def test_who_started_a_process(
-    environ: dict[str, str], companions: bool, kind: str, job: str | None, restart: int | None
+    environ: dict[str, str], kind: str, scheduler: str | None, job: str | None, restart: int | None
 ) -> None:
-    found = launcher(environ, has_companions=companions)
+    """Launchers start each other: `mpirun` its helpers by `srun`, and `srun` speaks PMI."""
+    found = launcher(environ)
     assert found is not None
-    assert (found.kind, found.job_id, found.restart) == (kind, job, restart)
+    assert (found.kind, found.scheduler, found.job_id, found.restart) == (kind, scheduler, job, restart)
+    assert (found.version is not None) == (kind == "torchrun")
+
+
+def test_each_launcher_is_told_from_the_others() -> None:
+    told = {found.kind for one in LAUNCHERS if (found := launcher(dict.fromkeys((*one.marks, one.size), "2")))}
+    assert told == set(get_args(LauncherKind))
 
 
 def test_a_run_of_one_process_in_a_shell_has_no_launcher() -> None:
-    assert launcher({}, has_companions=False) is None
+    assert launcher({}) is None
 
 
 def test_a_loss_is_told_by_the_one_who_knows_it() -> None:

@@ -82,6 +82,14 @@ def test_half_a_contract_is_refused(change: dict[str, str | None], why: str) -> 
     assert why in refused.value.diagnostics[0].notes[0]
 
 
+def test_processes_of_mpirun_have_its_numbers_where_slurm_started_its_helpers() -> None:
+    """All processes of a machine had the number of the one helper there."""
+    own = {"OMPI_COMM_WORLD_RANK": "3", "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_LOCAL_RANK": "1"}
+    for numbers in (own, {"PMI_RANK": "3", "PMI_SIZE": "4", "MPI_LOCALRANKID": "1"}):
+        found = contract({**_STEP, "SLURM_LOCALID": "0", **numbers, "MASTER_ADDR": "a", "MASTER_PORT": "1"})
+        assert (found["RANK"], found["WORLD_SIZE"], found["LOCAL_RANK"]) == ("3", "4", "1")
+
+
 def test_mpi_without_an_address_is_refused() -> None:
     environ = {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}
     with pytest.raises(Refusal) as refused:
