@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.support import GIB
 from ftc.spec.devices import CARDS
-from ftc.spec.documents.events import StepDone, read_events, without_repeats
+from ftc.spec.documents.events import Noticed, StepDone, read_events, without_repeats
 from ftc.spec.documents.memory_trace import TraceResult
 from ftc.spec.documents.plan import Plan
 from ftc.spec.documents.record import RunRecord
@@ -120,6 +120,8 @@ def _run_of(job: Job) -> Callable[[Machine], dict[str, Any]]:
         with _power(machine) as watts:
             record, plan = _applied(machine, project)
         figures = _figures(record, plan, _steps(project))
+        if noticed := _noticed(project):
+            figures["noticed"] = noticed
         return {**figures, "watts": round(statistics.mean(watts))} if watts else figures
 
     return measure
@@ -197,6 +199,8 @@ def _memory_of(case: str) -> Callable[[Machine], dict[str, Any]]:
         found = next(one for one in json.loads(file.read_text(encoding="utf-8")) if one["case"] == case)
         predicted = TraceResult.model_validate_json(json.dumps(found["predicted"])).allocated_bytes
         measured: dict[str, Any] = found.get("measured", {})
+        if "problem" in measured:
+            raise RuntimeError(measured["problem"])
         gap = (
             {"gap_percent": round(100 * (predicted / measured["allocated"] - 1), 2)} if "allocated" in measured else {}
         )
@@ -210,18 +214,18 @@ def _figures(record: RunRecord, plan: Plan, steps: Sequence[StepDone]) -> dict[s
     later = steps[len(steps) // 2 :]
     seconds, tokens = sum(step.seconds for step in later), sum(step.tokens for step in later)
     known: dict[str, Any] = {
-        "peak_planned": plan.memory.process.to_json() if plan.memory else None,
+        "peak_planned": plan.memory.process.to_json(),
         "peak_measured": record.peak_memory_bytes,
         "memory_method": record.memory_method,
         "memory_by_phase": [phase.to_json() for phase in record.memory_by_phase],
         "time_by_phase": [phase.to_json() for phase in record.time_by_phase],
         "tokens_a_second": round(tokens / seconds),
         "first_step_seconds": round(steps[0].seconds, 2),
-        "kernels": list(plan.settings.train.kernels),
+        "kernels": ", ".join(plan.settings.train.kernels) or "torch",
         "compiled": plan.settings.train.compile,
         "checkpointing": plan.settings.train.activation_checkpointing,
     }
-    card = next((card for card in CARDS.values() if plan.device and card.label == plan.device.label), None)
+    card = next((card for card in CARDS.values() if card.label == plan.device.label), None)
     work = plan.work.phases.get("train") if plan.work else None
     if card is not None and card.half and work is not None:
         known["mfu"] = round(work.flops * tokens / sum(step.tokens for step in steps) / seconds / card.half / 10**12, 4)
@@ -233,7 +237,9 @@ def _project(machine: Machine, job: Job, name: str) -> Path:
     project = machine.work / f"{job} {name}".replace(" ", "-")
     if (project / "recipe.yaml").exists():
         return project
-    (project / ".ftc").mkdir(parents=True, exist_ok=True)
+    if project.exists():  # a part was ended while it made this
+        shutil.rmtree(project)
+    (project / ".ftc").mkdir(parents=True)
     model = _model(machine, job.model)
     shutil.copytree(model, project / "model", copy_function=os.link)
     length = 48 if machine.is_tiny else job.length
@@ -316,6 +322,13 @@ def _start(machine: Machine, project: Path) -> subprocess.Popen[str]:
     command = [*_FTC, "apply", "plan.json", "--yes"]
     streams: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=project, env=_environment(machine), **streams)
+
+
+def _noticed(project: Path) -> str:
+    """What a project's newest run did otherwise than planned, such as layers that stayed uncompiled."""
+    files = sorted((project / "runs").rglob("events.ndjson"), key=lambda file: file.stat().st_mtime)
+    events = read_events(files[-1]) if files else ()
+    return "; ".join(f"{one.code} {one.text}" for one in events if isinstance(one, Noticed))
 
 
 def _steps(project: Path) -> tuple[StepDone, ...]:
