@@ -28,7 +28,7 @@ def _called(out: Path, *arguments: str) -> str:
 def test_parts_leave_lines_and_are_not_run_again(tmp_path: Path) -> None:
     out = tmp_path / "gpu.jsonl"
     ways = [f"run 0.5B lora 2048 packed {way}" for way in ("kernels torch", "kernels liger", "checkpointing selective")]
-    for only in ("run 0.5B lora 2048", *ways, "repeat", "kill and resume"):
+    for only in ("run 0.5B lora 2048", *ways, "repeat", "repeat 0.5B full 512", "answers", "kill and resume"):
         _called(out, "--only", only)
     lines = {line["part"]: line for line in map(json.loads, out.read_text(encoding="utf-8").splitlines())}
     assert not [line["problem"] for line in lines.values() if line["problem"]]
@@ -37,6 +37,9 @@ def test_parts_leave_lines_and_are_not_run_again(tmp_path: Path) -> None:
     assert measured["peak_measured"] > measured["peak_planned"]["low"] / 4
     assert {phase["phase"] for phase in measured["time_by_phase"]} >= {"load", "train", "evaluate"}
     assert lines["repeat"]["figures"]["same_weights"]
+    assert lines["repeat 0.5B full 512"]["figures"]["same_weights"]
+    assert lines["answers"]["figures"]["answers"] == 128
+    assert lines["answers"]["figures"]["tokens_a_second"] > 0
     assert lines["kill and resume"]["figures"]["same_weights"]
     assert lines["kill and resume"]["figures"]["segments"] == 1 + lines["kill and resume"]["figures"]["killed"]
     assert _called(out, "--only", "repeat").startswith("0 parts are left")
