@@ -162,6 +162,14 @@ def torchao(session: nox.Session) -> None:
 
 
 @nox.session
+def gptq(session: nox.Session) -> None:
+    """Train beside GPTQ weights in ftc's own layer and in gptqmodel's: the same losses, bit for bit."""
+    install(session, "-e", ".[train]", *GROUPS["gptq"], *GROUPS["test"])
+    test = ("tests/e2e/test_packed_files.py", "-k", "transformers_and_peft")
+    session.run("pytest", "-n0", *test, *session.posargs, env={"FTC_SESSION": "gptq"})
+
+
+@nox.session
 def kernels(session: nox.Session) -> None:
     """Train with liger-kernel's fused kernels on a CPU, where Triton interprets them."""
     install(session, "-e", ".[kernels]", *GROUPS["test"])

@@ -18,6 +18,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,6 +68,7 @@ def main() -> None:
         sys.exit("no CUDA device here; `--tiny` walks through the program on a CPU")
     with tempfile.TemporaryDirectory() as folder:
         work = (asked.work or Path(folder)).resolve()
+        work.mkdir(parents=True, exist_ok=True)
         machine = Machine("cpu" if asked.tiny else "cuda", work, ends)
         if asked.part:
             part = next(part for part in PARTS if part.name == asked.part)
@@ -75,6 +77,8 @@ def main() -> None:
         known = _known(asked.out, asked.again)
         named = [part for part in PARTS if part.name == asked.only]
         wanted = named or [part for part in PARTS if asked.only in part.name]
+        if not wanted:
+            parser.error(f"no part's name holds {asked.only!r}; there are: {', '.join(part.name for part in PARTS)}")
         for part in PARTS:
             left = ends - time.monotonic()
             if part in wanted and part.name not in known and left > _LEAST_SECONDS:
@@ -101,7 +105,17 @@ def _run(part: Part, limit: float, work: Path, tiny: bool) -> Ended:
     seconds = time.monotonic() - started
     if process.returncode:
         return Ended(None, f"exit {process.returncode}; {_last(output)}", seconds)
-    return Ended(json.loads(output.splitlines()[-1]), "", seconds)
+    figures = next((found for line in reversed(output.splitlines()) if (found := _as_line(line))), None)
+    return Ended(figures, "" if figures else f"no figures; {_last(output)}", seconds)
+
+
+def _as_line(text: str) -> dict[str, Any] | None:
+    """A line of JSON; None for another, such as a library's last warning, or one that was cut off in writing."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _last(output: str) -> str:
@@ -121,15 +135,16 @@ def _keep(file: Path, part: Part, ended: Ended, tiny: bool) -> None:
         "command": shlex.join(["python", "-m", "benchmarks.gpu", *sys.argv[1:]]),
         "commit": _commit(),
     }
+    cut_off = file.exists() and file.read_bytes()[-1:] not in (b"", b"\n")
     with file.open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(line) + "\n")
+        lines.write("\n" * cut_off + json.dumps(line) + "\n")
 
 
 def _known(file: Path, again: bool) -> set[str]:
     """Names of the parts that have a line; with `again`, only of those that did not fail."""
     if not file.exists():
         return set()
-    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    lines = [found for line in file.read_text(encoding="utf-8").splitlines() if (found := _as_line(line))]
     return {line["part"] for line in lines if not (again and line["problem"])}
 
 
@@ -161,8 +176,11 @@ def _version(name: str) -> str:
 
 def _commit() -> str:
     """The checkout's commit, or of what a machine without git was given, `FTC_COMMIT`."""
+    told = os.environ.get("FTC_COMMIT", "unknown")
+    if not (_ROOT / ".git").exists() or shutil.which("git") is None:  # a folder around a copy may have another history
+        return told
     done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=_ROOT, check=False, capture_output=True, text=True)
-    return done.stdout.strip() or os.environ.get("FTC_COMMIT", "unknown")
+    return done.stdout.strip() or told
 
 
 if __name__ == "__main__":

@@ -61,9 +61,10 @@ def main() -> None:
     """Predicts, and measures where there is a card."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, help="file for predictions and measurements, as JSON")
-    parser.add_argument("--only", default="", help="cases whose name holds this word")
+    parser.add_argument("--only", default="", help="the case of this name, or those whose name holds it")
     arguments = parser.parse_args()
-    cases = [case for case in CASES if arguments.only in str(case)]
+    named = [case for case in CASES if arguments.only == str(case)]
+    cases = named or [case for case in CASES if arguments.only in str(case)]
     has_card = torch.cuda.is_available()
     if not has_card:
         print(f"no CUDA device: these {len(cases)} jobs would be measured, predicted here for a card of capability 8.0")
@@ -93,7 +94,7 @@ def _in_a_process_of_its_own(case: Case) -> dict[str, Any]:
     command = [sys.executable, __file__, "--measure", case.model, case.strategy, str(int(case.recomputing))]
     done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
     if done.returncode:
-        return {"problem": done.stderr.strip().splitlines()[-1]}
+        return {"problem": (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]}
     measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return measured
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, cast
 
 from ftc.compiler.draft import Draft, Reasons
+from ftc.compiler.expert_choices import check_experts
 from ftc.compiler.float8_choices import check_float8, float8_settings
 from ftc.compiler.kernel_choices import check_kernels, kernel_settings
 from ftc.compiler.masking_choices import masking_settings
@@ -102,7 +103,7 @@ def choose_training(draft: Draft) -> Draft:
         **(group_settings(draft, why, rate) | kernel_settings(draft, why) | saving_settings(draft, why)),
     )
     draft = check_rounded(check_router(_check_average(draft.settle("train", section, why))))
-    draft = check_kernels(check_groups(check_float8(draft)))
+    draft = check_experts(check_kernels(check_groups(check_float8(draft))))
     return _choose_seeds(_check_class_weights(_check_precision(draft)))
 
 

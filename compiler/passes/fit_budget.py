@@ -156,7 +156,8 @@ def _judge(draft: ClosedDraft) -> ClosedDraft:
         draft = _cross_checked(draft, memory)
     else:
         draft = _with_what_is_missing(draft)
-    return draft if may_run(draft, memory) else _refused(draft, memory)
+    cannot_be = any(one.code == "FTC268" for one in draft.diagnostics)  # so its size would only mislead
+    return draft if cannot_be or may_run(draft, memory) else _refused(draft, memory)
 
 
 def _with_what_is_missing(draft: ClosedDraft) -> ClosedDraft:

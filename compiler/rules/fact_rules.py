@@ -48,7 +48,7 @@ def teacher_speaks_the_same(draft: Draft) -> Iterator[Diagnostic]:
     if asked.quantization is not None and teacher.model.experts is not None:
         path, help = f"{_SECTION}.quantization", "remove `quantization`, or choose a dense teacher"
         yield _found(draft, "FTC268", "the experts of the teacher can't be quantized", help=help, at=path)
-    if asked.quantization is not None and teacher.model.quantized_files is not None:
+    elif asked.quantization is not None and teacher.model.quantized_files is not None:
         path, help = f"{_SECTION}.quantization", "remove `quantization`, or choose the unquantized teacher"
         summary = "the teacher's files hold quantized weights, which can't be quantized once more"
         yield _found(draft, "FTC313", summary, help=help, at=path)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any
 
 from ftc.compiler.draft import Draft
 from ftc.compiler.search.candidates import device_counts, model_obstacle
 from ftc.compiler.time.amounts import window_of
 from ftc.spec.heads import head_card
-from ftc.spec.rotations import BY_LENGTH, rotation_kinds
+from ftc.spec.rotations import BY_LENGTH, rotation_kinds, rotation_of
 from ftc.spec.text_forms import form_card
 
 __all__ = ["context_obstacle", "contexts"]
@@ -82,7 +81,6 @@ def _of_the_model(draft: Draft) -> Iterator[str]:
     window, near = window_of(model)
     if window is not None and near and window < draft.splits["train"].length_max:
         yield f"layers of this `{kind}` model attend to {window:,} tokens before each alone"
-    scaling: dict[str, Any] = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    rotations = frozenset({model.rope.kind}) if model.rope else rotation_kinds(scaling)
+    rotations = frozenset({model.rope.kind}) if model.rope else rotation_kinds(rotation_of(config))
     for rotation in sorted(rotations & BY_LENGTH):
         yield f"its rotation is `{rotation}`: it follows the last token that a device has"

@@ -38,7 +38,7 @@ from ftc.spec.documents.prompted import prompted_apart
 from ftc.spec.documents.streams import RowLengths
 from ftc.spec.heads import head_card
 from ftc.spec.precisions import precision_card
-from ftc.spec.rotations import BY_LENGTH, rotation_kinds
+from ftc.spec.rotations import BY_LENGTH, rotation_kinds, rotation_of
 from ftc.spec.strategies import strategy_card
 from ftc.spec.writing import Writing
 
@@ -265,7 +265,7 @@ def _shared(draft: ClosedDraft, subject: _Subject, tokens: int) -> int:
 def _may_leave(draft: ClosedDraft, subject: _Subject) -> bool:
     """Whether a row may leave its batch as its answer ends, as `rows_may_leave` of the runtime's `generate` has it."""
     config = draft.model.config
-    rotations = rotation_kinds(config.get("rope_parameters") or config.get("rope_scaling") or {})
+    rotations = rotation_kinds(rotation_of(config))
     return (
         _keeps_by_row(draft, subject)
         and bool(draft.loaded.stop_ids)

@@ -94,7 +94,7 @@ def ends_of(tokenizer: TextTokenizer, facts: TokenizerFacts) -> tuple[tuple[int,
     """
     if facts.eos_id is None:
         summary = "the tokenizer names no end-of-sequence token, so completions would not end"
-        help = "set `eos_token` in the model's tokenizer_config.json"
+        help = 'name one in the recipe, such as `model: {special_tokens: {eos_token: "</s>"}}`'
         raise Refusal([diagnostic("FTC334", summary, help=help, path="model.base")])
     has_bos = facts.bos_id is not None and tokenizer.begins_with(facts.bos_id)
     return (facts.bos_id,) if has_bos and facts.bos_id is not None else (), (facts.eos_id,)

@@ -27,6 +27,7 @@ __all__ = ["config_for_all", "copy_tokenizer", "write_model_files"]
 
 _CONFIG = "config.json"
 _ROPE = "rope_parameters"
+_SCALING = "rope_scaling"
 _ROPE_WORDS = frozenset(
     "rope_theta rope_scaling rope_local_base_freq global_rope_theta local_rope_theta rotary_emb_base rotary_pct".split()
 )
@@ -45,6 +46,8 @@ def write_model_files(session: Session, model: Any, folder: Path) -> None:
     base.pop("quantization_config", None)  # what is written isn't quantized, whatever the base's files are
     if (rope := session.plan.settings.model.rope) is not None:
         base |= rope.values()
+        if base.pop(_ROPE, None) is not None and _ROPE_WORDS & base.keys() == {_SCALING}:
+            del base[_SCALING]  # the base knows the words of transformers 5 alone
     text = json.dumps(config_for_all(model.config, base), indent=2, sort_keys=True) + "\n"
     (folder / _CONFIG).write_text(text, encoding="utf-8")
     if head_card(session.plan.settings.model.head).writes:

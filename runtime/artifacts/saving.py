@@ -175,28 +175,45 @@ class Saving:
         """Makes the checkpoint count, once all parts are there.
 
         Raises:
-            OSError: A part or the manifest couldn't be written; older checkpoints are intact.
+            OSError: A part or the manifest couldn't be written, in all processes; older checkpoints are intact.
+            Refusal: What was written elsewhere can't be brought here; likewise.
         """
         with self._open:
-            if self._thread is not None:
-                self._thread.join()
-            if self._broken is not None:  # the others hear of it before it is raised here
-                self._error = OSError(errno.EIO, str(self._broken) or type(self._broken).__name__)
-            try:
-                written = self._compare()
-            except OSError as error:
-                raise self._broken or error from None
-            place = building_name(self._target)
+            written, place = self._parts(), building_name(self._target)
             if self._share is not None and self._collect is not None:
                 self._collect(place, written)
             if self._is_apart:
                 self.abandon()
-            if self._leads:
-                files = {name: facts for one in written for name, facts in one.items()}
-                (place / STATE).write_text(self.state.to_text(), encoding="utf-8")
-                files[STATE] = _facts(place / STATE)
-                manifest = Manifest(schema="ftc.checkpoint/1", files=dict(sorted(files.items())))
-                (place / MANIFEST).write_text(manifest.to_text(), encoding="utf-8")
+            last = self._open.pop_all()
+        try:
+            with last:
+                if self._leads:
+                    self._write_manifest(place, written)
+        except OSError as error:
+            self._error = error
+        self._compare()  # the others don't train on while the first one can't end the checkpoint
+
+    def _parts(self) -> list[dict[str, FileFacts]]:
+        """What each process has written, once all of them have.
+
+        Raises:
+            OSError: One of them couldn't.
+        """
+        if self._thread is not None:
+            self._thread.join()
+        if self._broken is not None:  # the others hear of it before it is raised here
+            self._error = OSError(errno.EIO, str(self._broken) or type(self._broken).__name__)
+        try:
+            return self._compare()
+        except OSError as error:
+            raise self._broken or error from None
+
+    def _write_manifest(self, place: Path, written: Sequence[Mapping[str, FileFacts]]) -> None:
+        files = {name: facts for one in written for name, facts in one.items()}
+        (place / STATE).write_text(self.state.to_text(), encoding="utf-8")
+        files[STATE] = _facts(place / STATE)
+        manifest = Manifest(schema="ftc.checkpoint/1", files=dict(sorted(files.items())))
+        (place / MANIFEST).write_text(manifest.to_text(), encoding="utf-8")
 
     def _files(self, tensors: Contents) -> Sequence[_File]:
         """Name, tensors and header of each file that this process writes."""

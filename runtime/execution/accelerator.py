@@ -21,6 +21,7 @@ from torch import nn
 from ftc.runtime.execution.agreement import environment_values, machine_values, mixed_machines, refuse_differences
 from ftc.runtime.execution.lost_processes import end_now, loss_of_companion, lost, process
 from ftc.runtime.execution.machine import device_name, machine_class
+from ftc.runtime.execution.refused_disks import raise_first, refused_here
 from ftc.runtime.models.packed_layers import exchange_no_packed
 from ftc.runtime.models.sharding import is_sharded, shard
 from ftc.runtime.models.tensor_parallel import NoTensorPlanError
@@ -131,13 +132,22 @@ def wrap(accelerator: Accelerator, model: nn.Module) -> nn.Module:
 
 
 def agreed(accelerator: Accelerator, look: Callable[[], _T]) -> _T:
-    """What the first process sees, in all processes: files are looked at once, so nobody decides otherwise."""
+    """What the first process sees, in all processes: files are looked at once, so nobody decides otherwise.
+
+    Raises:
+        OSError: A disk refused it, in all processes.
+    """
     if accelerator.num_processes == 1:
         return look()
     from accelerate.utils import broadcast_object_list
 
-    seen = [look() if accelerator.is_main_process else None]
-    told: list[Any] = broadcast_object_list(seen)
+    seen, own = None, None
+    try:
+        seen = look() if accelerator.is_main_process else None
+    except OSError as error:  # the others wait, and hear of it first
+        own = error
+    told: list[Any] = broadcast_object_list([seen, refused_here(own)])
+    raise_first(own, told[1:])
     return cast("_T", told[0])
 
 

@@ -26,11 +26,13 @@ from pydantic import Field
 
 from ftc.runtime.execution.meeting_store import by_the_first
 from ftc.runtime.execution.refused_disks import raise_first, refused_here
+from ftc.runtime.execution.shortages import copy_refused
 from ftc.runtime.execution.state import hold, is_held
 from ftc.spec.base import Document
+from ftc.spec.diagnostics import Refusal
 from ftc.spec.documents.facts import FileFacts
 from ftc.spec.documents.plan import Plan
-from ftc.spec.storage.atomic_write import replacing, write_file
+from ftc.spec.storage.atomic_write import naming, replacing, write_file
 from ftc.spec.storage.file_links import link_or_copy
 from ftc.spec.storage.ignored import make_ignored
 from ftc.spec.storage.paths import RunFolder
@@ -149,6 +151,19 @@ def _clear(own: Path) -> None:
                 one.unlink()
 
 
+@dataclass(slots=True)
+class _Refused:
+    """What the disk of one process didn't do of what is sent.
+
+    Attributes:
+        reads: Why it doesn't give a file.
+        writes: Why it doesn't take one.
+    """
+
+    reads: OSError | None = None
+    writes: OSError | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Copies:
     """Which processes work on copies of the first one's run, and whether this one does.
@@ -190,7 +205,8 @@ class Copies:
             paths: What is sent, in that folder, as the first process has it; what it doesn't have is passed over.
 
         Raises:
-            OSError: A disk refused, in all processes.
+            Refusal: A disk takes no copies (FTC647, FTC648), in all processes.
+            OSError: The first process can't read what is sent, in all processes.
         """
         if not self.writers:
             return
@@ -199,10 +215,10 @@ class Copies:
         asked = [one.relative_to(run.path).as_posix() for one in paths]
         files, writers = agreed(accelerator, lambda: _files(run.path, asked)), {*self.writers.values()}
         _compare(accelerator, [self._send(accelerator, run.path / name, size, 0, writers) for name, size in files])
+        linked = _Refused()
         if self.is_elsewhere and self.rank not in writers:
-            for name, _ in files:
-                link_or_copy(self._written(run) / name, run.path / name)
-        accelerator.wait_for_everyone()  # nobody removes what a neighbour is about to link
+            linked = self._linked(run, [name for name, _ in files])
+        _compare(accelerator, [linked])  # nobody removes what a neighbour is about to link
 
     def drop(self, folder: Path) -> None:
         """Removes a copy that was read; where this process sees the first one's run, nothing."""
@@ -218,7 +234,8 @@ class Copies:
             written: Files of each process, by rank.
 
         Raises:
-            OSError: A disk refused, in all processes.
+            Refusal: The first one's disk doesn't take it (FTC647, FTC648), in all processes.
+            OSError: One can't read what it has written, in all processes.
         """
         _compare(
             accelerator,
@@ -229,19 +246,27 @@ class Copies:
             ],
         )
 
+    def _linked(self, run: RunFolder, names: Sequence[str]) -> _Refused:
+        """Has this process read what another one of its place has written; gives why its disk doesn't take that."""
+        try:
+            for name in names:
+                with naming(run.path / name):
+                    link_or_copy(self._written(run) / name, run.path / name)
+        except OSError as error:
+            return _Refused(writes=error)
+        return _Refused()
+
     def _written(self, run: RunFolder) -> Path:
         """The folder of the process that writes for this one."""
         own, root = run.path.parents[1], run.path.parents[5]
         return _own(root, self.writers[self.rank], own.name) / run.path.relative_to(own)
 
-    def _send(
-        self, accelerator: Accelerator, file: Path, size: int, source: int, targets: Collection[int]
-    ) -> OSError | None:
+    def _send(self, accelerator: Accelerator, file: Path, size: int, source: int, targets: Collection[int]) -> _Refused:
         """Sends a file from one process to others; gives why this one's disk doesn't give or take it.
 
         A process whose disk refuses goes on nevertheless, with this file and the next ones: the others wait for it.
         """
-        refused = list[OSError]()
+        refused = _Refused()
         pieces = self._pieces(accelerator, file, size, source, refused)
         if self.rank in targets:
             try:
@@ -249,13 +274,13 @@ class Copies:
                 with replacing(file) as target:
                     target.writelines(piece.cpu().numpy().tobytes() for piece in pieces)
             except OSError as error:
-                refused.append(error)
+                refused.writes = error
         for _ in pieces:
             pass
-        return refused[0] if refused else None
+        return refused
 
     def _pieces(
-        self, accelerator: Accelerator, file: Path, size: int, source: int, refused: list[OSError]
+        self, accelerator: Accelerator, file: Path, size: int, source: int, refused: _Refused
     ) -> Iterator[torch.Tensor]:
         """A file of one process, piece by piece in all of them; without its content where it can't be read."""
         import torch
@@ -263,11 +288,11 @@ class Copies:
         distributed: Any = torch.distributed
         for start in range(0, size, _PIECE):
             piece = torch.empty(min(_PIECE, size - start), dtype=torch.uint8, device=accelerator.device)
-            if self.rank == source and not refused:
+            if self.rank == source and refused.reads is None:
                 try:
                     piece.copy_(torch.frombuffer(_read(file, start, len(piece)), dtype=torch.uint8))
                 except OSError as error:
-                    refused.append(error)
+                    refused.reads = error
             distributed.broadcast(piece, src=source)
             yield piece
 
@@ -285,12 +310,25 @@ def _read(file: Path, start: int, count: int) -> bytearray:
     return found
 
 
-def _compare(accelerator: Accelerator, refused: Iterable[OSError | None]) -> None:
-    """Has all processes raise what one of them was refused."""
+def _compare(accelerator: Accelerator, refused: Iterable[_Refused]) -> None:
+    """A meeting behind what was sent, at which all processes raise what the disk of one of them has refused.
+
+    Raises:
+        Refusal: One doesn't take it (FTC647, FTC648).
+        OSError: One doesn't give it.
+    """
     from ftc.runtime.execution.accelerator import everywhere
 
-    own = next(filter(None, refused), None)
-    raise_first(own, map(json.loads, everywhere(accelerator, json.dumps(refused_here(own)))))
+    own = [*refused]
+    reads = next((one.reads for one in own if one.reads is not None), None)
+    writes = next((one.writes for one in own if one.writes is not None), None)
+    said = json.dumps([refused_here(reads), refused_here(writes)])
+    heard = [json.loads(one) for one in everywhere(accelerator, said)]
+    raise_first(reads, (one for one, _ in heard))
+    try:
+        raise_first(None, (one for _, one in heard))
+    except OSError as error:  # in the same words everywhere: they name the process
+        raise Refusal([copy_refused(error)]) from writes
 
 
 def _own(root: Path, rank: int, run_id: str) -> Path:

@@ -6,10 +6,14 @@ import errno
 import platform
 from collections.abc import Iterable
 
-__all__ = ["Refused", "raise_first", "refused_here"]
+__all__ = ["Refused", "RefusedElsewhereError", "raise_first", "refused_here"]
 
 Refused = list[str | int | None]
 """Number, words, file and host, in the form of JSON."""
+
+
+class RefusedElsewhereError(OSError):
+    """What the disk of another process has refused; its words name that."""
 
 
 def refused_here(error: OSError | None) -> Refused | None:
@@ -28,11 +32,12 @@ def raise_first(own: OSError | None, said: Iterable[Refused | None]) -> None:
         said: What each process has said, by rank.
 
     Raises:
-        OSError: One of them has an error.
+        OSError: This process has an error.
+        RefusedElsewhereError: Another one has.
     """
     if own is not None:
         raise own
     for rank, one in enumerate(said):
         if one is not None:
             number, words, file, host = one
-            raise OSError(number, f"{words} (process {rank} on {host})", file)
+            raise RefusedElsewhereError(number, f"{words} (process {rank} on {host})", file)

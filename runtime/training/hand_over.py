@@ -1,8 +1,14 @@
 """What the loop hands to a card and reads from it, without waiting in between.
 
-Within a step nothing waits for the card: copies to it come from pinned memory, in the order of its work. That order is
-enough: a batch of tokens takes microseconds to copy, and a stream of its own would keep memory apart for each batch.
-At the end of a step two numbers are read, and while they are on their way the next step's first batch is made.
+Within a step the loop itself never waits for the card: copies to it come from pinned memory, in the order of its work.
+That order is enough: a batch of tokens takes microseconds to copy, and a stream of its own would keep memory apart for
+each batch. At the end of a step two numbers are read, and while they are on their way the next step's first batch is
+made.
+
+What stays is a model's own code: before its first layer transformers reads one truth value from the card to learn
+whether rows are packed (`find_packed_sequence_indices`), and a few model types read another to warn of padding
+(`warn_if_padding_and_no_attention_mask`). That is once a forward pass, in front of its layers: nothing within the
+layers, the loss or the backward pass waits.
 """
 
 from __future__ import annotations

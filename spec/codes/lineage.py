@@ -70,7 +70,8 @@ CODES: tuple[Code, ...] = (
         id="FTC569",
         title="adapters that can't be combined",
         cause="`ftc run combine` adds up LoRA adapters of one base model on the same modules. Other kinds, adapters "
-        "with a class head, and for most methods other ranks have no weighted sum that peft can make.",
+        "with a class head or with rows for added tokens, and for most methods other ranks have no weighted sum that "
+        "peft can make. Adapters that were trained with other positions (`model.rope`) don't fit together.",
         wrong="ftc run combine a b --method linear, with ranks 8 and 16",
         right="ftc run combine a b --method svd",
     ),

@@ -38,9 +38,12 @@ CODES: tuple[Code, ...] = (
         id="FTC268",
         title="experts that can't be quantized",
         cause="transformers holds all experts of a layer in one tensor, and bitsandbytes packs only linear layers. The "
-        "experts, which are nearly all of the model, would stay as large as they are.",
+        "experts, which are nearly all of the model, would stay as large as they are; the finding says how many bytes "
+        "that is, and how few would be saved. Files in FP8, MXFP4 or compressed-tensors take no less memory, since "
+        "loading dequantizes them, and experts in GPTQ or AWQ aren't loaded. What trains a mixture in the least "
+        "memory is `kind: lora`, on attention alone or with `target_parameters` on experts, too.",
         wrong="model: {base: ./models/mixtral}\nstrategy: {kind: qlora}",
-        right="model: {base: ./models/mixtral}\nstrategy: {kind: lora}",
+        right="model: {base: ./models/mixtral}\nstrategy: {kind: lora, target_parameters: all-experts}",
     ),
     Code(
         id="FTC269",

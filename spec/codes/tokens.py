@@ -49,8 +49,8 @@ CODES: tuple[Code, ...] = (
         id="FTC334",
         title="no end-of-sequence token",
         cause="Without a token that ends a completion the model can't learn to stop. ftc does not add one.",
-        wrong='{"tokenizer_class": "PreTrainedTokenizerFast"}',
-        right='{"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>"}',
+        wrong="model: {base: ./models/llama}   # tokenizer_config.json has no eos_token",
+        right='model: {base: ./models/llama, special_tokens: {eos_token: "</s>"}}',
     ),
     Code(
         id="FTC335",

@@ -52,6 +52,8 @@ class QLora(LowRank):
             quantization=quantization,
             double_quantization=double,
         )
+        if base.model.experts is not None:  # which is refused whatever else is wrong (FTC268)
+            return Settled(settings, chosen.reasons, tuple(chosen.problems), ())
         if not base.on_card:
             summary = f"{'8' if quantization == 'int8' else '4'}-bit weights gain nothing on a CPU"
             help = "write `kind: lora` unless this is a test of the quantized path"
@@ -63,12 +65,6 @@ class QLora(LowRank):
             help = "write `kind: lora`, or choose the unquantized model"
             notes = "transformers quantizes while it loads, and here it dequantizes then"
             chosen.problems.append(Problem("FTC313", summary, "kind", help, notes))
-        if base.model.experts is not None:
-            share = sum(base.model.experts.layers.values()) / base.model.num_parameters
-            summary = (
-                f"the experts of a `{base.model.model_type}` model, {share:.0%} of its weights, can't be quantized"
-            )
-            chosen.problems.append(Problem("FTC268", summary, "kind", "write `kind: lora`"))
         return Settled(settings, chosen.reasons, tuple(chosen.problems), ())
 
     def conflicts(self) -> Iterator[Problem]:

@@ -355,3 +355,12 @@ def test_ray_that_is_not_installed_is_named(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["launch", str(project / "job.plan.json"), "--on", "ray"]) == 1
     assert "ftc[ray]" in capsys.readouterr().err
+
+
+def test_a_list_of_machines_that_is_too_short_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "ftc.launch.yaml").write_text("ftc_launch: 1\ntorchrun: {hosts: [node1]}\n")
+    assert main(["launch", "job.plan.json", "--on", "torchrun", "--print"]) == 64
+    told = capsys.readouterr().err
+    assert "FTC709" in told
+    assert "names 1 machine, and this plan needs 2" in told
+    assert main(["launch", "job.plan.json", "--on", "torchrun", "--print", "--head", "node1:29400"]) == 0

@@ -100,9 +100,20 @@ def test_what_peft_can_not_combine_is_refused(root: Path) -> None:
     assert "two different runs" in refusal("one", "one")
     assert "weights for" in refusal("one", "two", weights=[1.0])
     assert "share" in refusal("one", "two", method="ties")
+    assert "`--density 2`" in refusal("one", "two", method="ties", density=2)
+    assert "`--seed` has no effect" in refusal("one", "two", method="ties", density=0.5, seed=3)
+    assert "all weights are 0" in refusal("one", "two", weights=[0, 0])
     assert "no effect" in refusal("one", "two", density=0.5)
     assert "finite" in refusal("one", "two", weights=[float("nan"), 1.0])
     assert "name a run" in refusal("one", "two", name="../elsewhere")
-    (root / "odd.yaml").write_text(recipe("odd", "lora, dora: true"))
-    api.apply("odd.yaml")
+    base = "base: ./decoder"
+    for name, text in {
+        "odd": recipe("odd", "lora, dora: true"),
+        "far": recipe("far").replace(base, f"{base}, rope: {{kind: yarn, factor: 2}}"),
+        "words": recipe("words").replace(base, f"{base}, add_tokens: [<order>]"),
+    }.items():
+        (root / f"{name}.yaml").write_text(text)
+        api.apply(f"{name}.yaml")
     assert "DoRA" in refusal("one", "odd")
+    assert "other positions" in refusal("one", "far")
+    assert "rows of the embedding" in refusal("one", "words")

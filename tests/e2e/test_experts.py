@@ -95,6 +95,22 @@ def test_a_whole_model_has_the_names_of_its_base_and_loads_elsewhere(project: Ma
     assert plan.model.num_trainable == plan.model.num_parameters - routers, "routers are frozen"
 
 
+@pytest.mark.parametrize("kind", ["qwen3_moe", *(pytest.param(one, marks=pytest.mark.slow) for one in OTHERS)])
+def test_packing_leaves_experts_as_they_are(models: Path, kind: str) -> None:
+    """Why qlora is refused (FTC268): should transformers pack them one day, this says so."""
+    pytest.importorskip("bitsandbytes")
+    import transformers
+
+    made(models, kind)
+    options = {"dtype": torch.bfloat16, "quantization_config": transformers.BitsAndBytesConfig(load_in_4bit=True)}
+    model = transformers.AutoModelForCausalLM.from_pretrained(models / kind, **options)
+    held = {name: one.dtype for name, one in model.named_parameters()}
+    of_experts = [name for name in held if name.endswith(("experts.gate_up_proj", "experts.down_proj"))]
+    assert of_experts
+    assert {held[name] for name in of_experts} == {torch.bfloat16}
+    assert {kept for name, kept in held.items() if name.endswith("o_proj.weight")} == {torch.uint8}
+
+
 @pytest.mark.parametrize(
     ("task", "strategy", "more", "code"),
     [

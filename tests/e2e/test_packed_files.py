@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 
 import peft
@@ -22,6 +21,7 @@ from ftc.spec.storage.paths import RunFolder
 from tests.e2e.conftest import Ftc, MakeProject
 from tests.support.packed_files import packed_copies
 from tests.support.projects import make_model
+from tests.support.session_packages import package_of
 
 
 def with_base(base: str, name: str) -> Path:
@@ -113,11 +113,12 @@ def test_several_devices_hold_all_of_them(packed: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("gptqmodel") is None or find_spec("optimum") is None, reason="others' own kernels")
 @pytest.mark.parametrize(("dtype", "mixed"), [("float32", False), ("bfloat16", True)])
 @pytest.mark.filterwarnings("ignore")
 def test_losses_are_those_of_transformers_and_peft(tmp_path: Path, dtype: str, mixed: bool) -> None:
     """Both layers in the same loop, bit for bit."""
+    for name in ("gptqmodel", "optimum"):
+        package_of("gptq", name)
     base, _ = packed_copies(make_model(tmp_path / "base", "decoder"), "gptq")
     said = json.loads((base / "config.json").read_text(encoding="utf-8"))["quantization_config"]
     weights = read_weights(base, base)

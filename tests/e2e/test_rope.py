@@ -65,6 +65,12 @@ def test_a_model_with_scaled_positions_is_the_same_elsewhere(
     plain: Any = transformers.AutoModelForCausalLM.from_pretrained("short").eval()
     frequencies = [one.model.rotary_emb.inv_freq for one in (loaded, plain)]
     assert not torch.equal(*frequencies)
+    written = json.loads(Path("merged/config.json").read_text())
+    told = [written[name]["rope_type"] for name in ("rope_parameters", "rope_scaling")]
+    assert told == ["yarn", "yarn"], "for libraries that know the words of either transformers"
+    recipe = Path("recipe.yaml").read_text()
+    Path("recipe.yaml").write_text(recipe.replace("./short", "./merged"))
+    assert found() == [("FTC476", "model.rope")]
 
 
 @pytest.mark.parametrize("kind", ["linear", "dynamic", "yarn", "llama3"])

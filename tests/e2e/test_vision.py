@@ -217,6 +217,23 @@ def test_what_is_not_available_is_refused(root: Path, kind: str) -> None:
     assert "FTC127" in {found.code for found in refused.value.diagnostics}
 
 
+@pytest.mark.parametrize("part", [None, "text_config"])
+@pytest.mark.parametrize(("method", "more"), [("gptq", {"sym": False}), ("awq", {"version": "gemm"})])
+def test_packed_layers_beside_images_are_refused(
+    root: Path, method: str, more: dict[str, Any], part: str | None
+) -> None:
+    file = root / "models/llava/config.json"
+    config = json.loads(file.read_text())
+    place = config[part] if part else config
+    place["quantization_config"] = {"quant_method": method, "bits": 4, "group_size": 16, **more}
+    file.write_text(json.dumps(config))
+    with pytest.raises(Refusal) as refused:
+        api.plan(root / "recipe.yaml")
+    (found,) = refused.value.diagnostics
+    assert (found.code, found.path) == ("FTC313", "model.base")
+    assert ("inside `text_config`" if part else "images") in " ".join((found.summary, *found.notes))
+
+
 @pytest.mark.slow
 def test_a_question_about_an_image_has_the_tokens_of_its_prompt(tmp_path: Path) -> None:
     """The first of several right answers is learned, and each of them is right."""

@@ -22,6 +22,7 @@ from ftc.spec.documents.vision_facts import VisionFacts
 from ftc.spec.experts import CHOSEN_EXPERTS, NUM_EXPERTS
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.quantized_files import QuantizedMethod
+from ftc.spec.rotations import rotation_of
 from ftc.spec.vision_card import LEAST_RELEASE
 from ftc.spec.vision_models import vision_model
 
@@ -306,10 +307,9 @@ def _max_positions(config: Mapping[str, Any], sizes: _Sizes) -> int | None:
     if positions == "learned after padding":  # which costs that many rows of the table
         padding = config.get("pad_token_id", 1)
         return max(1, limit - (padding + 1 if type(padding) is int and 0 <= padding < limit else 0))
-    scaling = config.get("rope_parameters") or config.get("rope_scaling")  # of RoPE, with length and factor
-    if isinstance(scaling, Mapping):
-        original, factor = scaling.get("original_max_position_embeddings"), scaling.get("factor")
-        if isinstance(original, int) and isinstance(factor, int | float):
-            is_sound = 0 < original <= _LARGEST_SIZE and 1 <= factor <= 1024
-            return max(limit, int(original * factor) if is_sound else 0)
+    scaling = rotation_of(config)
+    original, factor = scaling.get("original_max_position_embeddings"), scaling.get("factor")
+    if isinstance(original, int) and isinstance(factor, int | float):
+        is_sound = 0 < original <= _LARGEST_SIZE and 1 <= factor <= 1024
+        return max(limit, int(original * factor) if is_sound else 0)
     return limit

@@ -18,6 +18,7 @@ from ftc.spec.documents.own_tokenizer import AddedToken, OwnTemplate, OwnTokeniz
 from ftc.spec.documents.rope import RopeSettings
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.module_names import head_parts
+from ftc.spec.rotations import rotation_of
 from ftc.spec.sections.model import MOST_FACTOR, Model, Rope, SpecialTokens
 from ftc.spec.sections.recipe import Recipe
 from ftc.spec.storage.own_tokenizer import add_tokens
@@ -90,7 +91,7 @@ def _with_scaled_rotation(
         span = world.span_of("model.rope")
         return Refusal([diagnostic("FTC476", summary, span, help=help, path="model.rope")])
 
-    scaling = facts.config.get("rope_parameters") or facts.config.get("rope_scaling") or {}
+    scaling = rotation_of(facts.config)
     own = scaling.get("rope_type") or scaling.get("type") or "default"
     known = facts.kind.scales_rotation and facts.vision is None and facts.max_positions is not None
     if not known or own != "default":

@@ -22,6 +22,7 @@ from ftc.spec.quantized_files import (
 __all__ = ["Unreadable", "dequantized", "loaded_method", "quantized_findings"]
 
 _PATH = "model.base"
+_CONFIG = "quantization_config"
 _PACKED_FORMATS = frozenset({"float-quantized", "int-quantized", "naive-quantized", "pack-quantized"})
 """Formats of compressed-tensors with one scale for each tensor, row or group."""
 
@@ -40,9 +41,14 @@ def quantized_findings(config: Mapping[str, Any], has_experts: bool, span: Span 
         has_experts: Whether layers are a mixture of experts, which `qlora` can't quantize (FTC268).
         span: Where the recipe names the model.
     """
+    inside = next((key for key, part in config.items() if isinstance(part, Mapping) and part.get(_CONFIG)), None)
+    if inside is not None:  # transformers reads it there, and ftc would take packed tensors for whole ones
+        summary = f"the model's weights are quantized in a way that ftc doesn't load: `{_CONFIG}` is inside `{inside}`"
+        yield diagnostic("FTC313", summary, span, help="choose the unquantized model", path=_PATH)
+        return
     if (name := method_of(config)) is None:
         return
-    said = config["quantization_config"]
+    said = config[_CONFIG]
     if loaded_method(config) is None:
         card = files_card(name)
         holds = f": {card.holds}" if card else ""
@@ -140,7 +146,7 @@ def dequantized(
     Raises:
         Unreadable: A tensor has no scale, or another shape than its scale says.
     """
-    found = _WHOLE[method](tensors, config["quantization_config"])
+    found = _WHOLE[method](tensors, config[_CONFIG])
     if len(found) == len(tensors) and all(found[name].dtype == one.dtype for name, one in tensors.items()):
         card = quantized_files(method)
         raise Unreadable(f"config.json says {card.label}, but no tensor is stored so")

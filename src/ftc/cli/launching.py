@@ -193,6 +193,7 @@ def _torchrun(args: Namespace, launch: Launch) -> int:
     from importlib.util import find_spec
 
     from ftc.cli.faults import missing_package
+    from ftc.views.numbers import plural
 
     train, site = launch.plan.settings.train, launch.settings.torchrun
     if args.head is not None and train.nodes == 1:
@@ -202,6 +203,10 @@ def _torchrun(args: Namespace, launch: Launch) -> int:
     if train.nodes > 1 and head is None:
         help = "name the first machine with `--head HOST:PORT`, or list `torchrun: {hosts: […]}` in ftc.launch.yaml"
         raise Refusal([diagnostic("FTC709", f"where do the {train.nodes} machines meet?", help=help)])
+    if args.head is None and 0 < len(site.hosts) < train.nodes:
+        summary = f"`torchrun.hosts` names {plural(len(site.hosts), 'machine')}, and this plan needs {train.nodes}"
+        help = "list all of them in ftc.launch.yaml, or name the first one with `--head HOST:PORT`"
+        raise Refusal([diagnostic("FTC709", summary, help=help)])
     if train.nodes > 1:
         others = shlex.join(["ftc", "launch", args.plan, "--on", "torchrun", "--head", str(head)])
         sys.stderr.write(f"This plan needs {train.nodes} machines. Start the same on each of them:\n  {others}\n")

@@ -236,7 +236,7 @@ def combine_arguments(parser: Parser) -> None:
         "--method", choices=names, default=names[0], metavar="METHOD", help=f"{words} (default: {names[0]})"
     )
     parser.add_argument("--density", type=float, metavar="SHARE", help="share of the numbers that TIES and DARE keep")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="which numbers DARE drops (default: 0)")
+    parser.add_argument("--seed", type=int, metavar="N", help="which numbers DARE drops (default: 0)")
     parser.add_argument("--name", metavar="NAME", help="name of the new run (default: the first run's, with -combined)")
     add_quiet(parser, "show no progress")
 

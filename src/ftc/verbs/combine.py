@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ftc.spec.combining import MethodName, combination
+from ftc.spec.combining import Combination, MethodName, combination
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
 from ftc.spec.language.safe_repr import quoted
 from ftc.spec.names import NAME_PATTERN
@@ -34,7 +34,7 @@ def combine(
     weights: Sequence[float] | None = None,
     method: MethodName = "linear",
     density: float | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     name: str | None = None,
     on_event: EventListener | None = None,
     folder: Path | str = ".",
@@ -46,7 +46,7 @@ def combine(
         weights: What each adapter counts; None for equal weights that add up to 1.
         method: How they are combined, by peft's word.
         density: Share of the numbers that is kept, for methods that prune.
-        seed: Decides which, for methods that draw.
+        seed: Decides which, for methods that draw; None for 0.
         name: Name of the new run's job; None for the first run's with `-combined` behind it.
         on_event: Hears of what goes on.
         folder: Any folder of the project in which a name is looked for.
@@ -58,9 +58,13 @@ def combine(
     for one in found:
         refuse_faults(one)
     shares = [*weights] if weights is not None else [1 / len(found)] * len(found)
-    if obstacles := [*_misnamed(name), *_obstacles(found, shares, method, density)]:
+    if obstacles := [
+        *_misnamed(name),
+        *_unmet(combination(method), shares, density, seed),
+        *_obstacles(found, shares, method),
+    ]:
         raise Refusal(obstacles)
-    plan = _plan(found, _combined(found, shares, method, density, seed), name)
+    plan = _plan(found, _combined(found, shares, method, density, seed or 0), name)
     from ftc.spec.storage.paths import RunFolder
     from ftc.verbs.apply import execute_planned
     from ftc.verbs.plan import Planned, located_plan
@@ -81,24 +85,34 @@ def _misnamed(name: str | None) -> Iterator[Diagnostic]:
         yield _refused(f"{quoted(name)} can't name a run", "use lower-case letters, digits, `.`, `_` and `-`")
 
 
-def _obstacles(
-    runs: Sequence[Run], weights: Sequence[float], method: MethodName, density: float | None
+def _unmet(
+    card: Combination, weights: Sequence[float], density: float | None, seed: int | None
 ) -> Iterator[Diagnostic]:
+    """What a method needs and isn't given, or is given and doesn't need."""
+    if not all(map(math.isfinite, weights)):
+        yield _refused("a weight is not a finite number", "give weights such as `0.7 0.3`")
+    elif not any(weights):
+        yield _refused("all weights are 0, so nothing of the adapters is left", "give weights such as `0.7 0.3`")
+    if card.prunes and density is None:
+        yield _refused(f"`{card.name}` keeps a share of the numbers", "give it as `--density`, such as `--density 0.5`")
+    elif card.prunes and density is not None and not 0 < density <= 1:
+        yield _refused(f"`--density {density:g}` is no share", "give a number above 0, 1 at most, such as 0.5")
+    if not card.prunes and density is not None:
+        yield _refused(f"`{card.name}` keeps all numbers, so `--density` has no effect", "remove `--density`")
+    if not card.draws and seed is not None:
+        yield _refused(f"`{card.name}` draws nothing, so `--seed` has no effect", "remove `--seed`")
+
+
+def _obstacles(runs: Sequence[Run], weights: Sequence[float], method: MethodName) -> Iterator[Diagnostic]:
     """Why the adapters of runs can't be combined so."""
     card = combination(method)
     if len(runs) < 2 or len({one.record.id for one in runs}) < len(runs):
         yield _refused("two different runs or more are combined", "name each run once")
         return
-    if not all(map(math.isfinite, weights)):
-        yield _refused("a weight is not a finite number", "give weights such as `0.7 0.3`")
     if len(weights) != len(runs):
         summary = f"there are {len(weights)} weights for {len(runs)} runs"
         yield _refused(summary, "give one weight per run, in their order")
         return
-    if card.prunes and not (density is not None and 0 < density <= 1):
-        yield _refused(f"`{method}` keeps a share of the numbers", "give it as `--density`, such as `--density 0.5`")
-    if not card.prunes and density is not None:
-        yield _refused(f"`{method}` keeps all numbers, so `--density` has no effect", "remove `--density`")
     first = runs[0]
     base = first.plan.lock.model.identity()
     for one in runs:
@@ -111,6 +125,9 @@ def _obstacles(
         elif one.plan.lock.model.identity() != base:
             summary = f"run `{one.record.id}` was trained on another base model than run `{first.record.id}`"
             yield _refused(summary, "combine runs of one base model", _named_base(first.plan), _named_base(one.plan))
+        elif one.plan.settings.model.rope != first.plan.settings.model.rope:
+            summary = f"run `{one.record.id}` was trained with other positions than run `{first.record.id}`"
+            yield _refused(summary, "combine runs with the same `model.rope`", *map(_rotation, (first, one)))
         elif (ours := _form(one.plan)) != (theirs := _form(first.plan)):
             summary = f"the adapter of run `{one.record.id}` is not on the same modules as that of `{first.record.id}`"
             yield _refused(summary, "combine adapters with the same `strategy.targets`", str(theirs), str(ours))
@@ -141,6 +158,8 @@ def _unfit(plan: Plan) -> str | None:
         return "modules that are trained whole, such as a class head, have no weighted sum"
     if one.dora or one.rank_stabilized or one.ranks:
         return "DoRA, rank-stabilized scales and ranks of single modules are lost in the sum"
+    if one.token_ids:
+        return "it has rows of the embedding for single tokens, which peft doesn't combine"
     if one.target_parameters:
         return "it adapts experts, whose tensors peft doesn't combine"
     return "its first directions were taken out of the base's weights" if traits.changes_base else None
@@ -148,6 +167,12 @@ def _unfit(plan: Plan) -> str | None:
 
 def _named_base(plan: Plan) -> str:
     return f"{plan.settings.model.base}, tensors {plan.lock.model.content_sha256[:12]}"
+
+
+def _rotation(run: Run) -> str:
+    rope = run.plan.settings.model.rope
+    how = f"`{rope.kind}` with factor {rope.factor:g}" if rope else "the base model's own rotation"
+    return f"run `{run.record.id}` has {how}"
 
 
 def _refused(summary: str, help: str, *notes: str) -> Diagnostic:

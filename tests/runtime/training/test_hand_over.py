@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 
 torch = pytest.importorskip("torch")
+
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from ftc.runtime.tasks.scorer import Batch  # noqa: E402
 from ftc.runtime.training import hand_over, loop  # noqa: E402
@@ -65,3 +68,64 @@ def test_a_card_is_waited_for_when_numbers_are_used(monkeypatch: pytest.MonkeyPa
     assert told == ["copy float32 True", "copy float32 True", "record"]
     assert list(read()) == [0.5, 0.5]
     assert told[3:] == ["wait", "item", "item"]
+
+
+READING = ("_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "unique", "equal", "allclose", "bincount")
+"""Operators whose result or size depends on values, so that a card is waited for; `repeat_interleave` knows its own."""
+BY_TRANSFORMERS = {"find_packed_sequence_indices", "warn_if_padding_and_no_attention_mask"}
+"""Whose reads stay, each once a forward pass."""
+
+
+class Reads(TorchDispatchMode):
+    """Notes who reads values of tensors: the function of transformers that stays, or all functions on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name.partition("::")[2]
+        by_flags = name.startswith("index") and any(
+            one is not None and one.dtype == torch.bool for one in (args[1] if isinstance(args[1], list) else ())
+        )
+        if name in READING or name.startswith(("unique", "nonzero")) or by_flags:
+            self.note(name)
+        return func(*args, **(kwargs or {}))
+
+    def note(self, name: str) -> None:
+        """Adds a read with its place."""
+        on_the_way, frame = [], sys._getframe(1)
+        while frame.f_back is not None:
+            on_the_way.append(frame.f_code.co_name)
+            frame = frame.f_back
+        known = BY_TRANSFORMERS.intersection(on_the_way)
+        self.found.append(known.pop() if known else f"{name} in {' < '.join(on_the_way[:30])}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
+@pytest.mark.parametrize("strategy", ["lora", "full"])
+@pytest.mark.parametrize(("kind", "chunk"), [("llama", None), ("llama", 3), ("gpt2", None)])
+def test_only_code_of_transformers_waits_within_a_step(
+    kind: str, chunk: int | None, strategy: str, packed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    taken: list[tuple[list[str], int]] = []
+    gather, lists, calls = loop._accumulate_gradients, torch.Tensor.tolist, loop._loss
+    forwards: list[None] = []
+
+    def watched(*arguments: Any) -> Any:
+        forwards.clear()
+        with Reads() as reads, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.Tensor, "tolist", lambda one: reads.note("tolist") or lists(one))
+            found = gather(*arguments)
+        taken.append((reads.found, len(forwards)))
+        return found
+
+    monkeypatch.setattr(loop, "_accumulate_gradients", watched)
+    monkeypatch.setattr(loop, "_loss", lambda *arguments: forwards.append(None) or calls(*arguments))
+    changes = {"train__packing": True, "train__micro_batch_tokens": 64} if packed else {}
+    make_job(tmp_path, kind, strategy, train__loss_chunk_size=chunk, **changes).run()
+    for found, count in taken[1:]:  # once a run, the first step proves that a loss in chunks is the model's own
+        assert set(found) <= BY_TRANSFORMERS
+        assert all(found.count(name) <= count for name in BY_TRANSFORMERS)
+    assert any(count > 0 for _, count in taken[1:])

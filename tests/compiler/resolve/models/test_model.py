@@ -343,6 +343,13 @@ def test_harmless_keys_pass(tmp_path: Path, changes: dict[str, Any]) -> None:
     [
         ({"rope_scaling": {"factor": 4.0, "original_max_position_embeddings": 64}}, 256),
         ({"rope_parameters": {"factor": 2, "original_max_position_embeddings": 16}}, 64),
+        (
+            {
+                "rope_scaling": {"factor": 4.0, "original_max_position_embeddings": 64},
+                "rope_parameters": {"rope_type": "default"},
+            },
+            256,
+        ),
         ({"rope_scaling": {"factor": "9", "original_max_position_embeddings": 64}}, 64),
         ({"max_position_embeddings": None}, None),
         ({"model_type": "roberta", "architectures": ["RobertaForMaskedLM"], "pad_token_id": 1}, 62),

@@ -104,6 +104,14 @@ def test_tensors_that_contradict_what_config_json_says(
         dequantized(tensors(**stored), config, method)
 
 
+@pytest.mark.parametrize("method", [*(card.method for card in QUANTIZED_FILES), "new"])
+def test_what_a_part_of_the_model_says_of_itself_is_not_overlooked(method: str) -> None:
+    """Models with images may say it of their language model alone."""
+    (found,) = quantized_findings({"text_config": said(method)}, has_experts=False, span=None)
+    assert found.code == "FTC313"
+    assert "inside `text_config`" in found.summary
+
+
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
