@@ -351,7 +351,7 @@ def launcher(environ: Mapping[str, str]) -> Launcher | None:
         return None
     job = restart = release = None
     if scheduler is not None:
-        job = next((environ[name] for name in scheduler.job if name in environ), None)
+        job = environ.get(scheduler.job)
         restart = environ.get(scheduler.restart, scheduler.first)
     if card is not None:
         release = version(card.package) if card.package else environ.get(card.version)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from ftc.spec.diagnostics import Diagnostic, Refusal, diagnostic
-from ftc.spec.launchers import LauncherCard, numbering_card
+from ftc.spec.launchers import Numbering, numbering_card
 
 __all__ = ["PINNED", "contract", "is_follower", "is_one_of_several", "machine_name", "unpinned"]
 
@@ -64,25 +64,26 @@ def _misfit(environ: Mapping[str, str]) -> str:
 
 def _of_other_launchers(environ: Mapping[str, str]) -> dict[str, str]:
     """What another launcher says of a process, by torchrun's names."""
-    if (card := numbering_card(environ)) is None:
+    card = numbering_card(environ)
+    if card is None or (by := card.numbering) is None:
         return {}
-    if card.rank not in environ:
-        raise Refusal([_unconnected(environ[card.size], f"`{card.rank}` is not set")])
-    rank = environ[card.rank]
-    own = {"RANK": rank, "WORLD_SIZE": environ[card.size], "LOCAL_RANK": environ.get(card.local, rank)}
-    if card.group:
-        own["GROUP_RANK"] = environ.get(card.group, "0")
-    if card.nodes:
-        own |= {name: value for name, value in _meeting(card, environ).items() if not environ.get(name)}
+    count = environ[card.size]
+    if by.rank not in environ:
+        raise Refusal([_unconnected(count, f"`{by.rank}` is not set")])
+    own = {"RANK": environ[by.rank], "WORLD_SIZE": count, "LOCAL_RANK": environ.get(by.local, environ[by.rank])}
+    if by.group:
+        own["GROUP_RANK"] = environ.get(by.group, "0")
+    if by.nodes:
+        own |= {name: value for name, value in _meeting(by, count, environ).items() if not environ.get(name)}
     return own
 
 
-def _meeting(card: LauncherCard, environ: Mapping[str, str]) -> dict[str, str]:
+def _meeting(by: Numbering, count: str, environ: Mapping[str, str]) -> dict[str, str]:
     """Where processes meet whose launcher says on which machines they are."""
-    first = _FIRST_HOST.match(next((environ[name] for name in card.nodes if environ.get(name)), ""))
+    first = _FIRST_HOST.match(next((environ[name] for name in by.nodes if environ.get(name)), ""))
     if first is None:
-        raise Refusal([_unconnected(environ[card.size], "the list of its machines can't be read")])
-    step = re.sub(r"\D", "", "".join(environ.get(name, "0") for name in card.step))
+        raise Refusal([_unconnected(count, "the list of its machines can't be read")])
+    step = re.sub(r"\D", "", "".join(environ.get(name, "0") for name in by.step))
     port = _PORTS[int(step or "0") % len(_PORTS)]
     return {"MASTER_ADDR": f"{first[1]}{first[2] or ''}{first[3] or ''}", "MASTER_PORT": str(port)}
 
