@@ -229,7 +229,7 @@ def hosted(session: nox.Session) -> None:
 
 @nox.session
 def remote(session: nox.Session) -> None:
-    """Fetch rows from a web server and from buckets of a server that speaks S3, and keep a run's state in one."""
+    """Fetch rows from a web server and from buckets of servers that speak S3 or GCS, and keep a run's state in one."""
     install(session, "-e", ".[remote]", *GROUPS["test"], *GROUPS["remote"])
     files = ("test_remote.py", "test_remote_sets.py")
     tests = (*(f"tests/compiler/resolve/files/{name}" for name in files), "tests/verbs/test_storage.py")

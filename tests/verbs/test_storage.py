@@ -17,6 +17,7 @@ from ftc.spec.documents.launch import LaunchSettings
 from ftc.spec.documents.stored import StoredState
 from ftc.verbs import storage
 from ftc.verbs.storage import Damaged, Storage, open_storage
+from tests.support.google_storage import google_bucket
 from tests.support.session_packages import package_of
 
 _RUN = "0" * 12
@@ -70,6 +71,21 @@ def test_a_state_goes_to_a_bucket_and_comes_back(bucket: Any, tmp_path: Path) ->
     assert elsewhere.lists() == ["going-00000003.json"]
     assert elsewhere.read("going-00000003.json") == state
     elsewhere.fetch(state, tmp_path / "back")
+    for name, path in files.items():
+        assert (tmp_path / "back" / name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body")  # gcsfs sends files below 5 MB whole
+def test_a_state_goes_to_googles_storage_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with google_bucket("site-runs", monkeypatch):
+        kept, files = open_storage("gs://site-runs/ftc", "tiny", _RUN), _files(tmp_path)
+        assert kept.lists() == []
+        state = _state(3, files)
+        kept.keep(state, files)
+        elsewhere = open_storage("gs://site-runs/ftc", "tiny", _RUN)
+        assert elsewhere.lists() == ["going-00000003.json"]
+        assert elsewhere.read("going-00000003.json") == state
+        elsewhere.fetch(state, tmp_path / "back")
     for name, path in files.items():
         assert (tmp_path / "back" / name).read_bytes() == path.read_bytes()
 

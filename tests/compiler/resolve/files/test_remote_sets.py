@@ -19,6 +19,7 @@ from ftc.compiler.resolve.rows import file_sets
 from ftc.spec.diagnostics import Diagnostic, Refusal
 from ftc.spec.documents.lockfile import SourceLock, sealed
 from tests.diagnostics.worlds import write_plain_model
+from tests.support.google_storage import google_bucket
 from tests.support.session_packages import package_of
 
 ROWS = "memory://bucket/rows"
@@ -365,6 +366,20 @@ def test_a_file_whose_name_has_wildcards_is_one_file(bucket: Any) -> None:
     bucket.pipe_file("/bucket/odd/rows1.jsonl", lines("other"))
     found = locked("memory://bucket/odd/rows[1].jsonl")
     assert (found.files, found.rows) == ({}, 20)
+
+
+def test_shards_in_a_bucket_of_googles(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with google_bucket("shards", monkeypatch) as bucket:
+        for key in ("rows/b.jsonl", "rows/a.jsonl", "rows/.hidden.jsonl", "rows/deep/c.jsonl", "top.jsonl"):
+            bucket.pipe_file(f"shards/{key}", lines(key))
+        for path, count in (("rows/", 2), ("rows/*.jsonl", 2), ("**/*.jsonl", 4), ("*.jsonl", 1)):
+            assert len(locked(f"gs://shards/{path}").files) == count, path
+        before = locked("gs://shards/rows/*.jsonl")
+        assert [*before.files] == ["gs://shards/rows/a.jsonl", "gs://shards/rows/b.jsonl"]
+        bucket.pipe_file("shards/rows/b.jsonl", lines("other"))
+        assert locked("gs://shards/rows/*.jsonl") == before
+        assert "rows/b.jsonl.sha256" in " ".join(api.drift("recipe.yaml").upstream)
+    assert locked("gs://shards/rows/*.jsonl", offline=True) == before
 
 
 def test_shards_in_a_bucket_of_a_server_that_speaks_s3(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
