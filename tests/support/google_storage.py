@@ -29,3 +29,7 @@ def google_bucket(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     finally:
         server.stop()
         gcsfs.GCSFileSystem.clear_instance_cache()
+        # fsspec keeps the class, and tests of a missing package would not look for it.
+        known = package_of("remote", "fsspec.registry")._registry
+        for scheme in ("gs", "gcs"):
+            known.pop(scheme, None)
