@@ -7,7 +7,12 @@ from ftc.compiler.weights import never_packed, packed_bytes
 from ftc.spec.precisions import precision_card
 from ftc.spec.quantized_files import QUANTIZED_FILES
 
-__all__ = ["check_experts"]
+__all__ = ["check_experts", "keeps_experts_whole"]
+
+
+def keeps_experts_whole(draft: Draft) -> bool:
+    """Whether the strategy quantizes linear layers of a mixture, whose experts are none: such a job is refused."""
+    return draft.model.experts is not None and draft.strategy.traits.quantized is not None
 
 
 def check_experts(draft: Draft) -> Draft:

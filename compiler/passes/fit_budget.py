@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from ftc.compiler.candidate import Candidate
 from ftc.compiler.draft import ClosedDraft, Draft
+from ftc.compiler.expert_choices import keeps_experts_whole
 from ftc.compiler.memory.memory import by_closed_form, may_run
 from ftc.compiler.memory.uncounted import uncounted_parts
 from ftc.compiler.saving_choices import choose_saving
@@ -156,8 +157,8 @@ def _judge(draft: ClosedDraft) -> ClosedDraft:
         draft = _cross_checked(draft, memory)
     else:
         draft = _with_what_is_missing(draft)
-    cannot_be = any(one.code == "FTC268" for one in draft.diagnostics)  # so its size would only mislead
-    return draft if cannot_be or may_run(draft, memory) else _refused(draft, memory)
+    # Where experts can't be quantized, that is said, and a size without it would only mislead.
+    return draft if keeps_experts_whole(draft) or may_run(draft, memory) else _refused(draft, memory)
 
 
 def _with_what_is_missing(draft: ClosedDraft) -> ClosedDraft:

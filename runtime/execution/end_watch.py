@@ -48,7 +48,7 @@ class _Loss(Document):
 
 
 class _Watched:
-    """This process, as the one beside it is told of it.
+    """This process, as the one beside it knows it.
 
     Args:
         environ: Torchrun's contract.

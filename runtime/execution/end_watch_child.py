@@ -210,7 +210,7 @@ class _Watch:
             self._on(peer, lambda: self._hear_peer(peer))
 
     def _hear_peer(self, peer: socket.socket) -> None:
-        """What another one says: the secret first, then the end of its process, which all others are told."""
+        """Messages of another one: the secret first, then how its process ended, which is sent to all others."""
         lines, is_known = self._peers[peer]
         try:
             piece = peer.recv(_PIECE_BYTES)

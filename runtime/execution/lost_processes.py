@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 SPOKEN = "FTC_SPOKEN"
-"""Names a file that is there once a run's first process has told of a lost one, so that what started it need not."""
+"""Names a file that is there once a run's first process has reported a lost one, so that what started it need not."""
 
 _LAST_LINES = 8
 _KNOWN_SECONDS = 5.0
@@ -108,7 +108,7 @@ def refusal_of(who: str, why: str) -> Refusal:
 
 
 def note_spoken(*, is_over: bool = True) -> None:
-    """Notes that a lost process was told of here, or that it wasn't yet."""
+    """Notes that a lost process was reported here, or that it wasn't yet."""
     if (file := os.environ.get(SPOKEN)) is None or is_follower(os.environ):
         return
     with suppress(OSError):

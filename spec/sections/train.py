@@ -270,10 +270,9 @@ class Train(Document):
     """Compile the model's layers for training with `torch.compile`, on one device: once for each kind of layer and for
     each kind of micro-batch (one row or several, padded or not), whatever the lengths of the rows. Losses differ by
     rounding; evaluations are computed as without. Where the layers can't be compiled, the run says so and goes on
-    without (FTC673). Default: no, because compiling takes up to some minutes at each start, and the plan has no
-    estimate of that, or of what a step gains. CUDA graphs are not offered yet: nobody has measured on a GPU how much
-    memory their pool takes, so a plan could not prove that the job fits. What ftc offers against the time between
-    kernels is this compiling of layers."""
+    without (FTC673). CUDA graphs are not offered yet: nobody has measured on a GPU how much memory their pool takes, so
+    a plan could not prove that the job fits. Default: no, because compiling takes up to some minutes at each start, and
+    the plan has no estimate of that, or of what a step gains."""
     kernels: AskedKernels = "auto"
     """Kernels of the layers' norms (RMSNorm), rotations (RoPE) and gated activations (SwiGLU, GeGLU) in training.
     `liger`: those of the package liger-kernel (`ftc[kernels]`), one kernel in place of several and less kept for the

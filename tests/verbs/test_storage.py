@@ -62,32 +62,27 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             server.stop()
 
 
-def test_a_state_goes_to_a_bucket_and_comes_back(bucket: Any, tmp_path: Path) -> None:
-    kept, files = open_storage("s3://site-runs/ftc", "tiny", _RUN), _files(tmp_path)
+def _goes_and_comes_back(address: str, folder: Path) -> None:
+    kept, files = open_storage(address, "tiny", _RUN), _files(folder)
     assert kept.lists() == []
     state = _state(3, files)
     kept.keep(state, files)
-    elsewhere = open_storage("s3://site-runs/ftc", "tiny", _RUN)
+    elsewhere = open_storage(address, "tiny", _RUN)
     assert elsewhere.lists() == ["going-00000003.json"]
     assert elsewhere.read("going-00000003.json") == state
-    elsewhere.fetch(state, tmp_path / "back")
+    elsewhere.fetch(state, folder / "back")
     for name, path in files.items():
-        assert (tmp_path / "back" / name).read_bytes() == path.read_bytes()
+        assert (folder / "back" / name).read_bytes() == path.read_bytes()
+
+
+def test_a_state_goes_to_a_bucket_and_comes_back(bucket: Any, tmp_path: Path) -> None:
+    _goes_and_comes_back("s3://site-runs/ftc", tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore:Sending a large body")  # gcsfs sends files below 5 MB whole
 def test_a_state_goes_to_googles_storage_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with google_bucket("site-runs", monkeypatch):
-        kept, files = open_storage("gs://site-runs/ftc", "tiny", _RUN), _files(tmp_path)
-        assert kept.lists() == []
-        state = _state(3, files)
-        kept.keep(state, files)
-        elsewhere = open_storage("gs://site-runs/ftc", "tiny", _RUN)
-        assert elsewhere.lists() == ["going-00000003.json"]
-        assert elsewhere.read("going-00000003.json") == state
-        elsewhere.fetch(state, tmp_path / "back")
-    for name, path in files.items():
-        assert (tmp_path / "back" / name).read_bytes() == path.read_bytes()
+        _goes_and_comes_back("gs://site-runs/ftc", tmp_path)
 
 
 def test_what_was_sent_half_is_no_state_and_is_sent_again(

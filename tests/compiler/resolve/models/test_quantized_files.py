@@ -112,6 +112,10 @@ def test_what_a_part_of_the_model_says_of_itself_is_not_overlooked(method: str) 
     assert "inside `text_config`" in found.summary
 
 
+def test_what_a_part_repeats_of_the_whole_is_no_finding() -> None:
+    assert not list(quantized_findings({**said("fp8"), "text_config": said("fp8")}, has_experts=False, span=None))
+
+
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
