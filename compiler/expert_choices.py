@@ -18,8 +18,10 @@ def keeps_experts_whole(draft: Draft) -> bool:
 def check_experts(draft: Draft) -> Draft:
     """A strategy that quantizes linear layers finds nearly all of the model in them, which a mixture's aren't."""
     model, quantized = draft.model, draft.strategy.traits.quantized
-    if model.experts is None or quantized is None:
+    if not keeps_experts_whole(draft):
         return draft
+    assert model.experts is not None
+    assert quantized is not None
     of_experts = sum(model.experts.layers.values())
     frozen = precision_card(draft.train.precision).frozen
     linear = sum(inputs * outputs for inputs, outputs in model.linear_modules.values()) - never_packed(model)
