@@ -42,9 +42,8 @@ def quantized_findings(config: Mapping[str, Any], has_experts: bool, span: Span 
         span: Where the recipe names the model.
     """
     inside = next((key for key, part in config.items() if isinstance(part, Mapping) and part.get(_CONFIG)), None)
-    if (
-        inside is not None and method_of(config) is None
-    ):  # transformers reads it there, and ftc would take packed tensors for whole ones
+    # transformers reads it there, and ftc would take packed tensors for whole ones.
+    if inside is not None and method_of(config) is None:
         summary = f"the model's weights are quantized in a way that ftc doesn't load: `{_CONFIG}` is inside `{inside}`"
         yield diagnostic("FTC313", summary, span, help="choose the unquantized model", path=_PATH)
         return
